@@ -1,0 +1,163 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package compare explains how two artifacts differ: every difference is a
+// finding with a place, a field, a tier and, where the evidence allows it, a
+// cause; the findings together are a verdict.
+//
+// It is pure: it reads what it is given and decides nothing about releases
+// beyond the tiers it is told. Each format is a package below it. It neither
+// builds nor signs; orchestrator/engine hands its verdict on.
+package compare
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Tier is how grave a difference is (docs/verdicts.md).
+type Tier int8
+
+// The tiers, in order.
+const (
+	Container Tier = 0 // container order, padding, compression
+	Header    Tier = 1 // times and owners in container headers
+	Stamp     Tier = 2 // embedded build stamps in named, typed fields
+	Forbidden Tier = 9 // tier X: never masked
+)
+
+// String returns "0", "1", "2" or "X".
+func (t Tier) String() string {
+	if t == Forbidden {
+		return "X"
+	}
+	return fmt.Sprint(int8(t))
+}
+
+// MarshalText writes the form of String.
+func (t Tier) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
+
+// UnmarshalText reads the form of String.
+func (t *Tier) UnmarshalText(b []byte) error {
+	switch s := string(b); s {
+	case "0", "1", "2":
+		*t = Tier(s[0] - '0')
+	case "X":
+		*t = Forbidden
+	default:
+		return fmt.Errorf("tier %q: want 0, 1, 2 or X", s)
+	}
+	return nil
+}
+
+// Outcome is the word of a verdict.
+type Outcome string
+
+// The outcomes.
+const (
+	Identical    Outcome = "identical"
+	Equivalent   Outcome = "equivalent"
+	Different    Outcome = "different"
+	Incomparable Outcome = "incomparable"
+)
+
+// Finding is one named difference.
+type Finding struct {
+	// Path leads through the containers to the member, e.g. "gzip-1.12/bin/gzip".
+	Path string `json:"path"`
+	// Field is what differs, e.g. "mode", "zos.taginfo", "content", "elf.note.gnu.build-id".
+	Field string `json:"field"`
+	// A and B are the two values, readable and bounded; "" where absent.
+	A string `json:"a"`
+	B string `json:"b"`
+	// Offset is where in the member's bytes it begins; -1 for metadata.
+	Offset int64 `json:"offset"`
+	Tier   Tier  `json:"tier"`
+	// Cause is the likely cause in plain words and Evidence what speaks for it.
+	Cause    string `json:"cause,omitempty"`
+	Evidence string `json:"evidence,omitempty"`
+	// Hunk shows the surroundings: text lines or hex, bounded.
+	Hunk string `json:"hunk,omitempty"`
+}
+
+// Verdict is what a comparison says.
+type Verdict struct {
+	Outcome Outcome `json:"outcome"`
+	// Tier is the highest tier among the findings of an equivalent verdict.
+	Tier Tier `json:"tier"`
+	// Allowed are the tiers that were allowed.
+	Allowed  []Tier    `json:"allowed"`
+	Findings []Finding `json:"findings"`
+	// Omitted counts findings beyond the bound on their number.
+	Omitted int `json:"omitted,omitempty"`
+	// Members, Differing and Bytes say what was compared: members in either
+	// artifact, those that differ, and the bytes read of both.
+	Members   int   `json:"members"`
+	Differing int   `json:"differing"`
+	Bytes     int64 `json:"bytes"`
+	// Reason says why an incomparable verdict is one.
+	Reason string `json:"reason,omitempty"`
+}
+
+// String returns the outcome, with its tier where it has one.
+func (v Verdict) String() string {
+	if v.Outcome == Equivalent {
+		return fmt.Sprintf("equivalent (tier %s)", v.Tier)
+	}
+	return string(v.Outcome)
+}
+
+// Known is what is known of the two repeats and may be found again in their
+// outputs: the oracle of the comparison.
+type Known struct {
+	A, B Conditions
+}
+
+// Conditions are those of one repeat.
+type Conditions struct {
+	// Values maps what a value is ("build path", "user", "host", "time zone",
+	// "locale", "HOME", "jobs") to the text it had.
+	Values map[string]string
+	// Begun and Ended are the window in which a build stamp must lie, by the
+	// orchestrator's clock; Zone is the repeat's offset in POSIX TZ notation.
+	Begun, Ended time.Time
+	Zone         string
+}
+
+// decide computes the outcome over findings.
+func decide(findings []Finding, allowed []Tier) (Outcome, Tier) {
+	if len(findings) == 0 {
+		return Identical, Container
+	}
+	highest := Container
+	for _, f := range findings {
+		highest = max(highest, f.Tier)
+	}
+	for _, f := range findings {
+		if f.Tier == Forbidden || !contains(allowed, f.Tier) {
+			return Different, highest
+		}
+	}
+	return Equivalent, highest
+}
+
+func contains(tiers []Tier, t Tier) bool {
+	for _, have := range tiers {
+		if have == t {
+			return true
+		}
+	}
+	return false
+}
+
+// printable returns s with everything that could steer a terminal escaped,
+// and cut to at most limit bytes.
+func printable(s string, limit int) string {
+	quoted := fmt.Sprintf("%q", s)
+	quoted = strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
+	if len(quoted) > limit {
+		quoted = quoted[:limit] + "..."
+	}
+	return quoted
+}

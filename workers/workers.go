@@ -1,0 +1,261 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package workers says what the farm needs of a machine that builds: reading
+// its facts, and a workspace on it in which named steps are run.
+//
+// It holds the words and the contract only. workers/ssh and workers/local
+// fulfil it, both through workers/runner; workers/workertest is the contract
+// as a test. Who gets which worker is decided in orchestrator.
+package workers
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/zfarm/zfarm/attest/digest"
+)
+
+// Errors that callers branch on. Adapters wrap them with what they know.
+var (
+	// ErrLost: contact with the worker was lost, or the step vanished with it.
+	// Nothing is known about the step; try elsewhere. Never an exit code.
+	ErrLost = errors.New("worker lost")
+	// ErrUnreachable: no connection could be made in the first place. Every
+	// such error is also an ErrLost.
+	ErrUnreachable = errors.New("worker unreachable")
+	// ErrHostKey: the worker's host key is not one of those pinned for it.
+	// Trying elsewhere is right, trying again is not: somebody must look.
+	ErrHostKey = errors.New("host key is not the pinned one")
+	// ErrAuth: the worker refused every credential offered.
+	ErrAuth = errors.New("worker refused the credentials")
+	// ErrUnfit: the machine lacks what the farm cannot do without (a shell
+	// with job control, room on disk, an archiver).
+	ErrUnfit = errors.New("worker unfit")
+	// ErrStepChanged: a step of that name was begun with another script,
+	// folder, environment or limit.
+	ErrStepChanged = errors.New("step already begun with other contents")
+)
+
+// Worker is a machine.
+type Worker interface {
+	// Name is how people and records call the worker; unique in a farm.
+	Name() string
+	// Facts probes the machine. An unfit machine is an error that wraps
+	// ErrUnfit and says what is missing and how to mend it.
+	Facts(ctx context.Context) (Facts, error)
+	// Workspace makes the workspace of that id, or joins it if it is there.
+	// The id must satisfy [ValidID].
+	Workspace(ctx context.Context, id string) (Workspace, error)
+	// Close drops connections. Steps go on until their lease runs out.
+	Close() error
+}
+
+// Workspace is the place of one attempt on a worker. Names are slash-separated
+// and relative to its root; a name that leaves the root is an error. Methods
+// may be called concurrently.
+type Workspace interface {
+	// Put writes a file whole or not at all (aside, then renamed), makes its
+	// parent folders, and returns the digest of the bytes it sent.
+	Put(ctx context.Context, name string, mode fs.FileMode, r io.Reader) (digest.Digest, error)
+	// Get copies a regular file to w and returns the digest of the bytes that
+	// arrived. A missing file is fs.ErrNotExist.
+	Get(ctx context.Context, name string, w io.Writer) (digest.Digest, error)
+	// List returns the entries of a folder, sorted by name, links not
+	// followed. A missing folder is fs.ErrNotExist.
+	List(ctx context.Context, dir string) ([]Entry, error)
+	// Run starts the step, joins it if it runs, or recalls it if it ended,
+	// and copies its whole log, from the first byte, to log. It returns when
+	// the step ended. Cancelling ctx ends the watching, not the step. While
+	// Run watches it renews the lease; a step that nobody watches ends by
+	// itself when its lease runs out. Two calls with one name and different
+	// contents are ErrStepChanged.
+	Run(ctx context.Context, s Step, log io.Writer) (Status, error)
+	// Stop ends whatever runs in the workspace and waits for it to be gone.
+	Stop(ctx context.Context) error
+	// Remove stops and deletes the workspace. Removing twice is no error.
+	Remove(ctx context.Context) error
+}
+
+// Step is one named script. Everything a step may depend on stands in it: it
+// starts with exactly Env and nothing inherited, plus ZFARM_ROOT, the absolute
+// path of the workspace.
+type Step struct {
+	// Name satisfies [ValidID] and is unique in its workspace.
+	Name string
+	// Script is run by the worker's shell (POSIX sh) with "set -e" not set;
+	// its exit status is the step's.
+	Script string
+	// Dir is the working folder, relative to the workspace; "" is its root.
+	Dir string
+	// Env is the whole environment. Names satisfy [ValidEnvName]. Values may
+	// say "${ZFARM_ROOT}", which the runner replaces with the path of the
+	// workspace; nothing else in them is special.
+	Env map[string]string
+	// Umask applies to the step; 0 means 022.
+	Umask fs.FileMode
+	// Limit is how long the step may take, in whole seconds rounded up. 0
+	// means no limit.
+	Limit time.Duration
+}
+
+// State is how a step ended.
+type State string
+
+// The ends of a step.
+const (
+	Exited  State = "exited"  // by itself, with Code
+	Limit   State = "limit"   // ran past its limit and was ended
+	Lease   State = "lease"   // nobody renewed the lease; ended by the runner
+	Stopped State = "stopped" // somebody called Stop
+)
+
+// Status is what is known of a step that ended.
+type Status struct {
+	State State
+	// Code is the exit status, 0 to 255 (128+n when signal n ended it), for
+	// Exited only.
+	Code int
+	// Took is how long the step ran by the worker's clock, in whole seconds.
+	Took time.Duration
+}
+
+// OK reports whether the step exited with 0.
+func (s Status) OK() bool { return s.State == Exited && s.Code == 0 }
+
+// Entry is one name in a folder of a workspace.
+type Entry struct {
+	Name string
+	Size int64
+	Mode fs.FileMode
+	// ModTime is by the worker's clock.
+	ModTime time.Time
+}
+
+// Facts is what a probe read off a worker. It is reported by the worker and
+// kept apart from what the orchestrator saw itself.
+type Facts struct {
+	// Uname is the raw line of "uname -a"; System, Node, Release, Version and
+	// Machine are its fields as "uname -s -n -r -v -m" gave them.
+	Uname                                   string
+	System, Node, Release, Version, Machine string
+	// Shell is the shell that runs steps; it passed the probe for job control.
+	Shell string
+	// CodePage is the code page of text made on the worker: "ISO8859-1" or "IBM-1047".
+	CodePage string
+	// Archiver is how trees are packed and unpacked there.
+	Archiver Archiver
+	// Tools maps a tool's name to what was found under it.
+	Tools map[string]Tool
+	// Locales lists what "locale -a" gave, sorted; bounded.
+	Locales []string
+	// Cores is the number of processors on line; 0 when unknown.
+	Cores int
+	// FreeBytes is the room in the file system of the workspaces.
+	FreeBytes int64
+	// Path is the default search path of the system (getconf PATH, and the
+	// folders the worker is configured with), which steps get as PATH.
+	Path string
+	// ClockOffset is worker time minus orchestrator time; shown, never trusted.
+	ClockOffset time.Duration
+	// Server is the banner of the SSH server; "" when there is none.
+	Server string
+}
+
+// Tool is one program found on a worker.
+type Tool struct {
+	Path string
+	// Banner is the first line of its version text, raw.
+	Banner string
+	// Version is what looks like a version number in the banner, or "".
+	Version string
+}
+
+// Archiver names the program and dialect that packs trees on a worker.
+type Archiver string
+
+// The archivers the farm knows. All of them write POSIX.1-2001 pax archives.
+const (
+	ArchiverZOSPax Archiver = "zos-pax" // pax -x pax with tags and attributes
+	ArchiverGNUTar Archiver = "gnu-tar" // tar --format=pax
+	ArchiverBSDTar Archiver = "bsd-tar" // tar --format=pax (libarchive)
+)
+
+// UnpackCommand returns the shell command that unpacks the archive of that
+// name (a path as the shell sees it, already quoted where needed) into the
+// current folder.
+func (a Archiver) UnpackCommand(archive string) string {
+	switch a {
+	case ArchiverZOSPax:
+		return "pax -r -p p -f " + archive
+	default:
+		return "tar -xpf " + archive
+	}
+}
+
+// PackCommand returns the shell command that packs the folder dir, named from
+// inside it, into one pax archive.
+func (a Archiver) PackCommand(dir, archive string) string {
+	switch a {
+	case ArchiverZOSPax:
+		return "(cd " + dir + " && pax -w -x pax -o saveext -f " + archive + " .)"
+	case ArchiverBSDTar:
+		return "tar --format=pax -C " + dir + " -cf " + archive + " ."
+	default:
+		return "tar --format=pax --sort=name -C " + dir + " -cf " + archive + " ."
+	}
+}
+
+// ValidID reports whether s may name a step or workspace: up to 100 lower-case
+// letters, digits, dots, dashes and underscores, beginning with a letter or
+// digit.
+func ValidID(s string) bool {
+	if s == "" || len(s) > 100 || strings.IndexByte("._-", s[0]) >= 0 {
+		return false
+	}
+	for _, c := range []byte(s) {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && strings.IndexByte("._-", c) < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// ValidEnvName reports whether s may name a variable of a step's environment.
+// ZFARM_ROOT is the runner's own.
+func ValidEnvName(s string) bool {
+	if s == "" || len(s) > 100 || s == "ZFARM_ROOT" || (s[0] >= '0' && s[0] <= '9') {
+		return false
+	}
+	for _, c := range []byte(s) {
+		letter := c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c == '_'
+		if !letter && (c < '0' || c > '9') {
+			return false
+		}
+	}
+	return true
+}
+
+// CleanName returns name as a clean path inside a workspace, or an error that
+// wraps fs.ErrInvalid if it is absolute, leaves the workspace, or has a NUL or
+// newline in it. "" and "." name the root.
+func CleanName(name string) (string, error) {
+	if name == "" {
+		return ".", nil
+	}
+	clean := path.Clean(name)
+	if path.IsAbs(name) || clean == ".." || strings.HasPrefix(clean, "../") || strings.ContainsAny(name, "\x00\n") {
+		return "", &fs.PathError{Op: "name", Path: name, Err: fs.ErrInvalid}
+	}
+	return clean, nil
+}
+
+// Quote returns s as one word for a POSIX shell.
+func Quote(s string) string {
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
