@@ -10,8 +10,9 @@
 // killed and started again from the top at any moment; steps that ended are
 // recalled by name, so straight-line code is all it takes.
 //
+// Authors need this package and plugins/serve, which is their main function.
 // plugins/wire is the protocol below, plugins/host the farm's side of it, and
-// plugins/plugintest runs a plugin in a test. Authors need this package only.
+// plugins/plugintest runs a plugin in a test.
 package plugins
 
 import (
@@ -32,6 +33,17 @@ const MaxPut = 8 << 20
 
 // MaxGet is the largest file, in bytes, that a plugin may get.
 const MaxGet = 64 << 20
+
+// Bounds of what a plugin may answer. Names and texts are counted in bytes.
+const (
+	MaxOutputs    = 64
+	MaxCases      = 100_000
+	MaxName       = 1 << 10
+	MaxDetail     = 4 << 10
+	MaxComplaints = 100
+	MaxAttributes = 100
+	MaxBlock      = 1 << 20
+)
 
 // Workspace is the attempt's place on the worker, as far as a plugin is let
 // in. The contract of each method is that of workers.Workspace; in addition
@@ -67,7 +79,8 @@ type Config struct {
 
 // Output is one staged folder that a Builder made.
 type Output struct {
-	// Name tells the outputs of one build apart; "" is the usual, only one.
+	// Name tells the outputs of one build apart and satisfies
+	// [workers.ValidID]; "" is the usual, only one.
 	Name string
 	// Dir is a folder of the workspace.
 	Dir string
@@ -87,15 +100,18 @@ type Tester interface {
 }
 
 // Checker is optional: a Builder or Tester that finds fault with a block
-// before anything is built. A complaint names the attribute.
+// before anything is built. A complaint names the attribute. The farm has
+// checked the types already.
 type Checker interface {
 	Check(block json.RawMessage) []Complaint
 }
 
 // Complaint is one fault of a block.
 type Complaint struct {
+	// Attribute is the argument at fault; "" blames the block as a whole.
 	Attribute string
-	Message   string
+	// Message is one sentence that says what to do.
+	Message string
 }
 
 // Outcome says how one test ended.
@@ -180,7 +196,8 @@ type Description struct {
 	Tester  *Schema `json:"tester,omitempty"`
 }
 
-// Plugin is what an author hands to Serve.
+// Plugin is what an author hands to serve.Serve. Builder and Tester are nil
+// where the description has no schema for them.
 type Plugin struct {
 	Description Description
 	Builder     Builder

@@ -12,6 +12,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net/url"
+	"path"
+	"strings"
 	"time"
 
 	"github.com/zfarm/zfarm/attest/digest"
@@ -53,6 +56,21 @@ type Source struct {
 	Signature *Signature `json:"signature,omitempty"`
 	// Patches are applied in order with "patch -p1" in the unpacked folder.
 	Patches []File `json:"patches,omitempty"`
+}
+
+// FileName returns the last element of the address, by which the source is
+// known; "" if the address has none.
+func (s Source) FileName() string {
+	u, err := url.Parse(s.URL)
+	if err != nil || strings.HasSuffix(u.Path, "/") {
+		return ""
+	}
+	switch name := path.Base(u.Path); name {
+	case ".", "..", "/":
+		return ""
+	default:
+		return name
+	}
 }
 
 // Signature is an OpenPGP signature of upstream over the source.

@@ -113,6 +113,8 @@ const (
 	Limit   State = "limit"   // ran past its limit and was ended
 	Lease   State = "lease"   // nobody renewed the lease; ended by the runner
 	Stopped State = "stopped" // somebody called Stop
+	// LogLimit: it wrote a longer log than its worker keeps, and was ended.
+	LogLimit State = "log"
 )
 
 // Status is what is known of a step that ended.

@@ -12,8 +12,11 @@ package compare
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Tier is how grave a difference is (docs/verdicts.md).
@@ -125,39 +128,42 @@ type Conditions struct {
 	Zone         string
 }
 
-// decide computes the outcome over findings.
-func decide(findings []Finding, allowed []Tier) (Outcome, Tier) {
-	if len(findings) == 0 {
+// decide computes the outcome of findings of those tiers.
+func decide(found, allowed []Tier) (Outcome, Tier) {
+	if len(found) == 0 {
 		return Identical, Container
 	}
-	highest := Container
-	for _, f := range findings {
-		highest = max(highest, f.Tier)
-	}
-	for _, f := range findings {
-		if f.Tier == Forbidden || !contains(allowed, f.Tier) {
-			return Different, highest
+	for _, t := range found {
+		if t == Forbidden || !slices.Contains(allowed, t) {
+			return Different, slices.Max(found)
 		}
 	}
-	return Equivalent, highest
-}
-
-func contains(tiers []Tier, t Tier) bool {
-	for _, have := range tiers {
-		if have == t {
-			return true
-		}
-	}
-	return false
+	return Equivalent, slices.Max(found)
 }
 
 // printable returns s with everything that could steer a terminal escaped,
-// and cut to at most limit bytes.
+// and cut to at most limit bytes, the mark of the cut included.
 func printable(s string, limit int) string {
-	quoted := fmt.Sprintf("%q", s)
-	quoted = strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
-	if len(quoted) > limit {
-		quoted = quoted[:limit] + "..."
+	const cut = "..."
+	var out strings.Builder
+	for i := 0; i < len(s); {
+		r, n := utf8.DecodeRuneInString(s[i:])
+		text := s[i : i+n]
+		switch {
+		case r == '\\':
+			text = `\\`
+		case r == utf8.RuneError && n == 1, !strconv.IsPrint(r):
+			quoted := strconv.Quote(text)
+			text = quoted[1 : len(quoted)-1]
+		}
+		if out.Len()+len(text) > limit-len(cut) && out.Len()+len(s)-i > limit {
+			return out.String() + cut
+		}
+		if out.Len()+len(text) > limit {
+			return out.String()
+		}
+		out.WriteString(text)
+		i += n
 	}
-	return quoted
+	return out.String()
 }

@@ -1,0 +1,380 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package statement
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/zfarm/zfarm/attest"
+	"github.com/zfarm/zfarm/attest/digest"
+)
+
+// Verdict is the word for what a comparison said.
+type Verdict string
+
+// The verdicts.
+const (
+	Identical    Verdict = "identical"
+	Equivalent   Verdict = "equivalent"
+	Different    Verdict = "different"
+	Incomparable Verdict = "incomparable"
+)
+
+// Reproduced reports whether the verdict lets a release go on.
+func (v Verdict) Reproduced() bool { return v == Identical || v == Equivalent }
+
+// Tier is how grave a difference is: "0" container order, padding,
+// compression; "1" times and owners in container headers; "2" build stamps in
+// named fields; "X" never allowed.
+type Tier string
+
+// Tiers lists the tiers that a recipe can allow, in order.
+func Tiers() []Tier { return []Tier{"0", "1", "2"} }
+
+// tierForbidden is never allowed.
+const tierForbidden Tier = "X"
+
+// OneFarm is the independence of repeats that one operator made: all the farm
+// can honestly say of itself.
+const OneFarm = "one-farm"
+
+// MaxFindings is the most findings that a statement lists one by one.
+const MaxFindings = 100
+
+// Reproducibility says what came of building the same thing several times:
+// the farm's own predicate, docs/reproducibility-v1.md.
+type Reproducibility struct {
+	// Subjects are the baseline's artifacts of a build that was reproduced.
+	// Of one that was not they are everything that came out, named by
+	// [Reproducibility.AllOutputs].
+	Subjects []attest.Subject
+	Verdict  Verdict
+	// Tier is the highest tier used by an equivalent verdict, else "".
+	Tier         Tier
+	AllowedTiers []Tier
+	// Agreeing is how many repeats agree with the baseline, itself included.
+	Agreeing int
+	// Repeats are all that were compared, the baseline first.
+	Repeats  []Repeat
+	Findings Findings
+	// Masked are the fields whose differences were allowed.
+	Masked []Masked
+	// Recipe is the recipe, by digest.
+	Recipe Resource
+	// InvocationID is the id of the build, as in its provenance.
+	InvocationID string
+	// Reason says why an incomparable verdict is one.
+	Reason string
+}
+
+// Repeat is one planned execution of the build.
+type Repeat struct {
+	Name   string `json:"name"`
+	Worker Worker `json:"worker"`
+	// Variations maps each condition changed on purpose to its value.
+	Variations map[string]string `json:"variations,omitempty"`
+	StartedOn  time.Time         `json:"startedOn"`
+	FinishedOn time.Time         `json:"finishedOn"`
+	// Outputs have a name and a digest each.
+	Outputs []Resource `json:"outputs"`
+}
+
+// Worker is where a repeat was made. Attributes were reported by the worker.
+type Worker struct {
+	Name       string            `json:"name"`
+	Attributes map[string]string `json:"attributes,omitempty"`
+}
+
+// Findings summarizes the differences: all are counted, some are listed.
+type Findings struct {
+	Total  int       `json:"total"`
+	Listed []Finding `json:"listed,omitempty"`
+}
+
+// Finding is one difference.
+type Finding struct {
+	Path  string `json:"path"`
+	Field string `json:"field"`
+	Tier  Tier   `json:"tier"`
+	Cause string `json:"cause,omitempty"`
+}
+
+// Masked is a field whose differences were allowed, and how many there were.
+type Masked struct {
+	Field string `json:"field"`
+	Tier  Tier   `json:"tier"`
+	Count int    `json:"count"`
+}
+
+type reproducibilityJSON struct {
+	Verdict         Verdict  `json:"verdict"`
+	Tier            Tier     `json:"tier,omitempty"`
+	AllowedTiers    []Tier   `json:"allowedTiers"`
+	N               int      `json:"n"`
+	K               int      `json:"k"`
+	DistinctWorkers int      `json:"distinctWorkers"`
+	Independence    string   `json:"independence"`
+	InvocationID    string   `json:"invocationId"`
+	Recipe          Resource `json:"recipe"`
+	Repeats         []Repeat `json:"repeats"`
+	Findings        Findings `json:"findings"`
+	Masked          []Masked `json:"masked"`
+	Reason          string   `json:"reason,omitempty"`
+}
+
+// DistinctWorkers counts the workers by name.
+func (r Reproducibility) DistinctWorkers() int {
+	names := map[string]bool{}
+	for _, p := range r.Repeats {
+		names[p.Worker.Name] = true
+	}
+	return len(names)
+}
+
+// AllOutputs returns every output of every repeat as a subject named
+// "repeat/output": the subjects of a build that was not reproduced. Outputs
+// beyond attest.MaxSubjects are left off.
+func (r Reproducibility) AllOutputs() []attest.Subject {
+	var subjects []attest.Subject
+	for _, p := range r.Repeats {
+		for _, o := range p.Outputs {
+			if len(subjects) < attest.MaxSubjects {
+				subjects = append(subjects, attest.Subject{Name: p.Name + "/" + o.Name, Digest: o.Digest})
+			}
+		}
+	}
+	return subjects
+}
+
+// Statement checks r and returns its bytes.
+func (r Reproducibility) Statement() (attest.Statement, error) {
+	if err := r.check(); err != nil {
+		return attest.Statement{}, fmt.Errorf("composing reproducibility: %w", err)
+	}
+	repeats := slices.Clone(r.Repeats)
+	for i, p := range repeats {
+		repeats[i].StartedOn = p.StartedOn.UTC().Truncate(time.Second)
+		repeats[i].FinishedOn = p.FinishedOn.UTC().Truncate(time.Second)
+		repeats[i].Outputs = append([]Resource{}, p.Outputs...)
+	}
+	return compose(attest.TypeReproducibility, r.Subjects, reproducibilityJSON{
+		Verdict: r.Verdict, Tier: r.Tier, AllowedTiers: append([]Tier{}, r.AllowedTiers...),
+		N: len(r.Repeats), K: r.Agreeing, DistinctWorkers: r.DistinctWorkers(), Independence: OneFarm,
+		InvocationID: r.InvocationID, Recipe: r.Recipe, Repeats: repeats,
+		Findings: r.Findings, Masked: append([]Masked{}, r.Masked...), Reason: r.Reason,
+	})
+}
+
+// DecodeReproducibility reads the reproducibility predicate in s. One that
+// contradicts itself is an error that wraps attest.ErrNotVerified.
+func DecodeReproducibility(s attest.Statement) (Reproducibility, error) {
+	var w reproducibilityJSON
+	subjects, err := decode(s, attest.TypeReproducibility, &w)
+	if err != nil {
+		return Reproducibility{}, err
+	}
+	r := Reproducibility{
+		Subjects: subjects, Verdict: w.Verdict, Tier: w.Tier, AllowedTiers: w.AllowedTiers,
+		Agreeing: w.K, Repeats: w.Repeats, Findings: w.Findings, Masked: w.Masked,
+		Recipe: w.Recipe, InvocationID: w.InvocationID, Reason: w.Reason,
+	}
+	err = r.check()
+	switch {
+	case err != nil:
+	case w.N != len(r.Repeats) || w.DistinctWorkers != r.DistinctWorkers():
+		err = fmt.Errorf("it states n=%d on %d workers, but lists %d repeats on %d", w.N, w.DistinctWorkers, len(r.Repeats), r.DistinctWorkers())
+	case w.Independence != OneFarm:
+		err = fmt.Errorf("independence is %q, want %q", w.Independence, OneFarm)
+	}
+	if err != nil {
+		return Reproducibility{}, fmt.Errorf("reading reproducibility: %w: %w", attest.ErrNotVerified, err)
+	}
+	return r, nil
+}
+
+func (r Reproducibility) check() error {
+	return errors.Join(
+		checkSubjects(r.Subjects),
+		checkWord("invocation id", r.InvocationID),
+		r.Recipe.check(),
+		r.checkRepeats(),
+		r.checkFindings(),
+		checkText("reason", r.Reason),
+		r.checkVerdict(),
+	)
+}
+
+func (r Reproducibility) checkRepeats() error {
+	if n := len(r.Repeats); n < 2 || n > maxEntries {
+		return fmt.Errorf("%d repeats, want 2 to %d", n, maxEntries)
+	}
+	if r.Agreeing < 1 || r.Agreeing > len(r.Repeats) {
+		return fmt.Errorf("%d of %d repeats agree with the baseline, which is one of them", r.Agreeing, len(r.Repeats))
+	}
+	seen := map[string]bool{}
+	for _, p := range r.Repeats {
+		if seen[p.Name] {
+			return fmt.Errorf("two repeats have the name %q", p.Name)
+		}
+		seen[p.Name] = true
+		if err := p.check(); err != nil {
+			return fmt.Errorf("repeat %q: %w", p.Name, err)
+		}
+	}
+	return nil
+}
+
+func (p Repeat) check() error {
+	names := map[string]bool{}
+	for _, o := range p.Outputs {
+		if o.Name == "" || o.Digest.IsZero() || names[o.Name] {
+			return fmt.Errorf("output %q lacks name or digest, or stands twice", o.Name)
+		}
+		names[o.Name] = true
+	}
+	return errors.Join(
+		checkWord("name", p.Name),
+		checkWord("worker's name", p.Worker.Name),
+		checkMap("worker's attribute", p.Worker.Attributes),
+		checkMap("variation", p.Variations),
+		checkWindow(p.StartedOn, p.FinishedOn),
+		checkResources("outputs", p.Outputs),
+	)
+}
+
+func (r Reproducibility) checkFindings() error {
+	if n := len(r.Findings.Listed); n > MaxFindings || n > r.Findings.Total {
+		return fmt.Errorf("%d findings listed of %d, the most is %d", n, r.Findings.Total, MaxFindings)
+	}
+	if len(r.Masked) > maxEntries {
+		return fmt.Errorf("%d masked fields, the most is %d", len(r.Masked), maxEntries)
+	}
+	for _, t := range r.AllowedTiers {
+		if !slices.Contains(Tiers(), t) {
+			return fmt.Errorf("tier %q cannot be allowed", t)
+		}
+	}
+	for _, f := range r.Findings.Listed {
+		if !slices.Contains(Tiers(), f.Tier) && f.Tier != tierForbidden {
+			return fmt.Errorf("finding in %q has the unknown tier %q", f.Path, f.Tier)
+		}
+		if err := errors.Join(checkText("path", f.Path), checkWord("field", f.Field), checkText("cause", f.Cause)); err != nil {
+			return fmt.Errorf("finding: %w", err)
+		}
+	}
+	for _, m := range r.Masked {
+		if err := checkWord("masked field", m.Field); err != nil {
+			return err
+		}
+		if !slices.Contains(r.AllowedTiers, m.Tier) || m.Count < 1 {
+			return fmt.Errorf("field %q was masked %d times in tier %q, which was not allowed", m.Field, m.Count, m.Tier)
+		}
+	}
+	return nil
+}
+
+// checkVerdict: the verdict must follow from what stands beside it.
+func (r Reproducibility) checkVerdict() error {
+	if len(r.Repeats) == 0 {
+		return nil // told by checkRepeats
+	}
+	if r.Tier != "" && r.Verdict != Equivalent {
+		return fmt.Errorf("verdict %s with tier %q", r.Verdict, r.Tier)
+	}
+	switch r.Verdict {
+	case Identical:
+		return r.checkIdentical()
+	case Equivalent:
+		return r.checkEquivalent()
+	case Different:
+		if r.Agreeing == len(r.Repeats) || r.Findings.Total == 0 {
+			return fmt.Errorf("verdict different, but %d of %d repeats agree and there are %d findings", r.Agreeing, len(r.Repeats), r.Findings.Total)
+		}
+		return r.checkMade()
+	case Incomparable:
+		if r.Reason == "" {
+			return errors.New("verdict incomparable without a reason")
+		}
+		return r.checkMade()
+	default:
+		return fmt.Errorf("unknown verdict %q", r.Verdict)
+	}
+}
+
+func (r Reproducibility) checkIdentical() error {
+	if r.Findings.Total > 0 || len(r.Masked) > 0 || r.Agreeing != len(r.Repeats) {
+		return fmt.Errorf("verdict identical with %d findings, %d masked fields and %d of %d repeats agreeing",
+			r.Findings.Total, len(r.Masked), r.Agreeing, len(r.Repeats))
+	}
+	for _, p := range r.Repeats {
+		if !sameOutputs(r.Subjects, p.Outputs, true) {
+			return fmt.Errorf("verdict identical, but the outputs of repeat %q are not the subjects", p.Name)
+		}
+	}
+	return nil
+}
+
+func (r Reproducibility) checkEquivalent() error {
+	if !slices.Contains(r.AllowedTiers, r.Tier) {
+		return fmt.Errorf("verdict equivalent in tier %q, which was not allowed", r.Tier)
+	}
+	if r.Findings.Total == 0 || len(r.Masked) == 0 || r.Agreeing != len(r.Repeats) {
+		return fmt.Errorf("verdict equivalent with %d findings, %d masked fields and %d of %d repeats agreeing",
+			r.Findings.Total, len(r.Masked), r.Agreeing, len(r.Repeats))
+	}
+	for _, f := range r.Findings.Listed {
+		if f.Tier > r.Tier || !slices.Contains(r.AllowedTiers, f.Tier) {
+			return fmt.Errorf("verdict equivalent in tier %s, but %q differs in tier %s", r.Tier, f.Path, f.Tier)
+		}
+	}
+	for _, m := range r.Masked {
+		if m.Tier > r.Tier {
+			return fmt.Errorf("verdict equivalent in tier %s, but %q was masked in tier %s", r.Tier, m.Field, m.Tier)
+		}
+	}
+	for i, p := range r.Repeats {
+		if !sameOutputs(r.Subjects, p.Outputs, i == 0) {
+			return fmt.Errorf("verdict equivalent, but the outputs of repeat %q do not fit the subjects", p.Name)
+		}
+	}
+	return nil
+}
+
+// checkMade: every subject came out of some repeat.
+func (r Reproducibility) checkMade() error {
+	made := map[digest.Digest]bool{}
+	for _, p := range r.Repeats {
+		for _, o := range p.Outputs {
+			made[o.Digest] = true
+		}
+	}
+	for _, s := range r.Subjects {
+		if !made[s.Digest] {
+			return fmt.Errorf("subject %q came out of no repeat", s.Name)
+		}
+	}
+	return nil
+}
+
+// sameOutputs reports whether outputs have the names of the subjects and,
+// where bytes counts, their digests.
+func sameOutputs(subjects []attest.Subject, outputs []Resource, bytes bool) bool {
+	if len(subjects) != len(outputs) {
+		return false
+	}
+	want := make(map[string]digest.Digest, len(subjects))
+	for _, s := range subjects {
+		want[s.Name] = s.Digest
+	}
+	for _, o := range outputs {
+		d, ok := want[o.Name]
+		if !ok || (bytes && d != o.Digest) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,150 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package statement
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/zfarm/zfarm/attest"
+)
+
+// Results of a suite (in-toto test-result v0.1).
+const (
+	ResultPassed = "PASSED"
+	ResultWarned = "WARNED"
+	ResultFailed = "FAILED"
+)
+
+// TestResult says how one test suite ended: in-toto test-result v0.1, one
+// statement a suite. Skipped tests and expected failures stand in extension
+// fields (zfarm_...). Ignoring these never makes a suite look better, since
+// either already turns PASSED into WARNED.
+type TestResult struct {
+	// Subjects are the artifacts whose repeat was tested.
+	Subjects []attest.Subject
+	// Suite names it; unique in a build.
+	Suite string
+	// Configuration is what the suite was made and steered by, each pinned. The
+	// recipe is one of them, under the name [RecipeName] and with its digest.
+	Configuration []Resource
+	// URL is where its log can be read; "" where there is none.
+	URL string
+	// Passed, Failed and Skipped are names of tests. Failed has those that
+	// could not be judged, too. Warned has those that passed although they
+	// were expected to fail.
+	Passed, Warned, Failed, Skipped []string
+	// Expected failed, and the recipe or upstream says so. They stand among
+	// the warnedTests as well.
+	Expected []string
+	// Least is the smallest number of tests that counts as the whole suite; a
+	// smaller one has failed.
+	Least int
+}
+
+type testResultJSON struct {
+	Result        string     `json:"result"`
+	Configuration []Resource `json:"configuration"`
+	URL           string     `json:"url,omitempty"`
+	Passed        []string   `json:"passedTests"`
+	Warned        []string   `json:"warnedTests"`
+	Failed        []string   `json:"failedTests"`
+	Suite         string     `json:"zfarm_suite"`
+	Least         int        `json:"zfarm_leastTests"`
+	Skipped       []string   `json:"zfarm_skippedTests"`
+	Expected      []string   `json:"zfarm_expectedFailures"`
+}
+
+// Count returns the number of tests in the suite.
+func (r TestResult) Count() int {
+	return len(r.Passed) + len(r.Warned) + len(r.Failed) + len(r.Skipped) + len(r.Expected)
+}
+
+// Result returns what the tests amount to: FAILED if one failed, none passed
+// or the suite is too small; WARNED if any did not plainly pass; else PASSED.
+func (r TestResult) Result() string {
+	switch {
+	case len(r.Failed) > 0 || len(r.Passed) == 0 || r.Count() < r.Least:
+		return ResultFailed
+	case len(r.Passed) < r.Count():
+		return ResultWarned
+	default:
+		return ResultPassed
+	}
+}
+
+// Statement checks r and returns its bytes.
+func (r TestResult) Statement() (attest.Statement, error) {
+	if err := r.check(); err != nil {
+		return attest.Statement{}, fmt.Errorf("composing test result: %w", err)
+	}
+	return compose(attest.TypeTestResult, r.Subjects, testResultJSON{
+		Result: r.Result(), Configuration: r.Configuration, URL: r.URL,
+		Passed: list(r.Passed), Warned: list(slices.Concat(r.Warned, r.Expected)), Failed: list(r.Failed),
+		Suite: r.Suite, Least: r.Least, Skipped: list(r.Skipped), Expected: list(r.Expected),
+	})
+}
+
+// Recipe returns the recipe in the configuration.
+func (r TestResult) Recipe() (Resource, bool) { return named(r.Configuration, RecipeName) }
+
+// list returns names, so that an empty list is written as [] and not as null.
+func list(names []string) []string {
+	if names == nil {
+		return []string{}
+	}
+	return names
+}
+
+// DecodeTestResult reads the test result in s. One that states another result
+// than its tests amount to is an error that wraps attest.ErrNotVerified.
+func DecodeTestResult(s attest.Statement) (TestResult, error) {
+	var w testResultJSON
+	subjects, err := decode(s, attest.TypeTestResult, &w)
+	if err != nil {
+		return TestResult{}, err
+	}
+	r := TestResult{
+		Subjects: subjects, Suite: w.Suite, Configuration: w.Configuration, URL: w.URL,
+		Passed: w.Passed, Failed: w.Failed, Skipped: w.Skipped, Expected: w.Expected, Least: w.Least,
+	}
+	plain := len(w.Warned) - len(w.Expected)
+	if plain < 0 || !slices.Equal(w.Warned[plain:], w.Expected) {
+		err = errors.New("its expected failures do not end the list of warned tests")
+	} else {
+		r.Warned = w.Warned[:plain]
+		err = r.check()
+	}
+	if err == nil && w.Result != r.Result() {
+		err = fmt.Errorf("it states %q, its tests amount to %s", w.Result, r.Result())
+	}
+	if err != nil {
+		return TestResult{}, fmt.Errorf("reading test result: %w: %w", attest.ErrNotVerified, err)
+	}
+	return r, nil
+}
+
+func (r TestResult) check() error {
+	errs := []error{
+		checkSubjects(r.Subjects),
+		checkWord("suite", r.Suite),
+		checkResources("configuration", r.Configuration),
+		checkTexts("passed tests", maxTests, r.Passed),
+		checkTexts("warned tests", maxTests, r.Warned),
+		checkTexts("failed tests", maxTests, r.Failed),
+		checkTexts("skipped tests", maxTests, r.Skipped),
+		checkTexts("expected failures", maxTests, r.Expected),
+	}
+	if recipe, ok := named(r.Configuration, RecipeName); !ok || recipe.Digest.IsZero() {
+		errs = append(errs, fmt.Errorf("configuration names no %q with a digest", RecipeName))
+	}
+	if r.URL != "" {
+		errs = append(errs, checkURI("url", r.URL))
+	}
+	if r.Least < 0 {
+		errs = append(errs, fmt.Errorf("least number of tests is %d", r.Least))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,27 @@
+# Copyright The zfarm Authors
+# SPDX-License-Identifier: Apache-2.0
+
+port "steady" {
+  version    = "1.0"
+  summary    = "Counts lines, words and bytes, and is the same however it is built"
+  licence    = "Apache-2.0"
+  homepage   = "https://zfarm.dev/demo"
+  categories = ["utilities"]
+
+  source {
+    url    = "https://zfarm.dev/demo/steady-${version}.tar"
+    sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
+  }
+
+  build "script" {
+    limit   = "2m"
+    script  = "$CC -O2 -o tally tally.c"
+    install = "mkdir -p \"$DESTDIR$PREFIX/bin\" && cp tally \"$DESTDIR$PREFIX/bin/tally\""
+  }
+
+  test "script" {
+    limit  = "1m"
+    least  = 4
+    script = "sh check.sh"
+  }
+}

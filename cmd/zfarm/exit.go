@@ -1,0 +1,89 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/zfarm/zfarm/attest"
+	"github.com/zfarm/zfarm/orchestrator"
+	"github.com/zfarm/zfarm/workers"
+)
+
+// The exit codes, as docs/cli.md tells them.
+const (
+	notReproduced  = 1
+	usageError     = 2 // also a faulty recipe
+	faultySource   = 3
+	workerLost     = 4
+	workerDistrust = 5
+	stepFailed     = 6
+	testsFailed    = 7
+	overLimit      = 8
+	notComparable  = 9
+	notSigned      = 10
+	notVerified    = 11
+	workerUnfit    = 12
+	otherError     = 13
+	interrupted    = 130
+)
+
+// exit is an error with the code it ends the program with.
+type exit struct {
+	code int
+	error
+}
+
+func (e exit) Unwrap() error { return e.error }
+
+// codeOf returns the exit code for an error of a command.
+func codeOf(ctx context.Context, err error) int {
+	var e exit
+	switch {
+	case ctx.Err() != nil:
+		return interrupted
+	case errors.As(err, &e):
+		return e.code
+	case errors.Is(err, workers.ErrHostKey), errors.Is(err, workers.ErrAuth):
+		return workerDistrust
+	case errors.Is(err, workers.ErrUnfit):
+		return workerUnfit
+	case errors.Is(err, workers.ErrLost):
+		return workerLost
+	case errors.Is(err, attest.ErrNotVerified):
+		return notVerified
+	case strings.HasPrefix(err.Error(), "unknown command"), strings.Contains(err.Error(), "arg(s)"), strings.HasPrefix(err.Error(), "required flag"):
+		return usageError
+	default:
+		return otherError
+	}
+}
+
+// failureCode is the exit code for a build that ended without a release.
+func failureCode(kind orchestrator.FailureKind) int {
+	switch kind {
+	case orchestrator.NotReproduced:
+		return notReproduced
+	case orchestrator.FaultyRecipe:
+		return usageError
+	case orchestrator.FaultySource:
+		return faultySource
+	case orchestrator.Infrastructure:
+		return workerLost
+	case orchestrator.FailedStep:
+		return stepFailed
+	case orchestrator.FailedTests:
+		return testsFailed
+	case orchestrator.OverLimit:
+		return overLimit
+	case orchestrator.NotComparable:
+		return notComparable
+	case orchestrator.NotSigned:
+		return notSigned
+	default:
+		return otherError
+	}
+}

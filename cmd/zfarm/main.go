@@ -1,0 +1,57 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Command zfarm builds ports from recipes on workers, compares repeated builds
+// and signs what was reproduced. It is the only package that knows every
+// adapter: here they are wired together, and nothing else happens.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run is main with its surroundings handed in.
+func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
+	root := &cobra.Command{
+		Use:           "zfarm",
+		Short:         "Build ports reproducibly, and prove it",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errs)
+	root.SetArgs(args)
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(buildCommand(), demoCommand(), recipeCommand(), verifyCommand(), keyCommand(), workerCommand(), pluginCommand(), versionCommand())
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return exit{usageError, fmt.Errorf("%w\nsee %s --help", err, c.CommandPath())}
+	})
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	code := codeOf(ctx, err)
+	if text := err.Error(); text != "" {
+		fmt.Fprintln(errs, "zfarm:", printable(text)) //nolint:errcheck // nowhere left to say it
+	}
+	return code
+}
+
+// said is an error whose message has been shown already.
+var errSaid = errors.New("")

@@ -1,0 +1,207 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/zfarm/zfarm/attest/digest"
+	"github.com/zfarm/zfarm/orchestrator/attempt"
+	"github.com/zfarm/zfarm/plugins"
+	"github.com/zfarm/zfarm/plugins/autotools"
+	"github.com/zfarm/zfarm/plugins/host"
+	"github.com/zfarm/zfarm/plugins/make"
+	"github.com/zfarm/zfarm/plugins/script"
+	"github.com/zfarm/zfarm/plugins/serve"
+)
+
+// shipped are the plugins that this program is when it is started as one.
+func shipped() []plugins.Plugin {
+	return []plugins.Plugin{autotools.Plugin(), make.Plugin(), script.Plugin()}
+}
+
+// pluginFlags name further plugins.
+type pluginFlags struct {
+	more []string
+}
+
+func (f *pluginFlags) add(c *cobra.Command) {
+	c.Flags().StringArrayVar(&f.more, "plugin", nil, "a further plugin, NAME=FILE@sha256:DIGITS; may be given again")
+}
+
+// catalog returns the plugins shipped and named, pinned by digest.
+func (f *pluginFlags) catalog() (*pluginCatalog, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("looking for this program: %w", err)
+	}
+	sum, err := fileDigest(self)
+	if err != nil {
+		return nil, err
+	}
+	var entries []host.Entry
+	for _, p := range shipped() {
+		name := p.Description.Name
+		entries = append(entries, host.Entry{Name: name, Path: self, Args: []string{"plugin", "serve", name}, SHA256: sum})
+	}
+	for _, more := range f.more {
+		e, err := parsePlugin(more)
+		if err != nil {
+			return nil, exit{usageError, err}
+		}
+		entries = append(entries, e)
+	}
+	dir, err := os.MkdirTemp("", "zf")
+	if err != nil {
+		return nil, fmt.Errorf("making a folder for plugins: %w", err)
+	}
+	c, err := host.New(entries, host.Options{Dir: dir})
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return &pluginCatalog{Catalog: c, entries: entries, dir: dir}, nil
+}
+
+func parsePlugin(s string) (host.Entry, error) {
+	name, rest, ok := strings.Cut(s, "=")
+	at := strings.LastIndex(rest, "@")
+	if !ok || at < 0 {
+		return host.Entry{}, fmt.Errorf("--plugin %s: write NAME=FILE@sha256:DIGITS", s)
+	}
+	sum, err := digest.Parse(rest[at+1:])
+	if err != nil {
+		return host.Entry{}, fmt.Errorf("--plugin %s: %w", s, err)
+	}
+	path, err := filepath.Abs(rest[:at])
+	if err != nil {
+		return host.Entry{}, fmt.Errorf("--plugin %s: %w", s, err)
+	}
+	return host.Entry{Name: name, Path: path, SHA256: sum}, nil
+}
+
+func fileDigest(path string) (digest.Digest, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return digest.Digest{}, err
+	}
+	defer f.Close() //nolint:errcheck // read only
+	sum, _, err := digest.OfReader(f)
+	return sum, err
+}
+
+// pluginCatalog is the host's catalog as the engine wants it.
+type pluginCatalog struct {
+	*host.Catalog
+	entries []host.Entry
+	dir     string
+}
+
+// Close removes what plugins left.
+func (c *pluginCatalog) Close() error { return os.RemoveAll(c.dir) }
+
+// Pin returns what the plugin says of itself and the digest of its program.
+func (c *pluginCatalog) Pin(ctx context.Context, name string) (plugins.Description, digest.Digest, error) {
+	d, err := c.Describe(ctx, name)
+	if err != nil {
+		return plugins.Description{}, digest.Digest{}, err
+	}
+	i := slices.IndexFunc(c.entries, func(e host.Entry) bool { return e.Name == name })
+	return d, c.entries[i].SHA256, nil
+}
+
+// Start starts the plugin for one attempt.
+func (c *pluginCatalog) Start(ctx context.Context, name string) (attempt.Process, error) {
+	p, err := c.Catalog.Start(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return pluginProcess{p.Builder(), p.Tester(), p}, nil
+}
+
+type pluginProcess struct {
+	plugins.Builder
+	plugins.Tester
+	process *host.Process
+}
+
+func (p pluginProcess) Close() error { return p.process.Close() }
+
+func pluginCommand() *cobra.Command {
+	c := &cobra.Command{Use: "plugin", Short: "Look at builders and testers"}
+	var flags pluginFlags
+	list := &cobra.Command{
+		Use:   "list",
+		Short: "Start each plugin once and show what it takes",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			catalog, err := flags.catalog()
+			if err != nil {
+				return err
+			}
+			defer catalog.Close() //nolint:errcheck // temporary folders only
+			for _, name := range catalog.Names() {
+				d, err := catalog.Describe(c.Context(), name)
+				if err != nil {
+					return err
+				}
+				fmt.Fprintf(c.OutOrStdout(), "%s %s\n", d.Name, d.Version) //nolint:errcheck // nowhere left to say it
+				writeSchema(c, "build", d.Builder)
+				writeSchema(c, "test", d.Tester)
+			}
+			return nil
+		},
+	}
+	flags.add(list)
+	served := &cobra.Command{
+		Use: "serve NAME", Short: "Be the plugin of that name; the farm starts this", Hidden: true, Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			for _, p := range shipped() {
+				if p.Description.Name == args[0] {
+					return serve.Serve(p)
+				}
+			}
+			return exit{usageError, fmt.Errorf("this program is no plugin %q", args[0])}
+		},
+	}
+	c.AddCommand(list, served)
+	return c
+}
+
+func writeSchema(c *cobra.Command, kind string, s *plugins.Schema) {
+	if s == nil {
+		return
+	}
+	fmt.Fprintf(c.OutOrStdout(), "  %s\n", kind) //nolint:errcheck // nowhere left to say it
+	for _, a := range s.Attributes {
+		required := ""
+		if a.Required {
+			required = ", required"
+		}
+		fmt.Fprintf(c.OutOrStdout(), "    %-16s %s%s: %s\n", a.Name, a.Type, required, a.Doc) //nolint:errcheck // nowhere left to say it
+	}
+}
+
+// version is that of this program, as Go built it.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "0.0.0-devel"
+}
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{Use: "version", Short: "Show the version", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
+		_, err := fmt.Fprintln(c.OutOrStdout(), "zfarm", version())
+		return err
+	}}
+}

@@ -1,0 +1,261 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/term"
+	"golang.org/x/text/transform"
+
+	"github.com/zfarm/zfarm/orchestrator"
+	"github.com/zfarm/zfarm/workers"
+	"github.com/zfarm/zfarm/workers/codepage"
+)
+
+// printable makes text of workers, recipes and archives safe to show.
+func printable(s string) string {
+	shown, _, err := transform.String(codepage.Printable(), s)
+	if err != nil {
+		return fmt.Sprintf("%q", s)
+	}
+	return shown
+}
+
+// display shows progress and is told when the build is over.
+type display interface {
+	Show(orchestrator.Progress)
+	Close()
+}
+
+// newDisplay chooses how to show progress: JSON lines, a live block on a
+// terminal, plain lines elsewhere.
+func newDisplay(w io.Writer, asJSON bool) display {
+	if asJSON {
+		return &jsonLines{enc: json.NewEncoder(w)}
+	}
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" {
+		return newLive(f)
+	}
+	return &plainLines{w: w}
+}
+
+type jsonLines struct {
+	mu  sync.Mutex
+	enc *json.Encoder
+}
+
+func (j *jsonLines) Show(p orchestrator.Progress) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.enc.Encode(p) //nolint:errcheck,errchkjson // progress may be dropped
+}
+
+func (j *jsonLines) Close() {}
+
+// plainLines writes a line for everything that begins or ends.
+type plainLines struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *plainLines) Show(p orchestrator.Progress) {
+	text := sentence(p)
+	if text == "" {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	fmt.Fprintln(l.w, text) //nolint:errcheck // progress may be dropped
+}
+
+func (l *plainLines) Close() {}
+
+// sentence is one line for what is worth a line, "" for the rest.
+func sentence(p orchestrator.Progress) string {
+	who := p.Stage
+	if p.Worker != "" {
+		who += " on " + p.Worker
+	}
+	switch p.Kind {
+	case orchestrator.Note:
+		return printable(strings.TrimLeft(who+": ", ": ") + p.Text)
+	case orchestrator.StepEnded:
+		return fmt.Sprintf("%s: %s %s in %s", who, p.Step, ending(*p.Status), seconds(p.Took))
+	case orchestrator.Transition:
+		return transition(who, *p.Event)
+	default:
+		return ""
+	}
+}
+
+func transition(who string, e orchestrator.Event) string {
+	switch {
+	case e.From == orchestrator.Running && e.To == orchestrator.Ready:
+		return printable(fmt.Sprintf("%s: worker lost (%s); trying again", who, e.Detail))
+	case e.To == orchestrator.Running && e.Fence > 1:
+		return fmt.Sprintf("%s: begun again, attempt %d", who, e.Fence)
+	case e.To == orchestrator.Running, e.To == orchestrator.Failed:
+		return fmt.Sprintf("%s: %s", who, map[orchestrator.StageState]string{orchestrator.Running: "begun", orchestrator.Failed: "failed"}[e.To])
+	case e.To == orchestrator.Succeeded:
+		return fmt.Sprintf("%s: done", who)
+	default:
+		return ""
+	}
+}
+
+func ending(s workers.Status) string {
+	switch {
+	case s.OK():
+		return "done"
+	case s.State == workers.Exited:
+		return fmt.Sprintf("exited with %d", s.Code)
+	default:
+		return fmt.Sprintf("ended by %s", s.State)
+	}
+}
+
+func seconds(d time.Duration) string {
+	if d < time.Minute {
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	}
+	return d.Round(time.Second).String()
+}
+
+// live keeps one line for each stage at work at the foot of a terminal: its
+// step, how long it has taken, and the last line of its log.
+type live struct {
+	mu     sync.Mutex
+	f      *os.File
+	stages map[string]*stageLine
+	drawn  int
+	stop   chan struct{}
+	done   chan struct{}
+}
+
+type stageLine struct {
+	worker, step, last string
+	since              time.Time
+	partial            []byte
+}
+
+const redraw = 100 * time.Millisecond
+
+func newLive(f *os.File) *live {
+	l := &live{f: f, stages: map[string]*stageLine{}, stop: make(chan struct{}), done: make(chan struct{})}
+	go l.tick()
+	return l
+}
+
+func (l *live) tick() {
+	defer close(l.done)
+	t := time.NewTicker(redraw)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+			l.mu.Lock()
+			l.draw("")
+			l.mu.Unlock()
+		case <-l.stop:
+			return
+		}
+	}
+}
+
+func (l *live) Close() {
+	close(l.stop)
+	<-l.done
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	clear(l.stages)
+	l.draw("")
+}
+
+func (l *live) Show(p orchestrator.Progress) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.note(p)
+	if text := sentence(p); text != "" {
+		l.draw(text + "\n")
+	}
+}
+
+// note keeps what the lines at the foot show.
+func (l *live) note(p orchestrator.Progress) {
+	s := l.stages[p.Stage]
+	switch p.Kind {
+	case orchestrator.Transition:
+		if p.Event.To != orchestrator.Running {
+			delete(l.stages, p.Stage)
+			return
+		}
+		l.stages[p.Stage] = &stageLine{worker: p.Worker, step: "begins", since: time.Now()}
+	case orchestrator.StepBegun:
+		if s != nil {
+			*s = stageLine{worker: s.worker, step: p.Step, since: time.Now()}
+		}
+	case orchestrator.StepLog:
+		if s != nil {
+			s.log(p.Text)
+		}
+	case orchestrator.Fetching:
+		if s != nil {
+			s.step, s.last = "fetching", fmt.Sprintf("%d of %d KiB", p.Done>>10, p.Total>>10)
+		}
+	}
+}
+
+// log keeps the last whole line.
+func (s *stageLine) log(text string) {
+	const most = 1024
+	s.partial = append(s.partial, text[max(0, len(text)-most):]...)
+	if end := bytes.LastIndexByte(s.partial, '\n'); end >= 0 {
+		s.last = string(s.partial[bytes.LastIndexByte(s.partial[:end], '\n')+1 : end])
+		s.partial = append(s.partial[:0], s.partial[end+1:]...)
+	}
+	if len(s.partial) > most {
+		s.partial = s.partial[:0]
+	}
+}
+
+// draw replaces the foot, with text above it.
+func (l *live) draw(text string) {
+	var b strings.Builder
+	if l.drawn > 0 {
+		fmt.Fprintf(&b, "\x1b[%dA", l.drawn)
+	}
+	b.WriteString("\r\x1b[J")
+	b.WriteString(text)
+	width, _, err := term.GetSize(int(l.f.Fd()))
+	if err != nil || width < 20 {
+		width = 80
+	}
+	l.drawn = 0
+	for _, id := range slices.Sorted(maps.Keys(l.stages)) {
+		s := l.stages[id]
+		line := fmt.Sprintf("%-9s %-18s %-14s %7s  %s", id, s.worker, s.step, seconds(time.Since(s.since)), printable(s.last))
+		b.WriteString(clip(line, width-1) + "\n")
+		l.drawn++
+	}
+	l.f.WriteString(b.String()) //nolint:errcheck // progress may be dropped
+}
+
+func clip(s string, width int) string {
+	s = strings.NewReplacer("\n", " ", "\t", " ").Replace(s)
+	if utf8.RuneCountInString(s) <= width {
+		return s
+	}
+	return string([]rune(s)[:width-1]) + "…"
+}

@@ -1,0 +1,97 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/zfarm/zfarm/attest/digest"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"zfarm": main})
+}
+
+// TestScripts runs testdata/*.txtar, which are the manual of the command line.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("HOME", e.WorkDir)
+			e.Setenv("XDG_CACHE_HOME", filepath.Join(e.WorkDir, "cache"))
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": exits,
+			"pin":   pin,
+			"flip":  flip,
+		},
+		Condition: func(cond string) (bool, error) {
+			return cond == "cc" && needCompiler(lookPath) == nil, nil
+		},
+	})
+}
+
+// exits CODE COMMAND... runs a command and wants that exit code.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE COMMAND...")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	have := "exit status 0"
+	if err != nil {
+		have = err.Error()
+	}
+	if have != "exit status "+args[0] {
+		ts.Fatalf("%v: %s, want %s", args[1:], have, args[0])
+	}
+}
+
+// pin RECIPE TAR DIR packs a folder as TAR and writes its digest into the recipe
+// where it says SHA256.
+func pin(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: pin RECIPE TAR DIR")
+	}
+	dir := ts.MkAbs(args[2])
+	entries, err := os.ReadDir(dir)
+	ts.Check(err)
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, e := range entries {
+		content, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		ts.Check(err)
+		ts.Check(w.WriteHeader(&tar.Header{Name: filepath.Base(dir) + "/" + e.Name(), Mode: 0o755, Size: int64(len(content)), ModTime: time.Unix(1767225600, 0)}))
+		_, err = w.Write(content)
+		ts.Check(err)
+	}
+	ts.Check(w.Close())
+	ts.Check(os.MkdirAll(filepath.Dir(ts.MkAbs(args[1])), 0o755))
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), b.Bytes(), 0o644))
+	recipe, err := os.ReadFile(ts.MkAbs(args[0]))
+	ts.Check(err)
+	pinned := strings.ReplaceAll(string(recipe), "SHA256", digest.Of(b.Bytes()).Hex())
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(pinned), 0o644))
+}
+
+// flip FILE changes a bit in the middle of a file.
+func flip(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: flip FILE")
+	}
+	content, err := os.ReadFile(ts.MkAbs(args[0]))
+	ts.Check(err)
+	content[len(content)/2] ^= 1
+	ts.Check(os.Remove(ts.MkAbs(args[0])))
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), content, 0o644))
+}

@@ -1,0 +1,66 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/zfarm/zfarm/attest"
+	"github.com/zfarm/zfarm/attest/cosign"
+	"github.com/zfarm/zfarm/attest/keys"
+	"github.com/zfarm/zfarm/attest/kit"
+	"github.com/zfarm/zfarm/attest/statement"
+)
+
+func verifyCommand() *cobra.Command {
+	var key string
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "verify FOLDER",
+		Short: "Check a folder of artifacts and bundles, offline",
+		Long: `Check a folder of artifacts and bundles, offline, and say what was checked and
+what was not.
+
+Give the key you trust with --key, got over another way than the folder. Without it
+the key in the folder is used, and trust then rests on the folder itself.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return verifyFolder(c.Context(), args[0], key, asJSON, c.OutOrStdout())
+		},
+	}
+	c.Flags().StringVar(&key, "key", "", "public key that must have signed")
+	c.Flags().BoolVar(&asJSON, "json", false, "the report as JSON")
+	return c
+}
+
+func verifyFolder(ctx context.Context, dir, key string, asJSON bool, out io.Writer) error {
+	options := kit.Options{Open: func(public []byte) (attest.Verifier, error) { return cosign.NewVerifier(public) }}
+	if key != "" {
+		public, err := keys.ReadPublic(key)
+		if err != nil {
+			return exit{usageError, err}
+		}
+		options.PublicKey = public
+	}
+	// A build on somebody's own machine can be verified as what it is: the
+	// report names its builder.
+	options.Builders = append(statement.Builders(), statement.BuilderLocal)
+	report, verdict := kit.Verify(ctx, dir, options)
+	if verdict != nil && !errors.Is(verdict, attest.ErrNotVerified) {
+		return verdict
+	}
+	show := report.WriteText
+	if asJSON {
+		show = func(w io.Writer) error { return writeJSON(w, report) }
+	}
+	if err := show(out); err != nil {
+		return fmt.Errorf("writing the report: %w", err)
+	}
+	return verdict
+}

@@ -1,0 +1,313 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package zfarm_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "write golden files anew")
+
+const module = "github.com/zfarm/zfarm/"
+
+// onlyIn says which packages of ours may import a heavy or dangerous module,
+// tests included, and why nobody else may.
+var onlyIn = []struct {
+	module string
+	in     []string
+	reason string
+}{
+	{"github.com/sigstore/", []string{"attest/cosign"}, "a move to another signer touches one package"},
+	{"golang.org/x/crypto/ssh", []string{"workers/ssh", "workers/sshtest"}, "one place speaks SSH and knows its traps"},
+	{"github.com/pkg/sftp", []string{"workers/ssh", "workers/sshtest"}, "one place speaks SFTP and knows its traps"},
+	{"github.com/hashicorp/go-plugin", []string{"plugins/host", "plugins/serve", "plugins/wire"}, "authors and the rest of the farm see plain Go"},
+	{"google.golang.org/grpc", []string{"plugins/host", "plugins/serve", "plugins/wire"}, "the protocol ends at the door"},
+	{"github.com/hashicorp/hcl/v2", []string{"recipes/parse", "recipes/schema"}, "recipes are values; only their readers know syntax"},
+	{"github.com/zclconf/go-cty", []string{"recipes/parse", "recipes/schema"}, "recipes are values; only their readers know syntax"},
+	{"github.com/ProtonMail/go-crypto", []string{"recipes/source"}, "upstream signatures are checked in one place"},
+	{"github.com/stretchr/testify", nil, "the standard library and go-cmp say it as well"},
+	{"github.com/spf13/cobra", []string{"cmd/zfarm"}, "flags belong to the command line"},
+	{"golang.org/x/term", []string{"cmd/zfarm"}, "libraries neither prompt nor draw"},
+}
+
+// mayImport says which packages of ours a package may import, by prefix, in
+// its code. A package that is not listed here is a new room: give it a row.
+var mayImport = []struct {
+	pkg    string
+	may    []string
+	reason string
+}{
+	{"attest/digest", nil, "the ground floor"},
+	{"attest", []string{"attest/digest"}, "words and two interfaces"},
+	{"attest/statement", []string{"attest", "attest/digest"}, "composes bytes, signs nothing"},
+	{"attest/keys", []string{"attest", "attest/digest"}, "names keys, signs nothing"},
+	{"attest/cosign", []string{"attest", "attest/digest", "attest/keys"}, "an adapter: knows no other"},
+	{"attest/kit", []string{"attest", "attest/digest", "attest/statement", "attest/keys"}, "lays out what others made"},
+	{"recipes", []string{"attest/digest"}, "values"},
+	{"recipes/schema", []string{"recipes"}, "knows syntax, no plugin"},
+	{"recipes/parse", []string{"recipes", "recipes/schema", "attest/digest"}, "knows syntax, no plugin"},
+	{"recipes/source", []string{"recipes", "attest/digest"}, "fetches, builds nothing"},
+	{"recipes/ports", nil, "recipes are data"},
+	{"workers", []string{"attest/digest"}, "words and the contract"},
+	{"workers/codepage", nil, "bytes to text"},
+	{"workers/runner", []string{"workers", "attest/digest"}, "knows hosts as an interface"},
+	{"workers/local", []string{"workers", "workers/runner", "attest/digest"}, "an adapter: knows no other"},
+	{"workers/ssh", []string{"workers", "workers/runner", "workers/codepage", "attest/digest"}, "an adapter: knows no other"},
+	{"workers/workertest", []string{"workers", "workers/runner", "attest/digest"}, "the contract as a test"},
+	{"workers/sshtest", []string{"workers", "workers/runner", "workers/codepage", "workers/ssh", "attest/digest"}, "servers for tests"},
+	{"plugins", []string{"workers", "attest/digest"}, "authors need no more"},
+	{"plugins/suite", []string{"plugins"}, "reads reports"},
+	{"plugins/wire", []string{"plugins", "workers", "attest/digest"}, "the protocol"},
+	{"plugins/serve", []string{"plugins", "workers", "attest/digest"}, "the author's side of the protocol"},
+	{"plugins/host", []string{"plugins", "workers", "attest/digest"}, "an adapter: knows no other"},
+	{"plugins/plugintest", []string{"plugins", "workers", "attest/digest"}, "tests of authors"},
+	{"plugins/autotools", []string{"plugins", "plugins/suite", "workers"}, "a plugin sees what any author sees"},
+	{"plugins/make", []string{"plugins", "plugins/suite", "workers"}, "a plugin sees what any author sees"},
+	{"orchestrator", []string{"recipes", "plugins", "workers", "attest/digest"}, "values and pure functions"},
+	{"orchestrator/plan", []string{"recipes", "workers"}, "pure"},
+	{"orchestrator/compare", []string{"orchestrator/compare", "attest/digest"}, "pure; knows formats, not builds"},
+	{"orchestrator/cas", []string{"attest/digest"}, "bytes by digest"},
+	{"orchestrator/packaging", []string{"orchestrator/compare", "attest/digest"}, "writes the released form"},
+	{"orchestrator/attempt", []string{"orchestrator", "recipes", "plugins", "workers", "attest/digest"}, "knows workers and plugins as interfaces"},
+	{"orchestrator/engine", []string{"orchestrator", "recipes", "plugins", "workers", "attest"}, "decides; adapters are handed to it"},
+	{"cmd/zfarm", []string{""}, "wires everything; nothing imports it"},
+}
+
+// adapters are wired together by cmd only.
+var adapters = []string{"workers/ssh", "workers/local", "plugins/host", "attest/cosign"}
+
+// pure packages may not reach the world by themselves.
+var pure = struct {
+	pkgs, without []string
+}{
+	[]string{"orchestrator", "orchestrator/plan", "orchestrator/compare", "recipes", "attest/statement", "plugins/suite"},
+	[]string{"os", "os/exec", "net", "net/http", "log", "log/slog", "math/rand", "math/rand/v2"},
+}
+
+type listed struct {
+	ImportPath   string
+	Name, Doc    string
+	Imports      []string
+	TestImports  []string
+	XTestImports []string
+}
+
+func (p listed) rel() string { return strings.TrimPrefix(p.ImportPath, module) }
+
+func packages(t *testing.T) []listed {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Name,Doc,Imports,TestImports,XTestImports", "./...").Output()
+	if err != nil {
+		t.Fatalf("listing packages: %v", err)
+	}
+	var all []listed
+	dec := json.NewDecoder(bytes.NewReader(out))
+	for {
+		var p listed
+		if err := dec.Decode(&p); err == io.EOF {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+}
+
+// under reports whether the package or module path is prefix or lies below it.
+func under(path, prefix string) bool {
+	return path == prefix || strings.HasPrefix(path, strings.TrimSuffix(prefix, "/")+"/")
+}
+
+func TestHeavyModulesStayInTheirRoom(t *testing.T) {
+	for _, p := range packages(t) {
+		for _, imported := range slices.Concat(p.Imports, p.TestImports, p.XTestImports) {
+			for _, row := range onlyIn {
+				if under(imported, row.module) && !slices.ContainsFunc(row.in, func(r string) bool { return under(p.rel(), r) }) {
+					t.Errorf("%s imports %s, which only %v may: %s", p.rel(), imported, row.in, row.reason)
+				}
+			}
+		}
+	}
+}
+
+func TestFloors(t *testing.T) {
+	for _, p := range packages(t) {
+		if p.rel() == strings.TrimSuffix(module, "/") {
+			continue
+		}
+		row := slices.IndexFunc(mayImport, func(r struct {
+			pkg    string
+			may    []string
+			reason string
+		}) bool {
+			return r.pkg == p.rel() || r.pkg == "orchestrator/compare" && under(p.rel(), r.pkg)
+		})
+		if row < 0 {
+			t.Errorf("%s has no row in mayImport: say what it may import, and why", p.rel())
+			continue
+		}
+		for _, imported := range p.Imports {
+			ours, ok := strings.CutPrefix(imported, module)
+			if ok && !slices.ContainsFunc(mayImport[row].may, func(m string) bool { return m == "" || under(ours, m) && !isAdapter(ours) || m == ours }) {
+				t.Errorf("%s imports %s and may import only %v: %s", p.rel(), ours, mayImport[row].may, mayImport[row].reason)
+			}
+		}
+	}
+}
+
+func isAdapter(pkg string) bool {
+	return slices.ContainsFunc(adapters, func(a string) bool { return under(pkg, a) })
+}
+
+func TestTestPackagesAreForTests(t *testing.T) {
+	for _, p := range packages(t) {
+		for _, imported := range p.Imports {
+			if under(imported, module) && strings.HasSuffix(imported, "test") && !strings.HasSuffix(p.ImportPath, "test") {
+				t.Errorf("%s imports %s outside its tests", p.rel(), imported)
+			}
+		}
+	}
+}
+
+func TestPurePackagesReachNothing(t *testing.T) {
+	for _, p := range packages(t) {
+		if !slices.ContainsFunc(pure.pkgs, func(r string) bool {
+			return p.rel() == r || r == "orchestrator/compare" && under(p.rel(), r)
+		}) {
+			continue
+		}
+		for _, imported := range p.Imports {
+			if slices.Contains(pure.without, imported) {
+				t.Errorf("%s is pure and imports %s", p.rel(), imported)
+			}
+		}
+	}
+}
+
+func TestEveryPackageSaysWhatItIs(t *testing.T) {
+	for _, p := range packages(t) {
+		want := "Package " + p.Name + " "
+		if p.Name == "main" {
+			want = "Command "
+		}
+		if !strings.HasPrefix(p.Doc, want) {
+			t.Errorf("%s: its package comment should begin with %q, is %q", p.rel(), want, p.Doc)
+		}
+	}
+}
+
+// sources returns the files git would track, by slash-separated name.
+func sources(t *testing.T) []string {
+	t.Helper()
+	var names []string
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (d.Name() == ".git" || d.Name() == "dist") {
+			return filepath.SkipDir
+		}
+		if d.Type().IsRegular() {
+			names = append(names, filepath.ToSlash(path))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+func TestEverySourceNamesItsLicence(t *testing.T) {
+	header := regexp.MustCompile(`\A(#!.*\n)?(//|#|--) Copyright The zfarm Authors\n(//|#|--) SPDX-License-Identifier: Apache-2\.0\n`)
+	generated := regexp.MustCompile(`\A(// Copyright The zfarm Authors\n// SPDX[^\n]*\n\n?)?// Code generated `)
+	for _, name := range sources(t) {
+		switch filepath.Ext(name) {
+		case ".go", ".sh", ".proto":
+		default:
+			continue
+		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !header.Match(text) && !generated.Match(text) {
+			t.Errorf("%s does not begin with the licence header", name)
+		}
+	}
+}
+
+// TestLibrariesAreSilent keeps printing and logging out of everything but the
+// command: a library returns what it knows.
+func TestLibrariesAreSilent(t *testing.T) {
+	loud := regexp.MustCompile(`^(fmt\.Print(f|ln)?|log\.[A-Z]\w*|slog\.(Debug|Info|Warn|Error)\w*|os\.Exit)$`)
+	for _, name := range sources(t) {
+		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") || strings.HasPrefix(name, "cmd/") ||
+			strings.Contains(name, "testdata/") || strings.HasSuffix(name, ".pb.go") {
+			continue
+		}
+		set := token.NewFileSet()
+		file, err := parser.ParseFile(set, name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			sel, ok := call.Fun.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			if x, ok := sel.X.(*ast.Ident); ok && x.Obj == nil && loud.MatchString(x.Name+"."+sel.Sel.Name) {
+				t.Errorf("%s: %s.%s", set.Position(call.Pos()), x.Name, sel.Sel.Name)
+			}
+			return true
+		})
+	}
+}
+
+// TestExternalModules keeps a list of every module that is linked into the
+// binary, so that a new one is seen in review.
+func TestExternalModules(t *testing.T) {
+	const golden = "testdata/modules.txt"
+	cmd := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{if not .Main}}{{.Path}}{{end}}{{end}}", "./cmd/zfarm")
+	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH=amd64")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("listing modules: %v", err)
+	}
+	names := strings.Fields(string(out))
+	slices.Sort(names)
+	have := strings.Join(slices.Compact(names), "\n") + "\n"
+	if *update {
+		if err := os.WriteFile(golden, []byte(have), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), have); diff != "" {
+		t.Errorf("modules linked into the binary (-want +have); if they are wanted, go test -run TestExternalModules . -update:\n%s", diff)
+	}
+}

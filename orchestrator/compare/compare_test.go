@@ -1,0 +1,425 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package compare
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+	"unicode/utf8"
+
+	"github.com/zfarm/zfarm/orchestrator/compare/pax"
+)
+
+// propertyBase has members of every kind, with valid stamps in both sides.
+func propertyBase(t testing.TB, clock string) []byte {
+	return archive(t,
+		reg("p/text", "one\ntwo\nbuilt "+clock+"\n"),
+		reg("p/bin", "\x00\x01\x02"+strings.Repeat("code", 300)+clock+"\x00"+strings.Repeat("more", 300)),
+		reg("p/tagged", "tagged\n").record("ZOS.taginfo", "1 819"),
+		reg("p/link", "").with(func(h *tar.Header) { h.Typeflag, h.Linkname = tar.TypeSymlink, "text" }))
+}
+
+// regions of an archive: bytes of content and everything before the end.
+func contents(t testing.TB, b []byte) (ranges [][2]int64, end int64) {
+	r := pax.NewReader(bytes.NewReader(b))
+	for {
+		m, err := r.Next()
+		if err == io.EOF {
+			return ranges, r.Trailer().Offset
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Size > 0 {
+			ranges = append(ranges, [2]int64{m.Offset, m.Offset + m.Size})
+		}
+	}
+}
+
+// TestFlipInContentIsDifferent flips random bits of content beside a valid
+// stamp: never may the stamp excuse them.
+func TestFlipInContentIsDifferent(t *testing.T) {
+	a, b := propertyBase(t, "15:04:05"), propertyBase(t, "16:04:05")
+	if v := verdict(t, a, b, known()); v.String() != "equivalent (tier 2)" {
+		t.Fatalf("without a flip: %s", v)
+	}
+	ranges, _ := contents(t, b)
+	stamps := [][2]int64{}
+	for at := 0; ; {
+		i := bytes.Index(b[at:], []byte("16:04:05"))
+		if i < 0 {
+			break
+		}
+		stamps = append(stamps, [2]int64{int64(at + i), int64(at + i + 8)})
+		at += i + 8
+	}
+	r := rand.New(rand.NewPCG(5, 5))
+	for range 300 {
+		in := ranges[r.IntN(len(ranges))]
+		at := in[0] + r.Int64N(in[1]-in[0])
+		if inside(stamps, at) {
+			continue
+		}
+		flipped := bytes.Clone(b)
+		flipped[at] ^= 1 << r.IntN(8)
+		if v := verdict(t, a, flipped, known()); v.Outcome != Different {
+			t.Fatalf("byte %d flipped from %q to %q: %s", at, b[at], flipped[at], v)
+		}
+	}
+}
+
+func inside(ranges [][2]int64, at int64) bool {
+	for _, r := range ranges {
+		if at >= r[0] && at < r[1] {
+			return true
+		}
+	}
+	return false
+}
+
+// TestFlipAnywhereIsTold flips random bits anywhere: never may the verdict be
+// identical or without a reason.
+func TestFlipAnywhereIsTold(t *testing.T) {
+	a := propertyBase(t, "15:04:05")
+	r := rand.New(rand.NewPCG(6, 6))
+	_, end := contents(t, a)
+	for range 1500 {
+		b := bytes.Clone(a)
+		at := r.IntN(len(b))
+		b[at] ^= 1 << r.IntN(8)
+		v := verdict(t, a, b, known())
+		switch v.Outcome {
+		case Incomparable:
+			if v.Reason == "" {
+				t.Fatalf("byte %d: incomparable without a reason", at)
+			}
+		case Identical:
+			t.Fatalf("byte %d flipped: identical", at)
+		default:
+			if len(v.Findings) == 0 {
+				t.Fatalf("byte %d flipped: %s without a finding", at, v)
+			}
+			if int64(at) >= end && v.Outcome != Different {
+				t.Fatalf("byte %d behind the end flipped: %s", at, v)
+			}
+		}
+	}
+}
+
+// TestExplainedBytesLieInTheirFindings checks, on random mixtures of stamps
+// and flips, that the verdict is equivalent only if nothing but stamps differ.
+func TestExplainedBytesLieInTheirFindings(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 9))
+	for range 400 {
+		var a, b strings.Builder
+		clean := true
+		for range 1 + r.IntN(6) {
+			filler := strings.Repeat(".", r.IntN(12)) + "\x00"
+			a.WriteString(filler)
+			b.WriteString(filler)
+			switch r.IntN(4) {
+			case 0:
+				a.WriteString("15:01:0" + fmt.Sprint(r.IntN(10)))
+				b.WriteString("16:01:0" + fmt.Sprint(r.IntN(10)))
+			case 1:
+				a.WriteString("/zfarm/w/first")
+				b.WriteString("/zfarm/w/secnd")
+			case 2:
+				a.WriteString("15:01:01")
+				b.WriteString("17:01:01")
+				clean = false
+			case 3:
+				a.WriteString("x")
+				b.WriteString("y")
+				clean = false
+			}
+			a.WriteString(".")
+			b.WriteString(".")
+		}
+		if a.String() == b.String() {
+			continue
+		}
+		v := verdict(t, []byte(a.String()), []byte(b.String()), known())
+		if (v.Outcome == Equivalent) != clean {
+			t.Fatalf("%q and %q: %s, %+v", a.String(), b.String(), v, v.Findings)
+		}
+	}
+}
+
+// many packs n members of which every content differs.
+func many(t testing.TB, n int, mark string) []byte {
+	var all []member
+	for i := range n {
+		all = append(all, reg(fmt.Sprintf("p/<&>%d/%s", i, strings.Repeat("long", 20)), strings.Repeat("<same>\n", 50)+mark+strings.Repeat("\x1b<", 1500)+"\n"))
+	}
+	return archive(t, all...)
+}
+
+func TestVerdictStaysSmall(t *testing.T) {
+	a, b := many(t, 10_000, "a"), many(t, 10_000, "b")
+	for _, most := range []int{0, 100_000} {
+		v, err := Archives(t.Context(), input("a", a), input("b", b), Options{MaxFindings: most, Workdir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(out) > 2_000_000 || v.Outcome != Different || v.Differing != 10_000 || v.Members != 10_000 || len(v.Findings)+v.Omitted != 10_000 {
+			t.Errorf("%d bytes of JSON, %s, %d of %d members, %d findings and %d omitted", len(out), v, v.Differing, v.Members, len(v.Findings), v.Omitted)
+		}
+	}
+}
+
+// TestGraveFindingIsKept has it as the last of more findings than are kept.
+func TestGraveFindingIsKept(t *testing.T) {
+	var a, b []member
+	for i := range 50 {
+		m := reg(fmt.Sprint("p/", i), "")
+		a, b = append(a, m), append(b, m.with(func(h *tar.Header) { h.ModTime = begun().Add(time.Hour) }))
+	}
+	b[49].Mode = 0o4644
+	v, err := Archives(t.Context(), input("a", archive(t, a...)), input("b", archive(t, b...)), Options{MaxFindings: 10, Allowed: []Tier{Header}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := false
+	for _, f := range v.Findings {
+		kept = kept || f.Field == "mode"
+	}
+	if !kept || len(v.Findings) != 10 || v.Omitted != 41 || v.Outcome != Different {
+		t.Errorf("%s, %d findings, %d omitted, the mode among them: %v", v, len(v.Findings), v.Omitted, kept)
+	}
+}
+
+func TestBoundsAreIncomparable(t *testing.T) {
+	a, b := archive(t, reg("a", strings.Repeat("x", 5000)), reg("b", "")), archive(t, reg("a", strings.Repeat("y", 5000)), reg("b", ""))
+	for _, o := range []Options{{MaxBytes: 4000}, {MaxMembers: 1}} {
+		v, err := Archives(t.Context(), input("a", dotZ(t, a)), input("b", dotZ(t, b)), o)
+		if err != nil || v.Outcome != Incomparable || v.Reason == "" {
+			t.Errorf("%+v: %s (%s), %v", o, v, v.Reason, err)
+		}
+	}
+	nested := a
+	for range 5 {
+		nested = dotZ(t, nested)
+	}
+	if v := verdict(t, nested, a, Known{}); v.Outcome != Incomparable {
+		t.Errorf("five layers: %s", v)
+	}
+}
+
+func TestErrorsOfReadingAreErrors(t *testing.T) {
+	lost := errors.New("disk lost")
+	b := archive(t, reg("a", "x"))
+	broken := Input{Name: "broken", Open: func() (io.ReadCloser, error) {
+		return io.NopCloser(io.MultiReader(bytes.NewReader(b[:600]), iotest.ErrReader(lost))), nil
+	}}
+	closed := Input{Name: "closed", Open: func() (io.ReadCloser, error) { return nil, lost }}
+	opened := 0
+	late := Input{Name: "late", Open: func() (io.ReadCloser, error) {
+		if opened++; opened == 1 {
+			return io.NopCloser(bytes.NewReader(b)), nil
+		}
+		return io.NopCloser(io.MultiReader(bytes.NewReader(b[:600]), iotest.ErrReader(lost))), nil
+	}}
+	for _, in := range []Input{broken, closed, late} {
+		if _, err := Archives(t.Context(), in, input("b", append([]byte("x"), b...)), Options{}); !errors.Is(err, lost) {
+			t.Errorf("%s: %v", in.Name, err)
+		}
+	}
+	if _, err := Archives(t.Context(), input("a", dotZ(t, b)), input("b", b), Options{Workdir: filepath.Join(t.TempDir(), "none")}); err == nil {
+		t.Error("a missing work folder is no error")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Archives(ctx, input("a", b), input("b", b), Options{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+}
+
+func TestNothingIsLeftInWorkdir(t *testing.T) {
+	dir := t.TempDir()
+	a, b := archive(t, reg("a", "x")), archive(t, reg("a", "y"))
+	if _, err := Archives(t.Context(), input("a", dotZ(t, a)), input("b", dotZ(t, b[:900])), Options{Workdir: dir}); err != nil {
+		t.Fatal(err)
+	}
+	left, err := os.ReadDir(dir)
+	if err != nil || len(left) > 0 {
+		t.Errorf("%d files left, %v", len(left), err)
+	}
+}
+
+func TestPrintable(t *testing.T) {
+	for _, c := range []struct {
+		in    string
+		limit int
+		want  string
+	}{
+		{"plain", 10, "plain"}, {"\x1b[31m", 20, `\x1b[31m`}, {"tab\tnl\n", 20, `tab\tnl\n`}, {`quote" back\`, 30, `quote" back\\`},
+		{"\u202egpj", 20, `\u202egpj`}, {"\xff", 9, `\xff`}, {"grün", 9, "grün"}, {"0123456789", 8, "01234..."}, {"ééééé", 8, "éé..."}, {"\x00\x00\x00", 8, `\x00...`},
+	} {
+		if got := printable(c.in, c.limit); got != c.want {
+			t.Errorf("%q within %d: %q; want %q", c.in, c.limit, got, c.want)
+		}
+	}
+}
+
+func TestTierText(t *testing.T) {
+	for _, tier := range []Tier{Container, Header, Stamp, Forbidden} {
+		b, err := json.Marshal(tier)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var back Tier
+		if err := json.Unmarshal(b, &back); err != nil || back != tier {
+			t.Errorf("%s became %s, %v", tier, back, err)
+		}
+	}
+	var bad Tier
+	if err := bad.UnmarshalText([]byte("3")); err == nil {
+		t.Error("tier 3 was taken")
+	}
+}
+
+// FuzzArchives: whatever the bytes are, there is a verdict, it is bounded and
+// safe to show, and unlike bytes are never identical.
+func FuzzArchives(f *testing.F) {
+	a := propertyBase(f, "15:04:05")
+	f.Add(a, propertyBase(f, "16:04:05"))
+	f.Add(dotZ(f, a), a)
+	f.Add([]byte("15:04:05 /zfarm/w/first"), []byte("16:04:05 /zfarm/w/secnd"))
+	f.Add([]byte("\x7fELF\x02\x01"+strings.Repeat("\x00", 100)), []byte("\x7fELF\x02\x01"+strings.Repeat("\x01", 100)))
+	f.Fuzz(func(t *testing.T, a, b []byte) {
+		v, err := Archives(t.Context(), input("a", a), input("b", b), Options{Known: known(), MaxBytes: 8 << 20, Allowed: []Tier{0, 1, 2}, Workdir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (v.Outcome == Identical) != bytes.Equal(a, b) {
+			t.Errorf("%s, but equal is %v", v, bytes.Equal(a, b))
+		}
+		if (v.Outcome == Different || v.Outcome == Equivalent) && len(v.Findings) == 0 {
+			t.Errorf("%s without findings", v)
+		}
+		var out bytes.Buffer
+		if err := v.WriteText(&out, ReportOptions{Hunks: true}); err != nil {
+			t.Fatal(err)
+		}
+		if !utf8.Valid(out.Bytes()) || bytes.ContainsAny(out.Bytes(), "\x1b\x00\r\x7f") {
+			t.Errorf("the report is not safe to show: %q", out.String())
+		}
+	})
+}
+
+// benchPair writes two archives of 128 MiB of which 1 in 100 members differs.
+func benchPair(b *testing.B) (string, string) {
+	dir := b.TempDir()
+	r := rand.NewChaCha8([32]byte{1})
+	var files [2]*os.File
+	var writers [2]*pax.Writer
+	for i := range files {
+		f, err := os.Create(filepath.Join(dir, fmt.Sprint(i)))
+		if err != nil {
+			b.Fatal(err)
+		}
+		files[i], writers[i] = f, pax.NewWriter(f)
+	}
+	body := make([]byte, 48<<10)
+	for n := range (128 << 20) / len(body) {
+		if n%2 == 0 {
+			_, _ = r.Read(body)
+		} else {
+			copy(body, strings.Repeat(fmt.Sprintf("line %d of some text\n", n), 4000))
+		}
+		for i, w := range writers {
+			if n%100 == 0 && i == 1 {
+				body[20000] ^= 1
+			}
+			if err := w.WriteHeader(&pax.Member{Name: fmt.Sprint("p/", n), Type: pax.Regular, Mode: 0o644, ModTime: begun(), Size: int64(len(body))}); err != nil {
+				b.Fatal(err)
+			}
+			if _, err := w.Write(body); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	for i := range files {
+		if err := errors.Join(writers[i].Close(), files[i].Close()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return files[0].Name(), files[1].Name()
+}
+
+func fileInput(name string) Input {
+	return Input{Name: name, Open: func() (io.ReadCloser, error) { return os.Open(name) }}
+}
+
+// peer returns the shortest of three times a command takes, in seconds; 0 if
+// it is not installed.
+func peer(b *testing.B, name string, args ...string) float64 {
+	b.Helper()
+	if _, err := exec.LookPath(name); err != nil {
+		return 0
+	}
+	best := time.Hour
+	for range 3 {
+		began := time.Now()
+		if err := exec.Command(name, args...).Run(); err != nil {
+			b.Fatal(err)
+		}
+		best = min(best, time.Since(began))
+	}
+	return best.Seconds()
+}
+
+func benchArchives(b *testing.B, x, y, metric string, theirs float64) {
+	b.ReportAllocs()
+	for b.Loop() {
+		v, err := Archives(b.Context(), fileInput(x), fileInput(y), Options{Workdir: b.TempDir()})
+		if err != nil || v.Outcome != Different {
+			b.Fatal(v, err)
+		}
+	}
+	if theirs > 0 {
+		b.ReportMetric(b.Elapsed().Seconds()/float64(b.N)/theirs, metric)
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	b.ReportMetric(float64(m.Sys)/(1<<20), "MiB-from-system")
+}
+
+func BenchmarkPax(b *testing.B) {
+	x, y := benchPair(b)
+	benchArchives(b, x, y, "x-openssl", peer(b, "openssl", "dgst", "-sha256", x, y))
+}
+
+func BenchmarkPaxZ(b *testing.B) {
+	x, y := benchPair(b)
+	for _, name := range []string{x, y} {
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := os.WriteFile(name+".Z", dotZ(b, raw), 0o600); err != nil {
+			b.Fatal(err)
+		}
+	}
+	benchArchives(b, x+".Z", y+".Z", "x-uncompress", peer(b, "uncompress", "-c", x+".Z", y+".Z"))
+}

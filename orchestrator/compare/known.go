@@ -1,0 +1,197 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package compare
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/zfarm/zfarm/orchestrator/compare/stamp"
+	"golang.org/x/text/encoding/charmap"
+)
+
+// buildPath is the one known value that may be masked, where both have the
+// same length.
+const buildPath = "build path"
+
+const (
+	maxKnown = 4096 // a longer value is not looked for
+	// leastPath is the least length of a build path that is evidence enough.
+	leastPath = 4
+)
+
+// knownValue is one condition that both repeats had, each with its own value.
+type knownValue struct {
+	what string
+	a, b string
+}
+
+// knownValues returns the conditions that differ and can be looked for, the
+// longest first, for a host may stand within a path.
+func knownValues(k Known) []knownValue {
+	var out []knownValue
+	for what, a := range k.A.Values {
+		b := k.B.Values[what]
+		if a != b && a != "" && b != "" && len(a) <= maxKnown && len(b) <= maxKnown {
+			out = append(out, knownValue{what, a, b})
+		}
+	}
+	slices.SortFunc(out, func(x, y knownValue) int {
+		if d := len(y.a) - len(x.a); d != 0 {
+			return d
+		}
+		return strings.Compare(x.what, y.what)
+	})
+	return out
+}
+
+// finding says that the value is embedded. It is explained away only where it
+// shifts nothing.
+func (k knownValue) finding(offset int64) Finding {
+	f := Finding{Field: "embedded." + k.what, A: k.a, B: k.b, Offset: offset, Tier: Forbidden,
+		Cause: "the " + k.what + " is embedded", Evidence: fmt.Sprintf("A was built with %q, B with %q", k.a, k.b)}
+	switch {
+	case k.what != buildPath:
+	case len(k.a) != len(k.b):
+		f.Cause += ", with another length"
+	case len(k.a) >= leastPath && k.a[0] == '/':
+		f.Tier = Stamp
+	}
+	return f
+}
+
+// explanation explains the bytes of its finding's offset up to end.
+type explanation struct {
+	finding Finding
+	end     int64
+}
+
+// view is the surroundings of a byte in both files, in one code page.
+type view struct {
+	a, b []byte
+	from int64 // offset of the first byte
+}
+
+// views returns the surroundings of the byte at: as they are, and read as
+// IBM-1047.
+func views(a, b io.ReaderAt, size, at, reach int64) ([]view, error) {
+	v := view{from: max(at-reach, 0)}
+	n := min(at+reach, size) - v.from
+	v.a, v.b = make([]byte, n), make([]byte, n)
+	for _, x := range []struct {
+		r   io.ReaderAt
+		buf []byte
+	}{{a, v.a}, {b, v.b}} {
+		if got, err := x.r.ReadAt(x.buf, v.from); got < len(x.buf) {
+			return nil, fmt.Errorf("reading %d bytes at %d: %w", len(x.buf), v.from, err)
+		}
+	}
+	return []view{v, {fromEBCDIC(v.a), fromEBCDIC(v.b), v.from}}, nil
+}
+
+// fromEBCDIC turns each byte from IBM-1047 into Latin-1.
+func fromEBCDIC(b []byte) []byte {
+	out := make([]byte, len(b))
+	for i, c := range b {
+		out[i] = byte(charmap.CodePage1047.DecodeByte(c)) // all 256 lie within Latin-1
+	}
+	return out
+}
+
+// explanation looks for what explains the byte at.
+func (c *comparison) explanation(a, b io.ReaderAt, size, at int64) (explanation, bool, error) {
+	if x, ok, err := c.embedded(a, b, size, at); ok || err != nil {
+		return x, ok, err
+	}
+	all, err := views(a, b, size, at, stamp.Reach)
+	if err != nil {
+		return explanation{}, false, err
+	}
+	for _, v := range all {
+		i := int(at - v.from)
+		if !inStamp(v.a[i]) || !inStamp(v.b[i]) {
+			continue
+		}
+		if s, ok := c.stamps.Find(v.a, v.b, i, i+1); ok {
+			return c.stamped(s, v.from), true, nil
+		}
+	}
+	return explanation{}, false, nil
+}
+
+// inStamp reports whether c can be a byte of a stamp in which stamps differ.
+func inStamp(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == ' ' || c == '+' || c == '-'
+}
+
+// stamped says what is known of a stamp.
+func (c *comparison) stamped(s stamp.Stamp, from int64) explanation {
+	f := Finding{Field: s.Field, A: s.A, B: s.B, Offset: from + int64(s.From), Tier: Stamp,
+		Cause: "the time of the build is embedded", Evidence: "each lies within the time of its build"}
+	if !s.WithinA || !s.WithinB {
+		f.Field, f.Tier, f.Evidence = "", Forbidden, ""
+		f.Cause = "looks like a time, but outside the time of the build"
+		switch {
+		case !windowOf(c.o.Known.A).Known() || !windowOf(c.o.Known.B).Known():
+			f.Cause = "looks like a time, but the time of the build is not known"
+		case s.WithinA:
+			f.Evidence = "that of A lies within"
+		case s.WithinB:
+			f.Evidence = "that of B lies within"
+		}
+	}
+	return explanation{f, from + int64(s.To)}
+}
+
+// embedded looks for a known value that covers the byte at in both files and
+// begins at the same place in both.
+func (c *comparison) embedded(a, b io.ReaderAt, size, at int64) (explanation, bool, error) {
+	var reach int64
+	for _, k := range c.known {
+		reach = max(reach, int64(max(len(k.a), len(k.b))))
+	}
+	if reach == 0 {
+		return explanation{}, false, nil
+	}
+	all, err := views(a, b, size, at, reach+1)
+	if err != nil {
+		return explanation{}, false, err
+	}
+	for _, k := range c.known {
+		for _, v := range all {
+			if from, ok := v.covers(k, int(at-v.from)); ok {
+				begin := v.from + int64(from)
+				return explanation{k.finding(begin), begin + int64(min(len(k.a), len(k.b)))}, true, nil
+			}
+		}
+	}
+	return explanation{}, false, nil
+}
+
+// covers returns where the value begins that covers byte i in both texts. Of
+// values of unlike length, the shorter counts.
+func (v view) covers(k knownValue, i int) (int, bool) {
+	n := min(len(k.a), len(k.b))
+	for from := max(i-n+1, 0); from <= i; from++ {
+		if bytes.HasPrefix(v.a[from:], []byte(k.a)) && bytes.HasPrefix(v.b[from:], []byte(k.b)) &&
+			alone(v.a, from, k.a) && alone(v.b, from, k.b) {
+			return from, true
+		}
+	}
+	return 0, false
+}
+
+// alone reports whether no word goes on around s at that place of text, so
+// that "4" is not found in "14".
+func alone(text []byte, from int, s string) bool {
+	end := from + len(s)
+	return !(from > 0 && word(text[from-1]) && word(s[0])) && !(end < len(text) && word(text[end]) && word(s[len(s)-1]))
+}
+
+func word(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_'
+}

@@ -1,0 +1,353 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package pax
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+)
+
+// Reader reads an archive member by member, without seeking.
+type Reader struct {
+	r   io.Reader
+	lim Limits
+	off int64
+	err error
+
+	members int
+	left    int64 // content of the current member not yet read
+	pad     int64 // padding behind it
+	current *Member
+	hidden  hash.Hash
+	header  hash.Hash
+	globals []Record
+	trailer Trailer
+	block   [blockSize]byte
+	scratch []byte
+}
+
+// NewReader returns a Reader over r with the default limits.
+func NewReader(r io.Reader) *Reader { return NewReaderLimits(r, Limits{}) }
+
+// NewReaderLimits returns a Reader over r with the limits given.
+func NewReaderLimits(r io.Reader, l Limits) *Reader {
+	return &Reader{r: r, lim: l.withDefaults(), hidden: sha256.New(), header: sha256.New()}
+}
+
+// Offset returns how many bytes of the archive were read.
+func (r *Reader) Offset() int64 { return r.off }
+
+// Globals returns the global records in force now.
+func (r *Reader) Globals() []Record { return r.globals }
+
+// Trailer returns what followed the end; call it after Next returned io.EOF.
+func (r *Reader) Trailer() Trailer { return r.trailer }
+
+// Is reports whether head, the first 512 bytes of something, begins a tar
+// archive: the magic of ustar or GNU tar and a checksum that holds. An archive
+// without members is not told from a file of zeros.
+func Is(head []byte) bool {
+	if len(head) < blockSize {
+		return false
+	}
+	head = head[:blockSize]
+	return string(head[257:262]) == "ustar" && checksumHolds(head)
+}
+
+// Next goes to the next member, over what is left of the current one. At the
+// end of the archive it reads r to its end and returns io.EOF. Errors about
+// the bytes wrap ErrFormat; those of r itself are handed on as they are.
+func (r *Reader) Next() (*Member, error) {
+	if r.err != nil {
+		return nil, r.err
+	}
+	m, err := r.next()
+	if err != nil {
+		r.err = err
+		return nil, err
+	}
+	return m, nil
+}
+
+// Read reads the content of the current member.
+func (r *Reader) Read(p []byte) (int, error) {
+	if r.err != nil {
+		return 0, r.err
+	}
+	if r.left == 0 {
+		return 0, io.EOF
+	}
+	if int64(len(p)) > r.left {
+		p = p[:r.left]
+	}
+	n, err := r.r.Read(p)
+	r.off += int64(n)
+	r.left -= int64(n)
+	if err == io.EOF && r.left > 0 {
+		err = r.fault("the archive ends within the content of %q", clip(r.current.Name))
+	} else if err == io.EOF {
+		err = nil
+	}
+	if err != nil {
+		r.err = err
+	}
+	return n, err
+}
+
+// fault returns an error about the bytes just read.
+func (r *Reader) fault(format string, args ...any) error {
+	return fmt.Errorf("%w: at byte %d: %s", ErrFormat, r.off, fmt.Sprintf(format, args...))
+}
+
+// full fills p.
+func (r *Reader) full(p []byte, what string) error {
+	n, err := io.ReadFull(r.r, p)
+	r.off += int64(n)
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return r.fault("the archive ends within %s", what)
+	}
+	return err
+}
+
+// finish reads over the rest of the current member.
+func (r *Reader) finish() error {
+	if r.current == nil {
+		return nil
+	}
+	if r.left > 0 && r.scratch == nil {
+		r.scratch = make([]byte, 128<<10)
+	}
+	for r.left > 0 {
+		n := min(r.left, int64(len(r.scratch)))
+		if err := r.full(r.scratch[:n], "the content of a member"); err != nil {
+			return err
+		}
+		r.left -= n
+	}
+	if r.pad > 0 {
+		if err := r.full(r.block[:r.pad], "the padding of a member"); err != nil {
+			return err
+		}
+		r.hide(r.block[:r.pad])
+		r.pad = 0
+	}
+	if r.current.Hidden > 0 {
+		r.hidden.Sum(r.current.HiddenSum[:0])
+	}
+	r.current = nil
+	return nil
+}
+
+// hide counts what in b is not zero.
+func (r *Reader) hide(b []byte) {
+	if n := len(b) - bytes.Count(b, []byte{0}); n > 0 {
+		r.current.Hidden += int64(n)
+		r.hidden.Write(b)
+	}
+}
+
+func (r *Reader) next() (*Member, error) {
+	if err := r.finish(); err != nil {
+		return nil, err
+	}
+	m := &Member{Header: r.off}
+	r.current = m
+	r.hidden.Reset()
+	r.header.Reset()
+	var own []Record
+	var longName, longLink []byte
+	for headers := 0; ; headers++ {
+		if headers > 16 {
+			return nil, r.fault("more than 16 extended headers before one member")
+		}
+		if err := r.readBlock(headers > 0 && (own != nil || longName != nil || longLink != nil)); err != nil {
+			return nil, err
+		}
+		if r.trailer.Offset > 0 {
+			return nil, io.EOF
+		}
+		body, flag, err := r.extended()
+		if err != nil {
+			return nil, err
+		}
+		switch flag {
+		case 'x':
+			if own != nil {
+				return nil, r.fault("two extended headers for one member")
+			}
+			if own, err = r.parseRecords(body); err != nil {
+				return nil, err
+			}
+			own = r.last(append([]Record{}, own...))
+		case 'g':
+			records, err := r.parseRecords(body)
+			if err != nil {
+				return nil, err
+			}
+			r.globals = r.last(append(append([]Record{}, r.globals...), records...))
+		case 'L':
+			longName, err = r.longText(body, longName)
+		case 'K':
+			longLink, err = r.longText(body, longLink)
+		default:
+			if err := r.member(m, own, longName, longLink); err != nil {
+				return nil, err
+			}
+			return m, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// readBlock reads the next header block; at the end of the archive it reads
+// the rest and sets the trailer.
+func (r *Reader) readBlock(pending bool) error {
+	n, err := io.ReadFull(r.r, r.block[:])
+	r.off += int64(n)
+	switch {
+	case err == io.EOF:
+		return r.fault("the archive ends without its two zero blocks; it was cut short")
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return r.fault("the archive ends within a header")
+	case err != nil:
+		return err
+	}
+	if !allZero(r.block[:]) {
+		r.header.Write(r.block[:])
+		return nil
+	}
+	if pending {
+		return r.fault("the archive ends behind an extended header, without its member")
+	}
+	if err := r.full(r.block[:], "its two zero blocks"); err != nil {
+		return err
+	}
+	if !allZero(r.block[:]) {
+		return r.fault("a single zero block between members")
+	}
+	return r.readTrailer()
+}
+
+// readTrailer reads what follows the end of the archive.
+func (r *Reader) readTrailer() error {
+	t := Trailer{Offset: r.off, First: -1}
+	sum := sha256.New()
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := r.r.Read(buf)
+		b := buf[:n]
+		if zeros := bytes.Count(b, []byte{0}); zeros < n {
+			if t.First < 0 {
+				at := bytes.IndexFunc(b, func(c rune) bool { return c != 0 })
+				t.First = r.off + int64(at)
+				sum.Write(b[at:])
+			} else {
+				sum.Write(b)
+			}
+			t.NonZero += int64(n - zeros)
+		} else if t.First >= 0 {
+			sum.Write(b)
+		}
+		r.off += int64(n)
+		t.Length += int64(n)
+		if err == io.EOF {
+			sum.Sum(t.Sum[:0])
+			r.trailer, r.current = t, nil
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// extended checks the header block just read and, if it is an extended one,
+// returns its body; nil and the type otherwise.
+func (r *Reader) extended() ([]byte, byte, error) {
+	if !checksumHolds(r.block[:]) {
+		return nil, 0, r.fault("the checksum of a header does not hold")
+	}
+	flag := r.block[156]
+	limit := r.lim.Records
+	switch flag {
+	case 'x', 'g':
+	case 'L', 'K':
+		limit = r.lim.Name + 1
+	default:
+		return nil, flag, nil
+	}
+	size, err := number(r.block[124:136])
+	if err != nil {
+		return nil, 0, r.fault("size of an extended header: %v", err)
+	}
+	if size > limit {
+		return nil, 0, r.fault("an extended header of %d bytes; at most %d are read", size, limit)
+	}
+	// Read in steps, so that a header that lies about its size costs nothing.
+	body, err := io.ReadAll(io.LimitReader(r.r, size))
+	r.off += int64(len(body))
+	if err != nil {
+		return nil, 0, err
+	}
+	if int64(len(body)) < size {
+		return nil, 0, r.fault("the archive ends within an extended header")
+	}
+	r.header.Write(body)
+	if pad := padding(size); pad > 0 {
+		if err := r.full(r.block[:pad], "the padding of an extended header"); err != nil {
+			return nil, 0, err
+		}
+		r.header.Write(r.block[:pad])
+		r.hide(r.block[:pad])
+	}
+	return body, flag, nil
+}
+
+// longText takes the body of a GNU long name or link.
+func (r *Reader) longText(body, before []byte) ([]byte, error) {
+	if before != nil {
+		return nil, r.fault("two long names for one member")
+	}
+	text, rest, _ := bytes.Cut(body, []byte{0})
+	r.hide(rest)
+	if len(text) == 0 {
+		return nil, r.fault("an empty long name")
+	}
+	return text, nil
+}
+
+// last keeps the last record of each key, in the order in which keys came
+// first. What is overridden is hidden.
+func (r *Reader) last(records []Record) []Record {
+	at := make(map[string]int, len(records))
+	out := records[:0]
+	for _, rec := range records {
+		i, seen := at[rec.Key]
+		if !seen {
+			at[rec.Key] = len(out)
+			out = append(out, rec)
+			continue
+		}
+		r.hide([]byte(out[i].Key + "=" + out[i].Value))
+		out[i] = rec
+	}
+	return out
+}
+
+func padding(size int64) int64 { return -size & (blockSize - 1) }
+
+func allZero(b []byte) bool {
+	for _, c := range b {
+		if c != 0 {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,255 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/zfarm/zfarm/attest"
+	"github.com/zfarm/zfarm/attest/digest"
+	"github.com/zfarm/zfarm/attest/statement"
+	"github.com/zfarm/zfarm/orchestrator"
+	"github.com/zfarm/zfarm/orchestrator/compare"
+	"github.com/zfarm/zfarm/plugins"
+)
+
+// bundles are the signed statements about a build.
+type bundles struct {
+	provenance      attest.Bundle // nil for a build that was not reproduced
+	tests           []attest.Bundle
+	reproducibility attest.Bundle
+}
+
+// attest signs what may be said after the verdict: everything about a build
+// that was reproduced, the bare fact about one that was not. Every field is
+// composed here, from what was seen here; what workers reported appears as
+// attributes of the worker and as a byproduct, by name and digest.
+func (c *course) attest(ctx context.Context, s orchestrator.Stage) end {
+	if c.Signer == nil {
+		c.note(s.ID, "", "nothing is signed: no key was given")
+		return end{stage: s}
+	}
+	var made bundles
+	var err error
+	if made.reproducibility, err = c.sign(ctx, c.reproducibility().Statement); err != nil {
+		return failed(s, orchestrator.NotSigned, err.Error())
+	}
+	if releasable(*c.Verdict) {
+		provenance, err := c.provenance(ctx)
+		if err != nil {
+			return end{stage: s, err: err}
+		}
+		if made.provenance, err = c.sign(ctx, provenance.Statement); err != nil {
+			return failed(s, orchestrator.NotSigned, err.Error())
+		}
+		for i, suite := range c.Records[0].Suites {
+			b, err := c.sign(ctx, c.testResult(i, suite).Statement)
+			if err != nil {
+				return failed(s, orchestrator.NotSigned, err.Error())
+			}
+			made.tests = append(made.tests, b)
+		}
+	}
+	return end{stage: s, keep: func() { c.bundles, c.Signed = made, true }}
+}
+
+func (c *course) sign(ctx context.Context, compose func() (attest.Statement, error)) (attest.Bundle, error) {
+	st, err := compose()
+	if err != nil {
+		return nil, err
+	}
+	return c.Signer.Sign(ctx, st)
+}
+
+func (c *course) subjects() []attest.Subject {
+	return []attest.Subject{{Name: c.Artifacts[0].Name, Digest: c.Artifacts[0].Digest}}
+}
+
+func (c *course) recipeResource() statement.Resource {
+	return statement.Resource{URI: c.URI, Name: statement.RecipeName, Digest: c.Inputs.Recipe}
+}
+
+func (c *course) provenance(ctx context.Context) (statement.Provenance, error) {
+	byproducts, err := c.byproducts(ctx)
+	if err != nil {
+		return statement.Provenance{}, err
+	}
+	versions := map[string]string{"zfarm": c.Version}
+	for name, d := range c.plugins {
+		versions["plugin "+name] = d.Version
+	}
+	p := statement.Provenance{
+		Subjects: c.subjects(),
+		External: statement.ExternalParameters{Recipe: statement.RecipeRef{URI: c.URI, Path: c.Path}, Port: c.Recipe.Port, Version: c.Recipe.Version},
+		Internal: statement.InternalParameters{Repeats: len(c.Records), Baseline: c.Records[0].Name, TestSuites: c.suiteNames(),
+			Conditions: c.Records[0].Vary},
+		Dependencies: c.dependencies(),
+		Builder:      statement.Builder{ID: c.BuilderID, Version: versions},
+		InvocationID: c.id, StartedOn: c.begun, FinishedOn: c.now(), Byproducts: byproducts,
+	}
+	p.Internal.Conditions = maps.Clone(p.Internal.Conditions)
+	p.Internal.Conditions["SOURCE_DATE_EPOCH"] = strconv.FormatInt(c.Inputs.Epoch, 10)
+	return p, nil
+}
+
+func (c *course) dependencies() []statement.Resource {
+	all := []statement.Resource{c.recipeResource()}
+	for _, in := range c.Inputs.Sources {
+		r := statement.Resource{URI: in.URI, Name: in.Name, Digest: in.Digest}
+		if in.Note != "" {
+			r.Annotations = map[string]string{"upstream_signature": in.Note}
+		}
+		all = append(all, r)
+	}
+	for _, in := range c.Inputs.Files {
+		all = append(all, statement.Resource{Name: "recipe file " + in.Name, Digest: in.Digest})
+	}
+	for _, in := range c.Inputs.Plugins {
+		all = append(all, statement.Resource{Name: "plugin " + in.Name, Digest: in.Digest})
+	}
+	return all
+}
+
+// byproducts are the records of all repeats and the logs of the baseline, by
+// digest, as they lie in the store.
+func (c *course) byproducts(ctx context.Context) ([]statement.Resource, error) {
+	var all []statement.Resource
+	for _, r := range c.Records {
+		text, err := json.Marshal(r)
+		if err != nil {
+			return nil, fmt.Errorf("writing record of %s: %w", r.Name, err)
+		}
+		sum, err := c.put(ctx, text)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, statement.Resource{Name: "record of " + r.Name, Digest: sum, MediaType: "application/json"})
+	}
+	for _, step := range c.Records[0].Steps {
+		all = append(all, statement.Resource{Name: "log of " + step.Name, Digest: step.Log, MediaType: "text/plain"})
+	}
+	return all, nil
+}
+
+func (c *course) put(ctx context.Context, text []byte) (digest.Digest, error) {
+	return c.Store.Fill(ctx, func(w io.Writer) error {
+		_, err := w.Write(text)
+		return err
+	})
+}
+
+// suiteNames tells suites of one plugin apart by their number.
+func (c *course) suiteNames() []string {
+	var names []string
+	for i, s := range c.Records[0].Suites {
+		names = append(names, suiteName(i, s))
+	}
+	return names
+}
+
+func suiteName(i int, s orchestrator.Suite) string {
+	return fmt.Sprintf("%d-%s", i+1, s.Plugin)
+}
+
+func (c *course) testResult(i int, s orchestrator.Suite) statement.TestResult {
+	t := statement.TestResult{
+		Subjects: c.subjects(), Suite: suiteName(i, s), Least: s.Tally.Least,
+		Configuration: []statement.Resource{c.recipeResource(), {Name: "plugin " + s.Plugin, Digest: c.pluginDigest(s.Plugin)}},
+	}
+	mended := map[string]bool{}
+	for _, name := range s.Tally.Mended {
+		mended[name] = true
+	}
+	failed := map[string]bool{}
+	for _, name := range s.Tally.Failed {
+		failed[name] = true
+	}
+	for _, test := range s.Report.Cases {
+		switch {
+		case failed[test.Name]:
+			t.Failed = append(t.Failed, test.Name)
+		case mended[test.Name]:
+			t.Warned = append(t.Warned, test.Name)
+		case test.Outcome == plugins.Passed:
+			t.Passed = append(t.Passed, test.Name)
+		case test.Outcome == plugins.Skipped:
+			t.Skipped = append(t.Skipped, test.Name)
+		default:
+			t.Expected = append(t.Expected, test.Name)
+		}
+	}
+	return t
+}
+
+func (c *course) pluginDigest(name string) digest.Digest {
+	i := slices.IndexFunc(c.Inputs.Plugins, func(in orchestrator.Input) bool { return in.Name == name })
+	return c.Inputs.Plugins[i].Digest
+}
+
+func (c *course) reproducibility() statement.Reproducibility {
+	v := c.Verdict
+	r := statement.Reproducibility{
+		Subjects: c.subjects(), Verdict: statement.Verdict(v.Outcome), Agreeing: c.Agreeing,
+		Recipe: c.recipeResource(), InvocationID: c.id, Reason: v.Reason, Findings: findings(v),
+	}
+	if v.Outcome == compare.Equivalent {
+		r.Tier = statement.Tier(v.Tier.String())
+		r.Masked = masked(v.Findings)
+	}
+	for _, t := range v.Allowed {
+		r.AllowedTiers = append(r.AllowedTiers, statement.Tier(t.String()))
+	}
+	for i, record := range c.Records {
+		r.Repeats = append(r.Repeats, statement.Repeat{
+			Name: record.Name, Worker: statement.Worker{Name: record.Worker, Attributes: workerAttributes(record)},
+			Variations: record.Vary, StartedOn: record.Begun, FinishedOn: record.Ended,
+			Outputs: []statement.Resource{{Name: c.Artifacts[i].Name, Digest: c.Artifacts[i].Digest}},
+		})
+	}
+	if !releasable(*v) {
+		r.Subjects = r.AllOutputs()
+	}
+	return r
+}
+
+// workerAttributes are facts that the worker reported of itself.
+func workerAttributes(r orchestrator.Record) map[string]string {
+	all := map[string]string{"uname": r.Facts.Uname, "shell": r.Facts.Shell, "server": r.Facts.Server}
+	for _, name := range []string{"cc", "clang", "xlclang", "make"} {
+		if t, ok := r.Facts.Tools[name]; ok {
+			all[name] = t.Banner
+		}
+	}
+	maps.DeleteFunc(all, func(_, value string) bool { return value == "" })
+	return all
+}
+
+func findings(v *compare.Verdict) statement.Findings {
+	all := statement.Findings{Total: len(v.Findings) + v.Omitted}
+	for _, f := range v.Findings[:min(len(v.Findings), statement.MaxFindings)] {
+		all.Listed = append(all.Listed, statement.Finding{Path: f.Path, Field: f.Field, Tier: statement.Tier(f.Tier.String()), Cause: f.Cause})
+	}
+	return all
+}
+
+// masked sums up findings by field and tier.
+func masked(found []compare.Finding) []statement.Masked {
+	var all []statement.Masked
+	for _, f := range found {
+		tier := statement.Tier(f.Tier.String())
+		i := slices.IndexFunc(all, func(m statement.Masked) bool { return m.Field == f.Field && m.Tier == tier })
+		if i < 0 {
+			all = append(all, statement.Masked{Field: f.Field, Tier: tier})
+			i = len(all) - 1
+		}
+		all[i].Count++
+	}
+	return all
+}

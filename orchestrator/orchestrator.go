@@ -1,0 +1,328 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package orchestrator holds the life of a build as values and pure functions:
+// the stages and the edges between them, what may follow what, what a lost
+// worker costs, and what was recorded on the way.
+//
+// It does no I/O, starts no goroutine and reads no clock; whoever drives a
+// build (orchestrator/engine, in one process) hands in what happened and acts
+// on what is ready then. So the same functions serve whatever remembers the
+// values between two transitions.
+package orchestrator
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// StageKind says what a stage does.
+type StageKind string
+
+// The kinds of stages, in the order in which a build passes them.
+const (
+	Resolve StageKind = "resolve" // fetch and prove every input
+	Repeat  StageKind = "repeat"  // build and test once, on one worker
+	Compare StageKind = "compare" // package and compare the repeats
+	Attest  StageKind = "attest"  // sign statements about what was compared
+	Publish StageKind = "publish" // lay out artifacts and bundles
+)
+
+// StageState is where a stage stands.
+type StageState string
+
+// The states of a stage. The last four are ends.
+const (
+	Blocked   StageState = "blocked"   // waits for stages before it
+	Ready     StageState = "ready"     // may begin
+	Running   StageState = "running"   // has begun, under a fence
+	Succeeded StageState = "succeeded" //
+	Failed    StageState = "failed"    // with a Failure
+	Skipped   StageState = "skipped"   // a stage before it failed
+	Cancelled StageState = "cancelled" // somebody asked for it
+)
+
+// Over reports whether the state is an end.
+func (s StageState) Over() bool {
+	return s == Succeeded || s == Failed || s == Skipped || s == Cancelled
+}
+
+// FailureKind says whose turn it is when a build ends without a release.
+type FailureKind string
+
+// The kinds of failure.
+const (
+	FaultyRecipe   FailureKind = "recipe"         // the maintainer: the recipe does not say what it should
+	FaultySource   FailureKind = "source"         // checksum, signature or availability of an input
+	FailedStep     FailureKind = "step"           // the port does not build
+	FailedTests    FailureKind = "tests"          // the port's suite has failures nobody expects
+	OverLimit      FailureKind = "limit"          // a step ran past its limit
+	Infrastructure FailureKind = "infrastructure" // workers were lost too often, a disk is full ...
+	NotReproduced  FailureKind = "different"      // the repeats differ by more than the recipe allows
+	NotComparable  FailureKind = "incomparable"   // an output cannot be read to its end
+	NotSigned      FailureKind = "signing"        // the signer refused or broke
+)
+
+// Failure is why a stage failed.
+type Failure struct {
+	Kind FailureKind `json:"kind"`
+	// Message says what happened and what to do, for people.
+	Message string `json:"message"`
+}
+
+// Stage is one node in the graph of a build.
+type Stage struct {
+	ID    string     `json:"id"`
+	Kind  StageKind  `json:"kind"`
+	State StageState `json:"state"`
+	// Repeat is the number of the repeat, from 0, for stages of that kind.
+	Repeat int `json:"repeat"`
+	// After are the ids of the stages that must have succeeded before.
+	After []string `json:"after,omitempty"`
+	// Attempts counts how often the stage has begun.
+	Attempts int `json:"attempts"`
+	// Fence rises with each attempt; what an earlier holder says under an
+	// older fence is refused.
+	Fence int64 `json:"fence"`
+	// Worker holds the present attempt; Lost are those that were lost at it.
+	Worker string   `json:"worker,omitempty"`
+	Lost   []string `json:"lost,omitempty"`
+	// NotBefore is when a retry may begin at the earliest.
+	NotBefore time.Time `json:"not_before,omitzero"`
+	Failure   *Failure  `json:"failure,omitempty"`
+}
+
+// Build is one recipe with pinned inputs on its way to a verdict.
+type Build struct {
+	ID     string  `json:"id"`
+	Stages []Stage `json:"stages"`
+	// Cancelled is set once somebody asked for the end.
+	Cancelled bool `json:"cancelled,omitempty"`
+}
+
+// Event is one transition, for history and for watchers.
+type Event struct {
+	At     time.Time  `json:"at"`
+	Stage  string     `json:"stage"`
+	From   StageState `json:"from"`
+	To     StageState `json:"to"`
+	Fence  int64      `json:"fence,omitempty"`
+	Worker string     `json:"worker,omitempty"`
+	Detail string     `json:"detail,omitempty"`
+}
+
+// Limits of retries after lost workers.
+const (
+	MaxAttempts  = 5
+	firstBackoff = time.Second
+	maxBackoff   = time.Minute
+)
+
+// New returns a build of that many repeats with its resolve stage ready.
+func New(id string, repeats int) Build {
+	b := Build{ID: id}
+	add := func(id string, kind StageKind, repeat int, after ...string) string {
+		state := Blocked
+		if len(after) == 0 {
+			state = Ready
+		}
+		b.Stages = append(b.Stages, Stage{ID: id, Kind: kind, State: state, Repeat: repeat, After: after})
+		return id
+	}
+	resolve := add("resolve", Resolve, 0)
+	var all []string
+	for i := range repeats {
+		all = append(all, add(fmt.Sprintf("repeat-%d", i), Repeat, i, resolve))
+	}
+	compared := add("compare", Compare, 0, all...)
+	attested := add("attest", Attest, 0, compared)
+	add("publish", Publish, 0, attested)
+	return b
+}
+
+// Stage returns the stage of that id.
+func (b Build) Stage(id string) (Stage, bool) {
+	i := b.index(id)
+	if i < 0 {
+		return Stage{}, false
+	}
+	return b.Stages[i], true
+}
+
+// Ready returns the stages that may begin at that time, and the earliest time
+// at which a stage that waits for a retry may (zero if none does).
+func (b Build) Ready(now time.Time) (ready []Stage, next time.Time) {
+	for _, s := range b.Stages {
+		switch {
+		case s.State != Ready:
+		case s.NotBefore.After(now):
+			if next.IsZero() || s.NotBefore.Before(next) {
+				next = s.NotBefore
+			}
+		default:
+			ready = append(ready, s)
+		}
+	}
+	return ready, next
+}
+
+// Over reports whether every stage has ended.
+func (b Build) Over() bool {
+	return !slices.ContainsFunc(b.Stages, func(s Stage) bool { return !s.State.Over() })
+}
+
+// Failure returns the first failure in the order of the stages, or nil.
+func (b Build) Failure() *Failure {
+	for _, s := range b.Stages {
+		if s.Failure != nil && s.State == Failed {
+			return s.Failure
+		}
+	}
+	return nil
+}
+
+// Begin starts a ready stage, on a worker if it is a repeat, and draws the
+// fence under which everything about this attempt must be told.
+func (b Build) Begin(id, worker string, now time.Time) (Build, Event, error) {
+	return b.change(id, now, Running, func(s *Stage) error {
+		if s.State != Ready || s.NotBefore.After(now) {
+			return fmt.Errorf("beginning stage %s: it is %s", id, s.State)
+		}
+		s.Attempts++
+		s.Fence++
+		s.Worker = worker
+		s.NotBefore = time.Time{}
+		return nil
+	})
+}
+
+// Succeed ends a running stage well and unblocks what waited for it only.
+func (b Build) Succeed(id string, fence int64, now time.Time) (Build, []Event, error) {
+	next, event, err := b.change(id, now, Succeeded, held(id, fence))
+	if err != nil {
+		return b, nil, err
+	}
+	events := []Event{event}
+	for i, s := range next.Stages {
+		if s.State == Blocked && next.unblocked(s) {
+			next.Stages[i].State = Ready
+			events = append(events, Event{At: now, Stage: s.ID, From: Blocked, To: Ready})
+		}
+	}
+	return next, events, nil
+}
+
+// Fail ends a running stage for good and skips everything after it.
+func (b Build) Fail(id string, fence int64, f Failure, now time.Time) (Build, []Event, error) {
+	next, event, err := b.change(id, now, Failed, func(s *Stage) error {
+		if err := held(id, fence)(s); err != nil {
+			return err
+		}
+		s.Failure = &f
+		return nil
+	})
+	if err != nil {
+		return b, nil, err
+	}
+	event.Detail = f.Message
+	return next, append([]Event{event}, next.skip(id, now)...), nil
+}
+
+// Lose takes a running repeat from a worker that was lost. The repeat is ready
+// again after a pause that doubles; a loss costs an attempt, never a repeat.
+// After MaxAttempts the stage fails as a matter of infrastructure.
+func (b Build) Lose(id string, fence int64, reason string, now time.Time) (Build, []Event, error) {
+	stage, _ := b.Stage(id)
+	if stage.Attempts >= MaxAttempts {
+		return b.Fail(id, fence, Failure{Kind: Infrastructure,
+			Message: fmt.Sprintf("lost on %d workers, last %s: %s", stage.Attempts, stage.Worker, reason)}, now)
+	}
+	next, event, err := b.change(id, now, Ready, func(s *Stage) error {
+		if err := held(id, fence)(s); err != nil {
+			return err
+		}
+		s.Lost = append(slices.Clone(s.Lost), s.Worker)
+		s.Worker = ""
+		s.NotBefore = now.Add(min(firstBackoff<<(s.Attempts-1), maxBackoff))
+		return nil
+	})
+	if err != nil {
+		return b, nil, err
+	}
+	event.Worker, event.Detail = stage.Worker, reason
+	return next, []Event{event}, nil
+}
+
+// Cancel ends every stage that has not ended. Whoever holds a running stage
+// learns it from the fence, which rises.
+func (b Build) Cancel(now time.Time) (Build, []Event) {
+	next := b.clone()
+	next.Cancelled = true
+	var events []Event
+	for i, s := range next.Stages {
+		if s.State.Over() {
+			continue
+		}
+		next.Stages[i].State = Cancelled
+		next.Stages[i].Fence++
+		events = append(events, Event{At: now, Stage: s.ID, From: s.State, To: Cancelled, Worker: s.Worker})
+	}
+	return next, events
+}
+
+// held refuses whoever does not hold the stage under its present fence.
+func held(id string, fence int64) func(*Stage) error {
+	return func(s *Stage) error {
+		if s.State != Running || s.Fence != fence {
+			return fmt.Errorf("ending stage %s under fence %d: it is %s under fence %d", id, fence, s.State, s.Fence)
+		}
+		return nil
+	}
+}
+
+func (b Build) change(id string, now time.Time, to StageState, edit func(*Stage) error) (Build, Event, error) {
+	i := b.index(id)
+	if i < 0 {
+		return b, Event{}, fmt.Errorf("build %s has no stage %q", b.ID, id)
+	}
+	next := b.clone()
+	stage := &next.Stages[i]
+	from := stage.State
+	if err := edit(stage); err != nil {
+		return b, Event{}, err
+	}
+	stage.State = to
+	return next, Event{At: now, Stage: id, From: from, To: to, Fence: stage.Fence, Worker: stage.Worker}, nil
+}
+
+func (b Build) unblocked(s Stage) bool {
+	return !slices.ContainsFunc(s.After, func(id string) bool {
+		before, _ := b.Stage(id)
+		return before.State != Succeeded
+	})
+}
+
+// skip marks every blocked stage that waits, directly or not, for id. Stages
+// stand after those they wait for, so one pass is enough.
+func (b Build) skip(id string, now time.Time) []Event {
+	gone := map[string]bool{id: true}
+	var events []Event
+	for i, s := range b.Stages {
+		if s.State == Blocked && slices.ContainsFunc(s.After, func(a string) bool { return gone[a] }) {
+			b.Stages[i].State = Skipped
+			gone[s.ID] = true
+			events = append(events, Event{At: now, Stage: s.ID, From: Blocked, To: Skipped})
+		}
+	}
+	return events
+}
+
+func (b Build) index(id string) int {
+	return slices.IndexFunc(b.Stages, func(s Stage) bool { return s.ID == id })
+}
+
+func (b Build) clone() Build {
+	b.Stages = slices.Clone(b.Stages)
+	return b
+}

@@ -1,0 +1,163 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package orchestrator
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/zfarm/zfarm/attest/digest"
+	"github.com/zfarm/zfarm/plugins"
+	"github.com/zfarm/zfarm/recipes"
+	"github.com/zfarm/zfarm/workers"
+)
+
+// Inputs is everything a build is made of, by digest: what makes two builds
+// the same build.
+type Inputs struct {
+	Recipe  digest.Digest `json:"recipe"`
+	Sources []Input       `json:"sources"`
+	Files   []Input       `json:"files,omitempty"` // patches and upstream keys of the recipe
+	Plugins []Input       `json:"plugins"`
+	// Epoch is the newest time in the sources, in seconds: SOURCE_DATE_EPOCH.
+	Epoch int64 `json:"epoch"`
+}
+
+// Input is one thing that went in.
+type Input struct {
+	Name   string        `json:"name"`
+	URI    string        `json:"uri,omitempty"`
+	Digest digest.Digest `json:"digest"`
+	// Note says what is worth knowing, e.g. whose signature was checked.
+	Note string `json:"note,omitempty"`
+}
+
+// Digest names the inputs as a whole; its digits begin with the id of a build.
+func (in Inputs) Digest() (digest.Digest, error) {
+	notes := in
+	notes.Sources = withoutNotes(in.Sources)
+	b, err := json.Marshal(notes)
+	if err != nil {
+		return digest.Digest{}, fmt.Errorf("writing inputs: %w", err)
+	}
+	return digest.Of(b), nil
+}
+
+// withoutNotes drops what is said about inputs: it may change while they do not.
+func withoutNotes(inputs []Input) []Input {
+	bare := make([]Input, len(inputs))
+	for i, in := range inputs {
+		bare[i] = Input{Name: in.Name, URI: in.URI, Digest: in.Digest}
+	}
+	return bare
+}
+
+// Record is what the orchestrator itself saw of one repeat, with what the
+// worker said of itself kept apart in Facts.
+type Record struct {
+	Repeat  int               `json:"repeat"`
+	Name    string            `json:"name"`
+	Worker  string            `json:"worker"`
+	Attempt int               `json:"attempt"`
+	Begun   time.Time         `json:"begun"`
+	Ended   time.Time         `json:"ended"`
+	Vary    map[string]string `json:"conditions"`
+	Steps   []StepRecord      `json:"steps"`
+	// Output is the raw pax of the staged folder.
+	Output digest.Digest `json:"output,omitzero"`
+	Suites []Suite       `json:"suites,omitempty"`
+	Facts  workers.Facts `json:"facts"`
+}
+
+// StepRecord is one step as it was seen from here.
+type StepRecord struct {
+	Name   string         `json:"name"`
+	Script digest.Digest  `json:"script"`
+	Status workers.Status `json:"status"`
+	Begun  time.Time      `json:"begun"`
+	Took   time.Duration  `json:"took"`
+	Log    digest.Digest  `json:"log,omitzero"`
+}
+
+// Suite is one test block of the recipe and what its suite said.
+type Suite struct {
+	Plugin string         `json:"plugin"`
+	Report plugins.Report `json:"report"`
+	Tally  Tally          `json:"tally"`
+}
+
+// Tally holds a report against what the recipe expects of the suite.
+type Tally struct {
+	Total   int `json:"total"`
+	Passed  int `json:"passed"`
+	Skipped int `json:"skipped"`
+	// Expected counts failures that upstream or the recipe expects.
+	Expected int `json:"expected"`
+	// Failed names the failures that nobody expects.
+	Failed []string `json:"failed,omitempty"`
+	// Mended names known failures that passed, and tests that passed though
+	// upstream expects a failure: the recipe or the port can be tidied.
+	Mended []string `json:"mended,omitempty"`
+	// Missing names known failures that were not in the suite at all.
+	Missing []string `json:"missing,omitempty"`
+	// Shrunk says that fewer tests ran than the recipe's least.
+	Shrunk bool `json:"shrunk,omitempty"`
+	Least  int  `json:"least"`
+}
+
+// OK reports whether the suite is as good as the recipe demands.
+func (t Tally) OK() bool { return len(t.Failed) == 0 && !t.Shrunk }
+
+// String is the tally in a line.
+func (t Tally) String() string {
+	s := fmt.Sprintf("%d tests: %d passed, %d skipped, %d expected failures, %d failed", t.Total, t.Passed, t.Skipped, t.Expected, len(t.Failed))
+	if t.Shrunk {
+		s += fmt.Sprintf("; the suite shrank: the recipe wants at least %d", t.Least)
+	}
+	return s
+}
+
+// TallyUp holds a report against the test block of the recipe.
+func TallyUp(r plugins.Report, t recipes.Test) Tally {
+	known := map[string]bool{}
+	for _, k := range t.KnownFailures {
+		known[k.Name] = true
+	}
+	tally := Tally{Total: len(r.Cases), Least: t.Least, Shrunk: len(r.Cases) < t.Least}
+	seen := map[string]bool{}
+	for _, c := range r.Cases {
+		seen[c.Name] = true
+		tally.count(c, known[c.Name])
+	}
+	for _, k := range t.KnownFailures {
+		if !seen[k.Name] {
+			tally.Missing = append(tally.Missing, k.Name)
+		}
+	}
+	return tally
+}
+
+func (t *Tally) count(c plugins.Case, known bool) {
+	switch c.Outcome {
+	case plugins.Passed:
+		t.Passed++
+		if known {
+			t.Mended = append(t.Mended, c.Name)
+		}
+	case plugins.Skipped:
+		t.Skipped++
+	case plugins.ExpectedFail:
+		t.Expected++
+	case plugins.UnexpectedPass:
+		t.Passed++
+		t.Mended = append(t.Mended, c.Name)
+	default:
+		if known {
+			t.Expected++
+			return
+		}
+		t.Failed = append(t.Failed, c.Name)
+	}
+}

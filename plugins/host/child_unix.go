@@ -1,0 +1,21 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build unix
+
+package host
+
+import (
+	"errors"
+	"syscall"
+)
+
+// killGroup ends every process of the group.
+func killGroup(pgid int) {
+	_ = syscall.Kill(-pgid, syscall.SIGKILL) // an empty group is the usual case
+}
+
+// alive reports whether a process of that number is there.
+func alive(pid int) bool {
+	return !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
+}

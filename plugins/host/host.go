@@ -1,0 +1,151 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package host starts plugins and speaks to them: one process for each
+// attempt, only programs that the farm's configuration names, only with the
+// contents it pins, with nothing of the farm's environment, and never for
+// longer than the farm itself.
+//
+// A plugin reaches the worker through the Workspace that host serves to it.
+// Whatever it answers is foreign and is checked here. The author's side is
+// plugins/serve; the protocol is plugins/wire.
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/zfarm/zfarm/attest/digest"
+	"github.com/zfarm/zfarm/plugins"
+)
+
+// ErrUnknown says that the farm's configuration names no such plugin.
+var ErrUnknown = errors.New("no such plugin")
+
+// ErrCrashed says that a plugin ended or stopped answering in the middle of a
+// call. Nothing is known of what it did; it may be started again from the top.
+var ErrCrashed = errors.New("plugin ended unexpectedly")
+
+// Entry is one program that may be started.
+type Entry struct {
+	// Name is what recipes call the plugin, and what it must call itself.
+	Name string
+	// Path is absolute; Args follow it on the command line. The file should
+	// belong to another user than the farm's, because it is read once to be
+	// checked and again to be executed.
+	Path string
+	Args []string
+	// SHA256 is the digest that the file must have.
+	SHA256 digest.Digest
+}
+
+// Options are what a Catalog may be told.
+type Options struct {
+	// Dir is where the temporary folders of plugins are made; "" is the
+	// system's. Its path must be short (55 bytes), for sockets lie below it.
+	Dir string
+	// StartTimeout bounds the time until a plugin has answered its first
+	// call; 0 means 30 s.
+	StartTimeout time.Duration
+	// Grace bounds how long an ending plugin is waited for; 0 means 5 s.
+	Grace time.Duration
+}
+
+// Catalog knows the plugins of a farm.
+type Catalog struct {
+	entries map[string]*known
+	opts    Options
+}
+
+// known is an entry and what it said of itself.
+type known struct {
+	Entry
+	// turn is held while the description is looked up or read.
+	turn        chan struct{}
+	description *plugins.Description
+}
+
+// New returns a catalog of the entries. Folders that plugins of a killed farm
+// left in opts.Dir are removed.
+func New(entries []Entry, opts Options) (*Catalog, error) {
+	if opts.Dir == "" {
+		opts.Dir = os.TempDir()
+	}
+	if opts.StartTimeout == 0 {
+		opts.StartTimeout = 30 * time.Second
+	}
+	if opts.Grace == 0 {
+		opts.Grace = 5 * time.Second
+	}
+	if len(opts.Dir) > maxDir {
+		return nil, fmt.Errorf("folder for plugins %s: a path of %d bytes is too long for sockets below it; choose one of at most %d",
+			opts.Dir, len(opts.Dir), maxDir)
+	}
+	c := &Catalog{entries: map[string]*known{}, opts: opts}
+	for _, e := range entries {
+		switch {
+		case e.Name == "" || c.entries[e.Name] != nil:
+			return nil, fmt.Errorf("plugin %q: want one entry for each name", e.Name)
+		case !filepath.IsAbs(e.Path):
+			return nil, fmt.Errorf("plugin %s: path %q: want an absolute path", e.Name, e.Path)
+		case e.SHA256.IsZero():
+			return nil, fmt.Errorf("plugin %s: pin the sha256 of %s", e.Name, e.Path)
+		}
+		c.entries[e.Name] = &known{Entry: e, turn: make(chan struct{}, 1)}
+	}
+	if err := sweep(opts.Dir); err != nil {
+		return nil, fmt.Errorf("clearing folders of former plugins: %w", err)
+	}
+	return c, nil
+}
+
+// Names returns the names of all plugins, sorted.
+func (c *Catalog) Names() []string {
+	names := make([]string, 0, len(c.entries))
+	for name := range c.entries {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	return names
+}
+
+// Describe returns what the plugin says of itself, validated. The first call
+// starts it; later ones remember.
+func (c *Catalog) Describe(ctx context.Context, name string) (plugins.Description, error) {
+	k, err := c.find(name)
+	if err != nil {
+		return plugins.Description{}, err
+	}
+	select {
+	case k.turn <- struct{}{}:
+		defer func() { <-k.turn }()
+	case <-ctx.Done():
+		return plugins.Description{}, fmt.Errorf("describing plugin %s: %w", name, context.Cause(ctx))
+	}
+	if k.description != nil {
+		return *k.description, nil
+	}
+	p, err := c.Start(ctx, name)
+	if err != nil {
+		return plugins.Description{}, err
+	}
+	d := p.description
+	if err := p.Close(); err != nil {
+		return plugins.Description{}, err
+	}
+	k.description = &d
+	return d, nil
+}
+
+func (c *Catalog) find(name string) (*known, error) {
+	if k, ok := c.entries[name]; ok {
+		return k, nil
+	}
+	return nil, fmt.Errorf("plugin %q: %w; the farm has %s", plugins.Line(name, 80), ErrUnknown, strings.Join(c.Names(), ", "))
+}

@@ -1,0 +1,120 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"sync"
+
+	"github.com/zfarm/zfarm/attest/digest"
+	"github.com/zfarm/zfarm/plugins"
+	"github.com/zfarm/zfarm/workers"
+)
+
+// maxSteps is how many different steps one call of a plugin may name.
+const maxSteps = 10_000
+
+// witness passes a workspace on and remembers what the farm saw there, so that
+// a plugin's word is not taken for the loss of a worker or the end of a step.
+type witness struct {
+	ws plugins.Workspace
+
+	mu sync.Mutex
+	// lost is the last loss after which no call went well.
+	lost  error
+	ended map[string]workers.Status
+}
+
+var _ plugins.Workspace = (*witness)(nil)
+
+func (w *witness) note(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case err == nil:
+		w.lost = nil
+	case errors.Is(err, workers.ErrLost):
+		w.lost = err
+	}
+}
+
+// Put passes on.
+func (w *witness) Put(ctx context.Context, name string, mode fs.FileMode, r io.Reader) (digest.Digest, error) {
+	d, err := w.ws.Put(ctx, name, mode, r)
+	w.note(err)
+	return d, err
+}
+
+// Get passes on.
+func (w *witness) Get(ctx context.Context, name string, to io.Writer) (digest.Digest, error) {
+	d, err := w.ws.Get(ctx, name, to)
+	w.note(err)
+	return d, err
+}
+
+// List passes on.
+func (w *witness) List(ctx context.Context, dir string) ([]workers.Entry, error) {
+	entries, err := w.ws.List(ctx, dir)
+	w.note(err)
+	return entries, err
+}
+
+// Run passes on and remembers how the step ended.
+func (w *witness) Run(ctx context.Context, s workers.Step, log io.Writer) (workers.Status, error) {
+	if err := w.admit(s.Name); err != nil {
+		return workers.Status{}, err
+	}
+	st, err := w.ws.Run(ctx, s, log)
+	w.note(err)
+	if err != nil {
+		return st, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ended[s.Name] = st
+	return st, nil
+}
+
+// admit takes down the name of a step, with no status yet.
+func (w *witness) admit(name string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ended == nil {
+		w.ended = map[string]workers.Status{}
+	}
+	if _, ok := w.ended[name]; ok {
+		return nil
+	}
+	if len(w.ended) >= maxSteps {
+		return fmt.Errorf("running step %s: a plugin may name at most %d steps: %w", name, maxSteps, fs.ErrInvalid)
+	}
+	w.ended[name] = workers.Status{}
+	return nil
+}
+
+// judge holds the error that a plugin gave up with against what was seen.
+func (w *witness) judge(err error) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case w.lost != nil && !errors.Is(err, workers.ErrLost):
+		// Whatever the plugin made of it, the worker was lost first.
+		return fmt.Errorf("%w (the plugin says: %s)", w.lost, err)
+	case w.lost == nil && errors.Is(err, workers.ErrLost):
+		return fmt.Errorf("plugin tells of a lost worker, but none was lost: %s", err)
+	}
+	claim, ok := plugins.AsStepError(err)
+	if !ok {
+		return err
+	}
+	st, ok := w.ended[claim.Step]
+	if !ok || st.State == "" {
+		return fmt.Errorf("plugin gave up at step %s, but no such step ended: %s", claim.Step, err)
+	}
+	return &plugins.StepError{Step: claim.Step, Status: st, Hint: claim.Hint}
+}

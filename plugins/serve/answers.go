@@ -1,0 +1,138 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package serve
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/hashicorp/go-plugin"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/zfarm/zfarm/plugins"
+	"github.com/zfarm/zfarm/plugins/wire"
+)
+
+// adapter makes go-plugin serve a plugin.
+type adapter struct {
+	plugin.NetRPCUnsupportedPlugin
+	plugin plugins.Plugin
+}
+
+var _ plugin.GRPCPlugin = (*adapter)(nil)
+
+// GRPCServer registers what the plugin can do.
+func (a *adapter) GRPCServer(b *plugin.GRPCBroker, s *grpc.Server) error {
+	answers := &answers{plugin: a.plugin, broker: b}
+	wire.RegisterPluginServer(s, answers)
+	wire.RegisterCheckerServer(s, answers)
+	if a.plugin.Builder != nil {
+		wire.RegisterBuilderServer(s, answers)
+	}
+	if a.plugin.Tester != nil {
+		wire.RegisterTesterServer(s, answers)
+	}
+	return nil
+}
+
+// GRPCClient is the other side's.
+func (a *adapter) GRPCClient(context.Context, *plugin.GRPCBroker, *grpc.ClientConn) (any, error) {
+	return nil, status.Error(codes.Unimplemented, "a plugin does not call plugins")
+}
+
+// answers is the plugin as the protocol sees it.
+type answers struct {
+	wire.UnimplementedPluginServer
+	wire.UnimplementedBuilderServer
+	wire.UnimplementedTesterServer
+	wire.UnimplementedCheckerServer
+	plugin plugins.Plugin
+	broker *plugin.GRPCBroker
+}
+
+// Describe says what the plugin is.
+func (a *answers) Describe(context.Context, *wire.DescribeRequest) (*wire.DescribeResponse, error) {
+	return wire.FromDescription(a.plugin.Description), nil
+}
+
+// Build calls the builder.
+func (a *answers) Build(ctx context.Context, m *wire.BuildRequest) (*wire.BuildResponse, error) {
+	ws, end, err := a.workspace(m.GetWorkspace())
+	if err != nil {
+		return nil, wire.Encode(err)
+	}
+	defer end()
+	outputs, err := a.plugin.Builder.Build(ctx, ws, wire.ToConfig(m.GetConfig()))
+	if err != nil {
+		return nil, wire.Encode(err)
+	}
+	return wire.FromOutputs(outputs), nil
+}
+
+// Test calls the tester and sends its report in batches.
+func (a *answers) Test(m *wire.TestRequest, stream grpc.ServerStreamingServer[wire.TestResponse]) error {
+	ws, end, err := a.workspace(m.GetWorkspace())
+	if err != nil {
+		return wire.Encode(err)
+	}
+	defer end()
+	report, err := a.plugin.Tester.Test(stream.Context(), ws, wire.ToConfig(m.GetConfig()))
+	if err != nil {
+		return wire.Encode(err)
+	}
+	answer := &wire.TestResponse{Format: report.Format}
+	for cases := report.Cases; ; answer = new(wire.TestResponse) {
+		n := fits(cases)
+		answer.Cases = wire.FromCases(cases[:n])
+		if err := stream.Send(answer); err != nil {
+			return err
+		}
+		if cases = cases[n:]; len(cases) == 0 {
+			return nil
+		}
+	}
+}
+
+// fits returns how many of the cases go into one message; at least one of
+// those that are there.
+func fits(cases []plugins.Case) int {
+	size := 0
+	for i, c := range cases {
+		size += 3*(len(c.Name)+len(c.Detail)) + 64 // invalid bytes become three
+		if size > wire.MaxMessage/2 && i > 0 {
+			return i
+		}
+	}
+	return len(cases)
+}
+
+// Check asks the builder or tester about a block, where it has an opinion.
+func (a *answers) Check(_ context.Context, m *wire.CheckRequest) (*wire.CheckResponse, error) {
+	var role any
+	switch m.GetRole() {
+	case wire.Role_ROLE_BUILDER:
+		role = a.plugin.Builder
+	case wire.Role_ROLE_TESTER:
+		role = a.plugin.Tester
+	}
+	answer := &wire.CheckResponse{}
+	if checker, ok := role.(plugins.Checker); ok {
+		answer.Complaints = wire.FromComplaints(checker.Check(m.GetBlock()))
+	}
+	return answer, nil
+}
+
+// workspace dials the workspace that the farm serves under that identifier.
+func (a *answers) workspace(id uint32) (plugins.Workspace, func(), error) {
+	conn, err := a.broker.DialWithOptions(id,
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(wire.MaxMessage)),
+		grpc.WithMaxHeaderListSize(wire.MaxHeaders))
+	if err != nil {
+		return nil, nil, fmt.Errorf("reaching the workspace: %w", err)
+	}
+	end := func() { _ = conn.Close() } // the farm closes its end as well
+	return wire.NewWorkspace(conn), end, nil
+}

@@ -1,0 +1,196 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package suite
+
+import (
+	"regexp"
+	"strings"
+
+	"github.com/zfarm/zfarm/plugins"
+)
+
+// maxStops bounds how many stopped targets are remembered.
+const maxStops = 100
+
+// rootMark is how [TestScript] tells where it works.
+const rootMark = "zfarm-testing-in "
+
+// TestScript returns a script that runs a test command, of one or several
+// shell words, so that [Log] and [CollectScript] read this attempt at testing
+// and no former one. Its exit status is the command's.
+func TestScript(command string) string {
+	return "find . -type f -name '*.trs' -exec rm -f {} +\n" +
+		"printf '" + rootMark + "%s\\n' \"$(pwd -P)\"\n" +
+		command + "\n"
+}
+
+// Log reads, as it is written, the output of a test run of make: tests in TAP,
+// tests in lines such as "PASS: name" (automake, DejaGnu), and the targets at
+// which make gave up. Names are qualified by the folder that make was in.
+type Log struct {
+	lines   lines
+	message *regexp.Regexp
+	stop    *regexp.Regexp
+	root    string
+	dirs    []string
+	tap     *tap
+	words   []plugins.Case
+	stops   []string
+	// missing are targets for which make has no rule.
+	missing []string
+}
+
+// NewLog returns a Log that has read nothing.
+func NewLog() *Log {
+	l := &Log{
+		message: regexp.MustCompile(`^\S*make(?:\[\d+\])?: (.*)$`),
+		stop:    regexp.MustCompile(`^\*\*\* \[(?:.*: )?([^\]]+)\] `),
+		tap:     newTAP(false),
+	}
+	l.lines.each = l.line
+	return l
+}
+
+// Write never fails.
+func (l *Log) Write(p []byte) (int, error) { return l.lines.Write(p) }
+
+func (l *Log) line(s string) {
+	if m := l.message.FindStringSubmatch(s); m != nil {
+		l.make(m[1])
+		return
+	}
+	if root, ok := strings.CutPrefix(s, rootMark); ok && l.root == "" {
+		l.root = root
+		return
+	}
+	l.tap.dir = l.dir()
+	l.tap.line(s)
+	word, name, ok := strings.Cut(s, ": ")
+	if !ok {
+		return
+	}
+	o, ok := outcome(word)
+	if name = strings.TrimSpace(name); !ok || name == "" || isNumber(name) || len(l.words) > plugins.MaxCases {
+		return // "PASS: 12" is a sum
+	}
+	l.words = append(l.words, plugins.Case{Name: plugins.Line(qualify(l.dir(), name), plugins.MaxName), Outcome: o})
+}
+
+// dir returns the folder that make is in, relative to the root of the test
+// run; "" is the root, or a folder that is not below it.
+func (l *Log) dir() string {
+	if len(l.dirs) == 0 || l.root == "" {
+		return ""
+	}
+	dir, ok := strings.CutPrefix(l.dirs[len(l.dirs)-1], strings.TrimSuffix(l.root, "/")+"/")
+	if !ok {
+		return ""
+	}
+	return dir
+}
+
+func isNumber(s string) bool { return strings.Trim(s, "0123456789") == "" }
+
+// make reads a message of make itself.
+func (l *Log) make(text string) {
+	if dir, ok := strings.CutPrefix(text, "Entering directory "); ok {
+		if len(l.dirs) < 100 {
+			l.dirs = append(l.dirs, strings.Trim(dir, "'`\""))
+		}
+		return
+	}
+	if strings.HasPrefix(text, "Leaving directory ") {
+		if len(l.dirs) > 0 {
+			l.dirs = l.dirs[:len(l.dirs)-1]
+		}
+		return
+	}
+	if m := l.stop.FindStringSubmatch(text); m != nil && len(l.stops) < maxStops {
+		l.stops = append(l.stops, qualify(l.dir(), m[1]))
+		return
+	}
+	if target, ok := strings.CutPrefix(text, "*** No rule to make target "); ok && len(l.missing) < maxStops {
+		target, _, _ = strings.Cut(strings.TrimLeft(target, "'`\""), "'")
+		l.missing = append(l.missing, target)
+	}
+}
+
+// qualify puts the folder before a name, which is text and no path.
+func qualify(dir, name string) string {
+	if dir == "" {
+		return name
+	}
+	return dir + "/" + name
+}
+
+// End says that the output is complete and returns the tests that it names,
+// and as what it was read: "tap" where a plan was seen, else "make"; "" when
+// no test is named.
+func (l *Log) End() ([]plugins.Case, string, error) {
+	l.lines.end()
+	streams := l.tap.end()
+	format := ""
+	var out cases
+	told := false
+	for _, w := range l.words {
+		told = told || w.Outcome != plugins.Errored // "ERROR: " alone is anybody's message
+	}
+	if told {
+		format = "make"
+		out.addAll(l.words)
+	}
+	switch {
+	case l.tap.planned:
+		format = "tap"
+		out.addAll(streams)
+	case !told && l.tap.numbered:
+		format = "make"
+		out.addAll(streams)
+	}
+	return out.list, format, out.err()
+}
+
+func (c *cases) addAll(list []plugins.Case) {
+	for _, t := range list {
+		c.add(t)
+	}
+}
+
+// Stops returns the targets at which make gave up, except those that only
+// stand for tests: what could not be made to be tested. At most 100.
+func (l *Log) Stops() []string {
+	var stops []string
+	for _, s := range l.stops {
+		target := s[strings.LastIndexByte(s, '/')+1:]
+		if !forTests(target) {
+			stops = append(stops, s)
+		}
+	}
+	return stops
+}
+
+// forTests reports whether a target of automake's fails because a test did.
+func forTests(target string) bool {
+	for _, name := range []string{"check", "test", "tests", "all"} {
+		if target == name || strings.HasPrefix(target, name+"-") {
+			return true
+		}
+	}
+	for _, end := range []string{".log", ".trs", "-recursive", "-am", "-check", "-test", "-tests"} {
+		if strings.HasSuffix(target, end) {
+			return true
+		}
+	}
+	return false
+}
+
+// NoRule reports whether make has no rule for the target.
+func (l *Log) NoRule(target string) bool {
+	for _, m := range l.missing {
+		if m == target {
+			return true
+		}
+	}
+	return false
+}

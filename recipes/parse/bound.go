@@ -1,0 +1,315 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package parse
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+)
+
+// How much a recipe may compute. An expression of a few lines can otherwise
+// double a string for each of its brackets.
+const (
+	// maxWork is what all expressions of a recipe may produce together, in
+	// bytes of every value on the way.
+	maxWork = 16 << 20
+	// wordSize is the cost of a value besides its text, and more than the
+	// text of any number or bool (see maxDigits).
+	wordSize = 48
+)
+
+// bound says how large a value can be at most.
+type bound struct {
+	bytes int    // of everything in it
+	items int    // of a collection
+	elem  *bound // the largest of them
+}
+
+// plus and times stop above maxWork, so that nothing overflows.
+func plus(a, b int) int  { return min(a+b, maxWork+1) }
+func times(a, b int) int { return int(min(int64(a)*int64(b), maxWork+1)) }
+
+// larger returns a bound for either of two values.
+func larger(a, b *bound) *bound {
+	switch {
+	case a == nil:
+		return b
+	case b == nil:
+		return a
+	}
+	return &bound{bytes: max(a.bytes, b.bytes), items: max(a.items, b.items), elem: larger(a.elem, b.elem)}
+}
+
+// boundOf returns the bound of a value that is there already.
+func boundOf(v cty.Value) bound {
+	if v.IsKnown() && v.Type() == cty.String && !v.IsNull() {
+		return bound{bytes: len(v.AsString()) + wordSize}
+	}
+	return bound{bytes: 2 * wordSize}
+}
+
+// estimate walks one expression without evaluating it.
+type estimate struct {
+	functions map[string]pureFunction
+	hints     map[string]string // names that look like variables, and what to do instead
+	work      int
+	diags     hcl.Diagnostics
+}
+
+// scope holds the bounds of the variables that an expression sees.
+type scope struct {
+	names map[string]bound
+	items map[*hclsyntax.AnonSymbolExpr]bound
+}
+
+// with returns the scope with further names in it.
+func (s scope) with(names map[string]bound) scope {
+	all := maps.Clone(s.names)
+	maps.Copy(all, names)
+	return scope{all, s.items}
+}
+
+// of returns the bound of e's value, adds its work times repeats, and reports
+// names that are not there.
+func (x *estimate) of(e hclsyntax.Expression, s scope, repeats int) bound {
+	b := x.node(e, s, repeats)
+	b.bytes = plus(b.bytes, wordSize)
+	x.work = plus(x.work, times(repeats, b.bytes))
+	return b
+}
+
+func (x *estimate) node(e hclsyntax.Expression, s scope, repeats int) bound {
+	switch e := e.(type) {
+	case *hclsyntax.LiteralValueExpr:
+		return boundOf(e.Val)
+	case *hclsyntax.TemplateExpr:
+		return bound{bytes: x.list(e.Parts, s, repeats).bytes}
+	case *hclsyntax.TemplateWrapExpr:
+		return x.of(e.Wrapped, s, repeats)
+	case *hclsyntax.ParenthesesExpr:
+		return x.of(e.Expression, s, repeats)
+	case *hclsyntax.TupleConsExpr:
+		return x.list(e.Exprs, s, repeats)
+	case *hclsyntax.ObjectConsExpr:
+		return x.object(e, s, repeats)
+	case *hclsyntax.ObjectConsKeyExpr:
+		return x.key(e, s, repeats)
+	case *hclsyntax.ScopeTraversalExpr:
+		return x.variable(e, s)
+	case *hclsyntax.RelativeTraversalExpr:
+		return descend(x.of(e.Source, s, repeats), len(e.Traversal))
+	case *hclsyntax.IndexExpr:
+		x.of(e.Key, s, repeats)
+		return descend(x.of(e.Collection, s, repeats), 1)
+	case *hclsyntax.AnonSymbolExpr:
+		return s.items[e]
+	case *hclsyntax.ConditionalExpr:
+		x.of(e.Condition, s, repeats)
+		yes, no := x.of(e.TrueResult, s, repeats), x.of(e.FalseResult, s, repeats)
+		return *larger(&yes, &no)
+	case *hclsyntax.FunctionCallExpr:
+		return x.call(e, s, repeats)
+	case *hclsyntax.ForExpr:
+		return x.loop(e, s, repeats)
+	case *hclsyntax.SplatExpr:
+		return x.splat(e, s, repeats)
+	case *hclsyntax.UnaryOpExpr, *hclsyntax.BinaryOpExpr:
+		return x.operation(e, s, repeats)
+	}
+	x.report(e.Range(), "Unsupported expression", "Recipes have no expressions of this kind.")
+	return bound{}
+}
+
+func (x *estimate) report(at hcl.Range, summary, format string, args ...any) {
+	if x.full() {
+		return
+	}
+	x.diags = x.diags.Append(problem(&at, summary, format, args...))
+}
+
+// full reports whether further faults would not be shown anyway.
+func (x *estimate) full() bool { return len(x.diags) > maxDiagnostics }
+
+// list returns the bound of a list of the values of es.
+func (x *estimate) list(es []hclsyntax.Expression, s scope, repeats int) bound {
+	sum := bound{items: len(es)}
+	for _, e := range es {
+		b := x.of(e, s, repeats)
+		sum.bytes = plus(sum.bytes, b.bytes)
+		sum.elem = larger(sum.elem, &b)
+	}
+	return sum
+}
+
+func (x *estimate) object(e *hclsyntax.ObjectConsExpr, s scope, repeats int) bound {
+	sum := bound{items: len(e.Items)}
+	for _, item := range e.Items {
+		k, v := x.of(item.KeyExpr, s, repeats), x.of(item.ValueExpr, s, repeats)
+		sum.bytes = plus(sum.bytes, plus(k.bytes, v.bytes))
+		sum.elem = larger(sum.elem, &v)
+	}
+	return sum
+}
+
+// key: a bare word is itself a key, not the name of a variable.
+func (x *estimate) key(e *hclsyntax.ObjectConsKeyExpr, s scope, repeats int) bound {
+	if word := hcl.ExprAsKeyword(e.Wrapped); word != "" && !e.ForceNonLiteral {
+		return bound{bytes: len(word)}
+	}
+	return x.of(e.Wrapped, s, repeats)
+}
+
+func (x *estimate) variable(e *hclsyntax.ScopeTraversalExpr, s scope) bound {
+	name := e.Traversal.RootName()
+	b, ok := s.names[name]
+	if !ok && !x.full() {
+		names := slices.Sorted(maps.Keys(s.names))
+		detail, known := x.hints[name]
+		if !known {
+			detail = fmt.Sprintf("There is no variable named %q here.%s", name, suggest(name, names))
+		}
+		x.report(e.Traversal[0].SourceRange(), "Unknown variable", "%s", detail)
+	}
+	return descend(b, len(e.Traversal)-1)
+}
+
+// descend returns the bound of what lies the given number of steps within b.
+func descend(b bound, steps int) bound {
+	for ; steps > 0 && b.elem != nil; steps-- {
+		b = *b.elem
+	}
+	return b
+}
+
+func (x *estimate) call(e *hclsyntax.FunctionCallExpr, s scope, repeats int) bound {
+	var args []bound
+	for _, a := range e.Args {
+		args = append(args, x.of(a, s, repeats))
+	}
+	f, ok := x.functions[e.Name]
+	if !ok && !x.full() {
+		x.report(e.NameRange, "Unknown function", "There is no function named %q.%s", e.Name, suggest(e.Name, slices.Sorted(maps.Keys(x.functions))))
+	}
+	if !ok {
+		return bound{}
+	}
+	if e.ExpandFinal {
+		x.report(e.NameRange, "Unsupported expression", "Recipes do not expand a list into arguments. Write the arguments one by one.")
+		return bound{}
+	}
+	return f.size(args)
+}
+
+func (x *estimate) loop(e *hclsyntax.ForExpr, s scope, repeats int) bound {
+	coll := x.of(e.CollExpr, s, repeats)
+	names := map[string]bound{e.ValVar: descend(coll, 1)}
+	if e.KeyVar != "" {
+		names[e.KeyVar] = bound{bytes: plus(coll.bytes, wordSize)}
+	}
+	inner, repeats := s.with(names), times(repeats, coll.items)
+	var key bound
+	for _, part := range []hclsyntax.Expression{e.CondExpr, e.KeyExpr} {
+		if part != nil {
+			key = x.of(part, inner, repeats)
+		}
+	}
+	val := x.of(e.ValExpr, inner, repeats)
+	if e.Group { // every value of the map is a list, and all lists together have coll.items
+		val = bound{bytes: times(coll.items, val.bytes), items: coll.items, elem: &bound{bytes: val.bytes, items: val.items, elem: val.elem}}
+	}
+	return bound{bytes: plus(times(coll.items, key.bytes), times(coll.items, val.bytes)), items: coll.items, elem: &val}
+}
+
+// splat: what is not a list counts as a list of one.
+func (x *estimate) splat(e *hclsyntax.SplatExpr, s scope, repeats int) bound {
+	source := x.of(e.Source, s, repeats)
+	n := max(source.items, 1)
+	items := maps.Clone(s.items)
+	if items == nil {
+		items = make(map[*hclsyntax.AnonSymbolExpr]bound)
+	}
+	items[e.Item] = descend(source, 1)
+	each := x.of(e.Each, scope{s.names, items}, times(repeats, n))
+	return bound{bytes: times(n, each.bytes), items: n, elem: &each}
+}
+
+// operation knows comparison and logic. A recipe does no arithmetic, whose
+// numbers could grow without end.
+func (x *estimate) operation(e hclsyntax.Expression, s scope, repeats int) bound {
+	switch e := e.(type) {
+	case *hclsyntax.UnaryOpExpr:
+		x.of(e.Val, s, repeats)
+		if _, literal := e.Val.(*hclsyntax.LiteralValueExpr); e.Op == hclsyntax.OpNegate && !literal {
+			x.report(e.SrcRange, "Unsupported operator", "Recipes do no arithmetic. Write the number.")
+		}
+	case *hclsyntax.BinaryOpExpr:
+		x.of(e.LHS, s, repeats)
+		x.of(e.RHS, s, repeats)
+		if e.Op.Type == cty.Number {
+			x.report(e.SrcRange, "Unsupported operator", "Recipes do no arithmetic. Write the number; to put strings together, write \"${a}${b}\".")
+		}
+	}
+	return bound{bytes: wordSize}
+}
+
+// suggest returns the advice that follows "there is no such name": the name
+// that was probably meant, else all of them, where they are few.
+func suggest(given string, names []string) string {
+	if name := nearest(given, names); name != "" {
+		return fmt.Sprintf(" Did you mean %q?", name)
+	}
+	if len(names) == 0 || len(names) > 16 {
+		return ""
+	}
+	return " Known here: " + strings.Join(names, ", ") + "."
+}
+
+// nearest returns the name that is most like given, "" if none is.
+func nearest(given string, names []string) string {
+	if len(given) > maxIdent {
+		return ""
+	}
+	best, distance := "", 1<<30
+	for _, name := range names {
+		d := edits(given, name)
+		if len(given) >= 3 && strings.HasPrefix(name, given) {
+			d = min(d, 1)
+		}
+		if d < distance && d <= (max(len(given), len(name))+1)/3 {
+			best, distance = name, d
+		}
+	}
+	return best
+}
+
+// edits counts the letters to add, drop, change or swap with their neighbour
+// to make b out of a.
+func edits(a, b string) int {
+	var before, row []int
+	next := make([]int, len(b)+1)
+	for j := range next {
+		next[j] = j
+	}
+	for i := range len(a) {
+		before, row, next = row, next, make([]int, len(b)+1)
+		next[0] = i + 1
+		for j := range len(b) {
+			change := row[j]
+			if a[i] != b[j] {
+				change++
+			}
+			next[j+1] = min(change, row[j+1]+1, next[j]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				next[j+1] = min(next[j+1], before[j-1]+1)
+			}
+		}
+	}
+	return next[len(b)]
+}

@@ -1,0 +1,160 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package parse reads the HCL of a recipe into recipes.Recipe, or says what
+// is wrong with it, line by line.
+//
+// A recipe is hostile text: its size, depth and the size of what it computes
+// are bounded, and it sees nothing but its own folder. What it evaluates to
+// depends on the files in that folder and the schemas of the plugins alone.
+// The package fetches nothing (recipes/source) and starts no plugin
+// (plugins/host); consumers need no HCL types.
+package parse
+
+import (
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"regexp"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/function"
+
+	"github.com/zfarm/zfarm/recipes"
+	"github.com/zfarm/zfarm/recipes/schema"
+)
+
+// FileName is the name of the recipe in its folder.
+const FileName = "recipe.hcl"
+
+// The kinds of plugins.
+const (
+	KindBuild = "build"
+	KindTest  = "test"
+)
+
+// Schemas knows the plugins. Kinds are KindBuild and KindTest.
+type Schemas interface {
+	// Plugins returns the names of the plugins of a kind.
+	Plugins(kind string) []string
+	// Schema returns the description of the block that one of them takes. An
+	// error says why that cannot be known.
+	Schema(kind, plugin string) ([]schema.Attribute, error)
+}
+
+// Checker is what Schemas may be besides: a way to ask a plugin what is wrong
+// with a block that fits its schema.
+type Checker interface {
+	Check(kind, plugin string, block json.RawMessage) []Complaint
+}
+
+// Complaint is a plugin's word on one argument of its block.
+type Complaint struct {
+	// Attribute names the argument, or an element as in "configure[2]"; ""
+	// is the block.
+	Attribute string
+	Message   string
+}
+
+// Dir reads the recipe in the folder fsys. The recipe is nil if there are
+// errors among the diagnostics; there may be warnings beside a recipe. For
+// folders of this machine, fsys is that of an os.Root.
+func Dir(fsys fs.FS, schemas Schemas) (*recipes.Recipe, Diagnostics) {
+	src, err := readFile(fsys, FileName, maxRecipe)
+	if err != nil {
+		return nil, Diagnostics{{
+			Severity: SeverityError, Summary: "No recipe", File: FileName,
+			Detail: printable(fmt.Sprintf("Reading the recipe: %s.", err), ""),
+		}}
+	}
+	t := newText(FileName, src)
+	if diags := guard(t); diags.HasErrors() {
+		return nil, t.diagnostics(diags)
+	}
+	file, diags := hclsyntax.ParseConfig(t.bytes, t.name, hcl.InitialPos)
+	t.file = file
+	if diags.HasErrors() {
+		return nil, t.diagnostics(diags)
+	}
+	p := &parser{fsys: fsys, schemas: schemas, estimate: estimate{functions: functions()}}
+	r := p.root(file.Body.(*hclsyntax.Body))
+	out := t.diagnostics(p.diags)
+	if out.HasErrors() {
+		return nil, out
+	}
+	return r, out
+}
+
+// parser holds what the parts of one recipe share.
+type parser struct {
+	fsys     fs.FS
+	schemas  Schemas
+	estimate estimate
+	ctx      *hcl.EvalContext
+	read     int64 // bytes of files beside the recipe
+	diags    hcl.Diagnostics
+}
+
+func (p *parser) errorf(at hcl.Range, summary, format string, args ...any) {
+	p.diags = p.diags.Append(problem(&at, summary, format, args...))
+}
+
+// full reports whether further faults would not be shown anyway.
+func (p *parser) full() bool { return len(p.diags) > maxDiagnostics }
+
+// root reads the one port block of a file.
+func (p *parser) root(body *hclsyntax.Body) *recipes.Recipe {
+	whole := &hclsyntax.Block{Type: "recipe", Body: body, TypeRange: body.SrcRange}
+	whole.TypeRange.End = whole.TypeRange.Start
+	p.checkNames(whole, shape{blocks: []nested{{name: "port", labels: 1, least: 1, most: 1}}})
+	for _, b := range body.Blocks {
+		if b.Type == "port" && len(b.Labels) == 1 {
+			return p.port(b)
+		}
+	}
+	return nil
+}
+
+// variables lays the ground for all expressions: the port's name, and its
+// version, which may be made of the name.
+func (p *parser) variables(src *hclsyntax.Block, port string) {
+	p.estimate.hints = make(map[string]string)
+	vars := map[string]cty.Value{"port": cty.StringVal(port)}
+	p.ctx = &hcl.EvalContext{Variables: vars}
+	if port == "" { // it was refused
+		vars["port"] = cty.UnknownVal(cty.String)
+	}
+	p.ctx.Functions = make(map[string]function.Function)
+	for name, f := range p.estimate.functions {
+		p.ctx.Functions[name] = f.Function
+	}
+	version := cty.UnknownVal(cty.String)
+	if a := src.Body.Attributes["version"]; a != nil {
+		only := shape{args: []schema.Attribute{{Name: "version", Type: "string"}}}
+		b := p.evaluate(src, only, nil)
+		if s, ok := b.text("version"); ok && p.checkVersion(a.Expr.Range(), s) {
+			version = cty.StringVal(s)
+		}
+		// Its faults are told; from now on it is what it was found to be.
+		a.Expr = &hclsyntax.LiteralValueExpr{Val: version, SrcRange: a.Expr.Range()}
+	}
+	vars["version"], vars["version_major"], vars["version_minor"] = version, version, version
+	if version.IsKnown() {
+		p.splitVersion(version.AsString())
+	}
+}
+
+// splitVersion sets the variables made of the version's first two numbers.
+func (p *parser) splitVersion(version string) {
+	m := regexp.MustCompile(`^([0-9]+)(?:\.([0-9]+))?`).FindStringSubmatch(version)
+	for i, name := range []string{"version_major", "version_minor"} {
+		if m == nil || m[i+1] == "" {
+			delete(p.ctx.Variables, name)
+			p.estimate.hints[name] = fmt.Sprintf("The version %q has no such number, and so there is no variable named %q.", version, name)
+			continue
+		}
+		p.ctx.Variables[name] = cty.StringVal(m[i+1])
+	}
+}

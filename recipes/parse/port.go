@@ -1,0 +1,290 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package parse
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+
+	"github.com/zfarm/zfarm/attest/digest"
+	"github.com/zfarm/zfarm/recipes"
+	"github.com/zfarm/zfarm/recipes/schema"
+)
+
+// How many blocks of a kind a recipe may have.
+const (
+	maxBlocks        = 200
+	maxTests         = 32
+	maxKnownFailures = 10_000
+)
+
+func portShape() shape {
+	return shape{
+		args: []schema.Attribute{
+			{Name: "version", Type: "string", Required: true},
+			{Name: "summary", Type: "string", Required: true},
+			{Name: "licence", Type: "string", Required: true},
+			{Name: "homepage", Type: "string", Required: true},
+			{Name: "categories", Type: "list(string)", Required: true},
+		},
+		blocks: []nested{
+			{name: "identity", most: 1},
+			{name: "source", least: 1, most: maxBlocks},
+			{name: "need", labels: 1, most: maxBlocks},
+			{name: "tool", labels: 1, most: maxBlocks},
+			{name: "build", labels: 1, least: 1, most: 1},
+			{name: "test", labels: 1, most: maxTests},
+			{name: "package", most: 1},
+			{name: "reproduce", most: 1},
+		},
+	}
+}
+
+// port reads the whole recipe. It goes on after faults, so that all of them
+// are told; what it returns is of use only if there were none.
+func (p *parser) port(src *hclsyntax.Block) *recipes.Recipe {
+	r := &recipes.Recipe{}
+	if p.checkPort(src.LabelRanges[0], src.Labels[0]) {
+		r.Port = src.Labels[0]
+	}
+	p.variables(src, r.Port)
+	b := p.open(src, portShape())
+	r.Version, _ = b.text("version")
+	r.Summary, _ = b.line("summary", 120)
+	r.Licence = b.licence()
+	r.Homepage, _ = b.url("homepage", "https", "http")
+	r.Categories, _ = b.chosen("categories", recipes.Categories())
+	slices.Sort(r.Categories)
+	if v, ok := b.value("categories"); ok && v.LengthInt() == 0 {
+		p.errorf(b.at("categories"), "Invalid categories", "A port is in one category at least. Known are: %s.", strings.Join(recipes.Categories(), ", "))
+	}
+	for _, s := range b.each("identity", 0) {
+		r.Identity = p.identity(s)
+	}
+	r.Sources = p.sources(b)
+	r.Needs = p.needs(b, r.Port)
+	r.Tools = p.tools(b)
+	for _, s := range b.each("build", 1) {
+		r.Build = p.build(s)
+	}
+	for _, s := range b.each("test", 1) {
+		r.Tests = append(r.Tests, p.test(s))
+	}
+	r.Package = p.pack(b, r)
+	r.Reproduce = p.reproduce(b)
+	return r
+}
+
+func (p *parser) identity(src *hclsyntax.Block) recipes.Identity {
+	b := p.open(src, shape{args: []schema.Attribute{
+		{Name: "purl", Type: "string"}, {Name: "cpes", Type: "list(string)"}, {Name: "upstream", Type: "string"},
+	}})
+	var id recipes.Identity
+	if s, ok := b.text("purl"); ok && p.checkPURL(b.at("purl"), s) {
+		id.PURL = s
+	}
+	items, _ := b.items("cpes")
+	for _, it := range items {
+		if s := it.value.AsString(); p.checkCPE(it.at, s) {
+			id.CPEs = append(id.CPEs, s)
+		}
+	}
+	id.CPEs = set(id.CPEs)
+	id.Upstream, _ = b.url("upstream", "https", "http", "git", "ssh")
+	return id
+}
+
+// sources keeps their order, in which they are unpacked.
+func (p *parser) sources(b *block) []recipes.Source {
+	var all []recipes.Source
+	seen := make(map[string]bool)
+	for _, src := range b.each("source", 0) {
+		s := p.source(src)
+		if s.URL != "" && seen[s.URL] {
+			p.errorf(src.DefRange(), "Source given twice", "There is a source with the address %s already. Remove one of them.", s.URL)
+		}
+		seen[s.URL] = true
+		all = append(all, s)
+	}
+	return all
+}
+
+func (p *parser) source(src *hclsyntax.Block) recipes.Source {
+	b := p.open(src, shape{
+		args: []schema.Attribute{
+			{Name: "url", Type: "string", Required: true}, {Name: "sha256", Type: "string", Required: true},
+			{Name: "into", Type: "string"}, {Name: "patches", Type: "list(string)"},
+		},
+		blocks: []nested{{name: "signature", most: 1}},
+	})
+	var s recipes.Source
+	s.URL, _ = b.url("url", "https", "http")
+	if s.URL != "" && s.FileName() == "" {
+		p.errorf(b.at("url"), "Invalid address", "The address must end in the name of a file, by which the source is known.")
+	}
+	if text, ok := b.text("sha256"); ok {
+		s.SHA256, _ = p.sha256(b.at("sha256"), text)
+	}
+	if text, ok := b.text("into"); ok && text != "" && p.checkInside(b.at("into"), text) {
+		s.Into = text
+	}
+	items, _ := b.items("patches")
+	seen := make(map[string]bool)
+	for _, it := range items {
+		name := it.value.AsString()
+		if seen[name] {
+			p.errorf(it.at, "Patch given twice", "The patch %q is applied already. Remove one of the two.", name)
+			continue
+		}
+		seen[name] = true
+		if f, ok := p.file(it.at, name); ok {
+			s.Patches = append(s.Patches, f)
+		}
+	}
+	for _, sig := range b.each("signature", 0) {
+		s.Signature = p.signature(sig, s.URL)
+	}
+	return s
+}
+
+func (p *parser) sha256(at hcl.Range, text string) (digest.Digest, bool) {
+	if d, err := digest.Parse(text); err == nil && !d.IsZero() {
+		return d, true
+	}
+	hint := ""
+	switch len(text) {
+	case 32:
+		hint = " This looks like an MD5 sum, which pins nothing."
+	case 40:
+		hint = " This looks like a SHA-1 sum, which pins nothing."
+	case 128:
+		hint = " This looks like a SHA-512 sum."
+	}
+	p.errorf(at, "Invalid checksum", "\"sha256\" wants the 64 hexadecimal digits that \"sha256sum\" prints for the file; there are %d characters.%s", len(text), hint)
+	return digest.Digest{}, false
+}
+
+func (p *parser) signature(src *hclsyntax.Block, of string) *recipes.Signature {
+	b := p.open(src, shape{args: []schema.Attribute{
+		{Name: "url", Type: "string"}, {Name: "key", Type: "string", Required: true}, {Name: "fingerprints", Type: "list(string)", Required: true},
+	}})
+	s := &recipes.Signature{URL: of + ".sig"}
+	if text, ok := b.url("url", "https", "http"); ok {
+		s.URL = text
+	}
+	if name, ok := b.text("key"); ok {
+		if f, ok := p.file(b.at("key"), name); ok && p.checkKey(b.at("key"), f) {
+			s.Key = f
+		}
+	}
+	items, ok := b.items("fingerprints")
+	if ok && len(items) == 0 {
+		p.errorf(b.at("fingerprints"), "Invalid fingerprints", "Name one key at least that may have signed; %s shows them.", showKeys(s.Key.Name))
+	}
+	for _, it := range items {
+		if f, ok := p.fingerprint(it.at, it.value.AsString()); ok {
+			s.Fingerprints = append(s.Fingerprints, f)
+		}
+	}
+	s.Fingerprints = set(s.Fingerprints)
+	return s
+}
+
+func (p *parser) needs(b *block, port string) []recipes.Need {
+	var all []recipes.Need
+	for _, src := range b.each("need", 1) {
+		n := recipes.Need{Port: src.Labels[0], At: []string{"build"}}
+		in := p.open(src, shape{args: []schema.Attribute{{Name: "version", Type: "string"}, {Name: "at", Type: "list(string)"}}})
+		n.Version = in.versions()
+		if at, ok := in.chosen("at", []string{"build", "run"}); ok {
+			if n.At = at; len(at) == 0 {
+				p.errorf(in.at("at"), "Invalid need", "Say when %s is needed: at = [\"build\"], [\"run\"] or both.", n.Port)
+			}
+		}
+		switch {
+		case !p.checkPort(src.LabelRanges[0], n.Port):
+		case n.Port == port:
+			p.errorf(src.LabelRanges[0], "Invalid need", "A port cannot need itself. A program that the worker must have already is a tool block.")
+		case slices.ContainsFunc(all, func(x recipes.Need) bool { return x.Port == n.Port }):
+			p.errorf(src.LabelRanges[0], "Need given twice", "There is a need block for %s already. Put both into one.", n.Port)
+		default:
+			all = append(all, n)
+		}
+	}
+	slices.SortFunc(all, func(a, b recipes.Need) int { return strings.Compare(a.Port, b.Port) })
+	return all
+}
+
+func (p *parser) tools(b *block) []recipes.Tool {
+	var all []recipes.Tool
+	for _, src := range b.each("tool", 1) {
+		t := recipes.Tool{Name: src.Labels[0]}
+		in := p.open(src, shape{args: []schema.Attribute{{Name: "version", Type: "string"}}})
+		t.Version = in.versions()
+		switch {
+		case !p.checkTool(src.LabelRanges[0], t.Name):
+		case slices.ContainsFunc(all, func(x recipes.Tool) bool { return x.Name == t.Name }):
+			p.errorf(src.LabelRanges[0], "Tool given twice", "There is a tool block for %s already. Put both into one.", t.Name)
+		default:
+			all = append(all, t)
+		}
+	}
+	slices.SortFunc(all, func(a, b recipes.Tool) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}
+
+// pack fills in what an absent package block, or absent arguments, mean.
+func (p *parser) pack(port *block, r *recipes.Recipe) recipes.Package {
+	k := recipes.Package{Prefix: "/opt/zfarm/" + r.Port + "/" + r.Version, Include: []string{"**"}}
+	for _, src := range port.each("package", 0) {
+		b := p.open(src, shape{args: []schema.Attribute{
+			{Name: "prefix", Type: "string"}, {Name: "include", Type: "list(string)"}, {Name: "exclude", Type: "list(string)"},
+		}})
+		if s, ok := b.text("prefix"); ok && p.checkPrefix(b.at("prefix"), s) {
+			k.Prefix = s
+		}
+		if globs, ok := b.globs("include"); ok {
+			if k.Include = globs; len(globs) == 0 {
+				p.errorf(b.at("include"), "Empty package", "Nothing would be in the package. Leave \"include\" out to have everything in it.")
+			}
+		}
+		k.Exclude, _ = b.globs("exclude")
+	}
+	return k
+}
+
+func (p *parser) reproduce(port *block) recipes.Reproduce {
+	r := recipes.Reproduce{Repeats: 2, Vary: recipes.Variations(), Tiers: []int{0}}
+	for _, src := range port.each("reproduce", 0) {
+		b := p.open(src, shape{args: []schema.Attribute{
+			{Name: "repeats", Type: "number"}, {Name: "vary", Type: "list(string)"}, {Name: "tiers", Type: "list(number)"},
+		}})
+		if n, ok := b.count("repeats", 2, 16); ok {
+			r.Repeats = n
+		}
+		if vary, ok := b.chosen("vary", recipes.Variations()); ok {
+			r.Vary = vary
+		}
+		if items, ok := b.items("tiers"); ok {
+			r.Tiers = []int{}
+			for _, it := range items {
+				if n, ok := p.whole(it.at, "tiers", it.value, 0, 2); ok {
+					r.Tiers = append(r.Tiers, n)
+				}
+			}
+			slices.Sort(r.Tiers)
+			r.Tiers = slices.Compact(r.Tiers)
+		}
+	}
+	return r
+}
+
+// set sorts a list whose order has no meaning, and leaves repetitions out.
+func set(s []string) []string {
+	slices.Sort(s)
+	return slices.Compact(s)
+}

@@ -1,0 +1,230 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package runner
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/zfarm/zfarm/workers"
+)
+
+//go:embed probe.sh
+var probeScript string
+
+const (
+	asciiPage   = "ISO8859-1"
+	leastFree   = 64 << 20
+	mostLines   = 2000
+	mostLocales = 500
+	longest     = 1000 // bytes of one value
+	linePrefix  = "zfarm."
+)
+
+// toolNames are the programs whose versions bear on what a port's build does.
+func toolNames() []string {
+	return strings.Fields(`make cc gcc clang c99 xlclang ibm-clang64 ld ar tar pax gzip xz patch perl python3
+		sed awk m4 bison flex makeinfo pkg-config git find file`)
+}
+
+// Facts probes the machine with one command. A machine without a fit shell,
+// an archiver, a writable Root or 64 MiB of room is workers.ErrUnfit; what
+// was read is returned with it.
+func (w *Worker) Facts(ctx context.Context) (workers.Facts, error) {
+	if w.fault != nil {
+		return workers.Facts{}, w.fault
+	}
+	before := time.Now()
+	said, err := w.probe(ctx, true)
+	if err != nil {
+		return workers.Facts{}, fmt.Errorf("probing %s: %w", w.name, err)
+	}
+	f := said.facts()
+	f.ClockOffset = clockOffset(said.one("date"), before, time.Now())
+	f.Server = w.host.Banner()
+	if err := said.unfit(f, w.options.Root); err != nil {
+		return f, fmt.Errorf("probing %s: %w", w.name, err)
+	}
+	return f, nil
+}
+
+// probe sends probe.sh as one command, and reads what it said.
+func (w *Worker) probe(ctx context.Context, all bool) (said, error) {
+	shells := []string{"/bin/sh", "bash", "mksh", "ksh"}
+	if w.options.Shell != "" {
+		shells = []string{w.options.Shell}
+	}
+	var b strings.Builder
+	b.WriteString("set --")
+	for _, s := range shells {
+		b.WriteString(" " + word(s))
+	}
+	fmt.Fprintf(&b, "\nextra=%s\nroot=%s\n", word(strings.Join(w.options.Path, ":")), word(w.options.Root))
+	fmt.Fprintf(&b, "tools=%s\nall=", word(strings.Join(toolNames(), " ")))
+	if all {
+		b.WriteString("1")
+	}
+	b.WriteString("\n" + probeScript)
+	out, err := w.host.Exec(ctx, b.String())
+	if err != nil {
+		return nil, err
+	}
+	s := parseSaid(out.Stdout)
+	if s.one("end") != "yes" {
+		return nil, fmt.Errorf("the probe did not come to its end, %w: %w", told(out), workers.ErrUnfit)
+	}
+	return s, nil
+}
+
+// said is what probe.sh printed, by key.
+type said map[string][]string
+
+// parseSaid reads lines "zfarm.KEY=VALUE", bounded in number and length, and
+// passes over all others. Control characters become spaces.
+func parseSaid(b []byte) said {
+	s, lines := said{}, 0
+	for line := range strings.SplitSeq(string(b), "\n") {
+		line, ours := strings.CutPrefix(line, linePrefix)
+		key, value, ok := strings.Cut(line, "=")
+		if !ours || !ok || key == "" || len(key) > 100 {
+			continue
+		}
+		if lines++; lines > mostLines {
+			break
+		}
+		value = strings.Map(func(r rune) rune {
+			if r < ' ' || r == 0x7f {
+				return ' '
+			}
+			return r
+		}, strings.ToValidUTF8(value[:min(len(value), longest)], "?"))
+		s[key] = append(s[key], strings.TrimSpace(value))
+	}
+	return s
+}
+
+// one returns the first value of a key, or "".
+func (s said) one(key string) string {
+	if v := s[key]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
+func (s said) facts() workers.Facts {
+	f := workers.Facts{
+		Uname: s.one("uname"), System: s.one("system"), Node: s.one("node"),
+		Release: s.one("release"), Version: s.one("version"), Machine: s.one("machine"),
+		Shell: s.one("shell"), CodePage: s.one("codepage"), Path: s.one("path"),
+		Tools: map[string]workers.Tool{}, FreeBytes: freeBytes(s.one("df")),
+	}
+	if n, err := strconv.Atoi(s.one("cores")); err == nil && n > 0 && n < 1<<20 {
+		f.Cores = n
+	}
+	for _, name := range toolNames() {
+		if p := s.one("tool." + name + ".path"); strings.HasPrefix(p, "/") {
+			banner := s.one("tool." + name + ".banner")
+			f.Tools[name] = workers.Tool{Path: p, Banner: banner, Version: versionIn(banner)}
+		}
+	}
+	f.Locales = slices.DeleteFunc(slices.Clone(s["locale"]), func(l string) bool { return l == "" })
+	f.Locales = f.Locales[:min(len(f.Locales), mostLocales)]
+	slices.Sort(f.Locales)
+	f.Archiver = archiver(f)
+	return f
+}
+
+// clockOffset is how far the worker's clock is outside of the time in which
+// it was read; 0 also when it could not be.
+func clockOffset(date string, before, after time.Time) time.Duration {
+	t, err := time.Parse("2006-01-02T15:04:05", date)
+	before, after = before.UTC().Truncate(time.Second), after.UTC().Truncate(time.Second)
+	switch {
+	case err != nil:
+		return 0
+	case t.Before(before):
+		return t.Sub(before)
+	case t.After(after):
+		return t.Sub(after)
+	}
+	return 0
+}
+
+// archiver prefers what keeps everything that the system knows of a file.
+func archiver(f workers.Facts) workers.Archiver {
+	tar := strings.ToLower(f.Tools["tar"].Banner)
+	switch {
+	case f.System == "OS/390":
+		if _, ok := f.Tools["pax"]; ok {
+			return workers.ArchiverZOSPax
+		}
+	case strings.Contains(tar, "gnu tar"):
+		return workers.ArchiverGNUTar
+	case strings.Contains(tar, "bsdtar"), strings.Contains(tar, "libarchive"):
+		return workers.ArchiverBSDTar
+	}
+	return ""
+}
+
+// versionIn returns what looks most like a version number: the first number
+// with dots, or else the number after the word "version".
+func versionIn(banner string) string {
+	if v := regexp.MustCompile(`[0-9]+(\.[0-9]+)+`).FindString(banner); v != "" {
+		return v
+	}
+	if m := regexp.MustCompile(`(?i)version ([0-9]+)`).FindStringSubmatch(banner); m != nil {
+		return m[1]
+	}
+	return ""
+}
+
+// freeBytes reads the last line of "df -kP": the field before the percentage.
+// A name of a file system may hold blanks, so the fields before do not count.
+func freeBytes(line string) int64 {
+	fields := strings.Fields(line)
+	for i := 3; i < len(fields); i++ {
+		digits, percent := strings.CutSuffix(fields[i], "%")
+		if _, err := strconv.Atoi(digits); !percent || err != nil {
+			continue
+		}
+		if kib, err := strconv.ParseInt(fields[i-1], 10, 64); err == nil && kib >= 0 && kib < 1<<50 {
+			return kib << 10
+		}
+	}
+	return 0
+}
+
+// unfitShell is the error of a machine on which no step can be run.
+func (s said) unfitShell() error {
+	if strings.HasPrefix(s.one("shell"), "/") && s.one("codepage") != "" {
+		return nil
+	}
+	return fmt.Errorf("%w: no shell with job control without a terminal (%s); install bash or mksh, or set the worker's shell to one that has it",
+		workers.ErrUnfit, strings.Join(s["refused"], "; "))
+}
+
+// unfit joins everything that the machine lacks.
+func (s said) unfit(f workers.Facts, root string) error {
+	faults := []error{s.unfitShell()}
+	if f.Archiver == "" {
+		faults = append(faults, fmt.Errorf(
+			"%w: no archiver; install GNU tar or bsdtar under the name tar (on z/OS, pax), or add its folder to the worker's path", workers.ErrUnfit))
+	}
+	switch {
+	case s.one("writable") != "yes":
+		faults = append(faults, fmt.Errorf(
+			"%w: cannot write in %s; give the worker's user a root folder of its own, on a file system that is not full", workers.ErrUnfit, root))
+	case f.FreeBytes < leastFree:
+		faults = append(faults, fmt.Errorf(
+			"%w: %d MiB free in %s, %d are the least; make room there or choose another root", workers.ErrUnfit, f.FreeBytes>>20, root, leastFree>>20))
+	}
+	return errors.Join(faults...)
+}

@@ -1,0 +1,506 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package runner_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/zfarm/zfarm/workers"
+	"github.com/zfarm/zfarm/workers/local"
+	"github.com/zfarm/zfarm/workers/runner"
+)
+
+func need(t *testing.T, program string) string {
+	t.Helper()
+	p, err := exec.LookPath(program)
+	if err != nil {
+		t.Skipf("no %s here; install it to run this test", program)
+	}
+	return p
+}
+
+// anyShell skips where no shell can run steps.
+func anyShell(t *testing.T) string {
+	t.Helper()
+	for _, s := range []string{"bash", "mksh", "ksh"} {
+		if p, err := exec.LookPath(s); err == nil {
+			return p
+		}
+	}
+	t.Skip("no shell with job control; install bash, mksh or ksh to run this test")
+	return ""
+}
+
+// place is a workspace and where it lies.
+type place struct {
+	workers.Workspace
+	root string
+}
+
+func (p place) file(step, name string) string {
+	return filepath.Join(p.root, ".zfarm", "steps", step, name)
+}
+
+func open(t *testing.T, h runner.Host, o runner.Options) place {
+	t.Helper()
+	if o.Root == "" {
+		o.Root = t.TempDir()
+	}
+	ws, err := runner.New("here", h, o).Workspace(t.Context(), "w")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := ws.Remove(context.Background()); err != nil {
+			t.Errorf("removing: %v", err)
+		}
+	})
+	return place{ws, filepath.Join(o.Root, "w")}
+}
+
+func step(name, script string) workers.Step {
+	return workers.Step{Name: name, Script: script, Env: map[string]string{"PATH": "/bin:/usr/bin"}}
+}
+
+type ended struct {
+	status workers.Status
+	err    error
+}
+
+// begin runs a step in the background and waits until its log holds text.
+func begin(t *testing.T, ws workers.Workspace, s workers.Step, text string) <-chan ended {
+	t.Helper()
+	done := make(chan ended, 1)
+	seen := make(chan struct{}, 1)
+	go func() {
+		status, err := ws.Run(t.Context(), s, writer(func(p []byte) {
+			if bytes.Contains(p, []byte(text)) {
+				seen <- struct{}{}
+			}
+		}))
+		done <- ended{status, err}
+	}()
+	select {
+	case <-seen:
+	case e := <-done:
+		t.Fatalf("step %s: %+v", s.Name, e)
+	}
+	return done
+}
+
+type writer func(p []byte)
+
+func (w writer) Write(p []byte) (int, error) { w(p); return len(p), nil }
+
+func pidIn(t *testing.T, file string) int {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil || pid < 2 {
+		t.Fatalf("%s holds %q", file, b)
+	}
+	return pid
+}
+
+func kill(t *testing.T, pids ...int) {
+	t.Helper()
+	for _, pid := range pids {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatalf("killing %d: %v", pid, err)
+		}
+	}
+}
+
+// gone waits until a process is dead, reaped or not.
+func gone(t *testing.T, pid int) {
+	t.Helper()
+	tick, end := time.NewTicker(20*time.Millisecond), time.After(time.Minute)
+	defer tick.Stop()
+	for syscall.Kill(pid, 0) == nil {
+		if out, err := exec.Command("ps", "-o", "stat=", "-p", strconv.Itoa(pid)).Output(); err == nil && strings.HasPrefix(string(out), "Z") {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-end:
+			t.Fatalf("process %d lives on", pid)
+		}
+	}
+}
+
+func TestShells(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"bash", "mksh", "ksh93"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			shell := need(t, name)
+			ws := open(t, local.Host{}, runner.Options{Shell: shell, Lease: 3 * time.Second, LogMax: 64 << 10})
+			for _, c := range []struct {
+				name, script string
+				limit        time.Duration
+				want         workers.Status
+			}{
+				{"exit", "exit 3", 0, workers.Status{State: workers.Exited, Code: 3}},
+				{"killed", "kill -s KILL $$", 0, workers.Status{State: workers.Exited, Code: 137}},
+				{"child-killed", "sh -c 'kill -s KILL $$'", 0, workers.Status{State: workers.Exited, Code: 137}},
+				{"int", "kill -s INT $$", 0, workers.Status{State: workers.Exited, Code: 130}},
+				{"stopped", "kill -s STOP $$; exit 5", time.Second, workers.Status{State: workers.Limit}},
+				{"limit", "trap '' TERM; while :; do sleep 1; done", time.Second, workers.Status{State: workers.Limit}},
+				{"log", "trap '' TERM; while :; do echo some more and more and more of the same; done", time.Minute, workers.Status{State: workers.LogLimit}},
+				{"short-log", "awk 'BEGIN { for (i = 0; i < 100000; i++) print i }'", 0, workers.Status{State: workers.LogLimit}},
+				{"leaves", "sleep 1000 & exit 0", 0, workers.Status{State: workers.Exited}},
+			} {
+				s := step(c.name, c.script)
+				s.Limit = c.limit
+				var log bytes.Buffer
+				got, err := ws.Run(t.Context(), s, &log)
+				got.Took = 0
+				if err != nil || got != c.want {
+					t.Errorf("%s: %+v, %v, want %+v; log %.200q", c.name, got, err, c.want, log.String())
+				}
+				if log.Len() > 64<<10 {
+					t.Errorf("%s: %d bytes of log were copied", c.name, log.Len())
+				}
+				pid := pidIn(t, ws.file(c.name, "pgid"))
+				gone(t, pid)
+			}
+		})
+	}
+}
+
+func TestStopAndStateInEachShell(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"bash", "mksh", "ksh93"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ws := open(t, local.Host{}, runner.Options{Shell: need(t, name)})
+			done := begin(t, ws, step("s", "echo up; sleep 1000"), "up")
+			if got := state(t, ws, name, "s"); got != "running" {
+				t.Errorf("a running step is %q", got)
+			}
+			if err := ws.Stop(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if e := <-done; e.err != nil || e.status.State != workers.Stopped {
+				t.Errorf("%+v", e)
+			}
+			if got := state(t, ws, name, "s"); got != "ended" {
+				t.Errorf("a stopped step is %q", got)
+			}
+			if got := state(t, ws, name, "never"); got != "absent" {
+				t.Errorf("a step never begun is %q", got)
+			}
+		})
+	}
+}
+
+// state asks runner.sh itself.
+func state(t *testing.T, ws place, shell, name string) string {
+	t.Helper()
+	cmd := exec.Command(need(t, shell), filepath.Join(ws.root, ".zfarm", "runner.sh"), "state", name)
+	cmd.Env = []string{"PATH=/bin:/usr/bin", "ZFARM_ROOT=" + ws.root, "ZFARM_SHELL=" + shell}
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func TestShellWithoutJobControl(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"dash", "busybox"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			shell := need(t, name)
+			if name == "busybox" {
+				aside := filepath.Join(t.TempDir(), "sh")
+				if err := os.Symlink(shell, aside); err != nil {
+					t.Fatal(err)
+				}
+				shell = aside
+			}
+			_, err := runner.New("w", local.Host{}, runner.Options{Root: t.TempDir(), Shell: shell}).Workspace(t.Context(), "w")
+			if !errors.Is(err, workers.ErrUnfit) || !strings.Contains(err.Error(), "no process group of their own") || !strings.Contains(err.Error(), "install bash") {
+				t.Errorf("%s: %v", shell, err)
+			}
+		})
+	}
+	_, err := runner.New("w", local.Host{}, runner.Options{Root: t.TempDir(), Shell: "no-such-shell"}).Workspace(t.Context(), "w")
+	if !errors.Is(err, workers.ErrUnfit) || !strings.Contains(err.Error(), "no-such-shell: not found") {
+		t.Errorf("a shell that is not there: %v", err)
+	}
+}
+
+// TestRunnerUnderAnUnfitShell: should the probe be deceived, the runner still
+// sees that it would end itself with the step.
+func TestRunnerUnderAnUnfitShell(t *testing.T) {
+	t.Parallel()
+	dash := need(t, "dash")
+	h := &substitute{from: anyShell(t), to: dash}
+	ws := open(t, h, runner.Options{Shell: h.from})
+	if status, err := ws.Run(t.Context(), step("s", "exit 0"), io.Discard); !errors.Is(err, workers.ErrUnfit) {
+		t.Errorf("%+v, %v", status, err)
+	}
+}
+
+// substitute runs steps under another shell than the probe chose.
+type substitute struct {
+	local.Host
+	from, to string
+}
+
+func (s *substitute) Exec(ctx context.Context, command string) (runner.Output, error) {
+	if strings.Contains(command, "runner.sh") {
+		command = strings.ReplaceAll(command, "'"+s.from+"'", "'"+s.to+"'")
+	}
+	return s.Host.Exec(ctx, command)
+}
+
+func TestKilledRunner(t *testing.T) {
+	t.Parallel()
+	for _, shell := range []string{"bash", "mksh", "ksh93"} {
+		for _, victims := range [][]string{{"runner"}, {"ticker"}, {"runner", "ticker"}} {
+			t.Run(shell+" "+strings.Join(victims, " "), func(t *testing.T) {
+				t.Parallel()
+				ws := open(t, local.Host{}, runner.Options{Shell: need(t, shell), Lease: 20 * time.Second})
+				s := step("s", "trap '' TERM; echo up; while :; do sleep 1; done")
+				done := begin(t, ws, s, "up")
+				pgid := pidIn(t, ws.file("s", "pgid"))
+				var pids []int
+				for _, v := range victims {
+					pids = append(pids, pidIn(t, ws.file("s", v)))
+				}
+				kill(t, pids...)
+				if e := <-done; !errors.Is(e.err, workers.ErrLost) {
+					t.Errorf("%+v", e)
+				}
+				gone(t, pgid)
+				if status, err := ws.Run(t.Context(), s, io.Discard); !errors.Is(err, workers.ErrLost) {
+					t.Errorf("recalled: %+v, %v", status, err)
+				}
+			})
+		}
+	}
+}
+
+// TestReusedPID: after a reboot the ids of the step may be those of strangers.
+func TestReusedPID(t *testing.T) {
+	t.Parallel()
+	ws := open(t, local.Host{}, runner.Options{Shell: anyShell(t)})
+	s := step("s", "echo up; sleep 1000")
+	done := begin(t, ws, s, "up")
+	pids := []int{pidIn(t, ws.file("s", "runner")), pidIn(t, ws.file("s", "ticker")), pidIn(t, ws.file("s", "pgid"))}
+	stranger := exec.Command("sleep", "1000")
+	stranger.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := stranger.Start(); err != nil {
+		t.Fatal(err)
+	}
+	dead := make(chan error, 1)
+	go func() { dead <- stranger.Wait() }()
+	for _, name := range []string{"runner", "ticker", "pgid"} {
+		if err := os.WriteFile(ws.file("s", name), []byte(strconv.Itoa(stranger.Process.Pid)+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kill(t, pids...)
+	if e := <-done; !errors.Is(e.err, workers.ErrLost) {
+		t.Errorf("%+v", e)
+	}
+	if err := ws.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+	select {
+	case err := <-dead:
+		t.Errorf("the runner ended a process that is not its own: %v", err)
+	default:
+	}
+	if err := stranger.Process.Kill(); err != nil {
+		t.Error(err)
+	}
+	<-dead
+}
+
+// TestBegunByHalf: who made begun/ died before it said with what contents.
+func TestBegunByHalf(t *testing.T) {
+	t.Parallel()
+	ws := open(t, local.Host{}, runner.Options{Shell: anyShell(t)})
+	if err := os.MkdirAll(ws.file("s", "begun"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if status, err := ws.Run(t.Context(), step("s", "true"), io.Discard); !errors.Is(err, workers.ErrLost) {
+		t.Errorf("%+v, %v", status, err)
+	}
+}
+
+// TestNoRoom: what cannot be written makes the worker unfit; the step has not
+// been begun and can be, later.
+func TestNoRoom(t *testing.T) {
+	t.Parallel()
+	ws := open(t, local.Host{}, runner.Options{Shell: anyShell(t)})
+	steps := filepath.Join(ws.root, ".zfarm", "steps")
+	if err := os.Rename(steps, steps+".aside"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(steps, nil, 0o600); err != nil { // no folder can be made here
+		t.Fatal(err)
+	}
+	if status, err := ws.Run(t.Context(), step("s", "true"), io.Discard); err == nil {
+		t.Errorf("%+v", status)
+	}
+	if err := errors.Join(os.Remove(steps), os.Rename(steps+".aside", steps)); err != nil {
+		t.Fatal(err)
+	}
+	if status, err := ws.Run(t.Context(), step("s", "true"), io.Discard); err != nil || !status.OK() {
+		t.Errorf("%+v, %v", status, err)
+	}
+}
+
+// TestPoorSystem: no ps, no GNU tools, sleep in whole seconds, and a find
+// that knows little: all that the runner may count on.
+func TestPoorSystem(t *testing.T) {
+	shell := anyShell(t)
+	bin := t.TempDir()
+	for _, name := range []string{"cat", "date", "df", "env", "mkdir", "mv", "rm", "sed", "tail", "tr", "uname"} {
+		if err := os.Symlink(need(t, name), filepath.Join(bin, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, text := range map[string]string{
+		"getconf": `[ "$1" = PATH ] && echo ` + bin,
+		"sleep":   `case $1 in *[!0-9]*) exit 1 ;; esac; exec ` + need(t, "sleep") + ` "$1"`,
+		"find":    `case "$*" in "log -size +"*) ;; *" -type d -exec "*) ;; *) exit 1 ;; esac; exec ` + need(t, "find") + ` "$@"`,
+	} {
+		if err := os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("PATH", bin)
+	root := t.TempDir()
+	w := runner.New("poor", local.Host{}, runner.Options{Root: root, Shell: shell, Lease: 3 * time.Second})
+	if f, err := w.Facts(t.Context()); !errors.Is(err, workers.ErrUnfit) || !strings.Contains(err.Error(), "no archiver") || f.Shell != shell || f.Path != bin {
+		t.Errorf("%+v, %v", f, err)
+	}
+	ws := open(t, local.Host{}, runner.Options{Root: root, Shell: shell, Lease: 3 * time.Second})
+	status, err := ws.Run(t.Context(), step("exit", "sleep 1000 & exit 3"), io.Discard)
+	if err != nil || status.Code != 3 {
+		t.Errorf("%+v, %v", status, err)
+	}
+	s := step("limit", "trap '' TERM; while :; do /bin/sleep 1; done")
+	s.Limit = time.Second
+	if status, err := ws.Run(t.Context(), s, io.Discard); err != nil || status.State != workers.Limit {
+		t.Errorf("%+v, %v", status, err)
+	}
+}
+
+// TestLogOfTheCaller: what goes wrong with the caller's log is the caller's.
+func TestLogOfTheCaller(t *testing.T) {
+	t.Parallel()
+	ws := open(t, local.Host{}, runner.Options{Shell: anyShell(t)})
+	full := errors.New("full")
+	if _, err := ws.Run(t.Context(), step("s", "echo x; sleep 1000"), failing{full}); !errors.Is(err, full) {
+		t.Errorf("%v", err)
+	}
+}
+
+type failing struct{ err error }
+
+func (f failing) Write([]byte) (int, error) { return 0, f.err }
+
+// TestHostLost: a connection that ends is never taken for the end of a step.
+func TestHostLost(t *testing.T) {
+	t.Parallel()
+	h := &cutOff{lost: make(chan struct{})}
+	ws := open(t, h, runner.Options{Shell: anyShell(t)})
+	s := step("s", "echo up; until [ -f go ]; do sleep 1; done; exit 4")
+	done := begin(t, ws, s, "up")
+	close(h.lost)
+	if e := <-done; !errors.Is(e.err, workers.ErrLost) {
+		t.Errorf("%+v", e)
+	}
+	h.lost = make(chan struct{})
+	if _, err := ws.Put(t.Context(), "go", 0o600, strings.NewReader("")); err != nil {
+		t.Fatal(err)
+	}
+	if status, err := ws.Run(t.Context(), s, io.Discard); err != nil || status.Code != 4 {
+		t.Errorf("joined again: %+v, %v", status, err)
+	}
+}
+
+// cutOff loses files once lost is closed.
+type cutOff struct {
+	local.Host
+	lost chan struct{}
+}
+
+func (c *cutOff) Open(ctx context.Context, path string, offset int64) (io.ReadCloser, error) {
+	select {
+	case <-c.lost:
+		return nil, workers.ErrLost
+	default:
+		return c.Host.Open(ctx, path, offset)
+	}
+}
+
+// TestHostileFiles: a step owns the files that tell of it.
+func TestHostileFiles(t *testing.T) {
+	t.Parallel()
+	for name, script := range map[string]string{
+		"status":   `echo 'exited 0 0; rm -rf /' >"$d/status"`,
+		"link":     `ln -s /etc/passwd "$d/status"`,
+		"pipe":     `mkfifo "$d/status"`,
+		"long":     `awk 'BEGIN { for (i = 0; i < 100000; i++) printf "exited" }' >"$d/status"`,
+		"contents": `rm "$d/contents"; mkdir "$d/contents" "$d/status"`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ws := open(t, local.Host{}, runner.Options{Shell: anyShell(t)})
+			status, err := ws.Run(t.Context(), step(name, `d=$ZFARM_ROOT/.zfarm/steps/`+name+"\n"+script+"\nsleep 1000"), io.Discard)
+			if err == nil {
+				t.Errorf("%+v", status)
+			}
+		})
+	}
+}
+
+func TestScriptsAreClean(t *testing.T) {
+	t.Parallel()
+	shellcheck := need(t, "shellcheck")
+	for _, name := range []string{"runner.sh", "probe.sh"} {
+		if out, err := exec.Command(shellcheck, "-s", "sh", name).CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+	}
+}
+
+// BenchmarkStep is what the farm adds to an empty step.
+func BenchmarkStep(b *testing.B) {
+	ws, err := runner.New("here", local.Host{}, runner.Options{Root: b.TempDir()}).Workspace(b.Context(), "w")
+	if err != nil {
+		b.Skip(err)
+	}
+	n := 0
+	for b.Loop() {
+		n++
+		if status, err := ws.Run(b.Context(), step("s"+strconv.Itoa(n), "true"), io.Discard); err != nil || !status.OK() {
+			b.Fatal(status, err)
+		}
+	}
+	if err := ws.Remove(context.Background()); err != nil {
+		b.Error(err)
+	}
+}

@@ -1,0 +1,285 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package runner
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/zfarm/zfarm/attest/digest"
+	"github.com/zfarm/zfarm/workers"
+)
+
+const (
+	firstPoll = 20 * time.Millisecond
+	lastPoll  = 500 * time.Millisecond
+	// The runner's pulse is looked at this often, and must have moved within
+	// quiet before anybody is asked whether it lives.
+	pulseEvery = time.Second
+	quiet      = 5 * time.Second
+	smallFile  = 4 << 10
+)
+
+func (w *workspace) Run(ctx context.Context, s workers.Step, log io.Writer) (workers.Status, error) {
+	b, err := w.draw(s)
+	if err != nil {
+		return workers.Status{}, fmt.Errorf("beginning step %q: %w", s.Name, err)
+	}
+	joined, err := w.begin(ctx, b)
+	if err != nil {
+		return workers.Status{}, fmt.Errorf("beginning step %s: %w", s.Name, orContext(ctx, err))
+	}
+	status, err := w.watch(ctx, b.name, joined, log)
+	if err != nil {
+		return workers.Status{}, fmt.Errorf("watching step %s: %w", s.Name, orContext(ctx, err))
+	}
+	return status, nil
+}
+
+// orContext prefers the reason why the caller wanted an end.
+func orContext(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// begin starts the step unless it was begun before.
+func (w *workspace) begin(ctx context.Context, b blueprint) (joined bool, err error) {
+	text, err := w.small(ctx, path.Join(stepFolder(w.root, b.name), "contents"))
+	if err == nil {
+		return true, b.same(text)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	// Named by digest, so that of two who begin at once with different
+	// contents, one wins with all of its files.
+	next := path.Join(w.root, home, "next", b.name+"."+b.contents.Hex())
+	for suffix, content := range map[string][]byte{".step": b.script, ".env": b.env} {
+		if _, err := w.host.Put(ctx, next+suffix, 0o600, bytes.NewReader(content)); err != nil {
+			return false, err
+		}
+	}
+	out, err := w.host.Exec(ctx, w.command("start", b.name, b.contents.Hex()))
+	if err != nil {
+		return false, err
+	}
+	switch out.Code {
+	case 0:
+		return false, b.same(string(out.Stdout))
+	case codeBegun:
+		return false, fmt.Errorf("its runner died as it began: %w", workers.ErrLost)
+	}
+	return false, fmt.Errorf("%w: the runner does not start, %w", workers.ErrUnfit, told(out))
+}
+
+// same compares the digest under which the step was begun, which is a line of
+// text, with ours.
+func (b blueprint) same(text string) error {
+	for line := range strings.Lines(text) {
+		if d, err := digest.Parse(strings.TrimSpace(line)); err == nil {
+			if d != b.contents {
+				return fmt.Errorf("with %s, now %s: %w", d.Short(), b.contents.Short(), workers.ErrStepChanged)
+			}
+			return nil
+		}
+	}
+	return fmt.Errorf("contents %q are none of ours: %w", cut(text, 80), workers.ErrLost)
+}
+
+// small reads a file of a few words that the runner wrote.
+func (w *workspace) small(ctx context.Context, file string) (string, error) {
+	r, err := w.host.Open(ctx, file, 0)
+	if err != nil {
+		return "", err
+	}
+	b, err := io.ReadAll(io.LimitReader(r, smallFile))
+	if err := errors.Join(err, r.Close()); err != nil {
+		return "", err
+	}
+	return w.ground.decode(b)
+}
+
+// watch copies the log until the status is there, and keeps the lease.
+func (w *workspace) watch(ctx context.Context, name string, joined bool, log io.Writer) (workers.Status, error) {
+	l := look{workspace: w, folder: stepFolder(w.root, name), log: log, moved: time.Now(), alive: time.Now()}
+	status, ended, err := l.once(ctx)
+	if ended || err != nil {
+		return status, err
+	}
+	keeping, stop := context.WithCancel(ctx)
+	kept := make(chan struct{})
+	go func() {
+		defer close(kept)
+		w.keep(keeping, l.folder, joined)
+	}()
+	defer func() { stop(); <-kept }()
+
+	pause := firstPoll
+	for {
+		if w.options.Poll > 0 {
+			pause = w.options.Poll
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return workers.Status{}, err
+		}
+		pause = min(pause*3/2, lastPoll)
+		status, ended, err := l.once(ctx)
+		if ended || err != nil {
+			return status, err
+		}
+		if err := l.pulse(ctx); err != nil {
+			return workers.Status{}, err
+		}
+	}
+}
+
+// keep renews the lease until ctx ends. Its faults are not told: where the
+// connection is gone the watcher hears of it sooner, and on a full disk the
+// step should have all the time its lease has left.
+func (w *workspace) keep(ctx context.Context, folder string, now bool) {
+	every := w.options.Lease / 3
+	if now {
+		w.renew(ctx, folder)
+	}
+	for sleep(ctx, every) == nil {
+		every = w.options.Lease / 3
+		if !w.renew(ctx, folder) {
+			every = w.options.Lease / 6
+		}
+	}
+}
+
+func (w *workspace) renew(ctx context.Context, folder string) bool {
+	text, err := w.ground.encode(rand.Text() + "\n")
+	if err == nil {
+		_, err = w.host.Put(ctx, path.Join(folder, "lease"), 0o600, bytes.NewReader(text))
+	}
+	return err == nil
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// look is one watching of one step.
+type look struct {
+	workspace *workspace
+	folder    string
+	log       io.Writer
+	offset    int64 // of the log, copied so far
+
+	pulsed time.Time // when the pulse was last looked at
+	beat   workers.Entry
+	moved  time.Time // when the pulse was last seen to move, or the runner was said to live
+	alive  time.Time // when the pulse was last seen to move
+}
+
+// once looks at the status and then copies what the log has more: in this
+// order, so that the log is whole when there is a status.
+func (l *look) once(ctx context.Context) (status workers.Status, ended bool, err error) {
+	text, err := l.workspace.small(ctx, path.Join(l.folder, "status"))
+	if err == nil {
+		ended = true
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return status, false, err
+	}
+	rest := l.workspace.options.LogMax - l.offset
+	n, err := l.workspace.copyFrom(ctx, path.Join(l.folder, "log"), l.offset, &limited{l.log, rest})
+	l.offset += n
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	if err != nil && (ended || !errors.Is(err, fs.ErrNotExist)) {
+		return status, false, fmt.Errorf("reading its log: %w", err)
+	}
+	if !ended {
+		return status, false, nil
+	}
+	status, err = readStatus(text)
+	return status, true, err
+}
+
+// pulse returns an ErrLost if the step has gone without a status: its beat
+// stands still, and the runner's own script finds nobody. Neither alone would
+// do: a busy machine can stand still, and a process id can be another's.
+func (l *look) pulse(ctx context.Context) error {
+	now := time.Now()
+	if now.Sub(l.pulsed) < pulseEvery {
+		return nil
+	}
+	l.pulsed = now
+	beat, err := l.workspace.host.Stat(ctx, path.Join(l.folder, "beat"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err == nil && beat != l.beat {
+		l.beat, l.moved, l.alive = beat, now, now
+		return nil
+	}
+	// A beat that is missing was deleted: it is there before the step is.
+	if err == nil && now.Sub(l.moved) < quiet {
+		return nil
+	}
+	l.moved = now
+	return l.ask(ctx, now)
+}
+
+func (l *look) ask(ctx context.Context, now time.Time) error {
+	w := l.workspace
+	out, err := w.host.Exec(ctx, w.command("state", path.Base(l.folder)))
+	if err != nil {
+		return err
+	}
+	// A runner that is there but stands still for so long keeps no lease.
+	asleep := now.Sub(l.alive) > 2*w.options.Lease+time.Minute
+	switch words := strings.Fields(string(out.Stdout)); {
+	case out.Code == 0 && len(words) > 0 && words[len(words)-1] == "ended":
+		return nil
+	case out.Code == 0 && len(words) > 0 && words[len(words)-1] == "running" && !asleep:
+		return nil
+	}
+	if _, ended, err := l.once(ctx); ended || err != nil {
+		return err // the next look tells the status
+	}
+	return fmt.Errorf("it has gone from the worker without a status: %w", workers.ErrLost)
+}
+
+// errEnough ends the copying of a log at its limit.
+var errEnough = errors.New("enough")
+
+// limited passes on the first left bytes.
+type limited struct {
+	w    io.Writer
+	left int64
+}
+
+func (l *limited) Write(p []byte) (int, error) {
+	if l.left <= 0 {
+		return 0, errEnough
+	}
+	part := p[:min(int64(len(p)), l.left)]
+	n, err := l.w.Write(part)
+	l.left -= int64(n)
+	if err == nil && len(part) < len(p) {
+		err = errEnough
+	}
+	return n, err
+}

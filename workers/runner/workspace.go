@@ -1,0 +1,219 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/zfarm/zfarm/attest/digest"
+	"github.com/zfarm/zfarm/workers"
+)
+
+// home is the runner's own folder in a workspace. Nothing in it can be named
+// through a Workspace.
+const home = ".zfarm"
+
+// Codes of our own commands, apart from those of shells and tools.
+const (
+	codeNoRunner = 7 // runner.sh is not there
+	codeBegun    = 3 // begun/ is there, who made it is not
+)
+
+// workspace is the folder of one attempt. It keeps no state of its own:
+// everything is on the machine, for whoever comes next.
+type workspace struct {
+	host    Host
+	options Options
+	ground  *ground
+	root    string
+}
+
+// open makes the folders that are absent, and brings the script.
+func (w *workspace) open(ctx context.Context) error {
+	root := word(w.root)
+	out, err := w.host.Exec(ctx, "umask 077; mkdir -p "+root+" && [ ! -h "+root+" ] && cd "+root+
+		" && mkdir -p "+home+"/steps "+home+"/next")
+	if err != nil {
+		return err
+	}
+	if out.Code != 0 {
+		return fmt.Errorf("%w: making %s, %w; see that its user may write there and that there is room", workers.ErrUnfit, w.root, told(out))
+	}
+	return w.bring(ctx)
+}
+
+// bring puts runner.sh. A watcher that runs keeps the file it has open.
+func (w *workspace) bring(ctx context.Context) error {
+	text, err := w.ground.encode(runnerScript)
+	if err != nil {
+		return err
+	}
+	_, err = w.host.Put(ctx, path.Join(w.root, home, "runner.sh"), 0o700, strings.NewReader(string(text)))
+	return err
+}
+
+// command returns the line that calls the runner in the workspace.
+func (w *workspace) command(verb string, arguments ...string) string {
+	script := word(path.Join(w.root, home, "runner.sh"))
+	line := "[ -f " + script + " ] || exit " + fmt.Sprint(codeNoRunner) + "; umask 077; cd " + word(w.root) +
+		" && exec env -i PATH=" + word(w.ground.path) + " ZFARM_ROOT=" + word(w.root) +
+		" ZFARM_SHELL=" + word(w.ground.shell) + " " + word(w.ground.shell) + " " + script + " " + verb
+	for _, a := range arguments {
+		line += " " + word(a)
+	}
+	return line
+}
+
+// within returns name cleaned, or why it cannot be used.
+func (w *workspace) within(name string) (string, error) {
+	clean, err := workers.CleanName(name)
+	if err != nil {
+		return "", err
+	}
+	if clean == home || strings.HasPrefix(clean, home+"/") {
+		return "", &fs.PathError{Op: "name", Path: name, Err: fs.ErrPermission}
+	}
+	return clean, nil
+}
+
+func (w *workspace) Put(ctx context.Context, name string, mode fs.FileMode, r io.Reader) (digest.Digest, error) {
+	clean, err := w.within(name)
+	if err == nil && clean == "." {
+		err = fs.ErrInvalid
+	}
+	if err == nil {
+		err = w.makeParent(ctx, path.Dir(clean))
+	}
+	if err != nil {
+		return digest.Digest{}, fmt.Errorf("putting %s: %w", name, err)
+	}
+	d, err := w.host.Put(ctx, path.Join(w.root, clean), mode, r)
+	if err != nil {
+		return digest.Digest{}, fmt.Errorf("putting %s: %w", name, err)
+	}
+	return d, nil
+}
+
+func (w *workspace) makeParent(ctx context.Context, dir string) error {
+	if dir == "." {
+		return nil
+	}
+	full := path.Join(w.root, dir)
+	if e, err := w.host.Stat(ctx, full); err == nil && e.Mode.IsDir() {
+		return nil
+	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	out, err := w.host.Exec(ctx, "umask 022; mkdir -p "+word(full))
+	if err == nil && out.Code != 0 {
+		err = fmt.Errorf("making its folder: %w", told(out))
+	}
+	return err
+}
+
+func (w *workspace) Get(ctx context.Context, name string, to io.Writer) (digest.Digest, error) {
+	clean, err := w.within(name)
+	if err != nil {
+		return digest.Digest{}, fmt.Errorf("getting %s: %w", name, err)
+	}
+	sum := digest.NewWriter(to)
+	if _, err := w.copyFrom(ctx, path.Join(w.root, clean), 0, sum); err != nil {
+		return digest.Digest{}, fmt.Errorf("getting %s: %w", name, err)
+	}
+	return sum.Digest(), nil
+}
+
+// copyFrom copies a file from offset to its present end.
+func (w *workspace) copyFrom(ctx context.Context, file string, offset int64, to io.Writer) (n int64, err error) {
+	r, err := w.host.Open(ctx, file, offset)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	buffer := make([]byte, 256<<10)
+	for {
+		if err := ctx.Err(); err != nil {
+			return n, err
+		}
+		got, err := r.Read(buffer)
+		if got > 0 {
+			wrote, err := to.Write(buffer[:got])
+			n += int64(wrote)
+			if err != nil {
+				return n, err
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return n, nil
+		}
+		if err != nil {
+			return n, err
+		}
+	}
+}
+
+func (w *workspace) List(ctx context.Context, dir string) ([]workers.Entry, error) {
+	clean, err := w.within(dir)
+	if err != nil {
+		return nil, fmt.Errorf("listing %s: %w", dir, err)
+	}
+	entries, err := w.host.List(ctx, path.Join(w.root, clean))
+	if err != nil {
+		return nil, fmt.Errorf("listing %s: %w", dir, err)
+	}
+	if clean == "." {
+		entries = slices.DeleteFunc(entries, func(e workers.Entry) bool { return e.Name == home })
+	}
+	return entries, nil
+}
+
+func (w *workspace) Stop(ctx context.Context) error {
+	err := w.stop(ctx)
+	if err != nil {
+		return fmt.Errorf("stopping %s: %w", w.root, err)
+	}
+	return nil
+}
+
+func (w *workspace) stop(ctx context.Context) error {
+	there := "[ -d " + word(path.Join(w.root, home, "steps")) + " ] || exit 0; "
+	out, err := w.host.Exec(ctx, there+w.command("stop"))
+	if err == nil && out.Code == codeNoRunner { // a step deleted it
+		if err = w.bring(ctx); err == nil {
+			out, err = w.host.Exec(ctx, there+w.command("stop"))
+		}
+	}
+	if err == nil && out.Code != 0 {
+		err = fmt.Errorf("a step goes on, %w; see on the worker what hangs", told(out))
+	}
+	return err
+}
+
+func (w *workspace) Remove(ctx context.Context) error {
+	parent, id := path.Split(w.root)
+	if path.Clean(parent) != w.options.Root || !workers.ValidID(id) {
+		return fmt.Errorf("removing %s, which is no workspace in %s: %w", w.root, w.options.Root, fs.ErrInvalid)
+	}
+	if err := w.stop(ctx); err != nil {
+		return fmt.Errorf("removing %s: %w", w.root, err)
+	}
+	// Folders only, and links not followed: chmod -R might go through a link
+	// that a step left to a place outside.
+	out, err := w.host.Exec(ctx, "cd "+word(w.options.Root)+" || exit; rm -rf ./"+id+
+		" 2>/dev/null || { find ./"+id+" -type d -exec chmod u+rwx {} \\; ; rm -rf ./"+id+"; }")
+	if err == nil && out.Code != 0 {
+		err = told(out)
+	}
+	if err != nil {
+		return fmt.Errorf("removing %s: %w", w.root, err)
+	}
+	return nil
+}

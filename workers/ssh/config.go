@@ -1,0 +1,137 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package ssh
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// Config says how to reach a worker and by what to know it.
+type Config struct {
+	// User is the account on the worker.
+	User string
+	// Address is "host:port".
+	Address string
+	// HostKeys are the public keys of the machine, any of which will do, each
+	// as a line "ssh-ed25519 AAAA..." with an optional comment. At least one:
+	// there is no trust on first use. See [KnownHosts].
+	HostKeys []string
+	// IdentityFiles are private keys to offer, in this order. Where FILE-cert.pub
+	// lies beside FILE, the certificate is offered first.
+	IdentityFiles []string
+	// Passphrase opens an encrypted identity file; nil if there is none. It is
+	// asked once for each such file, by Dial.
+	Passphrase func(file string) ([]byte, error)
+	// AgentSocket is the socket of an ssh-agent whose keys are offered after
+	// the files; "" for none. The environment is not looked at.
+	AgentSocket string
+	// Ciphers narrows the ciphers of the connection, best first; nil for every
+	// one thought safe. Weaker ones cannot be named.
+	Ciphers []string
+	// DialTimeout bounds connecting, key exchange, login and opening sftp
+	// together; 0 means 30 s.
+	DialTimeout time.Duration
+	// Keepalive is the time between probes of an idle connection. A probe that
+	// waits for its answer three times as long ends the connection. 0 means
+	// 15 s.
+	Keepalive time.Duration
+}
+
+// settings is a Config that was checked.
+type settings struct {
+	user, address        string
+	pinned               pinned
+	credentials          *credentials
+	ciphers              []string
+	timeout, probe, dead time.Duration
+}
+
+func (c Config) settings() (settings, error) {
+	s := settings{user: c.User, address: c.Address, ciphers: c.Ciphers, timeout: c.DialTimeout, probe: c.Keepalive}
+	if _, _, err := net.SplitHostPort(c.Address); err != nil {
+		return s, fmt.Errorf("reading address of worker: %w; write it as host:port", err)
+	}
+	if c.User == "" {
+		return s, fmt.Errorf("worker %s: no user named; say which account to log in as", c.Address)
+	}
+	safe := ssh.SupportedAlgorithms().Ciphers
+	for _, name := range c.Ciphers {
+		if !slices.Contains(safe, name) {
+			return s, fmt.Errorf("worker %s: cipher %q is not one of %s", c.Address, name, strings.Join(safe, ", "))
+		}
+	}
+	var err error
+	if s.pinned, err = parsePinned(c.Address, c.HostKeys); err != nil {
+		return s, err
+	}
+	if s.credentials, err = loadCredentials(c); err != nil {
+		return s, err
+	}
+	if s.timeout <= 0 {
+		s.timeout = 30 * time.Second
+	}
+	if s.probe <= 0 {
+		s.probe = 15 * time.Second
+	}
+	s.dead = 3 * s.probe
+	return s, nil
+}
+
+// URL is what "ssh://user@host:port/absolute/dir?key=value" says.
+type URL struct {
+	// User is the account, Address "host:port" with 22 where no port is named.
+	User, Address string
+	// Dir is the absolute folder on the worker, cleaned; never "/".
+	Dir string
+	// Query holds the rest, whose meaning is the caller's.
+	Query url.Values
+}
+
+// ParseURL reads the URL of a worker. Everything in it is required but the
+// port and the query; a password is refused.
+func ParseURL(s string) (URL, error) {
+	u, err := url.Parse(s)
+	if err != nil {
+		return URL{}, fmt.Errorf("reading URL of worker: %w", err)
+	}
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return URL{}, fmt.Errorf("reading URL of worker %q: %w", u.Redacted(), err)
+	}
+	_, password := u.User.Password()
+	dir := path.Clean(u.Path)
+	wrong := ""
+	switch {
+	case u.Scheme != "ssh" || u.Opaque != "":
+		wrong = "it does not begin with ssh://"
+	case password:
+		wrong = "it has a password in it; name an identity file instead"
+	case u.User.Username() == "":
+		wrong = "it names no user"
+	case u.Hostname() == "" || strings.HasPrefix(u.Hostname(), "-"):
+		wrong = "it names no host"
+	case u.Fragment != "":
+		wrong = "it has a fragment"
+	case !path.IsAbs(u.Path) || dir == "/":
+		wrong = "it names no folder for workspaces"
+	case strings.ContainsFunc(u.User.Username()+u.Hostname()+dir, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
+		wrong = "it has blanks or characters outside ASCII in user, host or folder"
+	}
+	if wrong != "" {
+		return URL{}, fmt.Errorf("URL of worker %q: %s; write ssh://user@host:port/absolute/dir", u.Redacted(), wrong)
+	}
+	port := u.Port()
+	if port == "" {
+		port = "22"
+	}
+	return URL{User: u.User.Username(), Address: net.JoinHostPort(u.Hostname(), port), Dir: dir, Query: query}, nil
+}

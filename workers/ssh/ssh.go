@@ -1,0 +1,190 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package ssh reaches a worker over SSH: short commands by exec, every byte
+// that matters by sftp, over one long-lived connection that is made again
+// when it was lost.
+//
+// It is a runner.Host; steps, workspaces and facts are workers/runner's. z/OS
+// shapes it: its sshd converts the text of exec channels between ISO8859-1
+// and EBCDIC and leaves sftp alone, so no file ever travels through exec. Host
+// keys are pinned in the configuration; nothing is trusted at first sight.
+// workers/sshtest has the servers that it is tested against.
+package ssh
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/zfarm/zfarm/workers"
+	"github.com/zfarm/zfarm/workers/runner"
+)
+
+// Host is a machine reached over SSH. Its methods may be called concurrently
+// and connect again by themselves after a lost connection: Open, Stat and List
+// are then tried once more, so is a Put whose reader can seek back, and an
+// Exec of which nothing had begun. Every other loss is workers.ErrLost.
+type Host struct {
+	settings settings
+	done     chan struct{} // closed by Close
+	close    func()
+
+	banner string
+	zos    bool
+
+	turn    chan struct{} // one place: who holds it may touch the fields below
+	current *conn
+	pause   time.Duration // before the next try to connect
+	retryAt time.Time
+}
+
+// The pause after a connection could not be made doubles between these.
+const (
+	minPause = 100 * time.Millisecond
+	maxPause = 5 * time.Second
+)
+
+// Dial connects to a worker and learns what system it is. The connection is
+// workers.ErrUnreachable if there is no answer, workers.ErrHostKey if the
+// machine is not the one pinned, workers.ErrAuth if it refuses the
+// credentials, and workers.ErrUnfit if it offers no sftp or no commands.
+func Dial(ctx context.Context, c Config) (*Host, error) {
+	s, err := c.settings()
+	if err != nil {
+		return nil, err
+	}
+	h := &Host{settings: s, done: make(chan struct{}), turn: make(chan struct{}, 1)}
+	h.close = sync.OnceFunc(func() { close(h.done) })
+	first, err := h.conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	h.banner = string(first.client.ServerVersion())
+	if h.zos, err = first.isZOS(ctx); err != nil {
+		first.fail(err)
+		return nil, err
+	}
+	return h, nil
+}
+
+// Banner is the identification string of the SSH server, such as
+// "SSH-2.0-OpenSSH_9.2p1 Debian-2".
+func (h *Host) Banner() string { return h.banner }
+
+// Close drops the connection and makes no other.
+func (h *Host) Close() error {
+	h.close() // ends a connection being made, so that the turn comes soon
+	h.turn <- struct{}{}
+	defer func() { <-h.turn }()
+	if h.current != nil {
+		h.current.fail(errClosed)
+	}
+	return nil
+}
+
+// conn returns the living connection, and makes one where there is none.
+func (h *Host) conn(ctx context.Context) (*conn, error) {
+	select {
+	case h.turn <- struct{}{}:
+		defer func() { <-h.turn }()
+	case <-ctx.Done():
+		return nil, h.ended(ctx)
+	}
+	if h.current != nil && h.current.alive() {
+		return h.current, nil
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-h.done:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	if !sleep(ctx, time.Until(h.retryAt)) {
+		return nil, h.ended(ctx)
+	}
+	c, err := connect(ctx, h.settings)
+	if err != nil {
+		h.pause = min(max(2*h.pause, minPause), maxPause)
+		h.retryAt = time.Now().Add(h.pause)
+		return nil, h.closedOr(err)
+	}
+	h.current, h.pause = c, 0
+	return c, nil
+}
+
+func (h *Host) ended(ctx context.Context) error {
+	return h.closedOr(fmt.Errorf("connecting to %s: %w", h.settings.address, context.Cause(ctx)))
+}
+
+func (h *Host) closedOr(err error) error {
+	select {
+	case <-h.done:
+		return lost(errClosed, "using the connection to %s", h.settings.address)
+	default:
+		return err
+	}
+}
+
+// again calls f with a living connection. Where that fails and may says that
+// the failure is worth it, it calls f once more; a connection that was lost is
+// another one by then.
+func again[T any](ctx context.Context, h *Host, may func(error) bool, f func(*conn) (T, error)) (T, error) {
+	c, err := h.conn(ctx)
+	if err != nil {
+		var zero T
+		return zero, err
+	}
+	v, err := f(c)
+	if err == nil || ctx.Err() != nil || !may(err) {
+		return v, err
+	}
+	if c, err = h.conn(ctx); err != nil {
+		return v, err
+	}
+	return f(c)
+}
+
+// sleep waits for d and reports whether ctx let it.
+func sleep(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// await returns what f returns, or the end of ctx if that comes first; f then
+// goes on by itself until the answer or the end of the connection.
+func await[T any](ctx context.Context, f func() (T, error)) (T, error) {
+	type answer struct {
+		v   T
+		err error
+	}
+	answered := make(chan answer, 1)
+	go func() {
+		v, err := f()
+		answered <- answer{v, err}
+	}()
+	select {
+	case a := <-answered:
+		return a.v, a.err
+	case <-ctx.Done():
+		var zero T
+		return zero, context.Cause(ctx)
+	}
+}
+
+var _ runner.Host = (*Host)(nil)
+
+var errClosed = fmt.Errorf("connection closed by its owner: %w", workers.ErrLost)

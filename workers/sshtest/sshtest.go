@@ -1,0 +1,106 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package sshtest has SSH servers for tests: a real sshd as a child process,
+// and one in this process that plays z/OS and fails in every way that a
+// machine far away can.
+//
+// Only tests import it. Both servers stand behind a [Line] that can be cut,
+// frozen and slowed; both listen on 127.0.0.1, let one key in, run commands
+// as the user that the test runs as, and are gone when the test ends. What a
+// worker must do on top of a server is workers/workertest.
+package sshtest
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/pem"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	xssh "golang.org/x/crypto/ssh"
+
+	"github.com/zfarm/zfarm/workers/ssh"
+)
+
+// Server is an SSH server behind a line.
+type Server struct {
+	// Line is what lies between the server and whoever uses Config.
+	Line *Line
+
+	user, identity, dir string
+	address             string // of the server itself
+	hostKeys            []string
+}
+
+// Config reaches the server over its line, with the right key and host keys.
+func (s *Server) Config() ssh.Config {
+	return ssh.Config{User: s.user, Address: s.Line.Address(), HostKeys: s.hostKeys, IdentityFiles: []string{s.identity}}
+}
+
+// Direct is Config past the line, for measuring.
+func (s *Server) Direct() ssh.Config {
+	c := s.Config()
+	c.Address = s.address
+	return c
+}
+
+// Dir is an empty folder on the server, an absolute path.
+func (s *Server) Dir() string { return s.dir }
+
+// newServer makes the folder and the key of the user. The folder is not one of
+// t's: a test that leaves things in it is no failure of its own.
+func newServer(t testing.TB) (*Server, xssh.PublicKey) {
+	t.Helper()
+	account, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	identity := filepath.Join(t.TempDir(), "id_ed25519")
+	signer := WriteKey(t, identity, "ed25519")
+	return &Server{user: account.Username, identity: identity, dir: t.TempDir()}, signer.PublicKey()
+}
+
+// WriteKey makes a private key of type ed25519, ecdsa or rsa in a file.
+func WriteKey(t testing.TB, file, kind string) xssh.Signer {
+	t.Helper()
+	key, err := newKey(kind)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := xssh.MarshalPrivateKey(key, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	signer, err := xssh.NewSignerFromSigner(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signer
+}
+
+func newKey(kind string) (crypto.Signer, error) {
+	switch kind {
+	case "rsa":
+		return rsa.GenerateKey(rand.Reader, 2048)
+	case "ecdsa":
+		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	}
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	return key, err
+}
+
+// KeyLine is a public key as authorized_keys and ssh.Config.HostKeys have it.
+func KeyLine(key xssh.PublicKey) string {
+	return strings.TrimSpace(string(xssh.MarshalAuthorizedKey(key)))
+}
