@@ -114,6 +114,18 @@ type Complaint struct {
 	Message string
 }
 
+// Refuse returns the first complaint as an error, nil if there is none: for a
+// Builder or Tester that is given a block which it has not checked.
+func Refuse(complaints []Complaint) error {
+	switch {
+	case len(complaints) == 0:
+		return nil
+	case complaints[0].Attribute == "":
+		return errors.New(complaints[0].Message)
+	}
+	return fmt.Errorf("attribute %s: %s", complaints[0].Attribute, complaints[0].Message)
+}
+
 // Outcome says how one test ended.
 type Outcome string
 
@@ -169,6 +181,19 @@ func AsStepError(err error) (*StepError, bool) {
 	var e *StepError
 	ok := errors.As(err, &e)
 	return e, ok
+}
+
+// Run runs a step and returns a *StepError unless it exited with 0. log may be
+// nil.
+func Run(ctx context.Context, ws Workspace, s workers.Step, log io.Writer) error {
+	st, err := ws.Run(ctx, s, log)
+	if err != nil {
+		return err
+	}
+	if !st.OK() {
+		return &StepError{Step: s.Name, Status: st}
+	}
+	return nil
 }
 
 // Schema describes the block of a plugin: attributes only, flat.

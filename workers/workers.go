@@ -146,6 +146,8 @@ type Facts struct {
 	// Machine are its fields as "uname -s -n -r -v -m" gave them.
 	Uname                                   string
 	System, Node, Release, Version, Machine string
+	// User is the account's name.
+	User string
 	// Shell is the shell that runs steps; it passed the probe for job control.
 	Shell string
 	// CodePage is the code page of text made on the worker: "ISO8859-1" or "IBM-1047".

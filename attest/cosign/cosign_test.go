@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,22 +34,39 @@ const password = "correct horse"
 
 func sum(s string) digest.Digest { return digest.Of([]byte(s)) }
 
-// newKey returns a signer with a new key, and a verifier that trusts it.
+// Opening a key takes long on purpose, so that all tests share two.
+var ours, theirs = sync.OnceValues(makeKey), sync.OnceValues(makeKey)
+
+func makeKey() (*cosign.Signer, error) {
+	private, _, err := cosign.GenerateKey([]byte(password))
+	if err != nil {
+		return nil, err
+	}
+	return cosign.NewSigner(private, []byte(password))
+}
+
+// newKey returns our signer, and a verifier that trusts it.
 func newKey(tb testing.TB) (*cosign.Signer, *cosign.Verifier) {
 	tb.Helper()
-	private, public, err := cosign.GenerateKey([]byte(password))
+	signer, err := ours()
 	if err != nil {
 		tb.Fatal(err)
 	}
-	signer, err := cosign.NewSigner(private, []byte(password))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	verifier, err := cosign.NewVerifier(public)
+	verifier, err := cosign.NewVerifier(signer.PublicKey())
 	if err != nil {
 		tb.Fatal(err)
 	}
 	return signer, verifier
+}
+
+// otherKey returns a signer that our verifier does not trust.
+func otherKey(tb testing.TB) *cosign.Signer {
+	tb.Helper()
+	signer, err := theirs()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return signer
 }
 
 // about returns a provenance about n artifacts; the first is "artifact".
@@ -175,7 +193,7 @@ func signatureOf(envelope map[string]any) map[string]any {
 
 func TestVerifyRefusesTampering(t *testing.T) {
 	signer, verifier := newKey(t)
-	other, _ := newKey(t)
+	other := otherKey(t)
 	good := mustSign(t, signer, about(t, 1))
 	type m = map[string]any
 	for _, tc := range []struct {
@@ -225,7 +243,7 @@ func TestVerifyRefusesTampering(t *testing.T) {
 
 func TestVerifyRefusesOthers(t *testing.T) {
 	signer, verifier := newKey(t)
-	other, _ := newKey(t)
+	other := otherKey(t)
 	s := about(t, 1)
 	good := mustSign(t, signer, s)
 	forged := edited(t, mustSign(t, other, s), func(bundle, _ map[string]any) {

@@ -62,7 +62,7 @@ func commandsIn(t *testing.T, dir string) int {
 
 func TestStockCosignFollowsTheCommands(t *testing.T) {
 	program := newStock(t)
-	f, other := newFarm(t), newFarm(t)
+	f, other := newFarm(t), otherFarm(t)
 	a, b := two()
 	dir := f.write(f.contents(a, b))
 	if out, n, err := program.follow(t, dir); err != nil || n != 7 || commandsIn(t, dir) != 7 {

@@ -118,7 +118,7 @@ func (v *verification) key() error {
 			return fmt.Errorf("pinned key: %w", bad)
 		}
 		if ownHint, bad := keys.Hint(own); err == nil && (bad != nil || ownHint != hint) {
-			v.report.fault(fmt.Errorf("%s is not the pinned key: the commands in %s would trust another one", PublicKeyFile, CommandsFile))
+			v.report.fault(fmt.Errorf("%s is another key than the pinned one, and the commands in %s would trust it", PublicKeyFile, CommandsFile))
 		}
 		v.report.KeyPinned, v.report.KeyHint = true, hint
 		v.verifier, err = v.options.Open(pinned)
@@ -258,7 +258,8 @@ func (v *verification) accept(name string, c claims) []error {
 func (v *verification) tell(name string, c claims) {
 	r := &v.report
 	recipe, _ := c.provenance.Recipe()
-	r.checked("%s: provenance is signed, about these bytes, by the builder %s, from the recipe %s", name, c.provenance.Builder.ID, recipe.Digest)
+	r.checked("%s: provenance is signed, about these bytes, by the builder %s%s, from the recipe %s",
+		name, c.provenance.Builder.ID, claimed(c.provenance.Builder.ID), recipe.Digest)
 	verdict := string(c.reproducibility.Verdict)
 	if t := c.reproducibility.Tier; t != "" {
 		verdict += fmt.Sprintf(" (tier %s, %d differences in %d named fields)", t, c.reproducibility.Findings.Total, len(c.reproducibility.Masked))
@@ -273,6 +274,15 @@ func (v *verification) tell(name string, c claims) {
 	if len(c.tests) == 0 {
 		r.notChecked("%s: tests; the provenance names no suite", name)
 	}
+}
+
+// claimed says which level a builder id claims, if that is known.
+func claimed(id string) string {
+	level := statement.ClaimedLevel(id)
+	if level == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (claims SLSA Build L%d)", level)
 }
 
 func artifactReport(g guided, c claims) ArtifactReport {

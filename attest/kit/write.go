@@ -140,7 +140,7 @@ func byName(a, b guided) int {
 // aside lets fill write into a new folder beside dir, and moves it there when
 // all is written and on disk.
 func aside(dir string, fill func(tmp string) error) error {
-	if err := vacant(dir); err != nil {
+	if err := Vacant(dir); err != nil {
 		return err
 	}
 	dir = filepath.Clean(dir)
@@ -167,8 +167,8 @@ func aside(dir string, fill func(tmp string) error) error {
 	return syncDir(filepath.Dir(dir))
 }
 
-// vacant refuses a place that something is in.
-func vacant(dir string) error {
+// Vacant refuses a place that something is in.
+func Vacant(dir string) error {
 	entries, err := os.ReadDir(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

@@ -19,10 +19,27 @@ const (
 	// BuilderEphemeral: each attempt has a system made for it and destroyed
 	// after it. Claims L2, and L3 where an assessment says so.
 	BuilderEphemeral = "https://zfarm.dev/builder/ephemeral/v1"
+	// BuilderLocal: somebody built with a command on a machine of their own, on
+	// workers that no admin registered. Claims L1.
+	BuilderLocal = "https://zfarm.dev/builder/local/v1"
 )
 
-// Builders returns the builder ids above.
+// Builders returns the builder ids of farms: those above but BuilderLocal,
+// which a consumer accepts only on purpose.
 func Builders() []string { return []string{BuilderShared, BuilderSlot, BuilderEphemeral} }
+
+// ClaimedLevel returns the SLSA build level that the page of a builder id
+// claims; 0 for ids that are not the project's.
+func ClaimedLevel(id string) int {
+	switch id {
+	case BuilderShared, BuilderSlot, BuilderEphemeral:
+		return 2
+	case BuilderLocal:
+		return 1
+	default:
+		return 0
+	}
+}
 
 // Isolation is how attempts are kept apart on a worker.
 type Isolation string
@@ -66,8 +83,7 @@ type Evidence struct {
 type Claim struct {
 	// Level is the SLSA build level, 0 to 3.
 	Level int
-	// BuilderID fits the isolation; "" below level 2, which no builder id of
-	// the farm claims.
+	// BuilderID fits the evidence; "" where nothing is signed that could carry it.
 	BuilderID string
 	// Reasons say what keeps the claim from being higher.
 	Reasons []string
@@ -95,18 +111,19 @@ func StrongestClaim(e Evidence) Claim {
 	limit(2, e.Fresh != e.Attempts, fmt.Sprintf("%d of %d attempts ran on a system provisioned for them alone", e.Fresh, e.Attempts))
 	limit(2, e.ClaimedLevel < 3, "no admin claims level 3")
 	limit(2, checkURI("assessment", e.Assessment) != nil, "there is no URI of an assessment")
-	if c.Level < 2 {
-		c.BuilderID = ""
-	}
 	return c
 }
 
 func (k SignerKind) managed() bool { return k == HSM || k == KMS || k == Keyless }
 
-// builderID returns the id of the mode that e has evidence for; systems of
-// their own without evidence count as shared.
+// builderID returns the id of the mode that e has evidence for; systems made
+// for one attempt, but without evidence of it, count as shared.
 func (e Evidence) builderID() string {
 	switch {
+	case e.Signer == Unsigned:
+		return ""
+	case !e.Registered:
+		return BuilderLocal
 	case e.Isolation == Ephemeral && e.Fresh == e.Attempts:
 		return BuilderEphemeral
 	case e.Isolation == Slot:

@@ -29,7 +29,7 @@ func TestStrongestClaim(t *testing.T) {
 		{"slots", func(e *statement.Evidence) { e.Isolation = statement.Slot }, 2, statement.BuilderSlot},
 		{"shared", func(e *statement.Evidence) { e.Isolation = statement.Shared }, 2, statement.BuilderShared},
 		{"isolation unknown", func(e *statement.Evidence) { e.Isolation = "" }, 2, statement.BuilderShared},
-		{"not registered", func(e *statement.Evidence) { e.Registered = false }, 1, ""},
+		{"not registered", func(e *statement.Evidence) { e.Registered = false }, 1, statement.BuilderLocal},
 		{"not signed", func(e *statement.Evidence) { e.Signer = statement.Unsigned }, 1, ""},
 		{"nothing built", func(e *statement.Evidence) { e.Attempts, e.Fresh = 0, 0 }, 0, ""},
 	} {
@@ -39,6 +39,9 @@ func TestStrongestClaim(t *testing.T) {
 			c := statement.StrongestClaim(e)
 			if c.Level != tc.level || c.BuilderID != tc.id {
 				t.Errorf("claim is level %d by %q, want %d by %q", c.Level, c.BuilderID, tc.level, tc.id)
+			}
+			if got := statement.ClaimedLevel(c.BuilderID); got > c.Level {
+				t.Errorf("builder id %s claims level %d, the evidence carries %d", c.BuilderID, got, c.Level)
 			}
 			if (c.Level < 3) != (len(c.Reasons) > 0) {
 				t.Errorf("level %d with reasons %q", c.Level, c.Reasons)

@@ -497,7 +497,7 @@ func TestAllOutputsIsBounded(t *testing.T) {
 	}
 }
 
-func fuzz(f *testing.F, decode func(attest.Statement) (attest.Statement, error)) {
+func fuzz(f *testing.F, decode func(*testing.T, attest.Statement) (attest.Statement, error)) {
 	files, err := filepath.Glob(filepath.Join("testdata", "*.json"))
 	if err != nil || len(files) == 0 {
 		f.Fatal("no seeds", err)
@@ -510,7 +510,7 @@ func fuzz(f *testing.F, decode func(attest.Statement) (attest.Statement, error))
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		again, err := decode(attest.Statement{JSON: b})
+		again, err := decode(t, attest.Statement{JSON: b})
 		if err != nil {
 			if !errors.Is(err, attest.ErrNotVerified) {
 				t.Errorf("error %v does not wrap ErrNotVerified", err)
@@ -524,7 +524,8 @@ func fuzz(f *testing.F, decode func(attest.Statement) (attest.Statement, error))
 }
 
 // rebuilt builds again what was read: every value read is one that can be built.
-func rebuilt(t interface{ Fatal(...any) }, s attest.Statement, err error) attest.Statement {
+func rebuilt(t *testing.T, s attest.Statement, err error) attest.Statement {
+	t.Helper()
 	if err != nil && !strings.Contains(err.Error(), "say less") {
 		t.Fatal("read, but cannot be built:", err)
 	}
@@ -535,39 +536,39 @@ func rebuilt(t interface{ Fatal(...any) }, s attest.Statement, err error) attest
 }
 
 func FuzzParse(f *testing.F) {
-	fuzz(f, func(s attest.Statement) (attest.Statement, error) { return statement.Parse(s.JSON) })
+	fuzz(f, func(t *testing.T, s attest.Statement) (attest.Statement, error) { return statement.Parse(s.JSON) })
 }
 
 func FuzzDecodeProvenance(f *testing.F) {
-	fuzz(f, func(s attest.Statement) (attest.Statement, error) {
+	fuzz(f, func(t *testing.T, s attest.Statement) (attest.Statement, error) {
 		p, err := statement.DecodeProvenance(s)
 		if err != nil {
 			return s, err
 		}
 		again, err := p.Statement()
-		return rebuilt(f, again, err), nil
+		return rebuilt(t, again, err), nil
 	})
 }
 
 func FuzzDecodeTestResult(f *testing.F) {
-	fuzz(f, func(s attest.Statement) (attest.Statement, error) {
+	fuzz(f, func(t *testing.T, s attest.Statement) (attest.Statement, error) {
 		r, err := statement.DecodeTestResult(s)
 		if err != nil {
 			return s, err
 		}
 		again, err := r.Statement()
-		return rebuilt(f, again, err), nil
+		return rebuilt(t, again, err), nil
 	})
 }
 
 func FuzzDecodeReproducibility(f *testing.F) {
-	fuzz(f, func(s attest.Statement) (attest.Statement, error) {
+	fuzz(f, func(t *testing.T, s attest.Statement) (attest.Statement, error) {
 		r, err := statement.DecodeReproducibility(s)
 		if err != nil {
 			return s, err
 		}
 		again, err := r.Statement()
-		return rebuilt(f, again, err), nil
+		return rebuilt(t, again, err), nil
 	})
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/zfarm/zfarm/attest/kit"
 	"github.com/zfarm/zfarm/attest/statement"
 	"github.com/zfarm/zfarm/orchestrator"
 	"github.com/zfarm/zfarm/orchestrator/cas"
@@ -103,6 +104,9 @@ func (f *buildFlags) build(ctx context.Context, recipe string, out, errs io.Writ
 		if request.Out == "" {
 			request.Out = r.Port + "-" + r.Version
 		}
+		if err := kit.Vacant(request.Out); err != nil { // before the build, which may take days
+			return exit{usageError, fmt.Errorf("--out %s: %w", request.Out, err)}
+		}
 	} else if f.out != "" {
 		return exit{usageError, errors.New("--out needs --key: only what is signed is laid out; make a key with zfarm key generate")}
 	}
@@ -149,8 +153,10 @@ func (f *buildFlags) parts(all []workers.Worker, catalog *pluginCatalog, signer 
 	if err != nil {
 		return engine.Parts{}, exit{usageError, err}
 	}
+	// Workers named on a command line are registered by nobody.
+	claim := statement.StrongestClaim(statement.Evidence{Signer: statement.KeyFile, Isolation: statement.Shared, Attempts: 1})
 	parts := engine.Parts{Workers: all, Sources: sources, Plugins: catalog, Store: store, Watch: watch,
-		Version: version(), BuilderID: statement.BuilderLocal}
+		Version: version(), BuilderID: claim.BuilderID}
 	if signer != nil { // a nil *cosign.Signer in the interface would not be nil
 		parts.Signer = signer
 	}

@@ -51,8 +51,10 @@ func (f *connectFlags) open(ctx context.Context) ([]workers.Worker, error) {
 	g, opening := errgroup.WithContext(ctx)
 	for i, address := range f.workers {
 		g.Go(func() error {
-			var err error
-			all[i], err = f.openOne(opening, address)
+			w, err := f.openOne(opening, address)
+			if err == nil { // a nil *runner.Worker in the interface would not be nil
+				all[i] = w
+			}
 			return err
 		})
 	}
@@ -79,7 +81,7 @@ func closeAll(all []workers.Worker) {
 	}
 }
 
-func (f *connectFlags) openOne(ctx context.Context, address string) (workers.Worker, error) {
+func (f *connectFlags) openOne(ctx context.Context, address string) (*runner.Worker, error) {
 	if rest, ok := strings.CutPrefix(address, "local:"); ok {
 		return f.openLocal(rest)
 	}
@@ -113,7 +115,7 @@ func (f *connectFlags) openOne(ctx context.Context, address string) (workers.Wor
 	}, options)
 }
 
-func (f *connectFlags) openLocal(rest string) (workers.Worker, error) {
+func (f *connectFlags) openLocal(rest string) (*runner.Worker, error) {
 	name, query, _ := strings.Cut(rest, "?")
 	q, err := url.ParseQuery(query)
 	if err != nil || name == "" {

@@ -170,7 +170,7 @@ func demoSource(ports fs.FS, port string) ([]byte, error) {
 func (d *demonstration) build(ctx context.Context, port, out string) error {
 	f := buildFlags{
 		connect: connectFlags{lease: 10 * time.Second, workers: []string{
-			"local:left?root=" + d.path("left"), "local:right?root=" + d.path("right")}},
+			"local:one?root=" + d.path("one"), "local:two?root=" + d.path("two")}},
 		fetch:   fetchFlags{mirrors: []string{d.path("ports", "sources")}, offline: true},
 		key:     keyFlags{key: d.path("demo.key"), passwordFile: d.path("password")},
 		state:   d.path("state"),

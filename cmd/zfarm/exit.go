@@ -10,6 +10,7 @@ import (
 
 	"github.com/zfarm/zfarm/attest"
 	"github.com/zfarm/zfarm/orchestrator"
+	"github.com/zfarm/zfarm/orchestrator/engine"
 	"github.com/zfarm/zfarm/workers"
 )
 
@@ -53,6 +54,8 @@ func codeOf(ctx context.Context, err error) int {
 		return workerUnfit
 	case errors.Is(err, workers.ErrLost):
 		return workerLost
+	case errors.Is(err, engine.ErrNeeds):
+		return usageError
 	case errors.Is(err, attest.ErrNotVerified):
 		return notVerified
 	case strings.HasPrefix(err.Error(), "unknown command"), strings.Contains(err.Error(), "arg(s)"), strings.HasPrefix(err.Error(), "required flag"):

@@ -27,7 +27,7 @@ import (
 
 // shipped are the plugins that this program is when it is started as one.
 func shipped() []plugins.Plugin {
-	return []plugins.Plugin{autotools.Plugin(), make.Plugin(), script.Plugin()}
+	return []plugins.Plugin{autotools.New(version()), make.New(version()), script.New(version())}
 }
 
 // pluginFlags name further plugins.
@@ -61,7 +61,12 @@ func (f *pluginFlags) catalog() (*pluginCatalog, error) {
 		}
 		entries = append(entries, e)
 	}
-	dir, err := os.MkdirTemp("", "zf")
+	// Sockets lie below this folder, and their paths must be short.
+	temp := os.TempDir()
+	if len(temp) > 40 {
+		temp = "/tmp"
+	}
+	dir, err := os.MkdirTemp(temp, "zf")
 	if err != nil {
 		return nil, fmt.Errorf("making a folder for plugins: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -17,7 +18,15 @@ import (
 	"github.com/zfarm/zfarm/attest/digest"
 )
 
+// asProgram makes the test binary be zfarm, for tests that kill it.
+const asProgram = "ZFARM_TEST_AS_PROGRAM"
+
 func TestMain(m *testing.M) {
+	// The farm starts its own program as plugins, with an environment of its
+	// own making.
+	if os.Getenv(asProgram) != "" || len(os.Args) == 4 && os.Args[1] == "plugin" && os.Args[2] == "serve" {
+		main()
+	}
 	testscript.Main(m, map[string]func(){"zfarm": main})
 }
 
@@ -37,7 +46,7 @@ func TestScripts(t *testing.T) {
 			"flip":  flip,
 		},
 		Condition: func(cond string) (bool, error) {
-			return cond == "cc" && needCompiler(lookPath) == nil, nil
+			return cond == "cc" && needCompiler(exec.LookPath) == nil, nil
 		},
 	})
 }
@@ -94,4 +103,23 @@ func flip(ts *testscript.TestScript, neg bool, args []string) {
 	content[len(content)/2] ^= 1
 	ts.Check(os.Remove(ts.MkAbs(args[0])))
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), content, 0o644))
+}
+
+// tarOf returns a tar of those files and its digest in hexadecimal.
+func tarOf(t *testing.T, files map[string]string) (content, sum string) {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for name, text := range files {
+		if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(text)), ModTime: time.Unix(1767225600, 0)}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.String(), digest.Of(b.Bytes()).Hex()
 }

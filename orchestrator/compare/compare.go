@@ -146,6 +146,7 @@ func decide(found, allowed []Tier) (Outcome, Tier) {
 func printable(s string, limit int) string {
 	const cut = "..."
 	var out strings.Builder
+	fits := 0 // what can be kept if the rest does not fit
 	for i := 0; i < len(s); {
 		r, n := utf8.DecodeRuneInString(s[i:])
 		text := s[i : i+n]
@@ -156,11 +157,11 @@ func printable(s string, limit int) string {
 			quoted := strconv.Quote(text)
 			text = quoted[1 : len(quoted)-1]
 		}
-		if out.Len()+len(text) > limit-len(cut) && out.Len()+len(s)-i > limit {
-			return out.String() + cut
+		if out.Len() <= limit-len(cut) {
+			fits = out.Len()
 		}
 		if out.Len()+len(text) > limit {
-			return out.String()
+			return out.String()[:fits] + cut
 		}
 		out.WriteString(text)
 		i += n

@@ -76,11 +76,11 @@ type view struct {
 	from int64 // offset of the first byte
 }
 
-// views returns the surroundings of the byte at: as they are, and read as
-// IBM-1047.
-func views(a, b io.ReaderAt, size, at, reach int64) ([]view, error) {
-	v := view{from: max(at-reach, 0)}
-	n := min(at+reach, size) - v.from
+// views returns the bytes from from to to, as far as there are any: as they
+// are, and read as IBM-1047.
+func views(a, b io.ReaderAt, size, from, to int64) ([]view, error) {
+	v := view{from: max(from, 0)}
+	n := min(to, size) - v.from
 	v.a, v.b = make([]byte, n), make([]byte, n)
 	for _, x := range []struct {
 		r   io.ReaderAt
@@ -107,7 +107,7 @@ func (c *comparison) explanation(a, b io.ReaderAt, size, at int64) (explanation,
 	if x, ok, err := c.embedded(a, b, size, at); ok || err != nil {
 		return x, ok, err
 	}
-	all, err := views(a, b, size, at, stamp.Reach)
+	all, err := views(a, b, size, at-stamp.Reach, at+stamp.Reach)
 	if err != nil {
 		return explanation{}, false, err
 	}
@@ -150,19 +150,24 @@ func (c *comparison) stamped(s stamp.Stamp, from int64) explanation {
 // embedded looks for a known value that covers the byte at in both files and
 // begins at the same place in both.
 func (c *comparison) embedded(a, b io.ReaderAt, size, at int64) (explanation, bool, error) {
-	var reach int64
-	for _, k := range c.known {
-		reach = max(reach, int64(max(len(k.a), len(k.b))))
-	}
-	if reach == 0 {
+	if len(c.known) == 0 {
 		return explanation{}, false, nil
 	}
-	all, err := views(a, b, size, at, reach+1)
+	single, err := views(a, b, size, at, at+1)
 	if err != nil {
 		return explanation{}, false, err
 	}
 	for _, k := range c.known {
-		for _, v := range all {
+		for page, s := range single {
+			if !k.mayHold(s.a[0], s.b[0]) {
+				continue
+			}
+			reach := int64(max(len(k.a), len(k.b))) + 1
+			around, err := views(a, b, size, at-reach, at+reach)
+			if err != nil {
+				return explanation{}, false, err
+			}
+			v := around[page]
 			if from, ok := v.covers(k, int(at-v.from)); ok {
 				begin := v.from + int64(from)
 				return explanation{k.finding(begin), begin + int64(min(len(k.a), len(k.b)))}, true, nil
@@ -170,6 +175,16 @@ func (c *comparison) embedded(a, b io.ReaderAt, size, at int64) (explanation, bo
 		}
 	}
 	return explanation{}, false, nil
+}
+
+// mayHold reports whether the two values have those bytes at one place.
+func (k knownValue) mayHold(a, b byte) bool {
+	for i := range min(len(k.a), len(k.b)) {
+		if k.a[i] == a && k.b[i] == b {
+			return true
+		}
+	}
+	return false
 }
 
 // covers returns where the value begins that covers byte i in both texts. Of

@@ -297,6 +297,7 @@ func plantedContents(t *testing.T) []planted {
 	add("__TIME__ outside", "15:04:05\n", "15:24:05\n", "different", "X content"+outside)
 	add("a stamp and one byte", "15:04:05 a\n", "16:04:05 b\n", "different", "2 stamp.time", "X content")
 	add("one byte right behind a stamp", "15:04:05a\n", "16:04:05b\n", "different", "2 stamp.time", "X content")
+	add("one byte that follows a stamp without a gap", "15:04:05a\n", "16:04:06b\n", "different", "2 stamp.time", "X content")
 	add("a stamp in another place", "15:04:05 \n", " 16:04:05\n", "different", "X content")
 	add("a stamp against none", "15:04:05\n", "15:04:xx\n", "different", "X content")
 	add("build path of equal length", "f /zfarm/w/first/a.c\x00", "f /zfarm/w/secnd/a.c\x00", "equivalent (tier 2)", "2 embedded.build path: the build path is embedded")

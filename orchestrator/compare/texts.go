@@ -15,7 +15,8 @@ import (
 )
 
 const (
-	maxText  = 4 << 20 // a longer text is compared as bytes
+	maxText  = 2 << 20 // a longer text is compared as bytes
+	maxLines = 200_000 // as is one of more lines
 	maxEdits = 1000
 	maxLine  = 300
 )
@@ -42,7 +43,7 @@ func readTexts(a, b file) (*texts, error) {
 	}
 	textA, okA := decode(rawA, a.tag)
 	textB, okB := decode(rawB, b.tag)
-	if !okA || !okB {
+	if !okA || !okB || strings.Count(textA, "\n") > maxLines || strings.Count(textB, "\n") > maxLines {
 		return nil, nil
 	}
 	return &texts{rawA: rawA, rawB: rawB, a: textdiff.Lines(textA), b: textdiff.Lines(textB), codePages: textA == textB}, nil

@@ -10,6 +10,7 @@ import (
 	"io"
 	"maps"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,7 +27,7 @@ func (c *course) compare(ctx context.Context, s orchestrator.Stage) end {
 	artifacts := make([]Artifact, len(c.Records))
 	for i, r := range c.Records {
 		a, err := c.pack(ctx, r)
-		if errors.Is(err, packaging.ErrTree) {
+		if errors.Is(err, packaging.ErrRefused) {
 			return failed(s, orchestrator.FailedStep, fmt.Sprintf("packaging what %s staged: %v", r.Name, err))
 		}
 		if err != nil {
@@ -72,17 +73,19 @@ func (c *course) pack(ctx context.Context, r orchestrator.Record) (Artifact, err
 	if info.Digest != sum {
 		return Artifact{}, fmt.Errorf("packaging %s: %s was written and %s was stored", r.Name, info.Digest, sum)
 	}
-	size, err := c.Store.Size(ctx, sum)
-	name := packaging.FileName(c.Recipe.Port, c.Recipe.Version, system(r))
-	return Artifact{Repeat: r.Name, Name: name, Digest: sum, Size: size, Pax: info.PaxDigest}, err
+	c.noteContents("compare", r.Name, info)
+	name := packaging.FileName(c.Recipe.Port, c.Recipe.Version, r.Facts.System)
+	return Artifact{Repeat: r.Name, Name: name, Digest: sum, Size: info.Bytes, Pax: info.PaxDigest, info: info}, nil
 }
 
-// system is the name of the worker's system as package names have it.
-func system(r orchestrator.Record) string {
-	if r.Facts.System == "OS/390" {
-		return "zos"
+// noteContents tells what a package does not carry and what leads out of it.
+func (c *course) noteContents(stage, repeat string, info packaging.Info) {
+	if len(info.Dropped) > 0 {
+		c.note(stage, "", fmt.Sprintf("%s: the package does not carry %s", repeat, strings.Join(info.Dropped, ", ")))
 	}
-	return strings.ToLower(r.Facts.System)
+	for _, l := range info.Outside {
+		c.note(stage, "", fmt.Sprintf("%s: the link %s leads out of the prefix, to %s", repeat, l.Name, l.Target))
+	}
 }
 
 func (c *course) spec(r orchestrator.Record) packaging.Spec {
@@ -90,7 +93,12 @@ func (c *course) spec(r orchestrator.Record) packaging.Spec {
 		Port: c.Recipe.Port, Version: c.Recipe.Version, Summary: c.Recipe.Summary, Licence: c.Recipe.Licence,
 		Homepage: c.Recipe.Homepage, Categories: c.Recipe.Categories,
 		Prefix: c.Recipe.Package.Prefix, Include: c.Recipe.Package.Include, Exclude: c.Recipe.Package.Exclude,
-		Epoch: time.Unix(c.Inputs.Epoch, 0).UTC(), Recipe: c.Inputs.Recipe, System: system(r), Temp: c.Temp,
+		Epoch: time.Unix(c.Inputs.Epoch, 0).UTC(), Recipe: c.Inputs.Recipe, System: r.Facts.System, Temp: c.Temp,
+	}
+	for _, n := range c.Recipe.Needs {
+		if slices.Contains(n.At, "run") {
+			spec.RunNeeds = append(spec.RunNeeds, packaging.Need{Name: n.Port, Version: string(n.Version)})
+		}
 	}
 	for _, in := range c.Inputs.Sources {
 		spec.Sources = append(spec.Sources, packaging.Source{URL: in.URI, Digest: in.Digest})

@@ -25,6 +25,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator"
 	"github.com/zfarm/zfarm/orchestrator/attempt"
 	"github.com/zfarm/zfarm/orchestrator/compare"
+	"github.com/zfarm/zfarm/orchestrator/packaging"
 	"github.com/zfarm/zfarm/orchestrator/plan"
 	"github.com/zfarm/zfarm/plugins"
 	"github.com/zfarm/zfarm/recipes"
@@ -44,18 +45,12 @@ type Plugins interface {
 	Pin(ctx context.Context, name string) (plugins.Description, digest.Digest, error)
 }
 
-// Store keeps what is made.
-type Store interface {
-	attempt.Store
-	Size(ctx context.Context, d digest.Digest) (int64, error)
-}
-
 // Parts is what an engine works with. Signer may be nil: nothing is signed then.
 type Parts struct {
 	Workers []workers.Worker
 	Sources Sources
 	Plugins Plugins
-	Store   Store
+	Store   attempt.Store
 	Signer  attest.Signer
 	Watch   orchestrator.Watch
 	// Temp is a folder for spool files; "" is the system's.
@@ -67,7 +62,10 @@ type Parts struct {
 }
 
 // Engine drives builds one after another.
-type Engine struct {
+type Engine struct{ equipment }
+
+// equipment is the parts and the clock, as Engine and course share them.
+type equipment struct {
 	Parts
 	now func() time.Time
 }
@@ -77,7 +75,7 @@ func New(p Parts) *Engine {
 	if p.Watch == nil {
 		p.Watch = func(orchestrator.Progress) {}
 	}
-	return &Engine{Parts: p, now: time.Now}
+	return &Engine{equipment{Parts: p, now: time.Now}}
 }
 
 // Request asks for a build.
@@ -95,6 +93,9 @@ type Request struct {
 	// Keep leaves the workspaces on the workers.
 	Keep bool
 }
+
+// ErrNeeds: the recipe needs other ports, which one engine alone does not build.
+var ErrNeeds = errors.New("building needs first is not possible yet")
 
 // Conclusion is what came of a build.
 type Conclusion struct {
@@ -123,6 +124,8 @@ type Artifact struct {
 	Size   int64         `json:"size"`
 	// Pax is the digest of the archive inside.
 	Pax digest.Digest `json:"pax"`
+
+	info packaging.Info
 }
 
 // Build carries the request out. A build that ends without a release is a
@@ -130,6 +133,9 @@ type Artifact struct {
 // conclusion: a worker could not be reached or is unfit at the start (the
 // errors of package workers), or ctx ended.
 func (e *Engine) Build(ctx context.Context, r Request) (Conclusion, error) {
+	if i := slices.IndexFunc(r.Recipe.Needs, func(n recipes.Need) bool { return slices.Contains(n.At, "build") }); i >= 0 {
+		return Conclusion{}, fmt.Errorf("%s needs %s: %w", r.Recipe.Port, r.Recipe.Needs[i].Port, ErrNeeds)
+	}
 	facts, err := e.probe(ctx, r.Recipe)
 	if err != nil {
 		return Conclusion{}, err
@@ -139,7 +145,7 @@ func (e *Engine) Build(ctx context.Context, r Request) (Conclusion, error) {
 		return Conclusion{}, err
 	}
 	begun := e.now()
-	c := &course{Engine: e, Request: r, facts: facts, conditions: plan.Repeats(r.Recipe), begun: begun,
+	c := &course{equipment: e.equipment, Request: r, facts: facts, conditions: plan.Repeats(r.Recipe), begun: begun,
 		id:    fmt.Sprintf("%s-%08x", recipeDigest.Short(), begun.UnixMilli()&0xffffffff),
 		busy:  map[string]bool{},
 		given: map[int]string{},
@@ -189,14 +195,14 @@ func (e *Engine) probe(ctx context.Context, r *recipes.Recipe) (map[string]worke
 	return facts, nil
 }
 
-func (e *Engine) note(stage, worker, text string) {
+func (e *equipment) note(stage, worker, text string) {
 	e.Watch(orchestrator.Progress{At: e.now(), Kind: orchestrator.Note, Stage: stage, Worker: worker, Text: text})
 }
 
 // course is one build on its way. Its fields belong to the goroutine of
 // drive; effects read what earlier stages left and hand back a closure.
 type course struct {
-	*Engine
+	equipment
 	Request
 	Conclusion
 	id         string

@@ -88,11 +88,10 @@ func (c *course) extras() ([]kit.Extra, error) {
 
 // metadata is the description that installers of z/OS open tools read.
 func (c *course) metadata() ([]byte, error) {
-	a := c.Artifacts[0]
-	var tests packaging.TestStatus
+	var tests packaging.Tests
 	for _, s := range c.Records[0].Suites {
 		tests.Total += s.Tally.Total
 		tests.Passed += s.Tally.Passed
 	}
-	return packaging.Metadata(c.spec(c.Records[0]), a.Name, a.Size, a.Digest, tests)
+	return packaging.Metadata(c.spec(c.Records[0]), c.Artifacts[0].info, tests)
 }

@@ -162,6 +162,9 @@ func (c Conditions) Values(f workers.Facts) map[string]string {
 	if f.Node != "" {
 		v["host"] = f.Node
 	}
+	if f.User != "" {
+		v["user"] = f.User
+	}
 	for name, value := range c.Extra {
 		v["environment "+name] = value
 	}

@@ -52,6 +52,21 @@ func (acting) Build(ctx context.Context, ws plugins.Workspace, c plugins.Config)
 		return staged, work(ctx, ws, c)
 	case "nothing":
 		return staged, nil
+	case "steps":
+		for i := range 1000 {
+			if err := plugins.Run(ctx, ws, workers.Step{Name: fmt.Sprintf("s%d", i), Script: "true"}, nil); err != nil {
+				return nil, err
+			}
+		}
+		return staged, nil
+	case "log":
+		return staged, plugins.Run(ctx, ws, workers.Step{Name: "long", Script: "true"}, io.Discard)
+	case "get-file":
+		_, err := ws.Get(ctx, "file", io.Discard)
+		return staged, err
+	case "put-file":
+		_, err := ws.Put(ctx, "file", 0o644, io.LimitReader(zeros{}, plugins.MaxPut))
+		return staged, err
 	case "env":
 		text := strings.Join(os.Environ(), "\n")
 		if _, err := os.Stdin.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {

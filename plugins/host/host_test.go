@@ -415,7 +415,7 @@ func TestPluginDiesWithKilledFarm(t *testing.T) {
 func TestProgramsThatAreNoPlugins(t *testing.T) {
 	for name, c := range map[string]struct{ script, want string }{
 		"silent end":    {"exit 0", "Unrecognized remote plugin message"},
-		"words":         {"echo hello; echo complaint >&2; exec sleep 600", "complaint"},
+		"words":         {"echo complaint >&2; echo hello; exec sleep 600", "complaint"},
 		"wrong version": {"echo '1|2|unix|/tmp/x|grpc|'; exec sleep 600", "Plugin version: 2, Client versions: [1]"},
 		"core version":  {"echo '7|1|unix|/tmp/x|grpc|'; exec sleep 600", "incompatible core API version"},
 		"net/rpc":       {"echo \"1|1|unix|$PLUGIN_UNIX_SOCKET_DIR/x|netrpc||true\"; exec sleep 600", "unsupported plugin protocol"},

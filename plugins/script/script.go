@@ -21,13 +21,13 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// Plugin returns the plugin to serve.
-func Plugin() plugins.Plugin {
+// New returns the plugin to serve, at the version of the program it is part of.
+func New(version string) plugins.Plugin {
 	env := plugins.Attribute{Name: "env", Type: "map(string)", Doc: "Variables to add to the environment of each script."}
 	return plugins.Plugin{
 		Description: plugins.Description{
 			Name:    "script",
-			Version: "1.0.0",
+			Version: version,
 			Builder: &plugins.Schema{Attributes: []plugins.Attribute{
 				{Name: "script", Type: "string", Required: true, Doc: "Shell commands that build, in the source folder; CC, JOBS and PREFIX are set."},
 				{Name: "install", Type: "string", Required: true, Doc: "Shell commands that install below $DESTDIR$PREFIX."},

@@ -56,9 +56,11 @@ func NewLog() *Log {
 func (l *Log) Write(p []byte) (int, error) { return l.lines.Write(p) }
 
 func (l *Log) line(s string) {
-	if m := l.message.FindStringSubmatch(s); m != nil {
-		l.make(m[1])
-		return
+	if strings.Contains(s, "make") { // spares most lines the expression
+		if m := l.message.FindStringSubmatch(s); m != nil {
+			l.make(m[1])
+			return
+		}
 	}
 	if root, ok := strings.CutPrefix(s, rootMark); ok && l.root == "" {
 		l.root = root

@@ -78,7 +78,9 @@ func TestTooManyTests(t *testing.T) {
 
 func TestReadCollected(t *testing.T) {
 	frames := func(parts ...string) string { return strings.Join(parts, "") }
-	trs := func(name, text string) string { return fmt.Sprintf("zfarm-trs %d ./%s.trs\n%s\n", len(text), name, text) }
+	trs := func(name, text string) string {
+		return fmt.Sprintf("zfarm-trs %d ./%s.trs\n%s\n", len(text), name, text)
+	}
 	log := func(kind, name, text string) string {
 		return fmt.Sprintf("zfarm-%s %d ./%s.log\n%s\n", kind, len(text), name, text)
 	}

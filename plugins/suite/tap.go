@@ -391,6 +391,9 @@ func parseDirective(s string) (name, directive, reason string) {
 }
 
 func unescape(s string) string {
+	if !strings.Contains(s, `\`) {
+		return s
+	}
 	return strings.NewReplacer(`\\`, `\`, `\#`, `#`).Replace(s)
 }
 

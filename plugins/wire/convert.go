@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"math"
 	"strings"
-	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -221,10 +220,11 @@ func toStatus(m *StepStatus) (workers.Status, error) {
 
 func states() map[State]workers.State {
 	return map[State]workers.State{
-		State_STATE_EXITED:  workers.Exited,
-		State_STATE_LIMIT:   workers.Limit,
-		State_STATE_LEASE:   workers.Lease,
-		State_STATE_STOPPED: workers.Stopped,
+		State_STATE_EXITED:    workers.Exited,
+		State_STATE_LIMIT:     workers.Limit,
+		State_STATE_LEASE:     workers.Lease,
+		State_STATE_STOPPED:   workers.Stopped,
+		State_STATE_LOG_LIMIT: workers.LogLimit,
 	}
 }
 
@@ -240,8 +240,6 @@ func toEntry(m *Entry) workers.Entry {
 	e := workers.Entry{Name: string(m.GetName()), Size: m.GetSize(), Mode: goMode(m.GetMode())}
 	if t := m.GetModTime(); t != nil {
 		e.ModTime = t.AsTime()
-	} else {
-		e.ModTime = time.Time{}
 	}
 	return e
 }

@@ -92,6 +92,7 @@ const (
 	State_STATE_LIMIT       State = 2
 	State_STATE_LEASE       State = 3
 	State_STATE_STOPPED     State = 4
+	State_STATE_LOG_LIMIT   State = 5
 )
 
 // Enum value maps for State.
@@ -102,6 +103,7 @@ var (
 		2: "STATE_LIMIT",
 		3: "STATE_LEASE",
 		4: "STATE_STOPPED",
+		5: "STATE_LOG_LIMIT",
 	}
 	State_value = map[string]int32{
 		"STATE_UNSPECIFIED": 0,
@@ -109,6 +111,7 @@ var (
 		"STATE_LIMIT":       2,
 		"STATE_LEASE":       3,
 		"STATE_STOPPED":     4,
+		"STATE_LOG_LIMIT":   5,
 	}
 )
 
@@ -2203,13 +2206,14 @@ const file_plugin_proto_rawDesc = "" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fROLE_BUILDER\x10\x01\x12\x0f\n" +
-	"\vROLE_TESTER\x10\x02*e\n" +
+	"\vROLE_TESTER\x10\x02*z\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fSTATE_EXITED\x10\x01\x12\x0f\n" +
 	"\vSTATE_LIMIT\x10\x02\x12\x0f\n" +
 	"\vSTATE_LEASE\x10\x03\x12\x11\n" +
-	"\rSTATE_STOPPED\x10\x04*\xc9\x01\n" +
+	"\rSTATE_STOPPED\x10\x04\x12\x13\n" +
+	"\x0fSTATE_LOG_LIMIT\x10\x05*\xc9\x01\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eKIND_NOT_EXIST\x10\x01\x12\x10\n" +

@@ -258,6 +258,12 @@ func (b *block) items(name string) ([]item, bool) {
 	return items, true
 }
 
+// empty reports whether an argument was given as a list of nothing.
+func (b *block) empty(name string) bool {
+	v, ok := b.value(name)
+	return ok && v.LengthInt() == 0
+}
+
 // at returns where an argument's value stands; the block's head if it was not given.
 func (b *block) at(name string) hcl.Range {
 	if a := b.src.Body.Attributes[name]; a != nil {

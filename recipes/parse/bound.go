@@ -71,7 +71,8 @@ type scope struct {
 
 // with returns the scope with further names in it.
 func (s scope) with(names map[string]bound) scope {
-	all := maps.Clone(s.names)
+	all := make(map[string]bound, len(s.names)+len(names))
+	maps.Copy(all, s.names)
 	maps.Copy(all, names)
 	return scope{all, s.items}
 }

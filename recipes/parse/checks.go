@@ -4,6 +4,7 @@
 package parse
 
 import (
+	"encoding/hex"
 	"net/url"
 	"path"
 	"regexp"
@@ -46,9 +47,28 @@ func (b *block) line(name string, most int) (string, bool) {
 	return s, true
 }
 
+// plainly reports whether s is made of ASCII letters, digits and the given
+// signs, begins with a letter, a digit or one of the signs in first, and is
+// neither empty nor too long.
+func plainly(s, first, signs string, most int) bool {
+	alphanumeric := func(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' }
+	if s == "" || len(s) > most || !alphanumeric(s[0]) && strings.IndexByte(first, s[0]) < 0 {
+		return false
+	}
+	for i := range len(s) {
+		if !alphanumeric(s[i]) && strings.IndexByte(signs, s[i]) < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// maxName bounds the names and versions of ports and tools, in bytes.
+const maxName = 64
+
 // checkPort wants the name of a port.
 func (p *parser) checkPort(at hcl.Range, name string) bool {
-	if regexp.MustCompile(`^[a-z0-9][a-z0-9+._-]{0,63}$`).MatchString(name) {
+	if plainly(name, "", "+._-", maxName) && strings.ToLower(name) == name {
 		return true
 	}
 	p.errorf(at, "Invalid name of a port", "A port's name is made of lower-case letters, digits, +, ., _ and -, begins with a letter or digit, and has 64 characters at most.")
@@ -56,7 +76,7 @@ func (p *parser) checkPort(at hcl.Range, name string) bool {
 }
 
 func (p *parser) checkTool(at hcl.Range, name string) bool {
-	if regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9+._-]{0,63}$`).MatchString(name) {
+	if plainly(name, "_", "+._-", maxName) {
 		return true
 	}
 	p.errorf(at, "Invalid name of a tool", "A tool is named as its program is, without a folder: letters, digits, +, ., _ and -.")
@@ -65,7 +85,7 @@ func (p *parser) checkTool(at hcl.Range, name string) bool {
 
 // checkVersion wants a version that can be part of file names.
 func (p *parser) checkVersion(at hcl.Range, s string) bool {
-	if regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9+._~-]{0,63}$`).MatchString(s) {
+	if plainly(s, "", "+._~-", maxName) {
 		return true
 	}
 	p.errorf(at, "Invalid version", "A version becomes part of file names: it is made of letters, digits, +, ., _, ~ and -, begins with a letter or digit, and has 64 characters at most.")
@@ -175,7 +195,7 @@ func (p *parser) checkPrefix(at hcl.Range, s string) bool {
 	switch {
 	case !strings.HasPrefix(s, "/") || s == "/" || path.Clean(s) != s:
 		p.errorf(at, "Invalid prefix", "A prefix is an absolute folder below the root, such as \"/opt/zfarm/gzip/1.12\", without .., doubled or trailing slashes.")
-	case !regexp.MustCompile(`^[A-Za-z0-9/+._~-]{1,200}$`).MatchString(s):
+	case !plainly(s, "/", "/+._~-", 200):
 		p.errorf(at, "Invalid prefix", "A prefix appears in search paths and scripts: it is made of letters, digits, /, +, ., _, ~ and -, and has 200 characters at most.")
 	default:
 		return true
@@ -185,7 +205,7 @@ func (p *parser) checkPrefix(at hcl.Range, s string) bool {
 
 // checkInside wants a folder within the source folder.
 func (p *parser) checkInside(at hcl.Range, s string) bool {
-	if path.Clean("/"+s) == "/"+s && regexp.MustCompile(`^[A-Za-z0-9/+._~@-]{1,200}$`).MatchString(s) {
+	if path.Clean("/"+s) == "/"+s && plainly(s, "+._~@-", "/+._~@-", 200) {
 		return true
 	}
 	p.errorf(at, "Invalid folder", "\"into\" is a folder within the source folder, such as \"third_party/zlib\": relative, without .., and made of letters, digits, /, +, ., _, ~, @ and -.")
@@ -195,7 +215,7 @@ func (p *parser) checkInside(at hcl.Range, s string) bool {
 // fingerprint returns the normal form of the fingerprint of an OpenPGP key.
 func (p *parser) fingerprint(at hcl.Range, s string) (string, bool) {
 	digits := strings.ToUpper(strings.ReplaceAll(s, " ", ""))
-	if regexp.MustCompile(`^[0-9A-F]{40}$`).MatchString(digits) {
+	if _, err := hex.DecodeString(digits); err == nil && len(digits) == 40 {
 		return digits, true
 	}
 	hint := ""

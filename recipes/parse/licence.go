@@ -6,7 +6,6 @@ package parse
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 )
 
@@ -97,7 +96,13 @@ func (l *licence) term(depth int) error {
 
 func (l *licence) name(want string) error {
 	word := l.next()
-	if isOperatorWord(strings.ToUpper(word)) || !regexp.MustCompile(`^(DocumentRef-[A-Za-z0-9.-]+:)?[A-Za-z0-9.-]+\+?$`).MatchString(word) {
+	id := strings.TrimSuffix(word, "+")
+	if document, ref, ok := strings.Cut(id, ":"); ok {
+		if name, ok := strings.CutPrefix(document, "DocumentRef-"); ok && plainly(name, ".-", ".-", maxLicence) {
+			id = ref
+		}
+	}
+	if isOperatorWord(strings.ToUpper(word)) || !plainly(id, "", ".-", maxLicence) {
 		return l.unexpected(want)
 	}
 	l.at++

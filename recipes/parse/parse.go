@@ -15,7 +15,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
-	"regexp"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -148,13 +148,23 @@ func (p *parser) variables(src *hclsyntax.Block, port string) {
 
 // splitVersion sets the variables made of the version's first two numbers.
 func (p *parser) splitVersion(version string) {
-	m := regexp.MustCompile(`^([0-9]+)(?:\.([0-9]+))?`).FindStringSubmatch(version)
-	for i, name := range []string{"version_major", "version_minor"} {
-		if m == nil || m[i+1] == "" {
+	major, rest := leadingNumber(version)
+	minor := ""
+	if after, ok := strings.CutPrefix(rest, "."); ok {
+		minor, _ = leadingNumber(after)
+	}
+	for name, number := range map[string]string{"version_major": major, "version_minor": minor} {
+		if number == "" {
 			delete(p.ctx.Variables, name)
 			p.estimate.hints[name] = fmt.Sprintf("The version %q has no such number, and so there is no variable named %q.", version, name)
 			continue
 		}
-		p.ctx.Variables[name] = cty.StringVal(m[i+1])
+		p.ctx.Variables[name] = cty.StringVal(number)
 	}
+}
+
+// leadingNumber splits s behind the digits it begins with.
+func leadingNumber(s string) (number, rest string) {
+	rest = strings.TrimLeft(s, "0123456789")
+	return s[:len(s)-len(rest)], rest
 }

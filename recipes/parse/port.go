@@ -59,7 +59,7 @@ func (p *parser) port(src *hclsyntax.Block) *recipes.Recipe {
 	r.Homepage, _ = b.url("homepage", "https", "http")
 	r.Categories, _ = b.chosen("categories", recipes.Categories())
 	slices.Sort(r.Categories)
-	if v, ok := b.value("categories"); ok && v.LengthInt() == 0 {
+	if b.empty("categories") {
 		p.errorf(b.at("categories"), "Invalid categories", "A port is in one category at least. Known are: %s.", strings.Join(recipes.Categories(), ", "))
 	}
 	for _, s := range b.each("identity", 0) {
@@ -123,8 +123,8 @@ func (p *parser) source(src *hclsyntax.Block) recipes.Source {
 	})
 	var s recipes.Source
 	s.URL, _ = b.url("url", "https", "http")
-	if s.URL != "" && s.FileName() == "" {
-		p.errorf(b.at("url"), "Invalid address", "The address must end in the name of a file, by which the source is known.")
+	if s.URL != "" && !plainly(s.FileName(), "_", "+._~@=,-", 200) {
+		p.errorf(b.at("url"), "Invalid address", "The address must end in the name of a file, by which the source is known: letters, digits, +, ., _, ~, @, = and -.")
 	}
 	if text, ok := b.text("sha256"); ok {
 		s.SHA256, _ = p.sha256(b.at("sha256"), text)
@@ -181,8 +181,8 @@ func (p *parser) signature(src *hclsyntax.Block, of string) *recipes.Signature {
 			s.Key = f
 		}
 	}
-	items, ok := b.items("fingerprints")
-	if ok && len(items) == 0 {
+	items, _ := b.items("fingerprints")
+	if b.empty("fingerprints") {
 		p.errorf(b.at("fingerprints"), "Invalid fingerprints", "Name one key at least that may have signed; %s shows them.", showKeys(s.Key.Name))
 	}
 	for _, it := range items {
@@ -201,9 +201,10 @@ func (p *parser) needs(b *block, port string) []recipes.Need {
 		in := p.open(src, shape{args: []schema.Attribute{{Name: "version", Type: "string"}, {Name: "at", Type: "list(string)"}}})
 		n.Version = in.versions()
 		if at, ok := in.chosen("at", []string{"build", "run"}); ok {
-			if n.At = at; len(at) == 0 {
-				p.errorf(in.at("at"), "Invalid need", "Say when %s is needed: at = [\"build\"], [\"run\"] or both.", n.Port)
-			}
+			n.At = at
+		}
+		if in.empty("at") {
+			p.errorf(in.at("at"), "Invalid need", "Say when %s is needed: at = [\"build\"], [\"run\"] or both.", n.Port)
 		}
 		switch {
 		case !p.checkPort(src.LabelRanges[0], n.Port):
@@ -248,9 +249,10 @@ func (p *parser) pack(port *block, r *recipes.Recipe) recipes.Package {
 			k.Prefix = s
 		}
 		if globs, ok := b.globs("include"); ok {
-			if k.Include = globs; len(globs) == 0 {
-				p.errorf(b.at("include"), "Empty package", "Nothing would be in the package. Leave \"include\" out to have everything in it.")
-			}
+			k.Include = globs
+		}
+		if b.empty("include") {
+			p.errorf(b.at("include"), "Empty package", "Nothing would be in the package. Leave \"include\" out to have everything in it.")
 		}
 		k.Exclude, _ = b.globs("exclude")
 	}

@@ -381,8 +381,8 @@ func parseURL(s string) (*url.URL, string, error) {
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 		return nil, "", fmt.Errorf("source url %q: want an http or https URL", s)
 	}
-	name := path.Base(u.Path)
-	if name == "." || name == "/" || name == ".." || strings.HasSuffix(u.Path, "/") || !cleanText(name) || strings.Contains(name, `\`) {
+	name := recipes.Source{URL: s}.FileName()
+	if name == "" || !cleanText(name) || strings.Contains(name, `\`) {
 		return nil, "", fmt.Errorf("source url %q: its last element must name a file", s)
 	}
 	return u, name, nil

@@ -130,6 +130,7 @@ func TestVersionIn(t *testing.T) {
 	for banner, want := range map[string]string{
 		"GNU Make 4.3": "4.3", "This is perl 5, version 36, subversion 0 (v5.36.0) built": "5.36.0", "file-5.44": "5.44",
 		"less version 590": "590", "usage: ar [-x]": "", "": "",
+		"Foo Version 7, of 2019.": "7", "1..2 x": "1..2", "of 2019. 3.": "",
 	} {
 		if got := versionIn(banner); got != want {
 			t.Errorf("%q: %q, want %q", banner, got, want)

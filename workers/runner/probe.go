@@ -8,7 +8,6 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -121,7 +120,7 @@ func (s said) one(key string) string {
 
 func (s said) facts() workers.Facts {
 	f := workers.Facts{
-		Uname: s.one("uname"), System: s.one("system"), Node: s.one("node"),
+		Uname: s.one("uname"), System: s.one("system"), Node: s.one("node"), User: s.one("user"),
 		Release: s.one("release"), Version: s.one("version"), Machine: s.one("machine"),
 		Shell: s.one("shell"), CodePage: s.one("codepage"), Path: s.one("path"),
 		Tools: map[string]workers.Tool{}, FreeBytes: freeBytes(s.one("df")),
@@ -177,13 +176,24 @@ func archiver(f workers.Facts) workers.Archiver {
 // versionIn returns what looks most like a version number: the first number
 // with dots, or else the number after the word "version".
 func versionIn(banner string) string {
-	if v := regexp.MustCompile(`[0-9]+(\.[0-9]+)+`).FindString(banner); v != "" {
-		return v
+	plain := ""
+	for rest := banner; ; {
+		start := strings.IndexAny(rest, "0123456789")
+		if start < 0 {
+			return plain
+		}
+		before := rest[:start]
+		rest = rest[start:]
+		number := rest[:len(rest)-len(strings.TrimLeft(rest, "0123456789."))]
+		rest = rest[len(number):]
+		number = strings.TrimRight(number, ".")
+		if strings.Contains(number, ".") {
+			return number
+		}
+		if plain == "" && strings.HasSuffix(strings.ToLower(before), "version ") {
+			plain = number
+		}
 	}
-	if m := regexp.MustCompile(`(?i)version ([0-9]+)`).FindStringSubmatch(banner); m != nil {
-		return m[1]
-	}
-	return ""
 }
 
 // freeBytes reads the last line of "df -kP": the field before the percentage.

@@ -56,12 +56,13 @@ buried() { # the group is dead but for the reaping, which some containers never 
 	)
 }
 gone() { # SECONDS: wait until the group is empty
-	_naps=0
+	_fine=6 _left=$1
 	while alive "-$pgid"; do
-		[ "$_naps" -lt $(($1 + 6)) ] || return 1
-		_naps=$((_naps + 1))
-		if [ "$_naps" -le 6 ]; then nap; continue; fi
+		if [ "$_fine" -gt 0 ] && sleep 0.05 2>/dev/null; then _fine=$((_fine - 1)); continue; fi
+		_fine=0
 		if buried; then return 0; fi
+		[ "$_left" -gt 0 ] || return 1
+		_left=$((_left - 1))
 		sleep 1
 	done
 }

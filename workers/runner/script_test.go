@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -150,6 +151,7 @@ func TestShells(t *testing.T) {
 			t.Parallel()
 			shell := need(t, name)
 			ws := open(t, local.Host{}, runner.Options{Shell: shell, Lease: 3 * time.Second, LogMax: 64 << 10})
+			var all sync.WaitGroup
 			for _, c := range []struct {
 				name, script string
 				limit        time.Duration
@@ -165,19 +167,23 @@ func TestShells(t *testing.T) {
 				{"short-log", "awk 'BEGIN { for (i = 0; i < 100000; i++) print i }'", 0, workers.Status{State: workers.LogLimit}},
 				{"leaves", "sleep 1000 & exit 0", 0, workers.Status{State: workers.Exited}},
 			} {
-				s := step(c.name, c.script)
-				s.Limit = c.limit
-				var log bytes.Buffer
-				got, err := ws.Run(t.Context(), s, &log)
-				got.Took = 0
-				if err != nil || got != c.want {
-					t.Errorf("%s: %+v, %v, want %+v; log %.200q", c.name, got, err, c.want, log.String())
-				}
-				if log.Len() > 64<<10 {
-					t.Errorf("%s: %d bytes of log were copied", c.name, log.Len())
-				}
-				pid := pidIn(t, ws.file(c.name, "pgid"))
-				gone(t, pid)
+				all.Go(func() {
+					s := step(c.name, c.script)
+					s.Limit = c.limit
+					var log bytes.Buffer
+					got, err := ws.Run(t.Context(), s, &log)
+					got.Took = 0
+					if err != nil || got != c.want {
+						t.Errorf("%s: %+v, %v, want %+v; log %.200q", c.name, got, err, c.want, log.String())
+					}
+					if log.Len() > 64<<10 {
+						t.Errorf("%s: %d bytes of log were copied", c.name, log.Len())
+					}
+				})
+			}
+			all.Wait()
+			for _, name := range []string{"exit", "limit", "log", "stopped"} {
+				gone(t, pidIn(t, ws.file(name, "pgid")))
 			}
 		})
 	}
@@ -273,12 +279,16 @@ func (s *substitute) Exec(ctx context.Context, command string) (runner.Output, e
 
 func TestKilledRunner(t *testing.T) {
 	t.Parallel()
-	for _, shell := range []string{"bash", "mksh", "ksh93"} {
-		for _, victims := range [][]string{{"runner"}, {"ticker"}, {"runner", "ticker"}} {
+	for shell, cases := range map[string][][]string{
+		"bash":  {{"runner"}, {"ticker"}, {"runner", "ticker"}},
+		"mksh":  {{"runner"}, {"ticker"}},
+		"ksh93": {{"runner"}, {"ticker"}},
+	} {
+		for _, victims := range cases {
 			t.Run(shell+" "+strings.Join(victims, " "), func(t *testing.T) {
 				t.Parallel()
 				ws := open(t, local.Host{}, runner.Options{Shell: need(t, shell), Lease: 20 * time.Second})
-				s := step("s", "trap '' TERM; echo up; while :; do sleep 1; done")
+				s := step("s", "echo up; while :; do sleep 1; done")
 				done := begin(t, ws, s, "up")
 				pgid := pidIn(t, ws.file("s", "pgid"))
 				var pids []int
@@ -302,7 +312,7 @@ func TestKilledRunner(t *testing.T) {
 func TestReusedPID(t *testing.T) {
 	t.Parallel()
 	ws := open(t, local.Host{}, runner.Options{Shell: anyShell(t)})
-	s := step("s", "echo up; sleep 1000")
+	s := step("s", "echo up; exec sleep 1000")
 	done := begin(t, ws, s, "up")
 	pids := []int{pidIn(t, ws.file("s", "runner")), pidIn(t, ws.file("s", "ticker")), pidIn(t, ws.file("s", "pgid"))}
 	stranger := exec.Command("sleep", "1000")
@@ -400,7 +410,7 @@ func TestPoorSystem(t *testing.T) {
 	if err != nil || status.Code != 3 {
 		t.Errorf("%+v, %v", status, err)
 	}
-	s := step("limit", "trap '' TERM; while :; do /bin/sleep 1; done")
+	s := step("limit", "while :; do sleep 1; done")
 	s.Limit = time.Second
 	if status, err := ws.Run(t.Context(), s, io.Discard); err != nil || status.State != workers.Limit {
 		t.Errorf("%+v, %v", status, err)

@@ -60,6 +60,9 @@ func (w *workspace) bring(ctx context.Context) error {
 	return err
 }
 
+// Root returns the path of the workspace on its machine.
+func (w *workspace) Root() string { return w.root }
+
 // command returns the line that calls the runner in the workspace.
 func (w *workspace) command(verb string, arguments ...string) string {
 	script := word(path.Join(w.root, home, "runner.sh"))

@@ -37,6 +37,8 @@ type conn struct {
 	execs   chan struct{}
 	listing listing
 
+	renaming sync.Mutex
+
 	mu   sync.Mutex
 	done chan struct{} // closed when the connection failed
 	err  error         // why

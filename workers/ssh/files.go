@@ -30,7 +30,7 @@ func (h *Host) Stat(ctx context.Context, path string) (workers.Entry, error) {
 func (h *Host) List(ctx context.Context, path string) ([]workers.Entry, error) {
 	return again(ctx, h, isLost, func(c *conn) ([]workers.Entry, error) {
 		defer c.listing.begin()()
-		infos, err := c.sftp.ReadDirContext(ctx, path)
+		infos, err := c.readDir(ctx, path)
 		if err != nil {
 			return nil, c.sftpErr(ctx, err, "listing", path)
 		}
@@ -44,6 +44,18 @@ func (h *Host) List(ctx context.Context, path string) ([]workers.Entry, error) {
 		slices.SortFunc(entries, func(a, b workers.Entry) int { return strings.Compare(a.Name, b.Name) })
 		return entries, nil
 	})
+}
+
+// readDir looks first: a server lists what a link leads to.
+func (c *conn) readDir(ctx context.Context, path string) ([]fs.FileInfo, error) {
+	info, err := await(ctx, func() (fs.FileInfo, error) { return c.sftp.Lstat(path) })
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return nil, fmt.Errorf("listing %s: not a folder (%v): %w", path, info.Mode(), fs.ErrInvalid)
+	}
+	return c.sftp.ReadDirContext(ctx, path)
 }
 
 func entry(info fs.FileInfo) workers.Entry {

@@ -131,12 +131,16 @@ func (c *conn) rename(part, name string) error {
 	if _, ok := c.sftp.HasExtension("posix-rename@openssh.com"); ok {
 		return c.sftp.PosixRename(part, name)
 	}
+	// Without the extension renaming does not replace, and for a moment there
+	// is no file. Two at a time would be in each other's way.
+	c.renaming.Lock()
+	defer c.renaming.Unlock()
 	err := c.sftp.Rename(part, name)
 	var status *sftp.StatusError
 	if !errors.As(err, &status) {
 		return err
 	}
-	if err := c.sftp.Remove(name); err != nil {
+	if err := c.sftp.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return c.sftp.Rename(part, name)

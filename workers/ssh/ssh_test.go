@@ -247,6 +247,12 @@ func TestListAndKinds(t *testing.T) {
 				t.Errorf("Open(%s) = %v; want fs.ErrInvalid for what is no regular file", name, err)
 			}
 		}
+		sh(t, h, "ln -s d "+s.dir+"/l")
+		for _, name := range []string{"a", "b", "l"} {
+			if _, err := h.List(t.Context(), s.dir+"/"+name); !errors.Is(err, fs.ErrInvalid) {
+				t.Errorf("List(%s) = %v; want fs.ErrInvalid for what is no folder", name, err)
+			}
+		}
 		if e, err := h.Stat(t.Context(), s.dir+"/z"); err != nil || e.Mode.Type() != fs.ModeSymlink {
 			t.Errorf("Stat of a link = %+v, %v", e, err)
 		}

@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/zfarm/zfarm/workers/ssh"
 )
 
 // Options are what tests want different of a real sshd.
@@ -50,11 +52,14 @@ func OpenSSH(t testing.TB, o Options) *Server {
 	fmt.Fprintf(&config, "AuthorizedKeysFile %s\nMaxSessions %d\n", keys, o.MaxSessions)
 	config.WriteString("UsePAM no\nStrictModes no\nPidFile none\nSubsystem sftp internal-sftp\n" +
 		"PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\n" +
-		"MaxStartups 100\nUseDNS no\nPrintMotd no\nLogLevel VERBOSE\n")
+		"MaxStartups 100\nUseDNS no\nPrintMotd no\nLogLevel INFO\n" +
+		"SetEnv SHLVL=2\n") // or bash would read the ~/.bashrc of whoever tests
 	var err error
 	for range 5 { // another process may take the port that was found free
-		if s.address, err = startSSHD(t, sshd, folder, config.String()); err == nil {
+		log := &lockedBuffer{}
+		if s.address, err = startSSHD(t, sshd, folder, config.String(), log); err == nil {
 			s.Line = newLine(t, s.address)
+			mayLogIn(t, s, log)
 			return s
 		}
 	}
@@ -83,12 +88,28 @@ func findSSHD(t testing.TB) string {
 	return ""
 }
 
-func startSSHD(t testing.TB, sshd, folder, config string) (string, error) {
+// mayLogIn skips the test for an account that no sshd lets in, such as one of
+// a service.
+func mayLogIn(t testing.TB, s *Server, log *lockedBuffer) {
+	t.Helper()
+	h, err := ssh.Dial(t.Context(), s.Direct())
+	if err != nil {
+		if strings.Contains(log.tail(), "not allowed because") {
+			t.Skipf("sshd does not let %s in, see the log; run this test as a user who may log in:\n%s", s.user, log.tail())
+		}
+		t.Fatalf("logging in to sshd: %v\n%s", err, log.tail())
+	}
+	defer h.Close()
+	if out, err := h.Exec(t.Context(), "echo in"); err != nil || string(out.Stdout) != "in\n" {
+		t.Skipf("the login shell of %s runs no commands (%q, %v); run this test as a user who may log in", s.user, out.Stdout, err)
+	}
+}
+
+func startSSHD(t testing.TB, sshd, folder, config string, log *lockedBuffer) (string, error) {
 	t.Helper()
 	address, port := freePort(t)
 	file := filepath.Join(folder, "sshd_config")
 	writeFile(t, file, fmt.Sprintf("ListenAddress 127.0.0.1\nPort %d\n%s", port, config))
-	log := &lockedBuffer{}
 	child := exec.Command(sshd, "-D", "-e", "-f", file)
 	child.Stderr = log
 	child.WaitDelay = 5 * time.Second // what it started may hold its stderr

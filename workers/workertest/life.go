@@ -65,6 +65,17 @@ func testBeginAtOnce(t *testing.T, w workers.Worker) {
 		}
 	}
 	onceOnly(t, ws)
+
+	// Of two with other contents, one begins and the other is told.
+	a := begin(t.Context(), ws, step("rival", "printf 'a\n'"))
+	b := begin(t.Context(), ws, step("rival", "printf 'b\n'"))
+	ea, eb := a.end(t), b.end(t)
+	if errors.Is(ea.err, workers.ErrStepChanged) {
+		a, b, ea, eb = b, a, eb, ea
+	}
+	if ea.err != nil || !ea.status.OK() || len(a.log.String()) != 2 || !errors.Is(eb.err, workers.ErrStepChanged) || b.log.String() != "" {
+		t.Errorf("rivals: %+v, log %q; %+v, log %q", ea, a.log, eb, b.log)
+	}
 }
 
 func testRecall(t *testing.T, w workers.Worker) {
@@ -135,7 +146,8 @@ func testLeaseKept(t *testing.T, w workers.Worker) {
 
 // family is a step of four processes in its group that ignore TERM, and
 // write down their ids.
-const family = `trap '' TERM
+const family = `: >pids
+trap '' TERM
 sh -c 'trap "" TERM; echo $$ >>pids; while :; do sleep 1; done' &
 (trap '' TERM; (sh -c 'echo $$ >>pids; exec sleep 1000') & sleep 1000) &
 echo $$ >>pids
@@ -198,7 +210,8 @@ func testStop(t *testing.T, w workers.Worker) {
 
 func testLeftovers(t *testing.T, w workers.Worker) {
 	ws := workspace(t, w, "leftovers")
-	got := does(t, ws, step("leaves", `sh -c 'echo $$ >>pids; exec sleep 1000' &
+	got := does(t, ws, step("leaves", `: >pids
+sh -c 'echo $$ >>pids; exec sleep 1000' &
 sh -c 'trap "" TERM HUP; echo $$ >>pids; while :; do sleep 1; done' &
 until [ $(wc -l <pids) -ge 2 ]; do sleep 1; done
 printf 'end\n'`))

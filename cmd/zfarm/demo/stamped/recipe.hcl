@@ -10,7 +10,7 @@ port "stamped" {
 
   source {
     url    = "https://zfarm.dev/demo/stamped-${version}.tar"
-    sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
+    sha256 = "4521ff1a6a903cabe3317322e3372d82ff213c13bfb2924206372a4e735d662e"
   }
 
   build "script" {

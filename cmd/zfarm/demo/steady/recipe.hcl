@@ -10,7 +10,7 @@ port "steady" {
 
   source {
     url    = "https://zfarm.dev/demo/steady-${version}.tar"
-    sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
+    sha256 = "c4cea2e6c7020a162e15e09499deec1a863134521075717b6617c8870cf25eb8"
   }
 
   build "script" {

@@ -1,0 +1,210 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package packaging
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/zfarm/zfarm/attest/digest"
+	"github.com/zfarm/zfarm/orchestrator/compare/pax"
+)
+
+// Names of the files that "zopen install" looks for at the top of a package.
+const (
+	metadataName = "metadata.json"
+	envName      = ".env"
+	setupName    = "setup.sh"
+	// workName is where setup.sh keeps a file for a moment.
+	workName = ".zfarm-setup"
+)
+
+// Tests are the counts of a suite, for the metadata beside the artifact.
+type Tests struct {
+	Total, Passed int
+}
+
+// metadata has the shape of zopen's version_scheme 0.2, with digests where
+// zopen has none. Fields that would differ between repeats stand only in the
+// file beside the artifact.
+type metadata struct {
+	Scheme  string  `json:"version_scheme"`
+	Product product `json:"product"`
+	ZFarm   origin  `json:"zfarm"`
+}
+
+type product struct {
+	Name       string      `json:"name"`
+	Version    string      `json:"version"`
+	Release    string      `json:"release"`
+	Summary    string      `json:"summary"`
+	Repo       string      `json:"repo"`
+	License    string      `json:"license"`
+	Categories string      `json:"categories"`
+	BuildLine  string      `json:"buildline"`
+	SourceType string      `json:"source_type"`
+	TestStatus *testStatus `json:"test_status,omitempty"`
+	Size       int64       `json:"size"`
+	BuildNeeds []need      `json:"build_dependencies"`
+	RunNeeds   []need      `json:"runtime_dependencies"`
+	Prereqs    []string    `json:"system_prereqs"`
+	Caveats    string      `json:"install_caveats"`
+	Pax        string      `json:"pax,omitempty"`
+	PaxSize    int64       `json:"pax_size,omitempty"`
+	SHA256     string      `json:"sha256,omitempty"`
+}
+
+type testStatus struct {
+	Total   int `json:"total_tests"`
+	Success int `json:"total_success"`
+}
+
+type need struct {
+	Name         string  `json:"name"`
+	Version      string  `json:"version"`
+	VersionRange *string `json:"versionRange"`
+	SHA256       string  `json:"sha256"`
+}
+
+// origin says what the package was made of and what lies in it.
+type origin struct {
+	System  string   `json:"system"`
+	Prefix  string   `json:"prefix"`
+	Recipe  string   `json:"recipe_sha256"`
+	Sources []source `json:"sources"`
+	Files   []source `json:"files,omitempty"`
+}
+
+type source struct {
+	URL    string `json:"url,omitempty"`
+	Name   string `json:"name,omitempty"`
+	Size   *int64 `json:"size,omitempty"`
+	SHA256 string `json:"sha256"`
+}
+
+func (s *Spec) metadata() metadata {
+	m := metadata{Scheme: "0.2", Product: product{
+		Name: s.Port, Version: s.Version, Release: s.Epoch.UTC().Format("20060102_150405"), Summary: s.Summary, Repo: s.Homepage,
+		License: s.Licence, Categories: strings.Join(s.Categories, " "), BuildLine: "STABLE", SourceType: "TARBALL",
+		BuildNeeds: needs(s.BuildNeeds), RunNeeds: needs(s.RunNeeds), Prereqs: []string{},
+	}, ZFarm: origin{System: systemName(s.System), Prefix: s.Prefix, Recipe: hexOf(s.Recipe), Sources: []source{}}}
+	for _, src := range s.Sources {
+		m.ZFarm.Sources = append(m.ZFarm.Sources, source{URL: src.URL, SHA256: hexOf(src.Digest)})
+	}
+	return m
+}
+
+func needs(from []Need) []need {
+	out := make([]need, 0, len(from))
+	for _, n := range from {
+		out = append(out, need{Name: n.Name, Version: n.Version, SHA256: hexOf(n.Digest)})
+	}
+	slices.SortFunc(out, func(a, b need) int { return strings.Compare(a.Name+"\x00"+a.Version, b.Name+"\x00"+b.Version) })
+	return out
+}
+
+func hexOf(d digest.Digest) string {
+	if d.IsZero() {
+		return ""
+	}
+	return d.Hex()
+}
+
+// innerMetadata is the metadata.json in the package.
+func innerMetadata(s *Spec, members []member) ([]byte, error) {
+	m := s.metadata()
+	for _, f := range members {
+		if f.Type == pax.Regular {
+			m.ZFarm.Files = append(m.ZFarm.Files, source{Name: f.below, Size: &f.Size, SHA256: f.sum.Hex()})
+			m.Product.Size += f.Size
+		}
+	}
+	slices.SortFunc(m.ZFarm.Files, func(a, b source) int { return strings.Compare(a.Name, b.Name) })
+	return m.encode()
+}
+
+// Metadata returns the metadata.json that lies beside the artifact: what the
+// package says of itself, with the artifact's own name, size and digest, and
+// how its tests went.
+func Metadata(s Spec, i Info, t Tests) ([]byte, error) {
+	m := s.metadata()
+	m.Product.TestStatus = &testStatus{t.Total, t.Passed}
+	m.Product.Size = i.Content
+	m.Product.Pax, m.Product.PaxSize, m.Product.SHA256 = FileName(s.Port, s.Version, s.System), i.Bytes, hexOf(i.Digest)
+	return m.encode()
+}
+
+func (m metadata) encode() ([]byte, error) {
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(m); err != nil {
+		return nil, fmt.Errorf("writing %s: %w", metadataName, err)
+	}
+	return out.Bytes(), nil
+}
+
+// envScript is the .env of a package.
+func envScript(s *Spec) []byte {
+	return fmt.Appendf(nil, `# %s: use it from the folder in which it lies, with ". ./.env"
+PATH="${PWD}/bin${PATH:+:${PATH}}"
+LIBPATH="${PWD}/lib${LIBPATH:+:${LIBPATH}}"
+MANPATH="${PWD}/share/man${MANPATH:+:${MANPATH}}"
+export PATH LIBPATH MANPATH
+`, s.root())
+}
+
+// setupScript is the setup.sh of a package. It is for the text files in which
+// the prefix stands; what binaries hold of the prefix stays.
+func setupScript(s *Spec, named []string) []byte {
+	var out bytes.Buffer
+	fmt.Fprintf(&out, `#!/bin/sh
+# %s: run it once in the place where the package is to stay. Text files that
+# name the folder for which the port was built will name this one instead;
+# binaries keep the name.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+`, s.root())
+	if len(named) == 0 {
+		out.WriteString(": \"${here}\" # no text file names the folder\n")
+		return out.Bytes()
+	}
+	fmt.Fprintf(&out, `was=%s
+to=$(printf '%%s\n' "${here}" | sed 's/[\\&|]/\\&/g')
+work="${here}/%s"
+while IFS= read -r name; do
+	file="${here}/${name}"
+	sed -e "s|${was}\([^A-Za-z0-9._+-]\)|${to}\1|g" -e "s|${was}\$|${to}|" "${file}" >"${work}"
+	if [ -w "${file}" ]; then
+		cat "${work}" >"${file}"
+	else
+		chmod u+w "${file}"
+		cat "${work}" >"${file}"
+		chmod u-w "${file}"
+	fi
+done <<'END'
+./%s
+END
+rm -f "${work}"
+`, shellQuote(sedPattern(s.Prefix)), workName, strings.Join(named, "\n./")) // "./" keeps names from being END
+	return out.Bytes()
+}
+
+// sedPattern escapes s for a basic regular expression between bars.
+func sedPattern(s string) string {
+	var out strings.Builder
+	for _, c := range []byte(s) {
+		if strings.IndexByte(`\.*[]^$|`, c) >= 0 {
+			out.WriteByte('\\')
+		}
+		out.WriteByte(c)
+	}
+	return out.String()
+}
+
+func shellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

@@ -1,0 +1,166 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package parse_test
+
+import (
+	"io/fs"
+	"os"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/zfarm/zfarm/attest/digest"
+	"github.com/zfarm/zfarm/recipes/parse"
+)
+
+// pinned is the digest of testdata/good/gzip. It may change only together
+// with the name of the canonical form in recipes.Canonical: builds and
+// statements of the past refer to recipes by it.
+const pinned = "sha256:c11d16552eb98cb54726b62333cd38ecedd4789b5fb7b068cec5a6ac8377ba07"
+
+// gzipFolder returns a copy of testdata/good/gzip that a test may change.
+func gzipFolder(t testing.TB) fstest.MapFS {
+	t.Helper()
+	dir := os.DirFS("testdata/good/gzip")
+	fsys := fstest.MapFS{}
+	for _, name := range []string{"recipe.hcl", "patches/zos.patch", "patches/another.patch", "keys/gzip.asc"} {
+		data, err := fs.ReadFile(dir, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fsys[name] = &fstest.MapFile{Data: data}
+	}
+	return fsys
+}
+
+// edit replaces text that must be there.
+func edit(t testing.TB, fsys fstest.MapFS, name, before, after string) {
+	t.Helper()
+	old := string(fsys[name].Data)
+	if !strings.Contains(old, before) {
+		t.Fatalf("%s does not hold %q", name, before)
+	}
+	fsys[name].Data = []byte(strings.Replace(old, before, after, 1))
+}
+
+func digestOf(t testing.TB, fsys fs.FS) digest.Digest {
+	t.Helper()
+	d, err := parseGood(t, fsys).Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func TestDigestPinned(t *testing.T) {
+	if got := digestOf(t, gzipFolder(t)).String(); got != pinned {
+		t.Errorf("the digest of testdata/good/gzip is %s, want %s: the canonical form has changed", got, pinned)
+	}
+}
+
+func TestDigestOfSameMeaning(t *testing.T) {
+	tests := map[string][2]string{
+		"comment":              {"port \"gzip\" {", "// another comment\nport \"gzip\" {"},
+		"spacing":              {"version    = \"1.12\"", "version=\"1.12\""},
+		"order of arguments":   {"    purl     = \"pkg:generic/gnu/gzip@${version}\"\n    cpes     = [\"cpe:2.3:a:gnu:gzip:${version}:*:*:*:*:*:*:*\"]\n", "    cpes     = [\"cpe:2.3:a:gnu:gzip:${version}:*:*:*:*:*:*:*\"]\n    purl     = \"pkg:generic/gnu/gzip@${version}\"\n"},
+		"order of blocks":      {"  tool \"make\" { version = \">= 4.0\" }\n  tool \"awk\" {}\n", "  tool \"awk\" {}\n  tool \"make\" { version = \">= 4.0\" }\n"},
+		"order of needs":       {"  need \"zlib\" {}\n", ""},
+		"interpolation":        {"gzip-${version}.tar.xz", "gzip-1.12.tar.xz"},
+		"order of categories":  {`["core", "compression"]`, `["compression", "core", "core"]`},
+		"order of variations":  {`["timezone", "path"]`, `["path", "timezone", "path"]`},
+		"order of tiers":       {"[1, 0, 1]", "[0, 1]"},
+		"order of times":       {`["run", "build"]`, `["build", "run"]`},
+		"order of patterns":    {`["share/info/dir", "lib/*.la"]`, `["lib/*.la", "share/info/dir"]`},
+		"order of failures":    {"    known_failure \"zgrep-signal\" { reason = \"Signals arrive late\" }\n    known_failure \"help-version\" { reason = \"No /dev/full there\" }\n", "    known_failure \"help-version\" { reason = \"No /dev/full there\" }\n    known_failure \"zgrep-signal\" { reason = \"Signals arrive late\" }\n"},
+		"default signature":    {"      key          = \"keys/gzip.asc\"", "      key          = \"keys/gzip.asc\"\n      url          = \"https://ftp.gnu.org/gnu/gzip/gzip-1.12.tar.xz.sig\""},
+		"default limit":        {"  test \"script\" {", "  test \"script\" {\n    limit = \"240m\"\n    least = 0"},
+		"default prefix":       {"  package {", "  package {\n    prefix = \"/opt/zfarm/gzip/1.12\""},
+		"default include":      {"    include = [\"**\"]\n", ""},
+		"default into":         {"    patches = ", "    into    = \"\"\n    patches = "},
+		"default need":         {"  need \"zlib\" {}", "  need \"zlib\" {\n    at      = [\"build\"]\n    version = null\n  }"},
+		"range":                {`">= 6.4"`, `">=6.4,>= 6.4"`},
+		"fingerprint":          {"155D 3FC5 00C8 3448 6D1E  EA67 7FD9 FCCB 000B EEEE", "155d3fc500c834486d1eea677fd9fccb000beeee"},
+		"checksum":             {"ce5e03e519f637e1f814011ace35c4f87b33c0bbabeec35baf5fbd3479e91956", "sha256:CE5E03E519F637E1F814011ACE35C4F87B33C0BBABEEC35BAF5FBD3479E91956"},
+		"licence":              {`"GPL-3.0-or-later"`, `" GPL-3.0-or-later "`},
+		"null in a plugin":     {"    install  = null\n", ""},
+		"loop written out":     {`concat(["--disable-nls"], [for x in split(" ", "gcc-warnings rpath") : "--disable-${x}"])`, `["--disable-nls", "--disable-gcc-warnings", "--disable-rpath"]`},
+		"order in a map":       {"      CFLAGS            = format(\"-O2 -DNAME=%q\", upper(port))\n      gl_cv_func_printf = \"yes\"\n", "      \"gl_cv_func_printf\" = \"yes\", CFLAGS = \"-O2 -DNAME=\\\"GZIP\\\"\"\n"},
+		"limit in other words": {`"28h"`, `"27h60m"`},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			fsys := gzipFolder(t)
+			edit(t, fsys, "recipe.hcl", tt[0], tt[1])
+			if name == "order of needs" {
+				edit(t, fsys, "recipe.hcl", "  tool \"awk\" {}\n", "  need \"zlib\" {}\n  tool \"awk\" {}\n")
+			}
+			if got := digestOf(t, fsys).String(); got != pinned {
+				t.Errorf("the digest is another, of\n%s", canonical(t, parseGood(t, fsys)))
+			}
+		})
+	}
+	formatted := gzipFolder(t)
+	out, diags := parse.Format(formatted["recipe.hcl"].Data)
+	if len(diags) > 0 {
+		t.Fatal(diags)
+	}
+	formatted["recipe.hcl"].Data = out
+	if got := digestOf(t, formatted).String(); got != pinned {
+		t.Error("formatting changes the digest")
+	}
+	unrelated := gzipFolder(t)
+	unrelated["notes.txt"] = &fstest.MapFile{Data: []byte("not named by the recipe")}
+	if got := digestOf(t, unrelated).String(); got != pinned {
+		t.Error("a file that the recipe does not name changes the digest")
+	}
+}
+
+func TestDigestOfOtherMeaning(t *testing.T) {
+	tests := map[string][3]string{
+		"patch":             {"patches/zos.patch", "new", "nev"},
+		"key":               {"keys/gzip.asc", "mDME", "mDMF"},
+		"name":              {"recipe.hcl", `port "gzip"`, `port "gzip2"`},
+		"version":           {"recipe.hcl", `version    = "1.12"`, `version    = "1.13"`},
+		"summary":           {"recipe.hcl", "compression program", "Compression program"},
+		"licence":           {"recipe.hcl", "GPL-3.0-or-later", "GPL-3.0-only"},
+		"order of patches":  {"recipe.hcl", `["patches/zos.patch", "patches/another.patch"]`, `["patches/another.patch", "patches/zos.patch"]`},
+		"checksum":          {"recipe.hcl", "ce5e", "de5e"},
+		"into":              {"recipe.hcl", `into   = "tests/more"`, `into   = "tests"`},
+		"need":              {"recipe.hcl", `">= 6.4"`, `">= 6.5"`},
+		"when needed":       {"recipe.hcl", `["run", "build"]`, `["run"]`},
+		"tool":              {"recipe.hcl", `tool "awk"`, `tool "gawk"`},
+		"limit":             {"recipe.hcl", `"28h"`, `"29h"`},
+		"value of a block":  {"recipe.hcl", `parallel = false`, `parallel = true`},
+		"absent value":      {"recipe.hcl", `parallel = false`, ``},
+		"empty value":       {"recipe.hcl", `install  = null`, `install  = []`},
+		"order in a list":   {"recipe.hcl", "gcc-warnings rpath", "rpath gcc-warnings"},
+		"plugin":            {"recipe.hcl", `build "autotools" {`, `build "cmake" {}` + "\n" + `/*`},
+		"smallest suite":    {"recipe.hcl", `least = 20`, `least = 21`},
+		"known failure":     {"recipe.hcl", `"zgrep-signal"`, `"zgrep-context"`},
+		"reason":            {"recipe.hcl", "Signals arrive late", "Signals arrive early"},
+		"no known failure":  {"recipe.hcl", `    known_failure "zgrep-signal" { reason = "Signals arrive late" }`, ``},
+		"script":            {"recipe.hcl", `gzip ${version}$'`, `gzip'`},
+		"package":           {"recipe.hcl", `"lib/*.la"`, `"lib/*.a"`},
+		"repeats":           {"recipe.hcl", `repeats = 3`, `repeats = 4`},
+		"variations":        {"recipe.hcl", `["timezone", "path"]`, `["timezone"]`},
+		"tiers":             {"recipe.hcl", `[1, 0, 1]`, `[0]`},
+		"fingerprint":       {"recipe.hcl", "155D", "155E"},
+		"address":           {"recipe.hcl", "https://ftp.gnu.org", "https://ftpmirror.gnu.org"},
+		"identity":          {"recipe.hcl", "git.savannah.gnu.org/git", "git.savannah.gnu.org/r"},
+		"further signature": {"recipe.hcl", `key          = "keys/gzip.asc"`, `key          = "keys/gzip.asc"` + "\n" + `url = "https://example.org/a.sig"`},
+	}
+	seen := map[string]string{pinned: "the recipe itself"}
+	for name, tt := range tests {
+		fsys := gzipFolder(t)
+		edit(t, fsys, tt[0], tt[1], tt[2])
+		if name == "plugin" {
+			edit(t, fsys, "recipe.hcl", "  test \"autotools\" {", "*/\n  test \"autotools\" {")
+		}
+		got := digestOf(t, fsys).String()
+		if other, ok := seen[got]; ok {
+			t.Errorf("%s: the digest is that of %s", name, other)
+		}
+		seen[got] = name
+	}
+}

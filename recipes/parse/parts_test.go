@@ -1,0 +1,106 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package parse
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestNearest(t *testing.T) {
+	names := portShape().names()
+	for given, want := range map[string]string{
+		"license": "licence", "verison": "version", "Version": "version", "homepgae": "homepage", "sources": "source",
+		"category": "categories", "repro": "reproduce", "needs": "need", "tset": "test", "summery": "summary",
+		"xyz": "", "deps": "", "": "", "a": "", "configure": "", strings.Repeat("version", 100): "",
+	} {
+		if got := nearest(given, names); got != want {
+			t.Errorf("nearest(%q) = %q, want %q", given, got, want)
+		}
+	}
+}
+
+func TestEdits(t *testing.T) {
+	for _, tt := range []struct {
+		a, b string
+		want int
+	}{{"", "", 0}, {"", "abc", 3}, {"abc", "", 3}, {"abc", "abc", 0}, {"abc", "acb", 1}, {"abc", "abd", 1}, {"kitten", "sitting", 3}, {"ab", "ba", 1}, {"abcd", "badc", 2}} {
+		if got := edits(tt.a, tt.b); got != tt.want {
+			t.Errorf("edits(%q, %q) = %d, want %d", tt.a, tt.b, got, tt.want)
+		}
+	}
+}
+
+func TestParseLicence(t *testing.T) {
+	for in, want := range map[string]string{
+		"MIT":                             "MIT",
+		"GPL-2.0+":                        "GPL-2.0+",
+		" (  MIT )":                       "(MIT)",
+		"MIT OR (Apache-2.0 AND Zlib)":    "MIT OR (Apache-2.0 AND Zlib)",
+		"GPL-2.0-only WITH GCC-exception": "GPL-2.0-only WITH GCC-exception",
+		"LicenseRef-zos":                  "LicenseRef-zos",
+		"DocumentRef-a:LicenseRef-b":      "DocumentRef-a:LicenseRef-b",
+	} {
+		if got, err := parseLicence(in); err != nil || got != want {
+			t.Errorf("parseLicence(%q) = %q, %v; want %q", in, got, err, want)
+		}
+	}
+	for _, in := range []string{"", " ", "MIT OR", "OR MIT", "MIT Apache-2.0", "MIT and Zlib", "(MIT", "MIT)", "()", "MIT WITH (a)", "MIT WITH", "GPL v2",
+		"MIT/Apache-2.0", "a:b", "DocumentRef-:b", "MIT++", "+", "MIT, Zlib", strings.Repeat("(", 20) + "MIT" + strings.Repeat(")", 20), strings.Repeat("A", 501)} {
+		if got, err := parseLicence(in); err == nil {
+			t.Errorf("parseLicence(%q) = %q, want an error", in, got)
+		}
+	}
+}
+
+func FuzzParseLicence(f *testing.F) {
+	f.Add("MIT OR (Apache-2.0 AND GPL-2.0+ WITH x)")
+	f.Add("((a)and)")
+	f.Fuzz(func(t *testing.T, s string) {
+		normal, err := parseLicence(s)
+		if err != nil {
+			return
+		}
+		if again, err := parseLicence(normal); err != nil || again != normal {
+			t.Fatalf("parseLicence(%q) = %q, %v; want it unchanged", normal, again, err)
+		}
+	})
+}
+
+func TestWrap(t *testing.T) {
+	for _, tt := range []struct {
+		in    string
+		width int
+		want  string
+	}{
+		{"one two three", 0, "one two three"},
+		{"one two three", 7, "one two\nthree"},
+		{"one two three", 8, "one two\nthree"},
+		{"incomprehensible a", 5, "incomprehensible\na"},
+		{"a\nb c", 3, "a\nb c"},
+		{"ä ö ü", 3, "ä ö\nü"},
+	} {
+		if got := wrap(tt.in, tt.width); got != tt.want {
+			t.Errorf("wrap(%q, %d) = %q, want %q", tt.in, tt.width, got, tt.want)
+		}
+	}
+}
+
+func TestPrintable(t *testing.T) {
+	for in, want := range map[string]string{
+		"plain ä":  "plain ä",
+		"a\x1b[2J": `a\x1b[2J`,
+		"\u202e":   `\u202e`,
+		"\xff":     `\xff`,
+		"a\tb\n":   "a\tb\\n",
+		"\u009b":   `\u009b`,
+	} {
+		if got := printable(in, "\t"); got != want {
+			t.Errorf("printable(%q) = %q, want %q", in, got, want)
+		}
+	}
+	if got := printable(strings.Repeat("x", maxText+1), ""); len(got) != maxText+3 {
+		t.Errorf("a long text has %d bytes", len(got))
+	}
+}

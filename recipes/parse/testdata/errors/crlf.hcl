@@ -1,0 +1,2 @@
+port "gzip" { # ERROR: removes the carriage returns
+}

@@ -1,0 +1,1 @@
+# ERROR: A recipe needs a port block.

@@ -1,0 +1,3 @@
+port "gzip" {
+  version = "1.12ÿ" # ERROR: this byte is not
+}

@@ -1,0 +1,3 @@
+port "gzip" {
+  version = 1e9 # ERROR: Write the number out
+}

@@ -1,0 +1,42 @@
+port "m4" {
+  version    = "1.4.19"
+  summary    = "Expand macros in text"
+  licence    = "GPL-3.0-or-later"
+  homepage   = "https://www.gnu.org/software/m4/"
+  categories = ["build_system", "development"]
+
+  identity {
+    purl     = "pkg:generic/gnu/m4@${version}"
+    cpes     = ["cpe:2.3:a:gnu:m4:${version}:*:*:*:*:*:*:*"]
+    upstream = "https://git.savannah.gnu.org/git/m4.git"
+  }
+
+  source {
+    url    = "https://ftp.gnu.org/gnu/m4/m4-${version}.tar.xz"
+    sha256 = "63aede5c6d33b6d9b13511cd0be2cac046f2e70fd0a07aa9573a04a82783af96"
+    signature {
+      key          = "keys/m4.asc"
+      fingerprints = ["71C2CC22B1C4602927D2F3AAA7A16B4A2527436A"] # Eric Blake
+    }
+  }
+
+  tool "make" { version = ">= 3.81" }
+
+  build "autotools" {
+    limit = "1h"
+    # Without -g, which writes the build path into each program.
+    env = { CFLAGS = "-O2" }
+  }
+
+  test "autotools" {
+    limit = "2h"
+    least = 260
+  }
+
+  package {
+    # A list of everything installed, which belongs to the system.
+    exclude = ["share/info/dir"]
+  }
+
+  reproduce { tiers = [0] }
+}

@@ -1,0 +1,204 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package ports
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/zfarm/zfarm/plugins"
+	"github.com/zfarm/zfarm/plugins/autotools"
+	"github.com/zfarm/zfarm/recipes"
+	"github.com/zfarm/zfarm/recipes/parse"
+	"github.com/zfarm/zfarm/recipes/schema"
+	"github.com/zfarm/zfarm/recipes/source"
+)
+
+// shipped knows the plugins that the recipes here use.
+type shipped struct{ autotools plugins.Plugin }
+
+func (shipped) Plugins(string) []string { return []string{"autotools"} }
+
+func (s shipped) Schema(kind, plugin string) ([]schema.Attribute, error) {
+	if plugin != "autotools" {
+		return nil, fmt.Errorf("no plugin %q", plugin)
+	}
+	described := s.autotools.Description.Builder
+	if kind == parse.KindTest {
+		described = s.autotools.Description.Tester
+	}
+	var list []schema.Attribute
+	for _, a := range described.Attributes {
+		list = append(list, schema.Attribute(a))
+	}
+	return list, nil
+}
+
+// each calls do with every recipe of this folder.
+func each(t *testing.T, do func(t *testing.T, r *recipes.Recipe)) {
+	t.Helper()
+	entries, err := os.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, e := range entries {
+		if !e.IsDir() {
+			continue
+		}
+		found++
+		t.Run(e.Name(), func(t *testing.T) {
+			root, err := os.OpenRoot(e.Name())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer root.Close()
+			r, diagnostics := parse.Dir(root.FS(), shipped{autotools.New("test")})
+			if len(diagnostics) != 0 || r == nil {
+				t.Fatalf("the recipe is not clean: %v", diagnostics)
+			}
+			do(t, r)
+		})
+	}
+	if found == 0 {
+		t.Fatal("there is no recipe")
+	}
+}
+
+// TestRecipes: each folder holds one port under its own name, told in full.
+func TestRecipes(t *testing.T) {
+	each(t, func(t *testing.T, r *recipes.Recipe) {
+		if name := filepath.Base(t.Name()); r.Port != name {
+			t.Errorf("the folder is %s, the port %s", name, r.Port)
+		}
+		if r.Identity.PURL == "" || r.Identity.Upstream == "" || len(r.Tests) == 0 {
+			t.Errorf("purl %q, upstream %q and %d tests: all are wanted", r.Identity.PURL, r.Identity.Upstream, len(r.Tests))
+		}
+		for _, s := range r.Tests {
+			if s.Least == 0 {
+				t.Errorf("test %s: least is 0, so a suite that is lost would not be noticed", s.Plugin)
+			}
+		}
+		if !slices.Equal(r.Reproduce.Tiers, []int{0}) || !slices.Equal(r.Reproduce.Vary, recipes.Variations()) {
+			t.Errorf("reproduces %+v, want all varied and tier 0: what needs less must say why here", r.Reproduce)
+		}
+		for _, s := range r.Sources {
+			if !strings.HasPrefix(s.URL, "https://") {
+				t.Errorf("source %s is not fetched by https", s.URL)
+			}
+		}
+	})
+}
+
+// TestMeasured: the head of each recipe says what was measured.
+func TestMeasured(t *testing.T) {
+	measured := regexp.MustCompile(`\A# Measured on [^:]+: ([0-9]+) tests`)
+	each(t, func(t *testing.T, r *recipes.Recipe) {
+		text, err := os.ReadFile(filepath.Join(r.Port, parse.FileName))
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := measured.FindSubmatch(text)
+		if found == nil {
+			t.Fatal("it does not begin with what was measured")
+		}
+		var total int
+		if _, err := fmt.Sscan(string(found[1]), &total); err != nil {
+			t.Fatal(err)
+		}
+		if least := r.Tests[0].Least; least > total || least < total*9/10 {
+			t.Errorf("least is %d of %d tests measured: want nearly all of them", least, total)
+		}
+	})
+}
+
+// TestNothingIsLeftOver: every file beside a recipe belongs to it.
+func TestNothingIsLeftOver(t *testing.T) {
+	each(t, func(t *testing.T, r *recipes.Recipe) {
+		used := map[string]bool{parse.FileName: true}
+		for _, s := range r.Sources {
+			for _, p := range s.Patches {
+				used[p.Name] = true
+			}
+			if s.Signature != nil {
+				used[s.Signature.Key.Name] = true
+			}
+		}
+		err := fs.WalkDir(os.DirFS(r.Port), ".", func(name string, d fs.DirEntry, err error) error {
+			if err == nil && !d.IsDir() && !used[name] {
+				t.Errorf("%s is used by nothing", name)
+			}
+			return err
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestKeys: a key file is readable and holds an accepted key. A signature that
+// is none tells that nothing else was at fault.
+func TestKeys(t *testing.T) {
+	each(t, func(t *testing.T, r *recipes.Recipe) {
+		for _, s := range r.Sources {
+			if s.Signature == nil {
+				continue
+			}
+			_, err := source.Verify(strings.NewReader(""), []byte("none"), *s.Signature, time.Now())
+			if !errors.Is(err, source.ErrSignatureBad) {
+				t.Errorf("%s: %v", s.Signature.Key.Name, err)
+			}
+		}
+	})
+}
+
+// TestSources fetches from a mirror what the recipes name, proves it, and
+// unpacks it as far as a worker would get it.
+func TestSources(t *testing.T) {
+	mirror := os.Getenv("ZFARM_MIRROR")
+	if mirror == "" {
+		t.Skip("set ZFARM_MIRROR to a folder with the archives that the recipes name, and their .sig files")
+	}
+	f, err := source.New(source.Options{Cache: t.TempDir(), Mirrors: []string{mirror}, Offline: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	each(t, func(t *testing.T, r *recipes.Recipe) {
+		for _, s := range r.Sources {
+			got, err := f.Fetch(t.Context(), s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if (s.Signature == nil) != (got.Signed == nil) {
+				t.Errorf("signed by %+v", got.Signed)
+			}
+			if got.Signed != nil && got.Signed.Note != "" {
+				t.Errorf("accepted with reservations: %s", got.Signed.Note)
+			}
+			file, err := os.Open(got.Path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer file.Close()
+			plain, isArchive, err := source.Expand(s.FileName(), file)
+			if err != nil || !isArchive {
+				t.Fatalf("archive %v, %v", isArchive, err)
+			}
+			defer plain.Close()
+			var out bytes.Buffer
+			if info, err := source.RepackTar(plain, &out, s.Into); err != nil || info.Members == 0 || out.Len() == 0 {
+				t.Errorf("%+v, %v", info, err)
+			}
+		}
+	})
+}
