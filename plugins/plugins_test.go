@@ -37,6 +37,7 @@ func TestText(t *testing.T) {
 
 func FuzzText(f *testing.F) {
 	f.Add("a\x1b[31m b\n\xff", 5)
+	f.Add("\x01", 1)
 	f.Fuzz(func(t *testing.T, s string, limit int) {
 		limit = max(0, min(limit, 100))
 		line := plugins.Line(s, limit)

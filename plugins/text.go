@@ -29,10 +29,13 @@ func tail(s string, limit int) string {
 		return s
 	}
 	s = s[len(s)-limit:]
-	for i := 0; i < len(s) && i < utf8.UTFMax; i++ {
+	for i := range min(len(s), utf8.UTFMax) {
 		if utf8.RuneStart(s[i]) {
 			return s[i:]
 		}
+	}
+	if len(s) < utf8.UTFMax {
+		return "" // less than one character
 	}
 	return s
 }

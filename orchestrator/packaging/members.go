@@ -114,9 +114,11 @@ func (st *staging) member(below string, e *staged) member {
 		m.Link = e.Link
 	}
 	for _, r := range source.Records {
-		if r.Key == pax.ZOSTag || r.Key == pax.ZOSExtattr {
+		switch r.Key {
+		case pax.ZOSTag, pax.ZOSExtattr:
 			m.Records = append(m.Records, r)
-		} else {
+		case "atime", "ctime": // times are replaced, as that of the header is
+		default:
 			st.dropped[clip(r.Key)]++
 		}
 	}

@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/zfarm/zfarm/attest/digest"
-	"github.com/zfarm/zfarm/orchestrator/compare/pax"
 )
 
 // Names of the files that "zopen install" looks for at the top of a package.
@@ -114,27 +113,27 @@ func hexOf(d digest.Digest) string {
 	return d.Hex()
 }
 
-// innerMetadata is the metadata.json in the package.
+// innerMetadata is the metadata.json in the package. It names no digest of a
+// file: that would carry every difference of a file into this one as well.
 func innerMetadata(s *Spec, members []member) ([]byte, error) {
 	m := s.metadata()
 	for _, f := range members {
-		if f.Type == pax.Regular {
-			m.ZFarm.Files = append(m.ZFarm.Files, source{Name: f.below, Size: &f.Size, SHA256: f.sum.Hex()})
-			m.Product.Size += f.Size
-		}
+		m.Product.Size += f.Size
 	}
-	slices.SortFunc(m.ZFarm.Files, func(a, b source) int { return strings.Compare(a.Name, b.Name) })
 	return m.encode()
 }
 
 // Metadata returns the metadata.json that lies beside the artifact: what the
-// package says of itself, with the artifact's own name, size and digest, and
-// how its tests went.
+// package says of itself, with the artifact's own name, size and digest, those
+// of every file in it, and how its tests went.
 func Metadata(s Spec, i Info, t Tests) ([]byte, error) {
 	m := s.metadata()
 	m.Product.TestStatus = &testStatus{t.Total, t.Passed}
 	m.Product.Size = i.Content
 	m.Product.Pax, m.Product.PaxSize, m.Product.SHA256 = FileName(s.Port, s.Version, s.System), i.Bytes, hexOf(i.Digest)
+	for _, f := range i.Files {
+		m.ZFarm.Files = append(m.ZFarm.Files, source{Name: f.Name, Size: &f.Size, SHA256: f.Digest.Hex()})
+	}
 	return m.encode()
 }
 

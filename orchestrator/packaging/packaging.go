@@ -77,11 +77,21 @@ type Info struct {
 	Digest, PaxDigest digest.Digest
 	// Content is the sum of the sizes of all files in it.
 	Content int64
+	// Files are the regular files that were staged, by name below the prefix;
+	// those that packaging adds are not among them.
+	Files []File
 	// Dropped lists what the raw archive had and a package does not carry,
 	// e.g. "ZOS.useraudit of 12 members"; sorted.
 	Dropped []string
 	// Outside lists symbolic links that lead out of the prefix; sorted by name.
 	Outside []Link
+}
+
+// File is a regular file of the package.
+type File struct {
+	Name   string
+	Size   int64
+	Digest digest.Digest
 }
 
 // Link is a symbolic link below the prefix.
@@ -180,6 +190,9 @@ func write(ctx context.Context, w io.Writer, members []member, spool io.ReaderAt
 			return fmt.Errorf("writing %s: %w", m.Name, err)
 		}
 		info.Content += m.Size
+		if m.Type == pax.Regular && !m.sum.IsZero() {
+			info.Files = append(info.Files, File{Name: m.below, Size: m.Size, Digest: m.sum})
+		}
 	}
 	if err := errors.Join(p.Close(), z.Close()); err != nil {
 		return err

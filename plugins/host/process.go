@@ -94,7 +94,7 @@ func (p *Process) prepare(e Entry, timeout time.Duration) error {
 		SkipHostEnv:         true,
 		GRPCBrokerMultiplex: true,
 		UnixSocketConfig:    &plugin.UnixSocketConfig{TempDir: p.dir},
-		StartTimeout:        timeout,
+		StartTimeout:        2 * timeout, // ours, which covers more, comes first
 		Logger:              hclog.NewNullLogger(),
 		Stderr:              p.stderr,
 		SyncStderr:          p.stderr,

@@ -80,13 +80,14 @@ func (s scope) with(names map[string]bound) scope {
 // of returns the bound of e's value, adds its work times repeats, and reports
 // names that are not there.
 func (x *estimate) of(e hclsyntax.Expression, s scope, repeats int) bound {
-	b := x.node(e, s, repeats)
+	b := x.bare(e, s, repeats)
 	b.bytes = plus(b.bytes, wordSize)
 	x.work = plus(x.work, times(repeats, b.bytes))
 	return b
 }
 
-func (x *estimate) node(e hclsyntax.Expression, s scope, repeats int) bound {
+// bare returns the bound of e without the cost of the value itself.
+func (x *estimate) bare(e hclsyntax.Expression, s scope, repeats int) bound {
 	switch e := e.(type) {
 	case *hclsyntax.LiteralValueExpr:
 		return boundOf(e.Val)

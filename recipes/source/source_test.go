@@ -122,6 +122,25 @@ func TestFetch(t *testing.T) {
 	}
 }
 
+// TestBytesAsStored: a server that knows .gz files as an encoding must not have
+// them unpacked on the way.
+func TestBytesAsStored(t *testing.T) {
+	packed := gzipped(t, content)
+	up := serve(t, func(w http.ResponseWriter, r *http.Request, _ int64) {
+		if got := r.Header.Get("Accept-Encoding"); got != "identity" {
+			t.Errorf("Accept-Encoding %q", got)
+		}
+		w.Header().Set("Content-Encoding", "gzip")
+		_, _ = w.Write(packed)
+	})
+	f, _ := fetcher(t, Options{})
+	s := up.source()
+	s.SHA256 = digest.Of(packed)
+	if got, err := f.Fetch(t.Context(), s); err != nil || got.Size != int64(len(packed)) {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 func TestDamagedCacheIsMended(t *testing.T) {
 	up := serve(t, whole)
 	f, _ := fetcher(t, Options{})

@@ -1,6 +1,6 @@
-# shellcheck shell=sh
 # Copyright The zfarm Authors
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=sh
 #
 # Says what this machine is, as lines "zfarm.KEY=VALUE" of ASCII; everything else that
 # is printed (messages of the day, complaints) means nothing. What stands before this

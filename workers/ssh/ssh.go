@@ -62,7 +62,7 @@ func Dial(ctx context.Context, c Config) (*Host, error) {
 		return nil, err
 	}
 	h.banner = string(first.client.ServerVersion())
-	if h.zos, err = first.isZOS(ctx); err != nil {
+	if h.zos, err = first.isZOS(ctx, s.timeout); err != nil {
 		first.fail(err)
 		return nil, err
 	}

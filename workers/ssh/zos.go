@@ -10,6 +10,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/zfarm/zfarm/workers"
 	"github.com/zfarm/zfarm/workers/codepage"
@@ -20,8 +21,13 @@ const zosSystem = "OS/390"
 
 // isZOS asks the system for its name. A line of its own is looked for, since
 // text printed at login may stand before it.
-func (c *conn) isZOS(ctx context.Context) (bool, error) {
-	out, err := c.exec(ctx, "uname -s")
+func (c *conn) isZOS(ctx context.Context, patience time.Duration) (bool, error) {
+	asking, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("no answer within %v", patience))
+	defer cancel()
+	out, err := c.exec(asking, "uname -s")
+	if err != nil && asking.Err() != nil && ctx.Err() == nil {
+		return false, lost(context.Cause(asking), "asking %s for its system (uname -s)", c.address)
+	}
 	if err != nil {
 		return false, err
 	}
