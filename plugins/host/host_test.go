@@ -235,6 +235,21 @@ func TestBadAnswersAreRefused(t *testing.T) {
 	}
 }
 
+// A call that never touches its workspace must not leave a connection half
+// open for the next one to stumble over.
+func TestCallsFollowEachOther(t *testing.T) {
+	p := plugintest.Start(t, "actor")
+	s := plugintest.Workspace(t)
+	for i := range 100 {
+		if _, err := p.Builder().Build(t.Context(), s, config("nothing")); err != nil {
+			t.Fatalf("call %d: %v", i, err)
+		}
+		if _, err := p.Builder().Build(t.Context(), s, config("get")); !errors.Is(err, fs.ErrNotExist) {
+			t.Fatalf("call %d: %v", i, err)
+		}
+	}
+}
+
 func TestChecker(t *testing.T) {
 	p := plugintest.Start(t, "actor")
 	got, err := p.CheckBuilder(t.Context(), config("wrong").Block)

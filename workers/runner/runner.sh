@@ -112,10 +112,10 @@ watch() {
 	_left=20
 	until [ -s ended/reason ] || [ "$_left" -le 0 ]; do nap; _left=$((_left - 1)); done
 	end_group 5
-	kill -s KILL -- "-$ticker" 2>/dev/null || kill -s KILL "$ticker" 2>/dev/null
 	take reason ended/reason
 	if too_long; then reason=log; fi
-	finish "$reason" "$code"
+	finish "$reason" "$code" # before the ticker goes: without both the step would look lost
+	kill -s KILL -- "-$ticker" 2>/dev/null || kill -s KILL "$ticker" 2>/dev/null
 }
 
 body() { # becomes the step; $$ is the group

@@ -1,3 +1,10 @@
+# Measured on Linux x86-64 as an ordinary user and as root: 267 tests of gnulib,
+# 235 passed, 32 skipped (most need locales), 0 failed. m4's own 237 come on
+# top, of which 6 are skipped (--enable-changeword): they have no names in a
+# form that the farm reads, but if one of them fails the suite counts as failed.
+#
+# Two builds that differed in path, time zone (AAA+12, BBB-14), locale, umask
+# (022, 002), jobs (1, 2), HOME and user gave identical trees.
 port "m4" {
   version    = "1.4.19"
   summary    = "Expand macros in text"
@@ -18,6 +25,8 @@ port "m4" {
       key          = "keys/m4.asc"
       fingerprints = ["71C2CC22B1C4602927D2F3AAA7A16B4A2527436A"] # Eric Blake
     }
+    # For the tests only: one of them fails where /bin/sh is dash.
+    patches = ["patches/sysval-killed.patch"]
   }
 
   tool "make" { version = ">= 3.81" }
