@@ -6,10 +6,12 @@ package serve
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/status"
 
 	"github.com/zfarm/zfarm/plugins"
@@ -60,7 +62,7 @@ func (a *answers) Describe(context.Context, *wire.DescribeRequest) (*wire.Descri
 
 // Build calls the builder.
 func (a *answers) Build(ctx context.Context, m *wire.BuildRequest) (*wire.BuildResponse, error) {
-	ws, end, err := a.workspace(m.GetWorkspace())
+	ws, end, err := a.workspace(ctx, m.GetWorkspace())
 	if err != nil {
 		return nil, wire.Encode(err)
 	}
@@ -74,7 +76,7 @@ func (a *answers) Build(ctx context.Context, m *wire.BuildRequest) (*wire.BuildR
 
 // Test calls the tester and sends its report in batches.
 func (a *answers) Test(m *wire.TestRequest, stream grpc.ServerStreamingServer[wire.TestResponse]) error {
-	ws, end, err := a.workspace(m.GetWorkspace())
+	ws, end, err := a.workspace(stream.Context(), m.GetWorkspace())
 	if err != nil {
 		return wire.Encode(err)
 	}
@@ -125,8 +127,13 @@ func (a *answers) Check(_ context.Context, m *wire.CheckRequest) (*wire.CheckRes
 	return answer, nil
 }
 
-// workspace dials the workspace that the farm serves under that identifier.
-func (a *answers) workspace(id uint32) (plugins.Workspace, func(), error) {
+// dialTimeout bounds how long the way to the workspace may take to open.
+const dialTimeout = 30 * time.Second
+
+// workspace dials the workspace that the farm serves under that identifier,
+// and waits until it is reached: a multiplexed stream that one call leaves half
+// open would be taken for the stream of the next.
+func (a *answers) workspace(ctx context.Context, id uint32) (plugins.Workspace, func(), error) {
 	conn, err := a.broker.DialWithOptions(id,
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(wire.MaxMessage)),
 		grpc.WithMaxHeaderListSize(wire.MaxHeaders))
@@ -134,5 +141,14 @@ func (a *answers) workspace(id uint32) (plugins.Workspace, func(), error) {
 		return nil, nil, fmt.Errorf("reaching the workspace: %w", err)
 	}
 	end := func() { _ = conn.Close() } // the farm closes its end as well
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	conn.Connect()
+	for state := conn.GetState(); state != connectivity.Ready; state = conn.GetState() {
+		if !conn.WaitForStateChange(ctx, state) {
+			end()
+			return nil, nil, fmt.Errorf("reaching the workspace, %s: %w", state, ctx.Err())
+		}
+	}
 	return wire.NewWorkspace(conn), end, nil
 }

@@ -60,13 +60,15 @@ facts() {
 	aside=$root/.probe.$$
 	if (umask 077 && mkdir "$aside" && echo x >"$aside/x" && [ -s "$aside/x" ]) 2>/dev/null; then
 		say writable yes
+		# By exec, and not beside a function whose redirection keeps a copy: whoever
+		# holds our output open is waited for.
+		(exec </dev/null >/dev/null 2>&1 && keeper) &
 		banners 2>/dev/null
 		rm -rf "$aside"
 	fi
 }
 
 banners() {
-	keeper </dev/null >/dev/null 2>&1 &
 	for each in $tools; do
 		tool=$(command -v "$each" 2>/dev/null)
 		case $tool in /*) ;; *) continue ;; esac

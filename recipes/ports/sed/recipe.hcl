@@ -1,6 +1,6 @@
 # Measured on Linux x86-64 as an ordinary user: 260 tests (68 of sed itself,
-# 192 of gnulib), 210 passed, 50 skipped (most need a Russian, Turkish or
-# Japanese locale, ACLs or SELinux), 0 failed. As root one more fails.
+# 192 of gnulib), 210 passed, 50 skipped (most are for Windows or need a locale,
+# ACLs or threads that were not there), 0 failed. As root one of them fails.
 #
 # Two builds that differed in path, time zone (AAA+12, BBB-14), locale, umask
 # (022, 002), jobs (1, 2), HOME and user gave identical trees.

@@ -1,0 +1,338 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package engine_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/zfarm/zfarm/attest"
+	"github.com/zfarm/zfarm/attest/cosign"
+	"github.com/zfarm/zfarm/attest/digest"
+	"github.com/zfarm/zfarm/attest/kit"
+	"github.com/zfarm/zfarm/attest/statement"
+	"github.com/zfarm/zfarm/orchestrator"
+	"github.com/zfarm/zfarm/orchestrator/attempt"
+	"github.com/zfarm/zfarm/orchestrator/cas"
+	"github.com/zfarm/zfarm/orchestrator/compare"
+	"github.com/zfarm/zfarm/orchestrator/engine"
+	"github.com/zfarm/zfarm/plugins"
+	"github.com/zfarm/zfarm/recipes"
+	"github.com/zfarm/zfarm/recipes/source"
+	"github.com/zfarm/zfarm/workers"
+	"github.com/zfarm/zfarm/workers/local"
+	"github.com/zfarm/zfarm/workers/runner"
+)
+
+// acts is a plugin in this process whose build is a script.
+type acts struct{ script string }
+
+func (a acts) Start(context.Context, string) (attempt.Process, error) { return a, nil }
+
+func (a acts) Pin(_ context.Context, name string) (plugins.Description, digest.Digest, error) {
+	return plugins.Description{Name: name, Version: "1"}, digest.Of([]byte(name)), nil
+}
+
+func (a acts) Close() error { return nil }
+
+func (a acts) Build(ctx context.Context, ws plugins.Workspace, c plugins.Config) ([]plugins.Output, error) {
+	st, err := ws.Run(ctx, workers.Step{Name: "make", Dir: c.Source, Script: a.script}, nil)
+	if err != nil {
+		return nil, err
+	}
+	if !st.OK() {
+		return nil, &plugins.StepError{Step: "make", Status: st}
+	}
+	return []plugins.Output{{Dir: c.Stage}}, nil
+}
+
+func (a acts) Test(context.Context, plugins.Workspace, plugins.Config) (plugins.Report, error) {
+	return plugins.Report{Format: "tap", Cases: []plugins.Case{{Name: "it works", Outcome: plugins.Passed}}}, nil
+}
+
+// sources gives one file for every source.
+type sources struct{ path string }
+
+func (s sources) Fetch(context.Context, recipes.Source) (source.Fetched, error) {
+	return source.Fetched{Path: s.path, From: source.FromMirror}, nil
+}
+
+// scene is an engine on workers of this machine.
+type scene struct {
+	t      *testing.T
+	parts  engine.Parts
+	recipe *recipes.Recipe
+	public []byte
+	out    string
+
+	mu   sync.Mutex
+	seen []orchestrator.Progress
+}
+
+// same installs what is the same under all conditions.
+const same = `mkdir -p "$ZFARM_ROOT/stage/opt/p" && umask 022 && cp file "$ZFARM_ROOT/stage/opt/p/file" && chmod 755 "$ZFARM_ROOT/stage/opt" "$ZFARM_ROOT/stage/opt/p"`
+
+func newScene(t *testing.T, script string, names ...string) *scene {
+	t.Helper()
+	s := &scene{t: t, out: filepath.Join(t.TempDir(), "out")}
+	store, err := cas.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, public, err := cosign.GenerateKey([]byte("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := cosign.NewSigner(private, []byte("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.public = public
+	s.parts = engine.Parts{Sources: sources{s.tar()}, Plugins: acts{script}, Store: store, Signer: signer, Temp: t.TempDir(),
+		Version: "1", BuilderID: statement.BuilderLocal, Watch: s.watch}
+	for _, name := range names {
+		s.parts.Workers = append(s.parts.Workers, s.worker(name))
+	}
+	s.recipe = &recipes.Recipe{Port: "p", Version: "1", Sources: []recipes.Source{{URL: "https://example.org/p-1.tar", SHA256: digest.Of([]byte("p"))}},
+		Build: recipes.Build{Plugin: "acts"}, Tests: []recipes.Test{{Plugin: "acts", Least: 1}},
+		Package:   recipes.Package{Prefix: "/opt/p", Include: []string{"**"}},
+		Reproduce: recipes.Reproduce{Repeats: 2, Vary: recipes.Variations(), Tiers: []int{0}}}
+	return s
+}
+
+func (s *scene) worker(name string) workers.Worker {
+	s.t.Helper()
+	w, err := local.New(name, runner.Options{Root: s.t.TempDir(), Lease: 10 * time.Second})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if _, err := w.Facts(s.t.Context()); errors.Is(err, workers.ErrUnfit) {
+		s.t.Skipf("this machine cannot be a worker: %v", err)
+	}
+	return w
+}
+
+func (s *scene) tar() string {
+	s.t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	if err := w.WriteHeader(&tar.Header{Name: "p-1/file", Mode: 0o644, Size: 5, ModTime: time.Unix(1_700_000_000, 0)}); err != nil {
+		s.t.Fatal(err)
+	}
+	if _, err := io.WriteString(w, "hello"); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		s.t.Fatal(err)
+	}
+	name := filepath.Join(s.t.TempDir(), "p-1.tar")
+	if err := os.WriteFile(name, b.Bytes(), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	return name
+}
+
+func (s *scene) watch(p orchestrator.Progress) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seen = append(s.seen, p)
+}
+
+// told reports whether a note or an event said that.
+func (s *scene) told(text string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.seen {
+		if strings.Contains(p.Text, text) && p.Kind == orchestrator.Note || p.Event != nil && strings.Contains(p.Event.Detail, text) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *scene) build(ctx context.Context) (engine.Conclusion, error) {
+	return engine.New(s.parts).Build(ctx, engine.Request{Recipe: s.recipe, URI: "urn:zfarm:recipe:p:1", Path: "recipe.hcl", Out: s.out,
+		PublicKey: s.public, TrustedRoot: cosign.TrustedRoot()})
+}
+
+func (s *scene) verify() (kit.Report, error) {
+	return kit.Verify(s.t.Context(), s.out, kit.Options{PublicKey: s.public, Builders: []string{statement.BuilderLocal},
+		Open: func(key []byte) (attest.Verifier, error) { return cosign.NewVerifier(key) }})
+}
+
+func TestBuildToTheEnd(t *testing.T) {
+	s := newScene(t, same, "w1", "w2")
+	c, err := s.build(t.Context())
+	if err != nil || c.Failure != nil {
+		t.Fatalf("%+v, %v", c.Failure, err)
+	}
+	if c.Verdict.Outcome != compare.Identical || c.Agreeing != 2 || !c.Signed {
+		t.Errorf("verdict %v, %d agree, signed %v", c.Verdict, c.Agreeing, c.Signed)
+	}
+	if c.Records[0].Worker == c.Records[1].Worker {
+		t.Errorf("both repeats were made on %s", c.Records[0].Worker)
+	}
+	report, err := s.verify()
+	if err != nil || !report.Releasable {
+		t.Errorf("%+v, %v", report, err)
+	}
+}
+
+func TestMoreRepeatsThanWorkers(t *testing.T) {
+	s := newScene(t, same, "w1", "w2")
+	s.recipe.Reproduce.Repeats = 4
+	c, err := s.build(t.Context())
+	if err != nil || c.Failure != nil || c.Agreeing != 4 {
+		t.Fatalf("%+v, %d agree, %v", c.Failure, c.Agreeing, err)
+	}
+}
+
+// TestUnvariedPathOnOneWorker builds both repeats in folders of one name, one
+// after the other, and neither finds anything of the other.
+func TestUnvariedPathOnOneWorker(t *testing.T) {
+	s := newScene(t, `mkdir -p "$ZFARM_ROOT/stage/opt/p"; echo "$ZFARM_ROOT" >>file; cp file "$ZFARM_ROOT/stage/opt/p/file"`, "w1")
+	s.recipe.Reproduce.Vary = []string{"jobs"}
+	c, err := s.build(t.Context())
+	if err != nil || c.Failure != nil || c.Verdict.Outcome != compare.Identical {
+		t.Fatalf("%+v, %v, %v", c.Failure, c.Verdict, err)
+	}
+}
+
+func TestDifferenceIsSignedAndNotReleased(t *testing.T) {
+	s := newScene(t, `mkdir -p "$ZFARM_ROOT/stage/opt/p"; echo "$TZ" >"$ZFARM_ROOT/stage/opt/p/file"`, "w1", "w2")
+	c, err := s.build(t.Context())
+	if err != nil || c.Failure == nil || c.Failure.Kind != orchestrator.NotReproduced {
+		t.Fatalf("%+v, %v", c.Failure, err)
+	}
+	if _, err := s.verify(); !errors.Is(err, attest.ErrNotVerified) {
+		t.Errorf("a folder of findings is releasable: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(s.out, kit.FindingsFile)); err != nil {
+		t.Error(err)
+	}
+	if found, _ := filepath.Glob(filepath.Join(s.out, "*.pax.Z")); len(found) > 0 {
+		t.Errorf("an artifact lies beside its findings: %v", found)
+	}
+}
+
+// flaky is a worker that is lost a number of times.
+type flaky struct {
+	workers.Worker
+	mu     sync.Mutex
+	losses int
+}
+
+func (f *flaky) Workspace(ctx context.Context, id string) (workers.Workspace, error) {
+	ws, err := f.Worker.Workspace(ctx, id)
+	return flakyWorkspace{ws, f}, err
+}
+
+type flakyWorkspace struct {
+	workers.Workspace
+	worker *flaky
+}
+
+func (f flakyWorkspace) Run(ctx context.Context, s workers.Step, log io.Writer) (workers.Status, error) {
+	f.worker.mu.Lock()
+	defer f.worker.mu.Unlock()
+	if s.Name == "build-make" && f.worker.losses > 0 {
+		f.worker.losses--
+		return workers.Status{}, fmt.Errorf("the plug was pulled: %w", workers.ErrLost)
+	}
+	return f.Workspace.Run(ctx, s, log)
+}
+
+func TestLostWorkerIsTriedAgain(t *testing.T) {
+	s := newScene(t, same, "w1", "w2")
+	s.parts.Workers[0] = &flaky{Worker: s.parts.Workers[0], losses: 2}
+	c, err := s.build(t.Context())
+	if err != nil || c.Failure != nil {
+		t.Fatalf("%+v, %v", c.Failure, err)
+	}
+	if !s.told("the plug was pulled") {
+		t.Error("the loss was not told")
+	}
+	attempts := c.Build.Stages[1].Attempts + c.Build.Stages[2].Attempts
+	if attempts < 3 {
+		t.Errorf("%d attempts for two repeats and a loss", attempts)
+	}
+}
+
+func TestCancelledBuildLeavesNothing(t *testing.T) {
+	s := newScene(t, "echo begun; sleep 1000", "w1", "w2")
+	ctx, cancel := context.WithCancel(t.Context())
+	var once sync.Once
+	begun := s.parts.Watch
+	s.parts.Watch = func(p orchestrator.Progress) {
+		begun(p)
+		if p.Kind == orchestrator.StepLog && p.Step == "build-make" {
+			once.Do(cancel)
+		}
+	}
+	c, err := s.build(ctx)
+	if !errors.Is(err, context.Canceled) || !c.Build.Cancelled {
+		t.Errorf("%v, %v", err, c.Build.Cancelled)
+	}
+	if _, err := os.Stat(s.out); err == nil {
+		t.Error("a cancelled build wrote a folder")
+	}
+	for _, p := range s.seen {
+		if strings.Contains(p.Text, "removing workspace") {
+			t.Error(p.Text)
+		}
+	}
+}
+
+func TestNothingIsBuiltThatCannotBe(t *testing.T) {
+	t.Run("needs", func(t *testing.T) {
+		s := newScene(t, same, "w1")
+		s.recipe.Needs = []recipes.Need{{Port: "ncurses", At: []string{"build"}}}
+		if _, err := s.build(t.Context()); !errors.Is(err, engine.ErrNeeds) {
+			t.Error(err)
+		}
+	})
+	t.Run("a tool that no worker has", func(t *testing.T) {
+		s := newScene(t, same, "w1")
+		s.recipe.Tools = []recipes.Tool{{Name: "tar", Version: ">= 99"}}
+		if _, err := s.build(t.Context()); !errors.Is(err, workers.ErrUnfit) || !strings.Contains(err.Error(), "its tar is") {
+			t.Error(err)
+		}
+	})
+	t.Run("a staged folder outside the prefix", func(t *testing.T) {
+		s := newScene(t, `mkdir -p "$ZFARM_ROOT/stage/etc"; cp file "$ZFARM_ROOT/stage/etc/passwd"`, "w1")
+		c, err := s.build(t.Context())
+		if err != nil || c.Failure == nil || c.Failure.Kind != orchestrator.FailedStep || !strings.Contains(c.Failure.Message, "etc/passwd") {
+			t.Errorf("%+v, %v", c.Failure, err)
+		}
+	})
+}
+
+// brokenSigner refuses.
+type brokenSigner struct{}
+
+func (brokenSigner) Sign(context.Context, attest.Statement) (attest.Bundle, error) {
+	return nil, errors.New("the token was removed")
+}
+
+func TestSignerThatBreaks(t *testing.T) {
+	s := newScene(t, same, "w1")
+	s.parts.Signer = brokenSigner{}
+	c, err := s.build(t.Context())
+	if err != nil || c.Failure == nil || c.Failure.Kind != orchestrator.NotSigned || c.Signed {
+		t.Errorf("%+v, signed %v, %v", c.Failure, c.Signed, err)
+	}
+	if _, err := os.Stat(s.out); err == nil {
+		t.Error("something was laid out that nobody signed")
+	}
+}
