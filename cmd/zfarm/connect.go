@@ -109,10 +109,14 @@ func (f *connectFlags) openOne(ctx context.Context, address string) (*runner.Wor
 	if name == "" {
 		name = u.User + "@" + u.Address
 	}
-	return ssh.New(ctx, name, ssh.Config{
+	w, err := ssh.New(ctx, name, ssh.Config{
 		User: u.User, Address: u.Address, HostKeys: keys, AgentSocket: os.Getenv("SSH_AUTH_SOCK"),
 		IdentityFiles: append(u.Query["identity"], f.identities...), Passphrase: askPassphrase,
 	}, options)
+	if err != nil && codeOf(ctx, err) == otherError { // it never came to the worker
+		err = exit{usageError, err}
+	}
+	return w, err
 }
 
 func (f *connectFlags) openLocal(rest string) (*runner.Worker, error) {

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -402,6 +403,20 @@ func TestWrongHostKey(t *testing.T) {
 	}
 }
 
+// TestUnreachableWorker names a worker that nobody answers for.
+func TestUnreachableWorker(t *testing.T) {
+	f := &farm{t: t, dir: t.TempDir()}
+	address := sshtest.ClosedAddress(t)
+	host, port, _ := strings.Cut(address, ":")
+	identity := filepath.Join(f.dir, "id")
+	key := sshtest.KeyLine(sshtest.WriteKey(t, identity, "ed25519").PublicKey())
+	f.knownHosts = f.write("known_hosts", fmt.Sprintf("[%s]:%s %s\n", host, port, key))
+	code, out := f.command("worker", "check", "--known-hosts", f.knownHosts, "--worker", fmt.Sprintf("ssh://build@%s/tmp/x?identity=%s", address, identity))
+	if code != workerLost || !strings.Contains(out, address) {
+		t.Errorf("exit code %d, want %d and the address:\n%s", code, workerLost, out)
+	}
+}
+
 func TestDemo(t *testing.T) {
 	if err := needCompiler(exec.LookPath); err != nil {
 		t.Skip(err)
@@ -439,5 +454,18 @@ func TestDemoSourcesArePinned(t *testing.T) {
 		if sum := digest.Of(source).Hex(); !bytes.Contains(recipe, []byte(sum)) {
 			t.Errorf("demo/%s/recipe.hcl does not pin its source: sha256 = %q", port, sum)
 		}
+	}
+}
+
+// TestOthersCannotReadTheFarm looks at the environment of a farm as another
+// process of its user would, a plugin for one.
+func TestOthersCannotReadTheFarm(t *testing.T) {
+	if runtime.GOOS != "linux" || os.Geteuid() == 0 {
+		t.Skip("a test for an ordinary user on Linux: root may read everything")
+	}
+	f := newFarm(t, 1)
+	cmd, _, _ := f.endlessBuild("3s")
+	if _, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", cmd.Process.Pid)); err == nil {
+		t.Error("the farm's environment can be read by its user's other processes")
 	}
 }

@@ -19,6 +19,9 @@ import (
 )
 
 func main() {
+	if err := shut(); err != nil {
+		fmt.Fprintln(os.Stderr, "zfarm: closing this process to others:", err)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
@@ -53,5 +56,5 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	return code
 }
 
-// said is an error whose message has been shown already.
+// errSaid is an error whose message has been shown already.
 var errSaid = errors.New("")

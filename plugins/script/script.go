@@ -62,12 +62,8 @@ func (builder) Build(ctx context.Context, ws plugins.Workspace, c plugins.Config
 	build := workers.Step{Name: "build", Dir: c.Source, Script: b.Script, Env: env}
 	install := workers.Step{Name: "install", Dir: c.Source, Script: b.Install, Env: env, Umask: 0o022}
 	for _, step := range []workers.Step{build, install} {
-		st, err := ws.Run(ctx, step, nil)
-		if err != nil {
+		if err := plugins.Run(ctx, ws, step, nil); err != nil {
 			return nil, err
-		}
-		if !st.OK() {
-			return nil, &plugins.StepError{Step: step.Name, Status: st}
 		}
 	}
 	return []plugins.Output{{Dir: c.Stage}}, nil
