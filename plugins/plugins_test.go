@@ -17,7 +17,7 @@ import (
 
 func TestText(t *testing.T) {
 	for in, want := range map[string]string{
-		"plain": "plain", " a\t b\r\nc ": "a b c", "\x1b[1;31mred\x1b[0m": "red", "a\x1b]0;t\x07b": "a\uFFFD]0;t\uFFFDb",
+		"plain": "plain", " a\t b\r\nc ": "a b c", "\x1b[1;31mred\x1b[0m": "red", "a\x1b]0;t\x07b": "a\uFFFD]0;t\uFFFDb", //nolint:gocritic // white space around the text is what is tested
 		"\xff": "\uFFFD", "a\u202Eb": "a\uFFFDb", "\x1b[": "", "\x1b[\nx": "x", "a\u0085b": "a\uFFFDb", "": "",
 	} {
 		if got := plugins.Line(in, 100); got != want {

@@ -57,11 +57,11 @@ type explanation struct{ table *tabwriter.Writer }
 
 // head and line write to a buffer, which does not fail; Flush tells otherwise.
 func (e explanation) head(format string, args ...any) {
-	fmt.Fprintf(e.table, "\n%s\n", printable(fmt.Sprintf(format, args...)))
+	_, _ = fmt.Fprintf(e.table, "\n%s\n", printable(fmt.Sprintf(format, args...)))
 }
 
 func (e explanation) line(word, format string, args ...any) {
-	fmt.Fprintf(e.table, "  %s\t%s\n", printable(word), printable(fmt.Sprintf(format, args...)))
+	_, _ = fmt.Fprintf(e.table, "  %s\t%s\n", printable(word), printable(fmt.Sprintf(format, args...)))
 }
 
 // list writes a line for each of a list, the word beside the first.

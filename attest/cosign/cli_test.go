@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/zfarm/zfarm/attest/cosign"
@@ -39,7 +40,7 @@ func newStock(t *testing.T) stock {
 // is empty, so that it finds no cached trust.
 func (s stock) run(t *testing.T, args ...string) (string, error) {
 	t.Helper()
-	argv := append(s.argv[1:len(s.argv):len(s.argv)], args...)
+	argv := slices.Concat(s.argv[1:], args)
 	cmd := exec.CommandContext(t.Context(), s.argv[0], argv...)
 	cmd.Dir = s.dir
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.dir, "COSIGN_PASSWORD=" + password, "COSIGN_YES=true"}

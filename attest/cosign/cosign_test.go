@@ -206,7 +206,7 @@ func TestVerifyRefusesTampering(t *testing.T) {
 		{"subject's digest", func(t *testing.T, _, e m) {
 			e["payload"] = replaced(t, e["payload"], sum("artifact").Hex(), sum("evil").Hex())
 		}, "signature does not fit"},
-		{"payload is no statement", func(t *testing.T, _, e m) { e["payload"] = "e30=" }, "_type"},
+		{"payload is no statement", func(_ *testing.T, _, e m) { e["payload"] = "e30=" }, "_type"},
 		{"signature", func(t *testing.T, _, e m) { signatureOf(e)["sig"] = flipped(t, signatureOf(e)["sig"], 40) }, "signature does not fit"},
 		{"no signature", func(_ *testing.T, _, e m) { e["signatures"] = []any{} }, "0 signatures"},
 		{"two signatures", func(_ *testing.T, _, e m) { e["signatures"] = []any{signatureOf(e), signatureOf(e)} }, "2 signatures"},

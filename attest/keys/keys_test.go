@@ -222,7 +222,7 @@ func TestPromptWithoutTerminal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // read only
 	_, err = keys.Password(t.Context(), keys.Prompt(f, "? "))
 	wantError(t, err, "there is none")
 }

@@ -24,7 +24,7 @@ func terminal(t *testing.T) (person, tty *os.File) {
 		t.Skipf("no pseudo-terminal can be opened here (%v); mount devpts to let this test run", err)
 	}
 	person = os.NewFile(uintptr(fd), "ptmx")
-	t.Cleanup(func() { person.Close() })
+	t.Cleanup(func() { _ = person.Close() })
 	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func terminal(t *testing.T) (person, tty *os.File) {
 	if err != nil {
 		t.Skipf("the pseudo-terminal cannot be opened here (%v); mount devpts to let this test run", err)
 	}
-	t.Cleanup(func() { tty.Close() })
+	t.Cleanup(func() { _ = tty.Close() })
 	return person, tty
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -45,7 +46,7 @@ func newStock(t *testing.T) stock {
 // printed and how many commands were said to be verified.
 func (s stock) follow(t *testing.T, dir string) (string, int, error) {
 	t.Helper()
-	argv := append(s.without[:len(s.without):len(s.without)], "sh", "-e", "verify.txt")
+	argv := slices.Concat(s.without, []string{"sh", "-e", "verify.txt"})
 	cmd := exec.CommandContext(t.Context(), argv[0], argv[1:]...)
 	cmd.Dir = dir
 	cmd.Env = []string{"PATH=" + s.bin + ":" + os.Getenv("PATH"), "HOME=" + t.TempDir()}
@@ -125,7 +126,7 @@ func TestStockCosignAndLargeFiles(t *testing.T) {
 	must(t, os.Truncate(large, 128<<20)) // a hole takes no room
 	file, err := os.Open(large)
 	must(t, err)
-	defer file.Close()
+	defer file.Close() //nolint:errcheck // read only
 	d, _, err := digest.OfReader(file)
 	must(t, err)
 

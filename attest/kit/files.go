@@ -61,7 +61,7 @@ func (f folder) names() (names []string, faults []error, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	defer dir.Close()
+	defer dir.Close() //nolint:errcheck // read only
 	entries, err := dir.ReadDir(maxEntries + 1)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, nil, err
@@ -119,7 +119,7 @@ func (f folder) read(name string, most int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
+	defer file.Close() //nolint:errcheck // read only
 	b, err := io.ReadAll(io.LimitReader(file, most+1))
 	if err == nil && int64(len(b)) > most {
 		err = fmt.Errorf("%q has more than %d bytes", name, most)
@@ -133,6 +133,6 @@ func (f folder) sum(ctx context.Context, name string) (digest.Digest, int64, err
 	if err != nil {
 		return digest.Digest{}, 0, err
 	}
-	defer file.Close()
+	defer file.Close() //nolint:errcheck // read only
 	return digest.OfReader(&reader{ctx: ctx, r: io.LimitReader(file, maxArtifact)})
 }

@@ -125,7 +125,7 @@ func (v *verification) key() error {
 		return err
 	}
 	if err != nil {
-		return nil // told already
+		return nil //nolint:nilerr // told already
 	}
 	if v.report.KeyHint, err = keys.Hint(own); err == nil {
 		v.verifier, err = v.options.Open(own)

@@ -127,7 +127,6 @@ func scan(b []byte) error {
 			if open, err = nest(open, t); err != nil {
 				return err
 			}
-			atKey = len(open) > 0 && open[len(open)-1] != nil
 		case string:
 			if !atKey {
 				break

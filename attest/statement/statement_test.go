@@ -536,7 +536,7 @@ func rebuilt(t *testing.T, s attest.Statement, err error) attest.Statement {
 }
 
 func FuzzParse(f *testing.F) {
-	fuzz(f, func(t *testing.T, s attest.Statement) (attest.Statement, error) { return statement.Parse(s.JSON) })
+	fuzz(f, func(_ *testing.T, s attest.Statement) (attest.Statement, error) { return statement.Parse(s.JSON) })
 }
 
 func FuzzDecodeProvenance(f *testing.F) {

@@ -47,7 +47,7 @@ func loadRecipe(ctx context.Context, name string, catalog *pluginCatalog, errs i
 	if err != nil {
 		return nil, exit{usageError, fmt.Errorf("opening the recipe's folder: %w", err)}
 	}
-	defer root.Close() //nolint:errcheck // read only
+	defer root.Close()
 	r, diags := parse.Dir(root.FS(), schemas{ctx, catalog})
 	if err := diags.WriteText(errs, width(errs), false); err != nil {
 		return nil, err

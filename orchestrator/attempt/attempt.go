@@ -159,7 +159,7 @@ func (a *attempt) putSource(ctx context.Context, farm *guarded, i int, s Source)
 	if err != nil {
 		return nil, fmt.Errorf("putting source: %w", err)
 	}
-	defer r.Close() //nolint:errcheck // read only
+	defer r.Close()
 	if err := a.put(ctx, name, r, s.Digest); err != nil {
 		return nil, err
 	}

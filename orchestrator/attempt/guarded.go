@@ -147,7 +147,7 @@ func (g *guarded) failure(e *plugins.StepError) *orchestrator.Failure {
 }
 
 func (g *guarded) tell(p orchestrator.Progress) {
-	p.At, p.Stage, p.Worker = g.Now(), g.Stage, g.attempt.Worker
+	p.At, p.Stage, p.Worker = g.Now(), g.Stage, g.Worker
 	g.Watch(p)
 }
 

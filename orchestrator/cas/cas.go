@@ -98,7 +98,7 @@ func (f *Folder) Verify(ctx context.Context, d digest.Digest) error {
 	if err != nil {
 		return err
 	}
-	defer r.Close() //nolint:errcheck // read only
+	defer r.Close()
 	have, _, err := digest.OfReader(r)
 	if err != nil {
 		return fmt.Errorf("reading artifact %s: %w", d, err)

@@ -46,7 +46,7 @@ func TestPutAndOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close() //nolint:errcheck // read only
+	defer r.Close()
 	have, err := io.ReadAll(r)
 	if err != nil || !bytes.Equal(have, content) {
 		t.Errorf("read %d bytes, %v", len(have), err)

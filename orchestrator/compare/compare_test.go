@@ -40,7 +40,7 @@ func contents(t testing.TB, b []byte) (ranges [][2]int64, end int64) {
 	r := pax.NewReader(bytes.NewReader(b))
 	for {
 		m, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return ranges, r.Trailer().Offset
 		}
 		if err != nil {
@@ -445,7 +445,7 @@ func compressFile(name string) error {
 	if err != nil {
 		return err
 	}
-	defer in.Close()
+	defer in.Close() //nolint:errcheck // read only
 	out, err := os.Create(name + ".Z")
 	if err != nil {
 		return err

@@ -204,7 +204,7 @@ func (v view) covers(k knownValue, i int) (int, bool) {
 // that "4" is not found in "14".
 func alone(text []byte, from int, s string) bool {
 	end := from + len(s)
-	return !(from > 0 && word(text[from-1]) && word(s[0])) && !(end < len(text) && word(text[end]) && word(s[len(s)-1]))
+	return (from == 0 || !word(text[from-1]) || !word(s[0])) && (end >= len(text) || !word(text[end]) || !word(s[len(s)-1]))
 }
 
 func word(c byte) bool {

@@ -70,7 +70,7 @@ func (a *artifact) load(ctx context.Context, in Input, o Options) error {
 		a.read += int64(n)
 		if err != nil && err != io.EOF {
 			broken = fmt.Errorf("reading %s: %w", in.Name, err)
-			err = broken
+			return n, broken
 		}
 		return n, err
 	})
@@ -109,7 +109,7 @@ func (a *artifact) load(ctx context.Context, in Input, o Options) error {
 func (a *artifact) unwrap(r *bufio.Reader) (*bufio.Reader, error) {
 	for range maxLayers {
 		head, err := r.Peek(2)
-		if err != nil && err != io.EOF {
+		if err != nil && err != io.EOF { //nolint:errorlint // wrapped, it is what broke the source off
 			return nil, err
 		}
 		var inner io.Reader
@@ -171,7 +171,7 @@ func (a *artifact) index(peek *bufio.Reader, data io.Reader, name string, o Opti
 	r := pax.NewReaderLimits(data, pax.Limits{Members: o.MaxMembers})
 	for {
 		m, err := r.Next()
-		if err == io.EOF {
+		if err == io.EOF { //nolint:errorlint // wrapped, it is what broke the source off
 			a.tree.globals, a.tree.trailer, a.tree.size = r.Globals(), r.Trailer(), r.Offset()
 			return nil
 		}

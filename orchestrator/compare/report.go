@@ -28,7 +28,7 @@ func (v Verdict) WriteText(w io.Writer, o ReportOptions) error {
 	for i, f := range v.Findings {
 		if i == 0 || f.Path != shown {
 			if members++; o.MaxMembers > 0 && members > o.MaxMembers {
-				fmt.Fprintf(out, "\n... %d more findings; ask for all of them with --json\n", len(v.Findings)-i)
+				say(out, "\n... %d more findings; ask for all of them with --json\n", len(v.Findings)-i)
 				break
 			}
 			shown = f.Path
@@ -36,30 +36,32 @@ func (v Verdict) WriteText(w io.Writer, o ReportOptions) error {
 			if name == "" {
 				name = "the artifact as a whole"
 			}
-			fmt.Fprintf(out, "\n%s\n", name)
+			say(out, "\n%s\n", name)
 		}
 		f.write(out, o.Hunks)
 	}
 	if v.Omitted > 0 {
-		fmt.Fprintf(out, "\n%d further findings were left out.\n", v.Omitted)
+		say(out, "\n%d further findings were left out.\n", v.Omitted)
 	}
 	return out.Flush()
 }
 
-// summary writes what the verdict comes to. A bufio.Writer keeps its error
-// until Flush.
+// say writes to out, which keeps its error until Flush.
+func say(out *bufio.Writer, format string, args ...any) { _, _ = fmt.Fprintf(out, format, args...) }
+
+// summary writes what the verdict comes to.
 func (v Verdict) summary(out *bufio.Writer) {
-	fmt.Fprintf(out, "%s\n", v)
+	say(out, "%s\n", v)
 	switch v.Outcome {
 	case Identical:
-		fmt.Fprintf(out, "  the same bytes (%d read of both)\n", v.Bytes)
+		say(out, "  the same bytes (%d read of both)\n", v.Bytes)
 		return
 	case Incomparable:
-		fmt.Fprintf(out, "  %s\n", v.Reason)
+		say(out, "  %s\n", v.Reason)
 		return
 	}
-	fmt.Fprintf(out, "  %d of %d members differ; %d bytes read of both\n", v.Differing, v.Members, v.Bytes)
-	fmt.Fprintf(out, "  allowed tiers: %s\n", tiersText(v.Allowed))
+	say(out, "  %d of %d members differ; %d bytes read of both\n", v.Differing, v.Members, v.Bytes)
+	say(out, "  allowed tiers: %s\n", tiersText(v.Allowed))
 	for _, t := range []Tier{Forbidden, Stamp, Header, Container} {
 		n, fields := 0, []string{}
 		seen := map[string]bool{}
@@ -77,7 +79,7 @@ func (v Verdict) summary(out *bufio.Writer) {
 			if len(fields) > 10 {
 				fields, more = fields[:10], ", ..."
 			}
-			fmt.Fprintf(out, "  tier %s: %s (%s%s)\n", t, plural(n, "finding"), strings.Join(fields, ", "), more)
+			say(out, "  tier %s: %s (%s%s)\n", t, plural(n, "finding"), strings.Join(fields, ", "), more)
 		}
 	}
 }
@@ -102,27 +104,27 @@ func plural(n int, what string) string {
 
 // write writes one finding.
 func (f Finding) write(out *bufio.Writer, hunk bool) {
-	fmt.Fprintf(out, "  [%s] %s", f.Tier, f.Field)
+	say(out, "  [%s] %s", f.Tier, f.Field)
 	switch {
 	case f.A != "" && f.B != "":
-		fmt.Fprintf(out, ": %s -> %s", f.A, f.B)
+		say(out, ": %s -> %s", f.A, f.B)
 	case f.A != "":
-		fmt.Fprintf(out, ": %s -> (none)", f.A)
+		say(out, ": %s -> (none)", f.A)
 	case f.B != "":
-		fmt.Fprintf(out, ": (none) -> %s", f.B)
+		say(out, ": (none) -> %s", f.B)
 	}
 	if f.Offset >= 0 {
-		fmt.Fprintf(out, ", at byte %d", f.Offset)
+		say(out, ", at byte %d", f.Offset)
 	}
-	out.WriteByte('\n')
+	say(out, "\n")
 	for _, s := range []string{f.Cause, f.Evidence} {
 		if s != "" {
-			fmt.Fprintf(out, "      %s\n", s)
+			say(out, "      %s\n", s)
 		}
 	}
 	if hunk && f.Hunk != "" {
 		for line := range strings.Lines(f.Hunk) {
-			fmt.Fprintf(out, "      | %s", line)
+			say(out, "      | %s", line)
 		}
 	}
 }

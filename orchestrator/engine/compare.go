@@ -60,7 +60,7 @@ func (c *course) pack(ctx context.Context, r orchestrator.Record) (Artifact, err
 	if err != nil {
 		return Artifact{}, err
 	}
-	defer raw.Close() //nolint:errcheck // read only
+	defer raw.Close()
 	var info packaging.Info
 	sum, err := c.Store.Fill(ctx, func(w io.Writer) error {
 		var err error

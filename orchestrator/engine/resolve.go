@@ -71,7 +71,7 @@ func (c *course) prepare(ctx context.Context, src recipes.Source, f source.Fetch
 	if err != nil {
 		return attempt.Source{}, time.Time{}, fmt.Errorf("unpacking %s: %w", name, err)
 	}
-	defer plain.Close() //nolint:errcheck // read only
+	defer plain.Close()
 	ready := attempt.Source{Patches: src.Patches}
 	var info source.TarInfo
 	ready.Digest, err = c.Store.Fill(ctx, func(w io.Writer) error {

@@ -154,8 +154,10 @@ func Write(ctx context.Context, raw io.Reader, w io.Writer, s Spec) (Info, error
 	if err != nil {
 		return Info{}, fmt.Errorf("packaging %s: making a file for its content: %w", s.Port, err)
 	}
-	defer os.Remove(spool.Name())
-	defer spool.Close()
+	defer func() { // it is of no use to anybody any more
+		_ = spool.Close()
+		_ = os.Remove(spool.Name())
+	}()
 	st := newStaging(&s, spool)
 	if err := st.read(ctx, raw); err != nil {
 		return Info{}, fmt.Errorf("packaging %s: %w", s.Port, err)

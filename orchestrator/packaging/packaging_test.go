@@ -143,7 +143,7 @@ func listing(t testing.TB, b []byte) ([]string, map[string]string) {
 	contents := map[string]string{}
 	for {
 		m, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return lines, contents
 		}
 		if err != nil {
@@ -383,8 +383,12 @@ func TestGlobs(t *testing.T) {
 		lines, _ := listing(t, b)
 		var got []string
 		for _, line := range lines {
-			name, _, _ := strings.Cut(line[strings.Index(line, "gzip-1.12"):], " ")
-			name = strings.Trim(strings.TrimPrefix(name, "gzip-1.12"), "/")
+			_, name, found := strings.Cut(line, "gzip-1.12")
+			if !found {
+				t.Fatalf("%q is not below gzip-1.12", line)
+			}
+			name, _, _ = strings.Cut(name, " ")
+			name = strings.Trim(name, "/")
 			if name != "" && name != ".env" && name != "setup.sh" && name != "metadata.json" {
 				got = append(got, name)
 			}

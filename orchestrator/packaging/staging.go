@@ -77,7 +77,7 @@ func (st *staging) read(ctx context.Context, raw io.Reader) error {
 		if last != nil && last.Hidden > 0 {
 			st.dropped["bytes in headers or padding"]++
 		}
-		if err == io.EOF {
+		if err == io.EOF { //nolint:errorlint // wrapped, it is what broke raw off
 			if r.Trailer().NonZero > 0 {
 				st.dropped["bytes behind the end of the archive"]++
 			}
@@ -269,11 +269,11 @@ func (p *probe) Write(b []byte) (int, error) {
 	if p.found {
 		return len(b), nil
 	}
-	overlap := append(p.carry, b[:min(len(b), len(p.want)-1)]...)
+	overlap := slices.Concat(p.carry, b[:min(len(b), len(p.want)-1)])
 	p.found = bytes.Contains(overlap, p.want) || bytes.Contains(b, p.want)
 	tail := b
 	if len(b) < len(p.want) {
-		tail = append(p.carry, b...)
+		tail = overlap
 	}
 	p.carry = slices.Clone(tail[max(len(tail)-len(p.want)+1, 0):])
 	return len(b), nil

@@ -91,13 +91,13 @@ func (acting) Build(ctx context.Context, ws plugins.Workspace, c plugins.Config)
 		return nil, fmt.Errorf("so sorry: %w", workers.ErrLost)
 	case "swallow":
 		_, err := ws.Get(ctx, "missing", io.Discard)
-		return nil, fmt.Errorf("some text: %v", err)
+		return nil, fmt.Errorf("some text: %v", err) //nolint:errorlint // it swallows the error, as a plugin may
 	case "panic":
 		panic("this plugin is broken\x1b]0;title\x07")
 	case "flood":
 		line := bytes.Repeat([]byte("noise "), 4000)
 		for range 2000 {
-			os.Stderr.Write(line)
+			_, _ = os.Stderr.Write(line) // the farm may have stopped listening
 		}
 		return staged, nil
 	case "hang":
@@ -164,18 +164,18 @@ func work(ctx context.Context, ws plugins.Workspace, c plugins.Config) error {
 	var back bytes.Buffer
 	got, err := ws.Get(ctx, "dir/tool.sh", &back)
 	if err != nil || got != put || !bytes.Equal(back.Bytes(), want) {
-		return fmt.Errorf("got %d other bytes: %v", back.Len(), err)
+		return errors.Join(fmt.Errorf("got %d other bytes", back.Len()), err)
 	}
 	entries, err := ws.List(ctx, "dir")
 	if err != nil || len(entries) != 1 || entries[0].Name != "tool.sh" || entries[0].Mode != 0o750 || entries[0].Size != int64(len(want)) {
-		return fmt.Errorf("listed %+v: %v", entries, err)
+		return errors.Join(fmt.Errorf("listed %+v", entries), err)
 	}
 	var log bytes.Buffer
 	step := workers.Step{Name: "say", Dir: "dir", Env: map[string]string{"WORD": "a\xffb"}, Umask: 0o027,
 		Script: `printf '%s %s\n' "$WORD" "$(pwd)"; umask; cat tool.sh; exit 4`}
 	st, err := ws.Run(ctx, step, &log)
 	if err != nil || st.State != workers.Exited || st.Code != 4 {
-		return fmt.Errorf("step ended %+v: %v", st, err)
+		return errors.Join(fmt.Errorf("step ended %+v", st), err)
 	}
 	if !bytes.HasPrefix(log.Bytes(), []byte("a\xffb /")) || !bytes.HasSuffix(log.Bytes(), append([]byte("/dir\n0027\n"), want...)) {
 		return fmt.Errorf("log of %d bytes is not right", log.Len())
@@ -227,4 +227,4 @@ func (zeros) Read(p []byte) (int, error) { return len(p), nil }
 
 type errReader struct{}
 
-func (errReader) Read([]byte) (int, error) { return 0, errors.New("disk on fire") }
+func (errReader) Read([]byte) (int, error) { return 0, fmt.Errorf("disk on fire: %w", io.EOF) }

@@ -216,7 +216,7 @@ func (p *Process) explain(ctx context.Context, what string, err error) error {
 	err = wire.Decode(err)
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		// Nobody but the plugin itself: for the caller it is any error.
-		return fmt.Errorf("%s with plugin %s: it gave up: %s", what, p.name, err)
+		return fmt.Errorf("%s with plugin %s: it gave up: %s", what, p.name, err) //nolint:errorlint // the caller did not end
 	}
 	return fmt.Errorf("%s with plugin %s: %w", what, p.name, err)
 }

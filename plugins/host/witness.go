@@ -104,9 +104,9 @@ func (w *witness) judge(err error) error {
 	switch {
 	case w.lost != nil && !errors.Is(err, workers.ErrLost):
 		// Whatever the plugin made of it, the worker was lost first.
-		return fmt.Errorf("%w (the plugin says: %s)", w.lost, err)
+		return fmt.Errorf("%w (the plugin says: %s)", w.lost, err) //nolint:errorlint // what the plugin says is only text
 	case w.lost == nil && errors.Is(err, workers.ErrLost):
-		return fmt.Errorf("plugin tells of a lost worker, but none was lost: %s", err)
+		return fmt.Errorf("plugin tells of a lost worker, but none was lost: %s", err) //nolint:errorlint // it must not pass for workers.ErrLost
 	}
 	claim, ok := plugins.AsStepError(err)
 	if !ok {
@@ -114,7 +114,7 @@ func (w *witness) judge(err error) error {
 	}
 	st, ok := w.ended[claim.Step]
 	if !ok || st.State == "" {
-		return fmt.Errorf("plugin gave up at step %s, but no such step ended: %s", claim.Step, err)
+		return fmt.Errorf("plugin gave up at step %s, but no such step ended: %s", claim.Step, err) //nolint:errorlint // it must not pass for a StepError
 	}
 	return &plugins.StepError{Step: claim.Step, Status: st, Hint: claim.Hint}
 }

@@ -95,7 +95,7 @@ func (s Suite) Test(ctx context.Context, ws plugins.Workspace, c plugins.Config)
 		return plugins.Report{}, err
 	}
 	if len(left) > 0 {
-		cases, format = append(left, stopped(log, left)...), "automake"
+		cases, format = slices.Concat(left, stopped(log, left)), "automake"
 	}
 	switch {
 	case len(cases) == 0:

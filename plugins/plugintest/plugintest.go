@@ -61,7 +61,7 @@ func Entry(t testing.TB, name string) host.Entry {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // read only
 	sum, _, err := digest.OfReader(f)
 	if err != nil {
 		t.Fatal(err)

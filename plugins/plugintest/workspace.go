@@ -187,7 +187,7 @@ func (s *Space) Get(ctx context.Context, name string, w io.Writer) (digest.Diges
 	if err != nil {
 		return digest.Digest{}, fmt.Errorf("getting %s: %w", name, err)
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // read only
 	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
 		return digest.Digest{}, errors.Join(fmt.Errorf("getting %s: want a regular file: %w", name, fs.ErrInvalid), err)
 	}
@@ -209,7 +209,7 @@ func (s *Space) List(ctx context.Context, dir string) ([]workers.Entry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listing %s: %w", dir, err)
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // read only
 	found, err := f.ReadDir(-1)
 	if err != nil {
 		return nil, fmt.Errorf("listing %s: %w", dir, err)

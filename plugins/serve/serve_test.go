@@ -23,7 +23,7 @@ func TestWatchParent(t *testing.T) {
 		gone := make(chan time.Time, 1)
 		began := time.Now()
 		go watchParent(ctx, 7, func() int { return int(parent.Load()) }, time.Second, func() { gone <- time.Now() })
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		synctest.Wait()
 		if len(gone) != 0 {
 			t.Fatal("told to end while its parent lives")

@@ -251,7 +251,9 @@ func TestLog(t *testing.T) {
 		}
 	}
 	l := suite.NewLog()
-	fmt.Fprint(l, "make: *** No rule to make target 'check'.  Stop.\nmake: *** No rule to make target `old', needed by x.\n")
+	if _, err := fmt.Fprint(l, "make: *** No rule to make target 'check'.  Stop.\nmake: *** No rule to make target `old', needed by x.\n"); err != nil {
+		t.Fatal(err)
+	}
 	if !l.NoRule("check") || !l.NoRule("old") || l.NoRule("all") {
 		t.Error("missing rules are not seen")
 	}

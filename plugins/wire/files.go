@@ -46,9 +46,9 @@ func sendAll(stream grpc.ClientStreamingClient[PutRequest, PutResponse], r io.Re
 	for {
 		n, err := r.Read(buf)
 		if n > 0 && stream.Send(&PutRequest{Part: &PutRequest_Data{Data: buf[:n]}}) != nil {
-			return nil
+			return nil //nolint:nilerr // CloseAndRecv has the true error
 		}
-		if errors.Is(err, io.EOF) {
+		if err == io.EOF { // itself: wrapped, it is what broke r off
 			return nil
 		}
 		if err != nil {

@@ -145,7 +145,7 @@ func (s *server) Run(m *RunRequest, stream grpc.ServerStreamingServer[RunRespons
 	if err != nil {
 		return Encode(err)
 	}
-	var log io.Writer = io.Discard
+	log := io.Discard
 	if m.GetLog() {
 		log = sender(func(p []byte) error {
 			return stream.Send(&RunResponse{Part: &RunResponse_Log{Log: p}})

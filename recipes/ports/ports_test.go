@@ -189,7 +189,7 @@ func TestSources(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer file.Close()
+			defer file.Close() //nolint:errcheck // read only
 			plain, isArchive, err := source.Expand(s.FileName(), file)
 			if err != nil || !isArchive {
 				t.Fatalf("archive %v, %v", isArchive, err)

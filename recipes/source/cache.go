@@ -88,7 +88,7 @@ func (c cache) find(d digest.Digest) (name string, size int64, ok bool) {
 	if err != nil {
 		return "", 0, false
 	}
-	defer r.Close()
+	defer r.Close() //nolint:errcheck // read only
 	have, size, err := digest.OfReader(r)
 	return name, size, err == nil && have == d
 }
@@ -197,7 +197,7 @@ func syncDir(name string) error {
 	if err != nil {
 		return err
 	}
-	defer d.Close()
+	defer d.Close() //nolint:errcheck // read only
 	return d.Sync()
 }
 

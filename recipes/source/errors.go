@@ -141,7 +141,7 @@ func (e *SignatureError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %v: %s", e.File, e.Kind, e.Detail)
 	switch e.Kind {
-	case ErrSignatureMissing:
+	case ErrSignatureMissing: //nolint:errorlint // the kind is one of these itself
 		b.WriteString("; correct the signature's url, or take the signature block out of the recipe and say why")
 	case ErrSignatureBad:
 		b.WriteString("; do not build this file until upstream has explained it")

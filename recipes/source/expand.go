@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"compress/bzip2"
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
 
@@ -57,16 +58,16 @@ func expand(name string, r io.Reader, limit bounds) (io.ReadCloser, bool, error)
 	if err != nil && err != io.EOF {
 		return nil, false, fmt.Errorf("reading %s: %w", name, err)
 	}
-	plain, end, err := decompressor(head, buffered)
-	if err != nil {
-		return nil, false, fmt.Errorf("decompressing %s: %w: %w", name, ErrArchive, err)
+	plain, end, begun := decompressor(head, buffered)
+	if begun != nil {
+		return nil, false, fmt.Errorf("decompressing %s: %w: %w", name, ErrArchive, begun)
 	}
 	out := &expanded{in: in, limit: limit, name: printable(name, maxText), end: end}
 	out.r = bufio.NewReaderSize(&damage{plain, out.name}, 64<<10)
-	block, err := out.r.Peek(tarBlock)
-	if err != nil && err != io.EOF {
+	block, short := out.r.Peek(tarBlock)
+	if short != nil && short != io.EOF {
 		out.end()
-		return nil, false, err
+		return nil, false, short
 	}
 	return out, isTar(block), nil
 }
@@ -114,7 +115,7 @@ type damage struct {
 func (d *damage) Read(p []byte) (int, error) {
 	n, err := d.r.Read(p)
 	if err != nil && err != io.EOF {
-		err = fmt.Errorf("decompressing %s: %w: %w", d.name, ErrArchive, err)
+		return n, fmt.Errorf("decompressing %s: %w: %w", d.name, ErrArchive, err)
 	}
 	return n, err
 }
@@ -157,5 +158,5 @@ func isTar(block []byte) bool {
 		return false
 	}
 	_, err := tar.NewReader(bytes.NewReader(block)).Next()
-	return err == nil || err == io.ErrUnexpectedEOF || err == io.EOF
+	return err == nil || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
 }

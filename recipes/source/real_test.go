@@ -6,6 +6,7 @@ package source
 import (
 	"archive/tar"
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -137,7 +138,7 @@ func openPlain(t *testing.T, name string) io.Reader {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { file.Close() })
+	t.Cleanup(func() { _ = file.Close() })
 	rd, isArchive, err := Expand(name, file)
 	if err != nil || !isArchive {
 		t.Fatalf("expanding: archive %v, %v", isArchive, err)
@@ -170,7 +171,7 @@ func list(t *testing.T, r io.Reader, strip bool) []listed {
 	tr := tar.NewReader(r)
 	for {
 		h, err := tr.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return all
 		}
 		if err != nil {
@@ -227,8 +228,9 @@ func BenchmarkExpandRepack(b *testing.B) {
 					b.Fatal(err)
 				}
 				b.SetBytes(info.Bytes)
-				rd.Close()
-				file.Close()
+				if err := errors.Join(rd.Close(), file.Close()); err != nil {
+					b.Fatal(err)
+				}
 			}
 		})
 	}

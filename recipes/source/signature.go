@@ -138,9 +138,9 @@ func eachBlock(b []byte, kind string, do func([]byte) error) error {
 	for n := 0; ; n++ {
 		block, err := armor.Decode(r)
 		switch {
-		case err == io.EOF && n == 0:
+		case errors.Is(err, io.EOF) && n == 0:
 			return fmt.Errorf("no block \"-----BEGIN %s-----\" in it", kind)
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
 			return err
@@ -166,7 +166,7 @@ func checkKeys(b []byte) error {
 	keys := 0
 	for n := 0; ; n++ {
 		p, err := packets.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
@@ -192,7 +192,7 @@ func checkKeys(b []byte) error {
 func checkSize(p *packet.PublicKey) error {
 	bits, err := p.BitLength()
 	if err != nil {
-		return nil // a kind that cannot sign; nothing is computed with it
+		return nil //nolint:nilerr // a kind that cannot sign; nothing is computed with it
 	}
 	limit := uint16(maxKeyBits)
 	if d, ok := p.PublicKey.(*dsa.PublicKey); ok {
@@ -330,10 +330,10 @@ func signaturePackets(sigs []*packet.Signature, b []byte) ([]*packet.Signature, 
 	var unknown error
 	for n := 0; ; n++ {
 		p, err := packets.NextWithUnsupported()
-		if err == io.EOF && len(sigs) > 0 {
+		if errors.Is(err, io.EOF) && len(sigs) > 0 {
 			return sigs, nil
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil, unknown
 		}
 		if err != nil {

@@ -13,6 +13,7 @@ import (
 	"math/big"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -189,7 +190,7 @@ func TestVerify(t *testing.T) {
 				t.Errorf("error %v, want %v with %q", err, tt.kind, tt.text)
 			}
 			for _, kind := range []error{ErrSignatureMissing, ErrSignatureBad, ErrSignatureUnknownKey, ErrSignatureExpiredKey, ErrSignatureRevokedKey, ErrKeyFile} {
-				if kind != tt.kind && errors.Is(err, kind) {
+				if !errors.Is(kind, tt.kind) && errors.Is(err, kind) {
 					t.Errorf("%v is a %v too", err, kind)
 				}
 			}
@@ -211,7 +212,7 @@ func TestCopiesOfAKey(t *testing.T) {
 	if err := k.RevokeKey(packet.KeyCompromised, "", at(signed, 0)); err != nil {
 		t.Fatal(err)
 	}
-	s.Key.Data = append(before, armoured(t, k)...)
+	s.Key.Data = slices.Concat(before, armoured(t, k))
 	if _, err := Verify(bytes.NewReader(content), sig, s, today); !errors.Is(err, ErrSignatureRevokedKey) {
 		t.Errorf("error %v", err)
 	}
@@ -340,12 +341,12 @@ func signText(t testing.TB, k *openpgp.Entity) []byte {
 // signAsIf signs at a time at which the library would not.
 func signAsIf(t testing.TB, k *openpgp.Entity, when time.Time) []byte {
 	t.Helper()
-	return signWith(t, k, k.PrivateKey, when)
+	return signWith(t, k.PrivateKey, when)
 }
 
 func signBySubkey(t testing.TB, k *openpgp.Entity, when time.Time) []byte {
 	t.Helper()
-	return signWith(t, k, k.Subkeys[len(k.Subkeys)-1].PrivateKey, when)
+	return signWith(t, k.Subkeys[len(k.Subkeys)-1].PrivateKey, when)
 }
 
 // signSHA1 writes a version 4 signature by hand (RFC 9580, 5.2.3 and 5.2.4),
@@ -362,7 +363,7 @@ func signSHA1(t testing.TB, k *openpgp.Entity) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	body := append(hashed, 0, 10, 9, 16) // one subpacket that is not hashed: the issuer
+	body := slices.Concat(hashed, []byte{0, 10, 9, 16}) // one subpacket that is not hashed: the issuer
 	body = binary.BigEndian.AppendUint64(body, k.PrimaryKey.KeyId)
 	body = append(body, sum[:2]...)
 	for _, n := range [][]byte{r, s} {
@@ -373,7 +374,7 @@ func signSHA1(t testing.TB, k *openpgp.Entity) []byte {
 	return append([]byte{0xc2, byte(len(body))}, body...)
 }
 
-func signWith(t testing.TB, k *openpgp.Entity, key *packet.PrivateKey, when time.Time) []byte {
+func signWith(t testing.TB, key *packet.PrivateKey, when time.Time) []byte {
 	t.Helper()
 	sig := &packet.Signature{Version: 4, SigType: packet.SigTypeBinary, PubKeyAlgo: key.PubKeyAlgo, Hash: crypto.SHA256,
 		CreationTime: when, IssuerKeyId: &key.KeyId, IssuerFingerprint: key.Fingerprint}

@@ -272,7 +272,7 @@ func (f *Fetcher) verify(file string, signature []byte, ring *keyring) (*SignedB
 	if err != nil {
 		return nil, err
 	}
-	defer r.Close()
+	defer r.Close() //nolint:errcheck // read only
 	return ring.verify(r, signature, f.now())
 }
 
@@ -318,7 +318,7 @@ func readFile(ctx context.Context, name string, part *partial) error {
 	if err != nil {
 		return withoutPath(err)
 	}
-	defer r.Close()
+	defer r.Close() //nolint:errcheck // read only
 	return part.fill(ctx, r, info.Size())
 }
 

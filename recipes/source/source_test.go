@@ -368,7 +368,7 @@ func TestResume(t *testing.T) {
 		}, true, 3},
 		{"another part", `"a"`, func(w http.ResponseWriter) { rest(w, `"a"`, fmt.Sprintf("bytes 0-%d/%d", all-1, all), content) }, true, 3},
 		{"no range told", `"a"`, func(w http.ResponseWriter) { rest(w, `"a"`, "", content[half:]) }, true, 3},
-		{"not satisfiable", `"a"`, func(w http.ResponseWriter) { w.WriteHeader(416) }, true, 3},
+		{"not satisfiable", `"a"`, func(w http.ResponseWriter) { w.WriteHeader(http.StatusRequestedRangeNotSatisfiable) }, true, 3},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -564,7 +564,7 @@ func TestFaultySources(t *testing.T) {
 
 // TestPasswordsAreNotTold: a mirror's URL may hold one.
 func TestPasswordsAreNotTold(t *testing.T) {
-	up := serve(t, func(w http.ResponseWriter, _ *http.Request, _ int64) { w.WriteHeader(404) })
+	up := serve(t, func(w http.ResponseWriter, _ *http.Request, _ int64) { w.WriteHeader(http.StatusNotFound) })
 	m := strings.Replace(up.URL, "http://", "http://me:secret@", 1)
 	f, _ := fetcher(t, Options{Mirrors: []string{m}})
 	_, err := f.Fetch(t.Context(), up.source())

@@ -338,7 +338,7 @@ type damagedReader struct{ r io.Reader }
 func (d *damagedReader) Read(b []byte) (int, error) {
 	n, err := d.r.Read(b)
 	if err != nil && err != io.EOF {
-		err = damagedTar(err)
+		return n, damagedTar(err)
 	}
 	return n, err
 }

@@ -56,7 +56,7 @@ func (x *xzReader) Read(p []byte) (int, error) {
 		}
 		n, err := x.block.Read(p)
 		x.sum.Write(p[:n])
-		if err == io.EOF {
+		if err == io.EOF { //nolint:errorlint // wrapped, it is what broke the source off
 			x.err = x.endBlock()
 		} else {
 			x.err = err
@@ -265,7 +265,7 @@ func (x *xzReader) endStream() error {
 }
 
 func unexpected(err error) error {
-	if err == io.EOF {
+	if err == io.EOF { //nolint:errorlint // wrapped, it says what broke the source off
 		return io.ErrUnexpectedEOF
 	}
 	return err

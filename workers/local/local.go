@@ -124,7 +124,7 @@ func copyAll(ctx context.Context, w io.Writer, r io.Reader) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if _, err := io.CopyN(w, r, 4<<20); errors.Is(err, io.EOF) {
+		if _, err := io.CopyN(w, r, 4<<20); err == io.EOF { //nolint:errorlint // wrapped, it is what broke r off
 			return nil
 		} else if err != nil {
 			return err

@@ -4,8 +4,15 @@
 package local_test
 
 import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/zfarm/zfarm/workers"
@@ -35,6 +42,19 @@ func open(t *testing.T, o runner.Options) *runner.Worker {
 		t.Fatal(err)
 	}
 	return w
+}
+
+// TestPutBrokenOff: an error that wraps io.EOF is no end of the file.
+func TestPutBrokenOff(t *testing.T) {
+	dir := t.TempDir()
+	broken := fmt.Errorf("connection ended: %w", io.EOF)
+	r := io.MultiReader(strings.NewReader("half"), iotest.ErrReader(broken))
+	if d, err := (local.Host{}).Put(t.Context(), filepath.Join(dir, "f"), 0o600, r); !errors.Is(err, broken) {
+		t.Errorf("digest %v, error %v; want the reader's error", d, err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {
+		t.Errorf("left behind: %v, %v", entries, err)
+	}
 }
 
 func TestWorker(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -16,6 +17,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/zfarm/zfarm/workers"
@@ -342,7 +344,9 @@ func TestReusedPID(t *testing.T) {
 	if err := stranger.Process.Kill(); err != nil {
 		t.Error(err)
 	}
-	<-dead
+	if err := <-dead; err == nil {
+		t.Error("the process ended by itself")
+	}
 }
 
 // TestBegunByHalf: who made begun/ died before it said with what contents.
@@ -464,6 +468,35 @@ func (c *cutOff) Open(ctx context.Context, path string, offset int64) (io.ReadCl
 	default:
 		return c.Host.Open(ctx, path, offset)
 	}
+}
+
+// TestGetCutOff: a connection that is lost often ends in io.EOF, and an error
+// that wraps it is no end of the file.
+func TestGetCutOff(t *testing.T) {
+	t.Parallel()
+	ws := open(t, shortened{}, runner.Options{Shell: anyShell(t)})
+	if _, err := ws.Put(t.Context(), "f", 0o600, strings.NewReader("whole")); err != nil {
+		t.Fatal(err)
+	}
+	var got strings.Builder
+	if d, err := ws.Get(t.Context(), "f", &got); !errors.Is(err, workers.ErrLost) {
+		t.Errorf("%q with digest %v: error %v, want %v", got.String(), d, err, workers.ErrLost)
+	}
+}
+
+// shortened loses the connection after the first bytes of a file named f.
+type shortened struct{ local.Host }
+
+func (s shortened) Open(ctx context.Context, name string, offset int64) (io.ReadCloser, error) {
+	r, err := s.Host.Open(ctx, name, offset)
+	if err != nil || filepath.Base(name) != "f" {
+		return r, err
+	}
+	lost := iotest.ErrReader(fmt.Errorf("%w: connection ended: %w", workers.ErrLost, io.EOF))
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(io.LimitReader(r, 2), lost), r}, nil
 }
 
 // TestHostileFiles: a step owns the files that tell of it.

@@ -154,7 +154,7 @@ func (w *workspace) copyFrom(ctx context.Context, file string, offset int64, to 
 				return n, err
 			}
 		}
-		if errors.Is(err, io.EOF) {
+		if err == io.EOF { // itself: a lost connection may wrap it
 			return n, nil
 		}
 		if err != nil {

@@ -73,7 +73,7 @@ func connect(ctx context.Context, s settings) (*conn, error) {
 		return nil, unreachable(ctx, s, err)
 	}
 	go c.watch(s.probe, s.dead)
-	go func() { c.fail(fmt.Errorf("connection ended: %w", c.client.Wait())) }()
+	go func() { _ = c.fail(fmt.Errorf("connection ended: %w", c.client.Wait())) }()
 	return c, nil
 }
 
@@ -168,11 +168,11 @@ func (c *conn) watch(every, dead time.Duration) {
 		case err := <-answered:
 			patience.Stop()
 			if err != nil {
-				c.fail(fmt.Errorf("connection ended: %w", err))
+				_ = c.fail(fmt.Errorf("connection ended: %w", err))
 				return
 			}
 		case <-patience.C:
-			c.fail(fmt.Errorf("no answer for %v", dead))
+			_ = c.fail(fmt.Errorf("no answer for %v", dead))
 			return
 		case <-c.done:
 			patience.Stop()

@@ -11,7 +11,6 @@ import (
 	"net"
 	"os"
 	"strings"
-	"sync"
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
@@ -101,7 +100,6 @@ func loadCertificate(file string, signer ssh.Signer) (ssh.Signer, error) {
 // attempt is the credentials in use by one handshake.
 type attempt struct {
 	agentConn net.Conn
-	mu        sync.Mutex
 	tried     []string
 }
 

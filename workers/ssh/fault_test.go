@@ -196,7 +196,11 @@ func serveAgent(t *testing.T, key any) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(folder) })
+	t.Cleanup(func() {
+		if err := os.RemoveAll(folder); err != nil {
+			t.Error(err)
+		}
+	})
 	l, err := net.Listen("unix", filepath.Join(folder, "s"))
 	if err != nil {
 		t.Fatal(err)

@@ -111,7 +111,9 @@ func TestCksum(t *testing.T) {
 	// second is what every cksum prints for "abc".
 	for text, want := range map[string]uint32{"": 4294967295, "abc": 1219131554} {
 		c := newCksum()
-		io.WriteString(c, text)
+		if _, err := io.WriteString(c, text); err != nil {
+			t.Fatal(err)
+		}
 		if c.Sum32() != want {
 			t.Errorf("cksum of %q is %d; want %d", text, c.Sum32(), want)
 		}

@@ -90,6 +90,9 @@ func (c *conn) write(ctx context.Context, part string, mode fs.FileMode, src *ga
 	// size of what it reads.
 	n, err := f.ReadFromWithConcurrency(src, packets)
 	if err == nil {
+		err = src.failed() // sftp takes what wraps io.EOF for the end
+	}
+	if err == nil {
 		err = f.Chmod(mode.Perm())
 	}
 	if bad := f.Close(); err == nil {
@@ -175,7 +178,7 @@ func (g *gate) Read(p []byte) (int, error) {
 	if g.sum != nil {
 		g.sum.Write(p[:n])
 	}
-	if err != nil && !errors.Is(err, io.EOF) {
+	if err != nil && err != io.EOF { //nolint:errorlint // wrapped, it is what broke r off
 		g.err = err
 	}
 	return n, err

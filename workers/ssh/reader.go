@@ -44,7 +44,7 @@ func newReader(ctx context.Context, c *conn, f *sftp.File, path string, offset, 
 	}
 	// The answer to closing a file that was read tells nothing, and the server
 	// may be slow or gone: nobody waits for it.
-	context.AfterFunc(reading, func() { f.Close() })
+	context.AfterFunc(reading, func() { _ = f.Close() })
 	go r.request()
 	return r
 }

@@ -63,7 +63,7 @@ func Dial(ctx context.Context, c Config) (*Host, error) {
 	}
 	h.banner = string(first.client.ServerVersion())
 	if h.zos, err = first.isZOS(ctx, s.timeout); err != nil {
-		first.fail(err)
+		_ = first.fail(err)
 		return nil, err
 	}
 	return h, nil
@@ -79,7 +79,7 @@ func (h *Host) Close() error {
 	h.turn <- struct{}{}
 	defer func() { <-h.turn }()
 	if h.current != nil {
-		h.current.fail(errClosed)
+		_ = h.current.fail(errClosed)
 	}
 	return nil
 }

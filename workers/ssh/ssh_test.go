@@ -187,10 +187,10 @@ func pause() {
 	<-tick.C
 }
 
-func eventually(t testing.TB, what string, true_ func() bool) {
+func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); pause() {
-		if true_() {
+		if holds() {
 			return
 		}
 	}
@@ -281,7 +281,7 @@ func TestPutLeavesNothing(t *testing.T) {
 		if err := os.WriteFile(name, []byte("old"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		bad := errors.New("disk of the sender")
+		bad := fmt.Errorf("connection of the sender: %w", io.EOF)
 		_, err := h.Put(t.Context(), name, 0o600, io.MultiReader(bytes.NewReader(random(t, 1<<20)), iotest.ErrReader(bad)))
 		if !errors.Is(err, bad) || errors.Is(err, workers.ErrLost) {
 			t.Errorf("Put = %v; want the reader's error", err)

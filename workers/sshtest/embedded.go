@@ -230,7 +230,7 @@ func (e *EmbeddedServer) serve(raw net.Conn) {
 			(&session{server: e, channel: channel}).serve(asked)
 		})
 	}
-	conn.Close()
+	_ = conn.Close() // it has ended
 	open.Wait()
 }
 

@@ -99,7 +99,7 @@ func mayLogIn(t testing.TB, s *Server, log *lockedBuffer) {
 		}
 		t.Fatalf("logging in to sshd: %v\n%s", err, log.tail())
 	}
-	defer h.Close()
+	defer h.Close() //nolint:errcheck // the connection ends either way
 	if out, err := h.Exec(t.Context(), "echo in"); err != nil || string(out.Stdout) != "in\n" {
 		t.Skipf("the login shell of %s runs no commands (%q, %v); run this test as a user who may log in", s.user, out.Stdout, err)
 	}

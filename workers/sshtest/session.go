@@ -85,7 +85,7 @@ func (s *session) start(command string, f Faults) error {
 	}
 	go func() {
 		_, _ = io.Copy(stdin, s.channel) // ends with the command or the channel
-		stdin.Close()
+		_ = stdin.Close()                // closed already when the command ended first
 	}()
 	s.then = func() {
 		err := c.Wait()
@@ -177,7 +177,7 @@ func (s *session) files(f Faults) {
 	}
 	server := sftp.NewRequestServer(under, sftp.Handlers{FileGet: h, FilePut: h, FileCmd: h, FileList: h})
 	_ = server.Serve() // io.EOF, or the connection's end
-	server.Close()
+	_ = server.Close()
 	s.channel.Close()
 }
 

@@ -142,7 +142,7 @@ func (z *Reader) WriteTo(w io.Writer) (int64, error) {
 			}
 			continue
 		}
-		if z.err == io.EOF {
+		if z.err == io.EOF { //nolint:errorlint // wrapped, it is what broke the source off
 			return total, nil
 		}
 		if z.err != nil {

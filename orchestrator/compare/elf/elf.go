@@ -179,7 +179,7 @@ func within(size int64, offset, length uint64) bool {
 }
 
 func orEOF(err error) error {
-	if err == nil || err == io.EOF {
+	if err == nil || errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
 	return err

@@ -31,7 +31,7 @@ func read(r io.Reader, l Limits) ([]file, Trailer, error) {
 	z := NewReaderLimits(r, l)
 	for {
 		m, err := z.Next()
-		if err == io.EOF {
+		if err == io.EOF { //nolint:errorlint // Next promises io.EOF itself
 			return all, z.Trailer(), nil
 		}
 		if err != nil {
@@ -452,7 +452,7 @@ func TestHiddenBytesAreTold(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := r.Next(); err != io.EOF {
+			if _, err := r.Next(); err != io.EOF { //nolint:errorlint // Next promises io.EOF itself
 				t.Fatal(err)
 			}
 			if m.Hidden != c.want || (m.HiddenSum != [32]byte{}) != (c.want > 0) {
@@ -539,7 +539,7 @@ func BenchmarkReader(b *testing.B) {
 	for b.Loop() {
 		r := NewReader(bytes.NewReader(in))
 		for {
-			if _, err := r.Next(); err == io.EOF {
+			if _, err := r.Next(); errors.Is(err, io.EOF) {
 				break
 			} else if err != nil {
 				b.Fatal(err)

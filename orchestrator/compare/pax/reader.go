@@ -88,15 +88,13 @@ func (r *Reader) Read(p []byte) (int, error) {
 	n, err := r.r.Read(p)
 	r.off += int64(n)
 	r.left -= int64(n)
-	if err == io.EOF && r.left > 0 {
-		err = r.fault("the archive ends within the content of %q", clip(r.current.Name))
-	} else if err == io.EOF {
-		err = nil
-	}
-	if err != nil {
+	switch {
+	case err == io.EOF && r.left > 0:
+		r.err = r.fault("the archive ends within the content of %q", clip(r.current.Name))
+	case err != nil && err != io.EOF:
 		r.err = err
 	}
-	return n, err
+	return n, r.err
 }
 
 // fault returns an error about the bytes just read.
@@ -159,13 +157,12 @@ func (r *Reader) next() (*Member, error) {
 	r.current = m
 	r.hidden.Reset()
 	r.header.Reset()
-	var own []Record
-	var longName, longLink []byte
+	var p pending
 	for headers := 0; ; headers++ {
 		if headers > 16 {
 			return nil, r.fault("more than 16 extended headers before one member")
 		}
-		if err := r.readBlock(headers > 0 && (own != nil || longName != nil || longLink != nil)); err != nil {
+		if err := r.readBlock(p.any()); err != nil {
 			return nil, err
 		}
 		if r.trailer.Offset > 0 {
@@ -175,35 +172,53 @@ func (r *Reader) next() (*Member, error) {
 		if err != nil {
 			return nil, err
 		}
-		switch flag {
-		case 'x':
-			if own != nil {
-				return nil, r.fault("two extended headers for one member")
-			}
-			if own, err = r.parseRecords(body); err != nil {
-				return nil, err
-			}
-			own = r.last(append([]Record{}, own...))
-		case 'g':
-			records, err := r.parseRecords(body)
-			if err != nil {
-				return nil, err
-			}
-			r.globals = r.last(append(append([]Record{}, r.globals...), records...))
-		case 'L':
-			longName, err = r.longText(body, longName)
-		case 'K':
-			longLink, err = r.longText(body, longLink)
-		default:
-			if err := r.member(m, own, longName, longLink); err != nil {
+		if !extends(flag) {
+			if err := r.member(m, p.own, p.longName, p.longLink); err != nil {
 				return nil, err
 			}
 			return m, nil
 		}
-		if err != nil {
+		if err := r.take(&p, flag, body); err != nil {
 			return nil, err
 		}
 	}
+}
+
+// pending is what extended headers said of the member that follows them.
+type pending struct {
+	own                []Record
+	longName, longLink []byte
+}
+
+func (p *pending) any() bool { return p.own != nil || p.longName != nil || p.longLink != nil }
+
+// extends reports whether a header of that type is an extended one.
+func extends(flag byte) bool { return flag == 'x' || flag == 'g' || flag == 'L' || flag == 'K' }
+
+// take takes the body of an extended header.
+func (r *Reader) take(p *pending, flag byte, body []byte) (err error) {
+	switch flag {
+	case 'x':
+		if p.own != nil {
+			return r.fault("two extended headers for one member")
+		}
+		records, err := r.parseRecords(body)
+		if err != nil {
+			return err
+		}
+		p.own = r.last(append([]Record{}, records...))
+	case 'g':
+		records, err := r.parseRecords(body)
+		if err != nil {
+			return err
+		}
+		r.globals = r.last(append(append([]Record{}, r.globals...), records...))
+	case 'L':
+		p.longName, err = r.longText(body, p.longName)
+	case 'K':
+		p.longLink, err = r.longText(body, p.longLink)
+	}
+	return err
 }
 
 // readBlock reads the next header block; at the end of the archive it reads

@@ -145,7 +145,7 @@ func (f *Finder) Find(a, b []byte, from, to int) (Stamp, bool) {
 // apart reports whether no digit of a longer number stands beside b[from:to].
 func apart(b []byte, from, to int) bool {
 	digit := func(i int) bool { return b[i] >= '0' && b[i] <= '9' }
-	return !(from > 0 && digit(from-1) && digit(from)) && !(to < len(b) && digit(to) && digit(to-1))
+	return (from <= 0 || !digit(from-1) || !digit(from)) && (to >= len(b) || !digit(to) || !digit(to-1))
 }
 
 // parse reads exactly what the form writes.
