@@ -336,7 +336,7 @@ func noneAlive(pids []int) func() bool {
 // the workers end what nobody watches any more.
 func TestKilledFarmLeavesNothingRunning(t *testing.T) {
 	f := newFarm(t, 2)
-	cmd, _, pids := f.endlessBuild("3s")
+	cmd, _, pids := f.endlessBuild("6s")
 	for _, pid := range pids {
 		if !alive(pid) {
 			t.Fatalf("process %d of the step is gone before its time", pid)
@@ -464,7 +464,7 @@ func TestOthersCannotReadTheFarm(t *testing.T) {
 		t.Skip("a test for an ordinary user on Linux: root may read everything")
 	}
 	f := newFarm(t, 1)
-	cmd, _, _ := f.endlessBuild("3s")
+	cmd, _, _ := f.endlessBuild("6s")
 	if _, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", cmd.Process.Pid)); err == nil {
 		t.Error("the farm's environment can be read by its user's other processes")
 	}
