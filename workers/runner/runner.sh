@@ -18,7 +18,14 @@ alive() { kill -s 0 -- "$1" 2>/dev/null; }
 # shellcheck disable=SC3028 # empty where the shell does not count
 seconds() { _s=${SECONDS:-0} && echo "${_s%%.*}"; }
 nap() { sleep "${1:-0.05}" 2>/dev/null || sleep 1; } # whole seconds are all that POSIX promises
-parent() { ps -o ppid= -p "$1" 2>/dev/null | tr -d ' \t'; }
+# Linux can be without ps, and then has /proc.
+parent() {
+	if command -v ps; then ps -o ppid= -p "$1" | tr -d ' \t' >&3; return; fi
+	while read -r _key _value; do case $_key in PPid:) echo "$_value" >&3 ;; esac; done <"/proc/$1/status"
+} 3>&1 >/dev/null 2>&1
+arguments() {
+	if command -v ps; then ps -o args= -p "$1" >&3; else tr '\0' ' ' <"/proc/$1/cmdline" >&3; fi
+} 3>&1 >/dev/null 2>&1
 take() { # VAR FILE: the first word of the file, "" if there is none
 	_line=
 	{ read -r _line <"$2"; } 2>/dev/null
@@ -179,7 +186,7 @@ state_here() { # ended, running, lost or absent. A process id alone proves nothi
 	fi
 	if pid pgid pgid && alive "$pgid"; then # a step without its keepers
 		dad=$(parent "$pgid")
-		case $(ps -o args= -p "$pgid" 2>/dev/null) in *"$PWD/step"*) dad=$runner ;; esac
+		case $(arguments "$pgid") in *"$PWD/step"*) dad=$runner ;; esac
 		if [ -n "$dad" ] && [ "$dad" = "$runner" ]; then
 			claim lost
 			end_group 5
