@@ -244,9 +244,13 @@ func Choose(c Conditions, from []Candidate, used, lost []string) string {
 }
 
 // Missing returns why the worker cannot build the recipe, one sentence a
-// tool, or nothing.
+// tool, or nothing. A recipe with patches wants patch without saying so.
 func Missing(r *recipes.Recipe, f workers.Facts) []string {
 	var lacks []string
+	patched := slices.ContainsFunc(r.Sources, func(s recipes.Source) bool { return len(s.Patches) > 0 })
+	if _, ok := f.Tools["patch"]; patched && !ok {
+		lacks = append(lacks, "it has no patch")
+	}
 	for _, t := range r.Tools {
 		have, ok := f.Tools[t.Name]
 		switch {

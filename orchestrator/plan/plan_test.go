@@ -165,6 +165,10 @@ func TestMissing(t *testing.T) {
 	if diff := cmp.Diff(want, plan.Missing(r, f)); diff != "" {
 		t.Errorf("missing (-want +have):\n%s", diff)
 	}
+	patched := &recipes.Recipe{Sources: []recipes.Source{{Patches: []recipes.File{{Name: "p"}}}}}
+	if diff := cmp.Diff([]string{"it has no patch"}, plan.Missing(patched, f)); diff != "" {
+		t.Errorf("missing (-want +have):\n%s", diff)
+	}
 	if diff := cmp.Diff([]string{"it has no make", "it has no perl", "it has no m4"}, plan.Missing(r, workers.Facts{})); diff != "" {
 		t.Errorf("missing (-want +have):\n%s", diff)
 	}
