@@ -119,12 +119,12 @@ const (
 
 // Status is what is known of a step that ended.
 type Status struct {
-	State State
+	State State `json:"state"`
 	// Code is the exit status, 0 to 255 (128+n when signal n ended it), for
 	// Exited only.
-	Code int
+	Code int `json:"code"`
 	// Took is how long the step ran by the worker's clock, in whole seconds.
-	Took time.Duration
+	Took time.Duration `json:"took"`
 }
 
 // OK reports whether the step exited with 0.
@@ -142,42 +142,46 @@ type Entry struct {
 // Facts is what a probe read off a worker. It is reported by the worker and
 // kept apart from what the orchestrator saw itself.
 type Facts struct {
-	// Uname is the raw line of "uname -a"; System, Node, Release, Version and
+	// Uname is the raw line of "uname -a"; System, Host, Release, Version and
 	// Machine are its fields as "uname -s -n -r -v -m" gave them.
-	Uname                                   string
-	System, Node, Release, Version, Machine string
+	Uname   string `json:"uname"`
+	System  string `json:"system"`
+	Host    string `json:"host"`
+	Release string `json:"release"`
+	Version string `json:"version"`
+	Machine string `json:"machine"`
 	// User is the account's name.
-	User string
+	User string `json:"user"`
 	// Shell is the shell that runs steps; it passed the probe for job control.
-	Shell string
+	Shell string `json:"shell"`
 	// CodePage is the code page of text made on the worker: "ISO8859-1" or "IBM-1047".
-	CodePage string
+	CodePage string `json:"code_page"`
 	// Archiver is how trees are packed and unpacked there.
-	Archiver Archiver
+	Archiver Archiver `json:"archiver"`
 	// Tools maps a tool's name to what was found under it.
-	Tools map[string]Tool
+	Tools map[string]Tool `json:"tools"`
 	// Locales lists what "locale -a" gave, sorted; bounded.
-	Locales []string
+	Locales []string `json:"locales"`
 	// Cores is the number of processors on line; 0 when unknown.
-	Cores int
+	Cores int `json:"cores"`
 	// FreeBytes is the room in the file system of the workspaces.
-	FreeBytes int64
+	FreeBytes int64 `json:"free_bytes"`
 	// Path is the default search path of the system (getconf PATH, and the
 	// folders the worker is configured with), which steps get as PATH.
-	Path string
+	Path string `json:"path"`
 	// ClockOffset is worker time minus orchestrator time; shown, never trusted.
-	ClockOffset time.Duration
+	ClockOffset time.Duration `json:"clock_offset"`
 	// Server is the banner of the SSH server; "" when there is none.
-	Server string
+	Server string `json:"server,omitempty"`
 }
 
 // Tool is one program found on a worker.
 type Tool struct {
-	Path string
+	Path string `json:"path"`
 	// Banner is the first line of its version text, raw.
-	Banner string
+	Banner string `json:"banner"`
 	// Version is what looks like a version number in the banner, or "".
-	Version string
+	Version string `json:"version"`
 }
 
 // Archiver names the program and dialect that packs trees on a worker.

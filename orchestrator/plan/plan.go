@@ -159,8 +159,8 @@ func (c Conditions) Values(f workers.Facts) map[string]string {
 		"jobs":      strconv.Itoa(c.JobsOn(f)),
 		"HOME":      c.Home,
 	}
-	if f.Node != "" {
-		v["host"] = f.Node
+	if f.Host != "" {
+		v["host"] = f.Host
 	}
 	if f.User != "" {
 		v["user"] = f.User

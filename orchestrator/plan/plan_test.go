@@ -18,7 +18,7 @@ func recipe(repeats int, vary ...string) *recipes.Recipe {
 	return &recipes.Recipe{Reproduce: recipes.Reproduce{Repeats: repeats, Vary: vary}}
 }
 
-var linux = workers.Facts{System: "Linux", Node: "w1", Cores: 4, Path: "/bin:/usr/bin", Shell: "/bin/bash", Locales: []string{"C", "C.utf8", "POSIX"}}
+var linux = workers.Facts{System: "Linux", Host: "w1", Cores: 4, Path: "/bin:/usr/bin", Shell: "/bin/bash", Locales: []string{"C", "C.utf8", "POSIX"}}
 
 func TestEveryVariationChangesWhatItSaysAndNothingElse(t *testing.T) {
 	changes := map[string][]string{

@@ -77,7 +77,7 @@ func ToConfig(m *Config) plugins.Config {
 
 func fromFacts(f workers.Facts) *Facts {
 	m := &Facts{
-		Uname: text(f.Uname), System: text(f.System), Node: text(f.Node), Release: text(f.Release),
+		Uname: text(f.Uname), System: text(f.System), Host: text(f.Host), User: text(f.User), Release: text(f.Release),
 		Version: text(f.Version), Machine: text(f.Machine), Shell: text(f.Shell), CodePage: text(f.CodePage),
 		Archiver: text(string(f.Archiver)), Cores: toInt32(f.Cores), FreeBytes: f.FreeBytes, Path: text(f.Path),
 		ClockOffset: durationpb.New(f.ClockOffset), Server: text(f.Server),
@@ -96,7 +96,7 @@ func fromFacts(f workers.Facts) *Facts {
 
 func toFacts(m *Facts) workers.Facts {
 	f := workers.Facts{
-		Uname: m.GetUname(), System: m.GetSystem(), Node: m.GetNode(), Release: m.GetRelease(),
+		Uname: m.GetUname(), System: m.GetSystem(), Host: m.GetHost(), User: m.GetUser(), Release: m.GetRelease(),
 		Version: m.GetVersion(), Machine: m.GetMachine(), Shell: m.GetShell(), CodePage: m.GetCodePage(),
 		Archiver: workers.Archiver(m.GetArchiver()), Locales: m.GetLocales(), Cores: int(m.GetCores()),
 		FreeBytes: m.GetFreeBytes(), Path: m.GetPath(), ClockOffset: m.GetClockOffset().AsDuration(), Server: m.GetServer(),

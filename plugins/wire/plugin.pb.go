@@ -992,7 +992,7 @@ type Facts struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Uname         string                 `protobuf:"bytes,1,opt,name=uname,proto3" json:"uname,omitempty"`
 	System        string                 `protobuf:"bytes,2,opt,name=system,proto3" json:"system,omitempty"`
-	Node          string                 `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`
+	Host          string                 `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"`
 	Release       string                 `protobuf:"bytes,4,opt,name=release,proto3" json:"release,omitempty"`
 	Version       string                 `protobuf:"bytes,5,opt,name=version,proto3" json:"version,omitempty"`
 	Machine       string                 `protobuf:"bytes,6,opt,name=machine,proto3" json:"machine,omitempty"`
@@ -1006,6 +1006,7 @@ type Facts struct {
 	Path          string                 `protobuf:"bytes,14,opt,name=path,proto3" json:"path,omitempty"`
 	ClockOffset   *durationpb.Duration   `protobuf:"bytes,15,opt,name=clock_offset,json=clockOffset,proto3" json:"clock_offset,omitempty"`
 	Server        string                 `protobuf:"bytes,16,opt,name=server,proto3" json:"server,omitempty"`
+	User          string                 `protobuf:"bytes,17,opt,name=user,proto3" json:"user,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1054,9 +1055,9 @@ func (x *Facts) GetSystem() string {
 	return ""
 }
 
-func (x *Facts) GetNode() string {
+func (x *Facts) GetHost() string {
 	if x != nil {
-		return x.Node
+		return x.Host
 	}
 	return ""
 }
@@ -1148,6 +1149,13 @@ func (x *Facts) GetClockOffset() *durationpb.Duration {
 func (x *Facts) GetServer() string {
 	if x != nil {
 		return x.Server
+	}
+	return ""
+}
+
+func (x *Facts) GetUser() string {
+	if x != nil {
+		return x.User
 	}
 	return ""
 }
@@ -2119,11 +2127,11 @@ const file_plugin_proto_rawDesc = "" +
 	"\x05stage\x18\x05 \x01(\tR\x05stage\x12\x16\n" +
 	"\x06prefix\x18\x06 \x01(\tR\x06prefix\x12\x12\n" +
 	"\x04jobs\x18\a \x01(\x05R\x04jobs\x12,\n" +
-	"\x05facts\x18\b \x01(\v2\x16.zfarm.plugin.v1.FactsR\x05facts\"\xa9\x04\n" +
+	"\x05facts\x18\b \x01(\v2\x16.zfarm.plugin.v1.FactsR\x05facts\"\xbd\x04\n" +
 	"\x05Facts\x12\x14\n" +
 	"\x05uname\x18\x01 \x01(\tR\x05uname\x12\x16\n" +
 	"\x06system\x18\x02 \x01(\tR\x06system\x12\x12\n" +
-	"\x04node\x18\x03 \x01(\tR\x04node\x12\x18\n" +
+	"\x04host\x18\x03 \x01(\tR\x04host\x12\x18\n" +
 	"\arelease\x18\x04 \x01(\tR\arelease\x12\x18\n" +
 	"\aversion\x18\x05 \x01(\tR\aversion\x12\x18\n" +
 	"\amachine\x18\x06 \x01(\tR\amachine\x12\x14\n" +
@@ -2138,7 +2146,8 @@ const file_plugin_proto_rawDesc = "" +
 	"free_bytes\x18\r \x01(\x03R\tfreeBytes\x12\x12\n" +
 	"\x04path\x18\x0e \x01(\tR\x04path\x12<\n" +
 	"\fclock_offset\x18\x0f \x01(\v2\x19.google.protobuf.DurationR\vclockOffset\x12\x16\n" +
-	"\x06server\x18\x10 \x01(\tR\x06server\x1aO\n" +
+	"\x06server\x18\x10 \x01(\tR\x06server\x12\x12\n" +
+	"\x04user\x18\x11 \x01(\tR\x04user\x1aO\n" +
 	"\n" +
 	"ToolsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12+\n" +

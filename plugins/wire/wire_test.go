@@ -100,7 +100,7 @@ func TestRoundTrips(t *testing.T) {
 		t.Error(err, diff)
 	}
 	config := plugins.Config{Block: []byte(`{"a":1}`), Port: "p", Version: "1", Source: "s", Stage: "t", Prefix: "/p", Jobs: 3,
-		Facts: workers.Facts{Uname: "OS/390", System: "a", Node: "b", Release: "c", Version: "d", Machine: "e", Shell: "f", CodePage: "g",
+		Facts: workers.Facts{Uname: "OS/390", System: "a", Host: "b", User: "u", Release: "c", Version: "d", Machine: "e", Shell: "f", CodePage: "g",
 			Archiver: workers.ArchiverZOSPax, Tools: map[string]workers.Tool{"cc": {Path: "h", Banner: "i", Version: "j"}},
 			Locales: []string{"C"}, Cores: 4, FreeBytes: 5, Path: "k", ClockOffset: -time.Second, Server: "l"}}
 	if diff := cmp.Diff(config, ToConfig(FromConfig(config))); diff != "" {

@@ -120,7 +120,7 @@ func (s said) one(key string) string {
 
 func (s said) facts() workers.Facts {
 	f := workers.Facts{
-		Uname: s.one("uname"), System: s.one("system"), Node: s.one("node"), User: s.one("user"),
+		Uname: s.one("uname"), System: s.one("system"), Host: s.one("host"), User: s.one("user"),
 		Release: s.one("release"), Version: s.one("version"), Machine: s.one("machine"),
 		Shell: s.one("shell"), CodePage: s.one("codepage"), Path: s.one("path"),
 		Tools: map[string]workers.Tool{}, FreeBytes: freeBytes(s.one("df")),

@@ -50,7 +50,7 @@ done
 facts() {
 	say uname "$(uname -a)"
 	say user "$(id -un 2>/dev/null)"
-	for each in system:-s node:-n release:-r version:-v machine:-m; do
+	for each in system:-s host:-n release:-r version:-v machine:-m; do
 		say "${each%:*}" "$(uname "${each#*:}")"
 	done
 	say cores "$(getconf _NPROCESSORS_ONLN 2>/dev/null)"
