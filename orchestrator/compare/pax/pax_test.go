@@ -240,15 +240,21 @@ func TestAgreesWithStandardLibraryOnGNUTar(t *testing.T) {
 	if err != nil {
 		t.Skip("no tar here: install GNU tar to compare with it")
 	}
+	if banner, err := exec.Command(program, "--version").Output(); err != nil || !strings.Contains(string(banner), "GNU tar") {
+		t.Skip("this tar is not GNU tar: install it to compare with it")
+	}
 	for _, format := range []string{"ustar", "pax", "gnu"} {
 		t.Run(format, func(t *testing.T) {
 			args := []string{"--format=" + format, "-C", tree(t), "-cf", "-", "."}
 			if format == "pax" {
 				args = append([]string{"--pax-option=ZOS.taginfo:=1 819,ZOS.filefmt=NA"}, args...)
 			}
+			if format == "ustar" { // its links are of 100 bytes at most
+				args = append([]string{"--exclude=./sym"}, args...)
+			}
 			b, err := exec.Command(program, args...).Output()
 			if err != nil {
-				t.Skipf("tar %s: %v: GNU tar is needed", strings.Join(args, " "), err)
+				t.Fatalf("tar %s: %v", strings.Join(args, " "), err)
 			}
 			got, _, err := read(bytes.NewReader(b), Limits{})
 			if err != nil {
