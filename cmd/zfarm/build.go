@@ -25,6 +25,7 @@ import (
 	"github.com/zfarm/zfarm/recipes/parse"
 	"github.com/zfarm/zfarm/recipes/source"
 	"github.com/zfarm/zfarm/workers"
+	"github.com/zfarm/zfarm/workers/codepage"
 )
 
 // buildFlags are those of "zfarm build".
@@ -193,7 +194,7 @@ func writeConclusion(out io.Writer, c engine.Conclusion, most int) {
 	}
 	switch {
 	case c.Failure != nil:
-		fmt.Fprintf(&b, "\nnot released (%s): %s\n", c.Failure.Kind, printable(c.Failure.Message))
+		fmt.Fprintf(&b, "\nnot released (%s): %s\n", c.Failure.Kind, codepage.PrintableString(c.Failure.Message))
 	case c.Signed:
 		fmt.Fprintf(&b, "\nreleased to %s: check it with zfarm verify %s\n", c.Out, c.Out)
 	default:
@@ -212,7 +213,7 @@ func writeSuite(b *strings.Builder, r orchestrator.Record, s orchestrator.Suite)
 		{"known failures that are not in the suite", s.Tally.Missing},
 	} {
 		if len(list.names) > 0 {
-			fmt.Fprintf(b, "  %s: %s\n", list.what, printable(strings.Join(list.names, ", ")))
+			fmt.Fprintf(b, "  %s: %s\n", list.what, codepage.PrintableString(strings.Join(list.names, ", ")))
 		}
 	}
 }

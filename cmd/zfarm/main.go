@@ -16,6 +16,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/zfarm/zfarm/workers/codepage"
 )
 
 func main() {
@@ -51,7 +53,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	}
 	code := codeOf(ctx, err)
 	if text := err.Error(); text != "" {
-		fmt.Fprintln(errs, "zfarm:", printable(text)) //nolint:errcheck // nowhere left to say it
+		fmt.Fprintln(errs, "zfarm:", codepage.PrintableString(text)) //nolint:errcheck // nowhere left to say it
 	}
 	return code
 }

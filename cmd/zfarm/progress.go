@@ -17,21 +17,11 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/term"
-	"golang.org/x/text/transform"
 
 	"github.com/zfarm/zfarm/orchestrator"
 	"github.com/zfarm/zfarm/workers"
 	"github.com/zfarm/zfarm/workers/codepage"
 )
-
-// printable makes text of workers, recipes and archives safe to show.
-func printable(s string) string {
-	shown, _, err := transform.String(codepage.Printable(), s)
-	if err != nil {
-		return fmt.Sprintf("%q", s)
-	}
-	return shown
-}
 
 // display shows progress and is told when the build is over.
 type display interface {
@@ -90,7 +80,7 @@ func sentence(p orchestrator.Progress) string {
 	}
 	switch p.Kind {
 	case orchestrator.Note:
-		return printable(strings.TrimLeft(who+": ", ": ") + p.Text)
+		return codepage.PrintableString(strings.TrimLeft(who+": ", ": ") + p.Text)
 	case orchestrator.StepEnded:
 		return fmt.Sprintf("%s: %s %s in %s", who, p.Step, ending(*p.Status), seconds(p.Took))
 	case orchestrator.Transition:
@@ -103,7 +93,7 @@ func sentence(p orchestrator.Progress) string {
 func transition(who string, e orchestrator.Event) string {
 	switch {
 	case e.From == orchestrator.Running && e.To == orchestrator.Ready:
-		return printable(fmt.Sprintf("%s: worker lost (%s); trying again", who, e.Detail))
+		return codepage.PrintableString(fmt.Sprintf("%s: worker lost (%s); trying again", who, e.Detail))
 	case e.To == orchestrator.Running && e.Fence > 1:
 		return fmt.Sprintf("%s: begun again, attempt %d", who, e.Fence)
 	case e.To == orchestrator.Running, e.To == orchestrator.Failed:
@@ -245,7 +235,7 @@ func (l *live) draw(text string) {
 	l.drawn = 0
 	for _, id := range slices.Sorted(maps.Keys(l.stages)) {
 		s := l.stages[id]
-		line := fmt.Sprintf("%-9s %-18s %-14s %7s  %s", id, s.worker, s.step, seconds(time.Since(s.since)), printable(s.last))
+		line := fmt.Sprintf("%-9s %-18s %-14s %7s  %s", id, s.worker, s.step, seconds(time.Since(s.since)), codepage.PrintableString(s.last))
 		b.WriteString(clip(line, width-1) + "\n")
 		l.drawn++
 	}
