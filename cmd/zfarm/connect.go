@@ -15,8 +15,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/term"
 
+	"github.com/zfarm/zfarm/attest/keys"
 	"github.com/zfarm/zfarm/workers"
 	"github.com/zfarm/zfarm/workers/local"
 	"github.com/zfarm/zfarm/workers/runner"
@@ -111,7 +111,7 @@ func (f *connectFlags) openOne(ctx context.Context, address string) (*runner.Wor
 	}
 	w, err := ssh.New(ctx, name, ssh.Config{
 		User: u.User, Address: u.Address, HostKeys: keys, AgentSocket: os.Getenv("SSH_AUTH_SOCK"),
-		IdentityFiles: append(u.Query["identity"], f.identities...), Passphrase: askPassphrase,
+		IdentityFiles: append(u.Query["identity"], f.identities...), Passphrase: passphrases(ctx),
 	}, options)
 	if err != nil && codeOf(ctx, err) == otherError { // it never came to the worker
 		err = exit{usageError, err}
@@ -149,14 +149,15 @@ func (f *connectFlags) options(root string, q url.Values) (runner.Options, error
 	return runner.Options{Root: root, Shell: q.Get("shell"), Path: q["path"], Lease: f.lease}, nil
 }
 
-// askPassphrase asks the person at the terminal.
-func askPassphrase(file string) ([]byte, error) {
-	if !term.IsTerminal(int(os.Stdin.Fd())) {
-		return nil, fmt.Errorf("%s is encrypted and there is no terminal to ask for its passphrase; use an ssh-agent", file)
+// passphrases asks the person at the terminal.
+func passphrases(ctx context.Context) func(file string) ([]byte, error) {
+	return func(file string) ([]byte, error) {
+		answer, ok, err := keys.Prompt(os.Stdin, "Passphrase of "+file+": ")(ctx)
+		if err == nil && !ok {
+			err = fmt.Errorf("%s is encrypted and there is no terminal to ask for its passphrase; use an ssh-agent", file)
+		}
+		return answer, err
 	}
-	fmt.Fprintf(os.Stderr, "Passphrase of %s: ", file)
-	defer fmt.Fprintln(os.Stderr)
-	return term.ReadPassword(int(os.Stdin.Fd()))
 }
 
 func workerCommand() *cobra.Command {

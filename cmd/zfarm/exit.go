@@ -6,7 +6,6 @@ package main
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"github.com/zfarm/zfarm/attest"
 	"github.com/zfarm/zfarm/orchestrator"
@@ -58,8 +57,6 @@ func codeOf(ctx context.Context, err error) int {
 		return usageError
 	case errors.Is(err, attest.ErrNotVerified):
 		return notVerified
-	case strings.HasPrefix(err.Error(), "unknown command"), strings.Contains(err.Error(), "arg(s)"), strings.HasPrefix(err.Error(), "required flag"):
-		return usageError
 	default:
 		return otherError
 	}

@@ -45,11 +45,16 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(buildCommand(), demoCommand(), recipeCommand(), verifyCommand(), keyCommand(), workerCommand(), pluginCommand(), versionCommand())
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return exit{usageError, fmt.Errorf("%w\nsee %s --help", err, c.CommandPath())}
+		return fmt.Errorf("%w\nsee %s --help", err, c.CommandPath())
 	})
+	begun := false
+	root.PersistentPreRun = func(*cobra.Command, []string) { begun = true }
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return 0
+	}
+	if !begun { // no command took the arguments
+		err = exit{usageError, err}
 	}
 	code := codeOf(ctx, err)
 	if text := err.Error(); text != "" {

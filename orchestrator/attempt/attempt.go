@@ -74,7 +74,7 @@ type Source struct {
 const (
 	stageDir = "stage"
 	rawPax   = "stage.pax"
-	homeDir  = "tmp"
+	tempDir  = "tmp"
 )
 
 // Bounds on what a worker can make the orchestrator keep.
@@ -133,7 +133,7 @@ func (a *attempt) carryOut(ctx context.Context) (*orchestrator.Failure, error) {
 // prepare puts the sources in place, unpacked and patched.
 func (a *attempt) prepare(ctx context.Context) (*orchestrator.Failure, error) {
 	farm := a.guarded("", a.Recipe.Build.Limit)
-	script := fmt.Sprintf("mkdir -p %s %s %s %s", workers.Quote(a.source), stageDir, homeDir, workers.Quote(a.Conditions.Home))
+	script := fmt.Sprintf("mkdir -p %s %s %s %s", workers.Quote(a.source), stageDir, tempDir, workers.Quote(a.Conditions.Home))
 	if failure, err := a.farmStep(ctx, farm, "folders", "", script); failure != nil || err != nil {
 		return failure, err
 	}
