@@ -13,8 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/text/transform"
-
 	"github.com/zfarm/zfarm/workers"
 	"github.com/zfarm/zfarm/workers/codepage"
 )
@@ -215,11 +213,7 @@ func told(o Output) error {
 
 // shown returns at most n bytes of foreign text, fit for people.
 func shown(s string, n int) string {
-	s, _, err := transform.String(codepage.Printable(), cut(s, n))
-	if err != nil {
-		return "unreadable text"
-	}
-	return s
+	return codepage.PrintableString(cut(s, n))
 }
 
 func cut(s string, n int) string {
