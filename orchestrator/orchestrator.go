@@ -6,8 +6,8 @@
 // worker costs, and what was recorded on the way.
 //
 // It does no I/O, starts no goroutine and reads no clock; whoever drives a
-// build (orchestrator/engine, in one process) hands in what happened and acts
-// on what is ready then. So the same functions serve whatever remembers the
+// build (orchestrator/engine, over orchestrator/store) hands in what happened and
+// acts on what is ready then. So the same functions serve whatever remembers the
 // values between two transitions.
 package orchestrator
 
@@ -15,6 +15,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/zfarm/zfarm/attest/digest"
 )
 
 // StageKind says what a stage does.
@@ -32,7 +34,7 @@ const (
 // StageState is where a stage stands.
 type StageState string
 
-// The states of a stage. The last four are ends.
+// The states of a stage. The last five are ends.
 const (
 	Blocked   StageState = "blocked"   // waits for stages before it
 	Ready     StageState = "ready"     // may begin
@@ -41,11 +43,12 @@ const (
 	Failed    StageState = "failed"    // with a Failure
 	Skipped   StageState = "skipped"   // a stage before it failed
 	Cancelled StageState = "cancelled" // somebody asked for it
+	Reused    StageState = "reused"    // another build with the same inputs has passed it
 )
 
 // Over reports whether the state is an end.
 func (s StageState) Over() bool {
-	return s == Succeeded || s == Failed || s == Skipped || s == Cancelled
+	return s == Succeeded || s == Failed || s == Skipped || s == Cancelled || s == Reused
 }
 
 // FailureKind says whose turn it is when a build ends without a release.
@@ -55,6 +58,7 @@ type FailureKind string
 const (
 	FaultyRecipe   FailureKind = "recipe"         // the maintainer: the recipe does not say what it should
 	FaultySource   FailureKind = "source"         // checksum, signature or availability of an input
+	FailedNeed     FailureKind = "need"           // a port that this one needs has not been built
 	FailedStep     FailureKind = "step"           // the port does not build
 	FailedTests    FailureKind = "tests"          // the port's suite has failures nobody expects
 	OverLimit      FailureKind = "limit"          // a step ran past its limit
@@ -90,7 +94,11 @@ type Stage struct {
 	Lost   []string `json:"lost,omitempty"`
 	// NotBefore is when a retry may begin at the earliest.
 	NotBefore time.Time `json:"not_before,omitzero"`
-	Failure   *Failure  `json:"failure,omitempty"`
+	// Since is when the stage came into its state.
+	Since time.Time `json:"since,omitzero"`
+	// Output names what the stage made, in the artifact store.
+	Output  digest.Digest `json:"output,omitzero"`
+	Failure *Failure      `json:"failure,omitempty"`
 }
 
 // Build is one recipe with pinned inputs on its way to a verdict.
@@ -99,10 +107,51 @@ type Build struct {
 	Stages []Stage `json:"stages"`
 	// Cancelled is set once somebody asked for the end.
 	Cancelled bool `json:"cancelled,omitempty"`
+	// SameAs is the build whose outcome stands for this one's, because its
+	// inputs were the same.
+	SameAs string `json:"same_as,omitempty"`
+}
+
+// BuildState sums up the stages of a build.
+type BuildState string
+
+// The states of a build. The last three are ends.
+const (
+	Waiting       BuildState = "waiting"   // for the ports it needs
+	Queued        BuildState = "queued"    // something may begin, nothing has
+	Underway      BuildState = "running"   // something runs
+	Done          BuildState = "succeeded" // it may be released, or another build with its inputs was
+	Broken        BuildState = "failed"    // with a Failure
+	CancelledThen BuildState = "cancelled" //
+)
+
+// Over reports whether the state is an end.
+func (s BuildState) Over() bool { return s == Done || s == Broken || s == CancelledThen }
+
+// State sums up the stages.
+func (b Build) State() BuildState {
+	over := b.Over()
+	switch {
+	case over && b.Cancelled:
+		return CancelledThen
+	case over && b.Failure() != nil:
+		return Broken
+	case over:
+		return Done
+	case slices.ContainsFunc(b.Stages, func(s Stage) bool { return s.State == Running }):
+		return Underway
+	case slices.ContainsFunc(b.Stages, func(s Stage) bool { return s.State == Ready }):
+		return Queued
+	default:
+		return Waiting
+	}
 }
 
 // Event is one transition, for history and for watchers.
 type Event struct {
+	// Seq orders all events of a farm; 0 until it is stored.
+	Seq    int64      `json:"seq,omitempty"`
+	Build  string     `json:"build,omitempty"`
 	At     time.Time  `json:"at"`
 	Stage  string     `json:"stage"`
 	From   StageState `json:"from"`
@@ -119,15 +168,12 @@ const (
 	maxBackoff   = time.Minute
 )
 
-// New returns a build of that many repeats with its resolve stage ready.
-func New(id string, repeats int) Build {
+// New returns a build of that many repeats whose first stage is blocked until
+// [Build.Unblock] says that what it needs is there.
+func New(id string, repeats int, now time.Time) Build {
 	b := Build{ID: id}
 	add := func(id string, kind StageKind, repeat int, after ...string) string {
-		state := Blocked
-		if len(after) == 0 {
-			state = Ready
-		}
-		b.Stages = append(b.Stages, Stage{ID: id, Kind: kind, State: state, Repeat: repeat, After: after})
+		b.Stages = append(b.Stages, Stage{ID: id, Kind: kind, State: Blocked, Repeat: repeat, After: after, Since: now})
 		return id
 	}
 	resolve := add("resolve", Resolve, 0)
@@ -182,6 +228,54 @@ func (b Build) Failure() *Failure {
 	return nil
 }
 
+// Unblock lets the build begin: every port that it needs is there.
+func (b Build) Unblock(now time.Time) (Build, Event, error) {
+	first := b.Stages[0].ID
+	return b.change(first, now, Ready, func(s *Stage) error {
+		if s.State != Blocked {
+			return fmt.Errorf("beginning build %s: its stage %s is %s", b.ID, first, s.State)
+		}
+		return nil
+	})
+}
+
+// Forsake ends a build whose need will not come.
+func (b Build) Forsake(reason string, now time.Time) (Build, []Event, error) {
+	first := b.Stages[0].ID
+	next, event, err := b.change(first, now, Failed, func(s *Stage) error {
+		if s.State != Blocked {
+			return fmt.Errorf("giving build %s up: its stage %s is %s", b.ID, first, s.State)
+		}
+		s.Failure = &Failure{Kind: FailedNeed, Message: reason}
+		return nil
+	})
+	if err != nil {
+		return b, nil, err
+	}
+	event.Detail = reason
+	return next, append([]Event{event}, next.skip(first, now)...), nil
+}
+
+// Reuse ends a build in its first stage: another build had the same inputs,
+// and its outcome stands for this one's.
+func (b Build) Reuse(id string, fence int64, output digest.Digest, other string, now time.Time) (Build, []Event, error) {
+	next, events, err := b.Succeed(id, fence, output, now)
+	if err != nil {
+		return b, nil, err
+	}
+	next.SameAs = other
+	events = events[:1]
+	events[0].Detail = "the inputs are those of build " + other
+	for i, s := range next.Stages {
+		if s.State.Over() {
+			continue
+		}
+		next.Stages[i].State, next.Stages[i].Since = Reused, now
+		events = append(events, Event{Build: b.ID, At: now, Stage: s.ID, From: Blocked, To: Reused})
+	}
+	return next, events, nil
+}
+
 // Begin starts a ready stage, on a worker if it is a repeat, and draws the
 // fence under which everything about this attempt must be told.
 func (b Build) Begin(id, worker string, now time.Time) (Build, Event, error) {
@@ -197,29 +291,34 @@ func (b Build) Begin(id, worker string, now time.Time) (Build, Event, error) {
 	})
 }
 
-// Succeed ends a running stage well and unblocks what waited for it only.
-func (b Build) Succeed(id string, fence int64, now time.Time) (Build, []Event, error) {
-	next, event, err := b.change(id, now, Succeeded, held(id, fence))
+// Succeed ends a running stage well, keeps what it made, and unblocks what
+// waited for it only.
+func (b Build) Succeed(id string, fence int64, output digest.Digest, now time.Time) (Build, []Event, error) {
+	next, event, err := b.change(id, now, Succeeded, func(s *Stage) error {
+		s.Output = output
+		return held(id, fence)(s)
+	})
 	if err != nil {
 		return b, nil, err
 	}
 	events := []Event{event}
 	for i, s := range next.Stages {
 		if s.State == Blocked && next.unblocked(s) {
-			next.Stages[i].State = Ready
-			events = append(events, Event{At: now, Stage: s.ID, From: Blocked, To: Ready})
+			next.Stages[i].State, next.Stages[i].Since = Ready, now
+			events = append(events, Event{Build: b.ID, At: now, Stage: s.ID, From: Blocked, To: Ready})
 		}
 	}
 	return next, events, nil
 }
 
-// Fail ends a running stage for good and skips everything after it.
-func (b Build) Fail(id string, fence int64, f Failure, now time.Time) (Build, []Event, error) {
+// Fail ends a running stage for good and skips everything after it. Output
+// names what was seen up to then.
+func (b Build) Fail(id string, fence int64, f Failure, output digest.Digest, now time.Time) (Build, []Event, error) {
 	next, event, err := b.change(id, now, Failed, func(s *Stage) error {
 		if err := held(id, fence)(s); err != nil {
 			return err
 		}
-		s.Failure = &f
+		s.Failure, s.Output = &f, output
 		return nil
 	})
 	if err != nil {
@@ -231,12 +330,12 @@ func (b Build) Fail(id string, fence int64, f Failure, now time.Time) (Build, []
 
 // Lose takes a running repeat from a worker that was lost. The repeat is ready
 // again after a pause that doubles; a loss costs an attempt, never a repeat.
-// After MaxAttempts the stage fails as a matter of infrastructure.
+// After MaxAttempts losses the stage fails as a matter of infrastructure.
 func (b Build) Lose(id string, fence int64, reason string, now time.Time) (Build, []Event, error) {
 	stage, _ := b.Stage(id)
-	if stage.Attempts >= MaxAttempts {
+	if losses := len(stage.Lost) + 1; losses >= MaxAttempts {
 		return b.Fail(id, fence, Failure{Kind: Infrastructure,
-			Message: fmt.Sprintf("lost on %d workers, last %s: %s", stage.Attempts, stage.Worker, reason)}, now)
+			Message: fmt.Sprintf("lost on %d workers, last %s: %s", losses, stage.Worker, reason)}, digest.Digest{}, now)
 	}
 	next, event, err := b.change(id, now, Ready, func(s *Stage) error {
 		if err := held(id, fence)(s); err != nil {
@@ -244,13 +343,32 @@ func (b Build) Lose(id string, fence int64, reason string, now time.Time) (Build
 		}
 		s.Lost = append(slices.Clone(s.Lost), s.Worker)
 		s.Worker = ""
-		s.NotBefore = now.Add(min(firstBackoff<<(s.Attempts-1), maxBackoff))
+		s.NotBefore = now.Add(min(firstBackoff<<(len(s.Lost)-1), maxBackoff))
 		return nil
 	})
 	if err != nil {
 		return b, nil, err
 	}
 	event.Worker, event.Detail = stage.Worker, reason
+	return next, []Event{event}, nil
+}
+
+// Postpone takes a running stage back because the farm itself could not go on
+// (a full disk, a store that does not answer). Nobody is blamed, and it is
+// tried again for as long as it takes.
+func (b Build) Postpone(id string, fence int64, reason string, now time.Time) (Build, []Event, error) {
+	next, event, err := b.change(id, now, Ready, func(s *Stage) error {
+		if err := held(id, fence)(s); err != nil {
+			return err
+		}
+		s.Worker = ""
+		s.NotBefore = now.Add(min(firstBackoff<<min(s.Attempts, 10), maxBackoff))
+		return nil
+	})
+	if err != nil {
+		return b, nil, err
+	}
+	event.Detail = reason
 	return next, []Event{event}, nil
 }
 
@@ -264,9 +382,9 @@ func (b Build) Cancel(now time.Time) (Build, []Event) {
 		if s.State.Over() {
 			continue
 		}
-		next.Stages[i].State = Cancelled
+		next.Stages[i].State, next.Stages[i].Since = Cancelled, now
 		next.Stages[i].Fence++
-		events = append(events, Event{At: now, Stage: s.ID, From: s.State, To: Cancelled, Worker: s.Worker})
+		events = append(events, Event{Build: b.ID, At: now, Stage: s.ID, From: s.State, To: Cancelled, Worker: s.Worker})
 	}
 	return next, events
 }
@@ -292,8 +410,8 @@ func (b Build) change(id string, now time.Time, to StageState, edit func(*Stage)
 	if err := edit(stage); err != nil {
 		return b, Event{}, err
 	}
-	stage.State = to
-	return next, Event{At: now, Stage: id, From: from, To: to, Fence: stage.Fence, Worker: stage.Worker}, nil
+	stage.State, stage.Since = to, now
+	return next, Event{Build: b.ID, At: now, Stage: id, From: from, To: to, Fence: stage.Fence, Worker: stage.Worker}, nil
 }
 
 func (b Build) unblocked(s Stage) bool {
@@ -310,9 +428,9 @@ func (b Build) skip(id string, now time.Time) []Event {
 	var events []Event
 	for i, s := range b.Stages {
 		if s.State == Blocked && slices.ContainsFunc(s.After, func(a string) bool { return gone[a] }) {
-			b.Stages[i].State = Skipped
+			b.Stages[i].State, b.Stages[i].Since = Skipped, now
 			gone[s.ID] = true
-			events = append(events, Event{At: now, Stage: s.ID, From: Blocked, To: Skipped})
+			events = append(events, Event{Build: b.ID, At: now, Stage: s.ID, From: Blocked, To: Skipped})
 		}
 	}
 	return events

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/zfarm/zfarm/attest/digest"
 	"github.com/zfarm/zfarm/orchestrator"
 	"github.com/zfarm/zfarm/plugins"
 	"github.com/zfarm/zfarm/recipes"
@@ -27,6 +28,16 @@ func states(b orchestrator.Build) map[string]orchestrator.StageState {
 	return m
 }
 
+// unblocked returns a new build that needs nothing any more.
+func unblocked(t *testing.T, id string, repeats int) orchestrator.Build {
+	t.Helper()
+	b, _, err := orchestrator.New(id, repeats, start).Unblock(start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
 // pass begins and ends a stage well.
 func pass(t *testing.T, b orchestrator.Build, id string) orchestrator.Build {
 	t.Helper()
@@ -34,7 +45,7 @@ func pass(t *testing.T, b orchestrator.Build, id string) orchestrator.Build {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, _, err = b.Succeed(id, event.Fence, start)
+	b, _, err = b.Succeed(id, event.Fence, digest.Digest{}, start)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +53,7 @@ func pass(t *testing.T, b orchestrator.Build, id string) orchestrator.Build {
 }
 
 func TestBuildPassesItsStagesInOrder(t *testing.T) {
-	b := orchestrator.New("b1", 2)
+	b := unblocked(t, "b1", 2)
 	for _, want := range [][]string{{"resolve"}, {"repeat-0", "repeat-1"}, {"compare"}, {"attest"}, {"publish"}} {
 		ready, _ := b.Ready(start)
 		var have []string
@@ -62,7 +73,7 @@ func TestBuildPassesItsStagesInOrder(t *testing.T) {
 }
 
 func TestOneRepeatAloneDoesNotUnblockTheComparison(t *testing.T) {
-	b := pass(t, orchestrator.New("b1", 3), "resolve")
+	b := pass(t, unblocked(t, "b1", 3), "resolve")
 	b = pass(t, pass(t, b, "repeat-0"), "repeat-2")
 	if s, _ := b.Stage("compare"); s.State != orchestrator.Blocked {
 		t.Errorf("compare is %s with a repeat missing", s.State)
@@ -70,13 +81,13 @@ func TestOneRepeatAloneDoesNotUnblockTheComparison(t *testing.T) {
 }
 
 func TestFailureSkipsWhatFollows(t *testing.T) {
-	b := pass(t, orchestrator.New("b1", 2), "resolve")
+	b := pass(t, unblocked(t, "b1", 2), "resolve")
 	b, event, err := b.Begin("repeat-1", "w2", start)
 	if err != nil {
 		t.Fatal(err)
 	}
 	failure := orchestrator.Failure{Kind: orchestrator.FailedStep, Message: "make exited with 2"}
-	b, events, err := b.Fail("repeat-1", event.Fence, failure, start)
+	b, events, err := b.Fail("repeat-1", event.Fence, failure, digest.Digest{}, start)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +109,7 @@ func TestFailureSkipsWhatFollows(t *testing.T) {
 }
 
 func TestLostWorkerCostsAnAttempt(t *testing.T) {
-	b := pass(t, orchestrator.New("b1", 2), "resolve")
+	b := pass(t, unblocked(t, "b1", 2), "resolve")
 	now := start
 	for try := 1; try < orchestrator.MaxAttempts; try++ {
 		var event orchestrator.Event
@@ -136,7 +147,7 @@ func TestLostWorkerCostsAnAttempt(t *testing.T) {
 }
 
 func TestAnOlderFenceIsRefused(t *testing.T) {
-	b := pass(t, orchestrator.New("b1", 1), "resolve")
+	b := pass(t, unblocked(t, "b1", 1), "resolve")
 	b, first, err := b.Begin("repeat-0", "w1", start)
 	if err != nil {
 		t.Fatal(err)
@@ -149,16 +160,16 @@ func TestAnOlderFenceIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := b.Succeed("repeat-0", first.Fence, later); err == nil {
+	if _, _, err := b.Succeed("repeat-0", first.Fence, digest.Digest{}, later); err == nil {
 		t.Error("the first holder ended the stage that the second holds")
 	}
-	if _, _, err := b.Succeed("repeat-0", second.Fence, later); err != nil {
+	if _, _, err := b.Succeed("repeat-0", second.Fence, digest.Digest{}, later); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestCancelEndsEverything(t *testing.T) {
-	b := pass(t, orchestrator.New("b1", 2), "resolve")
+	b := pass(t, unblocked(t, "b1", 2), "resolve")
 	b, event, err := b.Begin("repeat-0", "w1", start)
 	if err != nil {
 		t.Fatal(err)
@@ -167,7 +178,7 @@ func TestCancelEndsEverything(t *testing.T) {
 	if !b.Over() || !b.Cancelled {
 		t.Errorf("not over: %v", states(b))
 	}
-	if _, _, err := b.Succeed("repeat-0", event.Fence, start); err == nil {
+	if _, _, err := b.Succeed("repeat-0", event.Fence, digest.Digest{}, start); err == nil {
 		t.Error("a cancelled stage was ended once more")
 	}
 }
@@ -177,7 +188,7 @@ func TestCancelEndsEverything(t *testing.T) {
 func TestNoSequenceBreaksABuild(t *testing.T) {
 	for seed := range uint64(300) {
 		rng := rand.New(rand.NewPCG(seed, 1))
-		b := orchestrator.New("b", 1+rng.IntN(4))
+		b := unblocked(t, "b", 1+rng.IntN(4))
 		now := start
 		for step := 0; step < 400 && !b.Over(); step++ {
 			before := b
@@ -204,11 +215,11 @@ func disturb(t *testing.T, rng *rand.Rand, b orchestrator.Build, now time.Time) 
 		next, _, err = b.Begin(s.ID, "w", now)
 		stale = false
 	case op < 12:
-		next, _, err = b.Succeed(s.ID, fence, now)
+		next, _, err = b.Succeed(s.ID, fence, digest.Digest{}, now)
 	case op < 17:
 		next, _, err = b.Lose(s.ID, fence, "lost", now)
 	default:
-		next, _, err = b.Fail(s.ID, fence, orchestrator.Failure{Kind: orchestrator.FailedStep}, now)
+		next, _, err = b.Fail(s.ID, fence, orchestrator.Failure{Kind: orchestrator.FailedStep}, digest.Digest{}, now)
 	}
 	if stale && err == nil {
 		t.Fatalf("a stale holder (fence %d of %+v) was believed", fence, s)

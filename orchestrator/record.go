@@ -21,6 +21,9 @@ type Inputs struct {
 	Sources []Input       `json:"sources"`
 	Files   []Input       `json:"files,omitempty"` // patches and upstream keys of the recipe
 	Plugins []Input       `json:"plugins"`
+	// Needs are the packages of other ports that are put into the workspace,
+	// by their released digest.
+	Needs []Input `json:"needs,omitempty"`
 	// Epoch is the newest time in the sources, in seconds: SOURCE_DATE_EPOCH.
 	Epoch int64 `json:"epoch"`
 }
@@ -38,6 +41,7 @@ type Input struct {
 func (in Inputs) Digest() (digest.Digest, error) {
 	notes := in
 	notes.Sources = withoutNotes(in.Sources)
+	notes.Needs = withoutNotes(in.Needs)
 	b, err := json.Marshal(notes)
 	if err != nil {
 		return digest.Digest{}, fmt.Errorf("writing inputs: %w", err)

@@ -32,6 +32,7 @@ type Recipe struct {
 	Sources    []Source  `json:"sources"`
 	Needs      []Need    `json:"needs,omitempty"`
 	Tools      []Tool    `json:"tools,omitempty"`
+	Worker     Worker    `json:"worker,omitzero"`
 	Build      Build     `json:"build"`
 	Tests      []Test    `json:"tests,omitempty"`
 	Package    Package   `json:"package"`
@@ -104,6 +105,17 @@ type Need struct {
 type Tool struct {
 	Name    string `json:"name"`
 	Version Range  `json:"version,omitempty"`
+}
+
+// Worker is what the port asks of the machine beyond its tools.
+type Worker struct {
+	// Labels must all be among those that the worker's administrator gave it,
+	// as NAME or NAME=VALUE; sorted.
+	Labels []string `json:"labels,omitempty"`
+	// System is what "uname -s" must say, e.g. "OS/390"; "" for any.
+	System string `json:"system,omitempty"`
+	// Release is the range of what "uname -r" may say.
+	Release Range `json:"release,omitempty"`
 }
 
 // Build says which plugin builds.

@@ -1,0 +1,49 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"github.com/zfarm/zfarm/orchestrator"
+	"github.com/zfarm/zfarm/orchestrator/schedule"
+	"github.com/zfarm/zfarm/orchestrator/store"
+	"github.com/zfarm/zfarm/recipes"
+)
+
+// Submission asks for builds of one or more recipes. What one of them needs is
+// looked for among the others first, then among the builds of the farm.
+type Submission struct {
+	Recipes []Submitted
+	// Owner is who asks.
+	Owner    string
+	Priority int
+	// Force builds anew what was built before with the same recipe and needs.
+	Force bool
+	// Checks is the released build that a rebuild checks; for one recipe only.
+	Checks string
+}
+
+// Submitted is one recipe of a submission.
+type Submitted struct {
+	Recipe *recipes.Recipe
+	// URI and Path say where it came from, for the provenance.
+	URI, Path string
+}
+
+// Taken is what became of one recipe of a submission: a new build, or the one
+// that is the same.
+type Taken struct {
+	Build store.Build `json:"build"`
+	// Fresh is false when the build was there already.
+	Fresh bool `json:"fresh"`
+}
+
+// Waiting explains what a stage waits for.
+type Waiting struct {
+	Stage string                  `json:"stage"`
+	State orchestrator.StageState `json:"state"`
+	// Why is a sentence for people.
+	Why string `json:"why"`
+	// Workers says for each worker how it stands to a repeat that is ready.
+	Workers []schedule.Reason `json:"workers,omitempty"`
+}

@@ -1,0 +1,227 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"errors"
+	"time"
+
+	"github.com/zfarm/zfarm/attest/digest"
+	"github.com/zfarm/zfarm/orchestrator"
+	"github.com/zfarm/zfarm/workers"
+)
+
+// Errors that callers branch on.
+var (
+	// ErrUnknown: there is no such build, stage, worker, token or release.
+	ErrUnknown = errors.New("not known to this farm")
+	// ErrRefused: the state has moved on; whoever asked does not hold what it
+	// thinks it holds.
+	ErrRefused = errors.New("refused: the state has moved on")
+	// ErrInUse: another process serves this database file.
+	ErrInUse = errors.New("database in use")
+	// ErrSchema: the database is older or newer than this program.
+	ErrSchema = errors.New("database schema does not fit this program")
+)
+
+// Build is a build as it is remembered.
+type Build struct {
+	orchestrator.Build
+	// Seq orders builds by submission; 0 until it is stored.
+	Seq     int64  `json:"seq"`
+	Port    string `json:"port"`
+	Version string `json:"version"`
+	// Recipe is the digest of the canonical form. Document names the JSON in
+	// the artifact store from which the recipe can be read back.
+	Recipe   digest.Digest `json:"recipe"`
+	Document digest.Digest `json:"document"`
+	// URI and Path say where the recipe came from.
+	URI  string `json:"uri"`
+	Path string `json:"path"`
+	// Owner is who submitted it; Identity is what makes a second submission
+	// the same build, the zero digest once another one may take its place.
+	Owner    string        `json:"owner"`
+	Identity digest.Digest `json:"identity,omitzero"`
+	// Inputs is set once every input is pinned.
+	Inputs digest.Digest `json:"inputs,omitzero"`
+	// Priority: higher is sooner; 0 is usual.
+	Priority int  `json:"priority"`
+	Paused   bool `json:"paused,omitempty"`
+	// Checks is the released build that this one rebuilds to see whether it
+	// still reproduces; "" for an ordinary build.
+	Checks string `json:"checks,omitempty"`
+	// Needs are the builds whose packages this one needs.
+	Needs []Need `json:"needs,omitempty"`
+	// Wants is what its attempts ask of a worker, as JSON of schedule.Wants.
+	Wants []byte `json:"-"`
+	// Verdict in a few words, once there is one.
+	Verdict   string    `json:"verdict,omitempty"`
+	Submitted time.Time `json:"submitted"`
+	Ended     time.Time `json:"ended,omitzero"`
+}
+
+// Need is one edge of the graph of builds.
+type Need struct {
+	Port  string `json:"port"`
+	Build string `json:"build"`
+	// At says when: "build", "run" or both, sorted.
+	At []string `json:"at"`
+}
+
+// Attempt is one begun stage: a try at a repeat on a worker, or the work of
+// another stage in an orchestrator.
+type Attempt struct {
+	Build string `json:"build"`
+	Stage string `json:"stage"`
+	Fence int64  `json:"fence"`
+	// Worker and Workspace are set for repeats.
+	Worker    string    `json:"worker,omitempty"`
+	Workspace string    `json:"workspace,omitempty"`
+	Begun     time.Time `json:"begun"`
+	Ended     time.Time `json:"ended,omitzero"`
+	// Outcome is "", "succeeded", "failed", "lost", "postponed" or "cancelled".
+	Outcome string `json:"outcome,omitempty"`
+	Detail  string `json:"detail,omitempty"`
+	// Cleaned says that nothing of it is left on the worker.
+	Cleaned bool `json:"cleaned"`
+}
+
+// Step is a step of an attempt, as far as it has come.
+type Step struct {
+	// No orders the steps of an attempt, from 1.
+	No    int64     `json:"no"`
+	Name  string    `json:"name"`
+	Begun time.Time `json:"begun"`
+	// Status is nil while it runs.
+	Status *workers.Status `json:"status,omitempty"`
+	Took   time.Duration   `json:"took,omitempty"`
+	// Size counts the bytes of the log so far. Log names it in the artifact
+	// store once the step has ended.
+	Size int64         `json:"size"`
+	Log  digest.Digest `json:"log,omitzero"`
+}
+
+// Worker is a registered worker.
+type Worker struct {
+	Name    string            `json:"name"`
+	Address string            `json:"address"`
+	Labels  map[string]string `json:"labels,omitempty"`
+	Slots   int               `json:"slots"`
+	// Draining: somebody asked that it gets nothing new.
+	Draining bool `json:"draining,omitempty"`
+	// Trouble says why it gets nothing although nobody asked for that: it
+	// could not be reached, is unfit, or something of a lost attempt may
+	// still run there. "" means it serves.
+	Trouble string `json:"trouble,omitempty"`
+	// Facts are those of the last good probe; nil before the first.
+	Facts  *workers.Facts `json:"facts,omitempty"`
+	Probed time.Time      `json:"probed,omitzero"`
+	// Registered is false once the farm's file names it no more.
+	Registered bool `json:"registered"`
+	// Held are the attempts that hold its slots now.
+	Held []Lease `json:"held,omitempty"`
+}
+
+// Lease is the right of one attempt to one slot.
+type Lease struct {
+	Worker string `json:"worker"`
+	Slot   int    `json:"slot"`
+	Build  string `json:"build"`
+	Stage  string `json:"stage"`
+	Fence  int64  `json:"fence"`
+}
+
+// Hold is the right of one orchestrator to carry a running stage.
+type Hold struct {
+	Build string
+	Stage string
+	Fence int64
+	Until time.Time
+}
+
+// Release is a port at a version that may be collected.
+type Release struct {
+	Port    string    `json:"port"`
+	Version string    `json:"version"`
+	Build   string    `json:"build"`
+	At      time.Time `json:"at"`
+	// Verdict in a few words.
+	Verdict string `json:"verdict"`
+	Signed  bool   `json:"signed"`
+	// Doubt says what a later rebuild found; "" while it reproduces.
+	Doubt string `json:"doubt,omitempty"`
+}
+
+// File is a file of what a build published, or of what was found about it.
+type File struct {
+	Name      string        `json:"name"`
+	Digest    digest.Digest `json:"digest"`
+	Size      int64         `json:"size"`
+	MediaType string        `json:"media_type"`
+}
+
+// Token is a credential of the farm. The secret itself is never stored.
+type Token struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+	// Hash is the SHA-256 of the secret.
+	Hash  digest.Digest `json:"-"`
+	Roles []string      `json:"roles"`
+	// Ports are patterns of the ports it may submit and change.
+	Ports   []string  `json:"ports,omitempty"`
+	Created time.Time `json:"created"`
+	Expires time.Time `json:"expires,omitzero"`
+	Revoked bool      `json:"revoked,omitempty"`
+}
+
+// Audit is one change that somebody asked for.
+type Audit struct {
+	Seq     int64     `json:"seq,omitempty"`
+	At      time.Time `json:"at"`
+	Who     string    `json:"who"`
+	What    string    `json:"what"`
+	Subject string    `json:"subject,omitempty"`
+	Detail  string    `json:"detail,omitempty"`
+	Request string    `json:"request,omitempty"`
+	Refused bool      `json:"refused,omitempty"`
+}
+
+// WakeKind says what a wake-up is for.
+type WakeKind string
+
+// The wake-ups. Each only says where to look: the tables say what is due.
+const (
+	Match WakeKind = "match" // repeats may be ready and slots free
+	Carry WakeKind = "carry" // a stage is ready, or running and held by nobody
+	Needs WakeKind = "needs" // a build that this one needs has ended
+	Probe WakeKind = "probe" // a worker should be looked at, and rid of what was left on it
+)
+
+// Wake is an entry of the queue.
+type Wake struct {
+	Kind   WakeKind `json:"kind"`
+	Build  string   `json:"build,omitempty"`
+	Stage  string   `json:"stage,omitempty"`
+	Worker string   `json:"worker,omitempty"`
+}
+
+// Filter chooses builds; zero fields choose all.
+type Filter struct {
+	Port  string
+	Owner string
+	State orchestrator.BuildState
+	// Before is a Seq: only older builds, for the next page.
+	Before int64
+	// Limit is the most builds to return; 0 means 50.
+	Limit int
+}
+
+// Status is what is known of the database itself.
+type Status struct {
+	Kind    string `json:"kind"` // "sqlite" or "postgres"
+	Schema  int64  `json:"schema"`
+	Wanted  int64  `json:"wanted"`
+	Builds  int64  `json:"builds"`
+	Waiting int64  `json:"wakes"` // entries of the queue
+}
