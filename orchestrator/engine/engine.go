@@ -151,7 +151,10 @@ func (e *Engine) Build(ctx context.Context, r Request) (Conclusion, error) {
 		given: map[int]string{},
 		roots: make([]string, r.Recipe.Reproduce.Repeats)}
 	c.Inputs.Recipe = recipeDigest
-	c.Build = orchestrator.New(c.id, r.Recipe.Reproduce.Repeats)
+	c.Build = orchestrator.New(c.id, r.Recipe.Reproduce.Repeats, begun)
+	if c.Build, _, err = c.Build.Unblock(begun); err != nil {
+		return Conclusion{}, err
+	}
 	c.Records = make([]orchestrator.Record, r.Recipe.Reproduce.Repeats)
 	c.drive(ctx)
 	c.Failure = c.Build.Failure()
@@ -337,11 +340,11 @@ func (c *course) finish(ctx context.Context, e end) {
 	case errors.Is(e.err, workers.ErrLost) && e.stage.Kind == orchestrator.Repeat:
 		next, events, err = c.Build.Lose(id, fence, e.err.Error(), now)
 	case e.err != nil:
-		next, events, err = c.Build.Fail(id, fence, orchestrator.Failure{Kind: orchestrator.Infrastructure, Message: e.err.Error()}, now)
+		next, events, err = c.Build.Fail(id, fence, orchestrator.Failure{Kind: orchestrator.Infrastructure, Message: e.err.Error()}, digest.Digest{}, now)
 	case e.failure != nil:
-		next, events, err = c.Build.Fail(id, fence, *e.failure, now)
+		next, events, err = c.Build.Fail(id, fence, *e.failure, digest.Digest{}, now)
 	default:
-		next, events, err = c.Build.Succeed(id, fence, now)
+		next, events, err = c.Build.Succeed(id, fence, digest.Digest{}, now)
 	}
 	if err != nil {
 		c.note(id, e.stage.Worker, err.Error())
