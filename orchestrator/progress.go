@@ -27,6 +27,7 @@ const (
 type Progress struct {
 	At     time.Time       `json:"at"`
 	Kind   ProgressKind    `json:"kind"`
+	Build  string          `json:"build,omitempty"`
 	Stage  string          `json:"stage,omitempty"`
 	Worker string          `json:"worker,omitempty"`
 	Step   string          `json:"step,omitempty"`

@@ -16,12 +16,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/zfarm/zfarm/attest/digest"
 	"github.com/zfarm/zfarm/attest/kit"
 	"github.com/zfarm/zfarm/attest/statement"
 	"github.com/zfarm/zfarm/orchestrator"
 	"github.com/zfarm/zfarm/orchestrator/cas"
 	"github.com/zfarm/zfarm/orchestrator/compare"
 	"github.com/zfarm/zfarm/orchestrator/engine"
+	"github.com/zfarm/zfarm/orchestrator/store"
 	"github.com/zfarm/zfarm/recipes/parse"
 	"github.com/zfarm/zfarm/recipes/source"
 	"github.com/zfarm/zfarm/workers"
@@ -35,8 +37,10 @@ type buildFlags struct {
 	plugins pluginFlags
 	key     keyFlags
 	state   string
+	db      string
 	out     string
 	uri     string
+	force   bool
 	keep    bool
 	asJSON  bool
 	members int
@@ -56,17 +60,18 @@ func (f *fetchFlags) add(c *cobra.Command) {
 func buildCommand() *cobra.Command {
 	var f buildFlags
 	c := &cobra.Command{
-		Use:   "build RECIPE --worker ADDRESS [--worker ADDRESS ...]",
+		Use:   "build RECIPE [RECIPE ...] --worker ADDRESS [--worker ADDRESS ...]",
 		Short: "Build a recipe repeatedly, compare the repeats, and sign what was reproduced",
 		Long: `Build a recipe repeatedly, compare the repeats, and sign what was reproduced.
 
-RECIPE is a recipe.hcl or the folder it lies in. The recipe says how often it is
+RECIPE is a recipe.hcl or the folder it lies in. What one of several recipes needs is
+built first, and its package put into the workspaces of the other. The recipe says how often it is
 built and what is varied between the repeats; give as many workers as should take
 part. With --key the statements are signed and laid out in --out; without it the
 verdict is shown and nothing is signed.`,
-		Args: cobra.ExactArgs(1),
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return f.build(c.Context(), args[0], c.OutOrStdout(), c.ErrOrStderr())
+			return f.build(c.Context(), args, c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
 	f.connect.add(c)
@@ -74,7 +79,9 @@ verdict is shown and nothing is signed.`,
 	f.plugins.add(c)
 	f.key.add(c)
 	c.Flags().StringVar(&f.state, "state", "", "folder for fetched sources, logs and outputs (default: zfarm in the user's cache folder)")
-	c.Flags().StringVar(&f.out, "out", "", "folder to lay artifacts and bundles out in; it must not be there yet (default PORT-VERSION here, with --key)")
+	c.Flags().StringVar(&f.out, "out", "", "folder to lay artifacts and bundles out in; it must not be there yet (default PORT-VERSION here, with --key).\nWith several recipes it holds a folder for each")
+	c.Flags().StringVar(&f.db, "db", "", "database to remember builds in, sqlite:FILE or postgres://...; what was built before is not built again (default: none)")
+	c.Flags().BoolVar(&f.force, "force", false, "build again what --db remembers")
 	c.Flags().StringVar(&f.uri, "recipe-uri", "", "where the recipe is kept, for the provenance, e.g. git+https://example.org/ports@COMMIT")
 	c.Flags().BoolVar(&f.keep, "keep", false, "leave the workspaces on the workers")
 	c.Flags().BoolVar(&f.asJSON, "json", false, "progress and conclusion as JSON, one object a line")
@@ -82,13 +89,13 @@ verdict is shown and nothing is signed.`,
 	return c
 }
 
-func (f *buildFlags) build(ctx context.Context, recipe string, out, errs io.Writer) error {
+func (f *buildFlags) build(ctx context.Context, paths []string, out, errs io.Writer) error {
 	catalog, err := f.plugins.catalog()
 	if err != nil {
 		return err
 	}
 	defer catalog.Close() //nolint:errcheck // temporary folders only
-	r, err := loadRecipe(ctx, recipe, catalog, errs)
+	submission, err := f.submission(ctx, paths, catalog, errs)
 	if err != nil {
 		return err
 	}
@@ -96,20 +103,8 @@ func (f *buildFlags) build(ctx context.Context, recipe string, out, errs io.Writ
 	if err != nil {
 		return err
 	}
-	request := engine.Request{Recipe: r, URI: f.uri, Path: parse.FileName, Keep: f.keep, PublicKey: public}
-	if request.URI == "" {
-		request.URI = fmt.Sprintf("urn:zfarm:recipe:%s:%s", r.Port, r.Version)
-	}
-	if signer != nil {
-		request.Out, request.TrustedRoot = f.out, trustedRoot()
-		if request.Out == "" {
-			request.Out = r.Port + "-" + r.Version
-		}
-		if err := kit.Vacant(request.Out); err != nil { // before the build, which may take days
-			return exit{usageError, fmt.Errorf("--out %s: %w", request.Out, err)}
-		}
-	} else if f.out != "" {
-		return exit{usageError, errors.New("--out needs --key: only what is signed is laid out; make a key with zfarm key generate")}
+	if err := f.vacant(submission, signer != nil); err != nil { // before the build, which may take days
+		return err
 	}
 	all, err := f.connect.open(ctx)
 	if err != nil {
@@ -117,71 +112,217 @@ func (f *buildFlags) build(ctx context.Context, recipe string, out, errs io.Writ
 	}
 	defer closeAll(all)
 	shown := newDisplay(out, f.asJSON)
-	parts, err := f.parts(all, catalog, signer, shown.Show)
+	e, err := f.engine(ctx, all, catalog, signer, public, shown.Show)
 	if err != nil {
 		shown.Close()
 		return err
 	}
-	conclusion, err := engine.New(parts).Build(ctx, request)
+	defer e.close()
+	var conclusions []engine.Conclusion
+	if err = e.Enlist(ctx, all); err == nil {
+		conclusions, err = e.Alone(ctx, submission)
+	}
 	shown.Close()
 	if err != nil {
 		return err
 	}
-	return f.conclude(conclusion, out)
+	return f.conclude(ctx, e, conclusions, out)
 }
 
-func (f *buildFlags) parts(all []workers.Worker, catalog *pluginCatalog, signer signer, watch orchestrator.Watch) (engine.Parts, error) {
+func (f *buildFlags) submission(ctx context.Context, paths []string, catalog *pluginCatalog, errs io.Writer) (engine.Submission, error) {
+	s := engine.Submission{Owner: "local", Force: f.force}
+	if f.uri != "" && len(paths) > 1 {
+		return s, exit{usageError, errors.New("--recipe-uri names one recipe, and there are several")}
+	}
+	for _, path := range paths {
+		r, err := loadRecipe(ctx, path, catalog, errs)
+		if err != nil {
+			return s, err
+		}
+		one := engine.Submitted{Recipe: r, URI: f.uri, Path: parse.FileName}
+		if one.URI == "" {
+			one.URI = fmt.Sprintf("urn:zfarm:recipe:%s:%s", r.Port, r.Version)
+		}
+		s.Recipes = append(s.Recipes, one)
+	}
+	return s, nil
+}
+
+// folder is where a port is laid out: --out itself for one recipe, a folder in
+// it for several.
+func (f *buildFlags) folder(port, version string, several bool) string {
+	name := port + "-" + version
+	switch {
+	case f.out == "":
+		return name
+	case several:
+		return filepath.Join(f.out, name)
+	default:
+		return f.out
+	}
+}
+
+// vacant refuses places that something is in.
+func (f *buildFlags) vacant(s engine.Submission, signed bool) error {
+	if !signed {
+		if f.out != "" {
+			return exit{usageError, errors.New("--out needs --key: only what is signed is laid out; make a key with zfarm key generate")}
+		}
+		return nil
+	}
+	for _, r := range s.Recipes {
+		dir := f.folder(r.Recipe.Port, r.Recipe.Version, len(s.Recipes) > 1)
+		if err := kit.Vacant(dir); err != nil {
+			return exit{usageError, fmt.Errorf("--out %s: %w", dir, err)}
+		}
+	}
+	return nil
+}
+
+// lone is an engine of this process with a database of its own.
+type lone struct {
+	*engine.Engine
+	close func()
+}
+
+func (f *buildFlags) engine(ctx context.Context, all []workers.Worker, catalog *pluginCatalog, signer signer, public []byte, watch orchestrator.Watch) (lone, error) {
 	state := f.state
 	if state == "" {
 		dir, err := os.UserCacheDir()
 		if err != nil {
-			return engine.Parts{}, exit{usageError, fmt.Errorf("looking for the cache folder: %w; say --state FOLDER", err)}
+			return lone{}, exit{usageError, fmt.Errorf("looking for the cache folder: %w; say --state FOLDER", err)}
 		}
 		state = filepath.Join(dir, "zfarm")
 	}
-	store, err := cas.Open(filepath.Join(state, "store"))
+	artifacts, err := cas.Open(filepath.Join(state, "store"))
 	if err != nil {
-		return engine.Parts{}, err
+		return lone{}, err
 	}
-	mirrors := f.fetch.mirrors
+	sources, err := f.fetch.sources(filepath.Join(state, "sources"), watch)
+	if err != nil {
+		return lone{}, err
+	}
+	db, closeStore, err := f.database(ctx)
+	if err != nil {
+		return lone{}, err
+	}
+	// Workers named on a command line are registered by nobody.
+	claim := statement.StrongestClaim(statement.Evidence{Signer: statement.KeyFile, Isolation: statement.Shared, Attempts: 1})
+	parts := engine.Parts{Store: db, Artifacts: artifacts, Workers: named(all), Sources: sources, Plugins: catalog, Watch: watch,
+		Version: version(), BuilderID: claim.BuilderID,
+		Settings: engine.Settings{Sweep: time.Second, Patience: f.connect.lease / 4, KeepWorkspaces: f.keep}}
+	if signer != nil { // a nil *cosign.Signer in the interface would not be nil
+		parts.Signer, parts.Seal = signer, engine.Seal{PublicKey: public, TrustedRoot: trustedRoot()}
+	}
+	return lone{engine.New(parts), closeStore}, nil
+}
+
+// database opens --db, or a database that goes away with this process.
+func (f *buildFlags) database(ctx context.Context) (*store.Store, func(), error) {
+	url, remove := f.db, func() {}
+	if url == "" {
+		dir, err := os.MkdirTemp("", "zfarm-db-")
+		if err != nil {
+			return nil, nil, err
+		}
+		url, remove = "sqlite:"+filepath.Join(dir, "farm.db"), func() { os.RemoveAll(dir) } //nolint:errcheck // temporary files only
+	}
+	db, err := store.Open(ctx, url, store.Options{Node: fmt.Sprintf("build-%d", os.Getpid())})
+	if err == nil {
+		err = db.Migrate(ctx)
+	}
+	if err != nil {
+		remove()
+		return nil, nil, err
+	}
+	return db, func() {
+		db.Close() //nolint:errcheck // everything that counts is committed
+		remove()
+	}, nil
+}
+
+// named is a pool of workers that are connected already.
+type named []workers.Worker
+
+// Get returns the worker of that name.
+func (n named) Get(_ context.Context, name string) (workers.Worker, error) {
+	for _, w := range n {
+		if w.Name() == name {
+			return w, nil
+		}
+	}
+	return nil, fmt.Errorf("worker %s is not among those of this command: %w", name, workers.ErrUnreachable)
+}
+
+// sources fetches as the flags say.
+func (f *fetchFlags) sources(cache string, watch orchestrator.Watch) (*source.Fetcher, error) {
+	mirrors := f.mirrors
 	if env := os.Getenv("ZFARM_MIRROR"); len(mirrors) == 0 && env != "" {
 		mirrors = []string{env}
 	}
-	sources, err := source.New(source.Options{Cache: filepath.Join(state, "sources"), Mirrors: mirrors, Offline: f.fetch.offline,
+	fetcher, err := source.New(source.Options{Cache: cache, Mirrors: mirrors, Offline: f.offline,
 		Progress: func(p source.Progress) {
 			watch(orchestrator.Progress{At: time.Now(), Kind: orchestrator.Fetching, Stage: "resolve", Text: p.URL, Done: p.Done, Total: p.Total})
 		}})
 	if err != nil {
-		return engine.Parts{}, exit{usageError, err}
+		return nil, exit{usageError, err}
 	}
-	// Workers named on a command line are registered by nobody.
-	claim := statement.StrongestClaim(statement.Evidence{Signer: statement.KeyFile, Isolation: statement.Shared, Attempts: 1})
-	parts := engine.Parts{Workers: all, Sources: sources, Plugins: catalog, Store: store, Watch: watch,
-		Version: version(), BuilderID: claim.BuilderID}
-	if signer != nil { // a nil *cosign.Signer in the interface would not be nil
-		parts.Signer = signer
-	}
-	return parts, nil
+	return fetcher, nil
 }
 
-// conclude shows what came of the build and turns it into an exit code.
-func (f *buildFlags) conclude(c engine.Conclusion, out io.Writer) error {
-	if f.asJSON {
-		if err := json.NewEncoder(out).Encode(struct {
-			Conclusion engine.Conclusion `json:"conclusion"`
-		}{c}); err != nil {
+// conclude lays out and shows what came of the builds, and turns it into an
+// exit code: that of the first that is not released.
+func (f *buildFlags) conclude(ctx context.Context, e lone, all []engine.Conclusion, out io.Writer) error {
+	code := 0
+	for _, c := range all {
+		dir := ""
+		if c.Signed && len(c.Files) > 0 {
+			dir = f.folder(c.Build.Port, c.Build.Version, len(all) > 1)
+			if err := collect(ctx, dir, c.Files, e.Artifacts.Open); err != nil {
+				return err
+			}
+		}
+		if err := f.show(out, c, dir, len(all) > 1); err != nil {
 			return err
 		}
-	} else {
-		writeConclusion(out, c, f.members)
+		if c.Failure != nil && code == 0 {
+			code = failureCode(c.Failure.Kind)
+		}
 	}
-	if c.Failure == nil {
-		return nil
+	if code != 0 {
+		return exit{code, errSaid}
 	}
-	return exit{failureCode(c.Failure.Kind), errSaid}
+	return nil
 }
 
-func writeConclusion(out io.Writer, c engine.Conclusion, most int) {
+// collect lays files of the artifact store out in a folder.
+func collect(ctx context.Context, dir string, files []store.File, open func(context.Context, digest.Digest) (io.ReadCloser, error)) error {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return err
+	}
+	var pieces []kit.Piece
+	for _, file := range files {
+		pieces = append(pieces, kit.Piece{Name: file.Name, Digest: file.Digest,
+			Open: func(ctx context.Context) (io.ReadCloser, error) { return open(ctx, file.Digest) }})
+	}
+	return kit.Collect(ctx, dir, pieces)
+}
+
+func (f *buildFlags) show(out io.Writer, c engine.Conclusion, dir string, several bool) error {
+	if f.asJSON {
+		return json.NewEncoder(out).Encode(struct {
+			Conclusion engine.Conclusion `json:"conclusion"`
+			Out        string            `json:"out,omitempty"`
+		}{c, dir})
+	}
+	if several {
+		fmt.Fprintf(out, "\n%s %s\n", c.Build.Port, c.Build.Version) //nolint:errcheck // nowhere left to say it
+	}
+	writeConclusion(out, c, dir, f.members)
+	return nil
+}
+
+func writeConclusion(out io.Writer, c engine.Conclusion, dir string, most int) {
 	var b strings.Builder
 	for _, r := range c.Records {
 		for _, s := range r.Suites {
@@ -196,7 +337,7 @@ func writeConclusion(out io.Writer, c engine.Conclusion, most int) {
 	case c.Failure != nil:
 		fmt.Fprintf(&b, "\nnot released (%s): %s\n", c.Failure.Kind, codepage.PrintableString(c.Failure.Message))
 	case c.Signed:
-		fmt.Fprintf(&b, "\nreleased to %s: check it with zfarm verify %s\n", c.Out, c.Out)
+		fmt.Fprintf(&b, "\nreleased to %s: check it with zfarm verify %s\n", dir, dir)
 	default:
 		fmt.Fprintf(&b, "\nmay be released: give --key to sign it\n")
 	}

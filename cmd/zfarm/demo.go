@@ -177,7 +177,7 @@ func (d *demonstration) build(ctx context.Context, port, out string) error {
 		out:     d.path(out),
 		members: 20,
 	}
-	return f.build(ctx, d.path("ports", port), d.out, d.errs)
+	return f.build(ctx, []string{d.path("ports", port)}, d.out, d.errs)
 }
 
 func (d *demonstration) steady(ctx context.Context) error {

@@ -16,7 +16,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"path"
 	"strings"
 	"time"
@@ -47,31 +46,45 @@ type Process interface {
 	Close() error
 }
 
-// Order says what is to be done.
+// Order says what is to be done. It can be written down as JSON, so that
+// another process goes on with the attempt.
 type Order struct {
-	Recipe     *recipes.Recipe
-	Conditions plan.Conditions
-	Stage      string // the stage's id, for progress
-	Repeat     int
-	Attempt    int
-	Worker     string
-	Facts      workers.Facts
-	Sources    []Source
-	Epoch      int64
+	Recipe     *recipes.Recipe `json:"recipe"`
+	Conditions plan.Conditions `json:"conditions"`
+	Stage      string          `json:"stage"` // the stage's id, for progress
+	Repeat     int             `json:"repeat"`
+	Attempt    int             `json:"attempt"`
+	Worker     string          `json:"worker"`
+	Facts      workers.Facts   `json:"facts"`
+	Sources    []Source        `json:"sources"`
+	// Needs are laid into the workspace before the sources; those that come
+	// first win in search paths.
+	Needs []Need `json:"needs,omitempty"`
+	Epoch int64  `json:"epoch"`
+	// Begun is when the attempt began; zero is now. One that is joined again
+	// keeps its first time in the record.
+	Begun time.Time `json:"begun,omitzero"`
+	// Output is what was fetched when the attempt was carried out before (see
+	// Crew.Fetched). It is not fetched again: the suite may have run since,
+	// and could have changed what lies on the worker.
+	Output digest.Digest `json:"output,omitzero"`
 }
 
 // Source is a proven source as the worker gets it.
 type Source struct {
 	// Digest is that of what is put: a plain tar made by the farm, or the
 	// file itself.
-	Digest digest.Digest
+	Digest digest.Digest `json:"digest"`
 	// File is where below the source folder the file belongs; "" for a tar.
-	File    string
-	Patches []recipes.File
+	File string `json:"file,omitempty"`
+	// Patches are applied in order. One without its Data, which JSON does not
+	// carry, is taken from the Store.
+	Patches []recipes.File `json:"patches,omitempty"`
 }
 
 // Folders and files of the workspace.
 const (
+	needsDir = "needs"
 	stageDir = "stage"
 	rawPax   = "stage.pax"
 	tempDir  = "tmp"
@@ -90,18 +103,34 @@ type Crew struct {
 	Store   Store
 	Watch   orchestrator.Watch
 	Now     func() time.Time
+	// Steps is told of each step and its log; nil for nobody. An error of it
+	// ends the attempt as a fault of the farm.
+	Steps Journal
+	// Fetched is told the digest of the output once it is in the Store and
+	// before any suite runs; nil for nobody. Its error is one of the farm.
+	Fetched func(ctx context.Context, output digest.Digest) error
 }
 
 // Do carries out the order. A port that does not build or whose tests fail is
 // a Failure; an error means that nothing is known about the port: the worker
 // was lost (workers.ErrLost), ctx ended, or the farm itself is at fault. The
 // record holds what was seen up to then in every case.
+//
+// An attempt that was broken off is joined by doing the same order again in
+// the same workspace: every step that was begun is joined or recalled by its
+// name, with its whole log, and what is put is put again.
 func (c Crew) Do(ctx context.Context, ws workers.Workspace, o Order) (orchestrator.Record, *orchestrator.Failure, error) {
 	a := &attempt{Crew: c, Order: o, ws: ws, source: "src/" + o.Recipe.Port + "-" + o.Recipe.Version, processes: map[string]Process{}}
 	a.record = orchestrator.Record{Repeat: o.Repeat, Name: o.Conditions.Name, Worker: o.Worker, Attempt: o.Attempt,
-		Begun: c.Now(), Vary: o.Conditions.Values(o.Facts), Facts: o.Facts}
+		Begun: o.Begun, Vary: o.Conditions.Values(o.Facts), Facts: o.Facts}
+	if o.Begun.IsZero() {
+		a.record.Begun = c.Now()
+	}
 	defer a.close()
 	failure, err := a.carryOut(ctx)
+	if own := a.farm.get(); own != nil {
+		failure, err = nil, own
+	}
 	a.record.Ended = c.Now()
 	return a.record, failure, err
 }
@@ -113,6 +142,9 @@ type attempt struct {
 	source    string
 	record    orchestrator.Record
 	processes map[string]Process
+	// env is what the needs add to the environment of plugins.
+	env  map[string]string
+	farm fault
 }
 
 func (a *attempt) close() {
@@ -130,11 +162,17 @@ func (a *attempt) carryOut(ctx context.Context) (*orchestrator.Failure, error) {
 	return nil, nil
 }
 
-// prepare puts the sources in place, unpacked and patched.
+// prepare puts the needs and sources in place, unpacked and patched.
 func (a *attempt) prepare(ctx context.Context) (*orchestrator.Failure, error) {
-	farm := a.guarded("", a.Recipe.Build.Limit)
+	farm := a.guarded("", a.Recipe.Build.Limit, nil)
 	script := fmt.Sprintf("mkdir -p %s %s %s %s", workers.Quote(a.source), stageDir, tempDir, workers.Quote(a.Conditions.Home))
+	if len(a.Needs) > 0 {
+		script += " " + needsDir
+	}
 	if failure, err := a.farmStep(ctx, farm, "folders", "", script); failure != nil || err != nil {
+		return failure, err
+	}
+	if failure, err := a.putNeeds(ctx, farm); failure != nil || err != nil {
 		return failure, err
 	}
 	for i, s := range a.Sources {
@@ -151,31 +189,48 @@ func (a *attempt) prepare(ctx context.Context) (*orchestrator.Failure, error) {
 }
 
 func (a *attempt) putSource(ctx context.Context, farm *guarded, i int, s Source) (*orchestrator.Failure, error) {
-	name := fmt.Sprintf("in/source-%d.tar", i+1)
-	if s.File != "" {
-		name = path.Join(a.source, s.File)
+	name := fmt.Sprintf("in/source-%d", i+1)
+	script := ""
+	if s.File == "" {
+		name += ".tar"
+		script = a.Facts.Archiver.UnpackCommand(inRoot(name))
+	} else {
+		// Moved by a step, which is not done again when the attempt is joined
+		// again: by then the file may be patched.
+		file := workers.Quote("./" + s.File)
+		script = "mkdir -p " + workers.Quote("./"+path.Dir(s.File)) + " && mv " + inRoot(name) + " " + file
 	}
-	r, err := a.Store.Open(ctx, s.Digest)
-	if err != nil {
+	if err := a.putStored(ctx, name, s.Digest); err != nil {
 		return nil, fmt.Errorf("putting source: %w", err)
 	}
-	defer r.Close()
-	if err := a.put(ctx, name, r, s.Digest); err != nil {
-		return nil, err
-	}
-	if s.File != "" {
-		return nil, nil
-	}
-	script := a.Facts.Archiver.UnpackCommand(`"$ZFARM_ROOT/` + name + `"`)
 	return a.farmStep(ctx, farm, fmt.Sprintf("unpack-%d", i+1), a.source, script)
 }
 
 func (a *attempt) patch(ctx context.Context, farm *guarded, step string, p recipes.File) (*orchestrator.Failure, error) {
 	name := "in/" + step
-	if err := a.put(ctx, name, bytes.NewReader(p.Data), p.Digest); err != nil {
-		return nil, err
+	var err error
+	if len(p.Data) > 0 {
+		err = a.put(ctx, name, bytes.NewReader(p.Data), p.Digest)
+	} else {
+		err = a.putStored(ctx, name, p.Digest)
 	}
-	return a.farmStep(ctx, farm, step, a.source, `patch -p1 -s <"$ZFARM_ROOT/`+name+`"`)
+	if err != nil {
+		return nil, fmt.Errorf("putting patch %s: %w", p.Name, err)
+	}
+	return a.farmStep(ctx, farm, step, a.source, "patch -p1 -s <"+inRoot(name))
+}
+
+// inRoot returns a name of the workspace as a word of a script.
+func inRoot(name string) string { return `"$ZFARM_ROOT/` + name + `"` }
+
+// putStored sends what lies in the store.
+func (a *attempt) putStored(ctx context.Context, name string, d digest.Digest) error {
+	r, err := a.Store.Open(ctx, d)
+	if err != nil {
+		return err
+	}
+	defer r.Close() //nolint:errcheck // read only
+	return a.put(ctx, name, r, d)
 }
 
 // put sends bytes and holds what was sent against the digest it must have.
@@ -205,7 +260,7 @@ func (a *attempt) build(ctx context.Context) (*orchestrator.Failure, error) {
 	if err != nil {
 		return nil, err
 	}
-	ws := a.guarded("build-", a.Recipe.Build.Limit)
+	ws := a.guarded("build-", a.Recipe.Build.Limit, a.env)
 	outputs, err := p.Build(ctx, ws, ws.config(a.Recipe.Build.Block))
 	if failure, err := ws.judge(err); failure != nil || err != nil {
 		return failure, err
@@ -222,10 +277,14 @@ func (a *attempt) fetch(ctx context.Context, dir string) (*orchestrator.Failure,
 	if err != nil {
 		return nil, fmt.Errorf("fetching the output: %w", err)
 	}
-	farm := a.guarded("", a.Recipe.Build.Limit)
-	script := a.Facts.Archiver.PackCommand(workers.Quote(dir), `"$ZFARM_ROOT/`+rawPax+`"`)
+	farm := a.guarded("", a.Recipe.Build.Limit, nil)
+	script := a.Facts.Archiver.PackCommand(workers.Quote(dir), inRoot(rawPax))
 	if failure, err := a.farmStep(ctx, farm, "pack", "", script); failure != nil || err != nil {
 		return failure, err
+	}
+	if !a.Order.Output.IsZero() {
+		a.record.Output = a.Order.Output
+		return nil, nil
 	}
 	var got digest.Digest
 	a.record.Output, err = a.Store.Fill(ctx, func(w io.Writer) error {
@@ -238,6 +297,11 @@ func (a *attempt) fetch(ctx context.Context, dir string) (*orchestrator.Failure,
 	if got != a.record.Output {
 		return nil, fmt.Errorf("fetching the output: %s arrived and %s was stored", got, a.record.Output)
 	}
+	if a.Fetched != nil {
+		if err := a.Fetched(ctx, a.record.Output); err != nil {
+			return nil, fmt.Errorf("keeping what was fetched: %w", err)
+		}
+	}
 	return nil, nil
 }
 
@@ -248,7 +312,7 @@ func (a *attempt) test(ctx context.Context) (*orchestrator.Failure, error) {
 		if err != nil {
 			return nil, err
 		}
-		ws := a.guarded(fmt.Sprintf("test-%d-", i+1), t.Limit)
+		ws := a.guarded(fmt.Sprintf("test-%d-", i+1), t.Limit, a.env)
 		report, err := p.Test(ctx, ws, ws.config(t.Block))
 		if failure, err := ws.judge(err); failure != nil || err != nil {
 			return failure, err
@@ -302,8 +366,10 @@ func (a *attempt) process(ctx context.Context, name string) (Process, error) {
 	return p, nil
 }
 
-func (a *attempt) guarded(prefix string, limit recipes.Duration) *guarded {
-	return &guarded{attempt: a, prefix: prefix, limit: time.Duration(limit), env: a.Conditions.Env(a.Facts, a.Epoch),
+// guarded returns the workspace for one plugin or the farm itself; more lies
+// over the conditions of the repeat.
+func (a *attempt) guarded(prefix string, limit recipes.Duration, more map[string]string) *guarded {
+	return &guarded{attempt: a, prefix: prefix, limit: time.Duration(limit), env: laid(a.Conditions.Env(a.Facts, a.Epoch), more),
 		tails: map[string]*tail{}, seen: map[string]workers.Status{}}
 }
 
@@ -329,14 +395,4 @@ func (b *bounded) Write(p []byte) (int, error) {
 	}
 	b.left -= int64(len(p))
 	return b.w.Write(p)
-}
-
-// overlay returns under with over laid upon it.
-func overlay(under, over map[string]string) map[string]string {
-	all := maps.Clone(under)
-	if all == nil {
-		all = map[string]string{}
-	}
-	maps.Copy(all, over)
-	return all
 }

@@ -46,17 +46,21 @@ func (g *guarded) List(ctx context.Context, dir string) ([]workers.Entry, error)
 }
 
 // Run lays the conditions over the step and runs it. The conditions win over
-// the plugin's environment, so that a plugin cannot undo a variation; a umask
-// the plugin asks for wins, because what it installs must not hang on ours.
+// the plugin's environment, so that a plugin cannot undo a variation, but for
+// search paths and flags, which come before the plugin's; a umask the plugin
+// asks for wins, because what it installs must not hang on ours.
 func (g *guarded) Run(ctx context.Context, s workers.Step, log io.Writer) (workers.Status, error) {
 	own := s.Name
 	s.Name = g.prefix + s.Name
-	s.Env = overlay(s.Env, g.env)
+	s.Env = laid(s.Env, g.env)
 	if s.Umask == 0 {
 		s.Umask = fs.FileMode(g.Conditions.Umask)
 	}
 	if g.limit > 0 && (s.Limit == 0 || s.Limit > g.limit) {
 		s.Limit = g.limit
+	}
+	if err := g.farm.get(); err != nil {
+		return workers.Status{}, err
 	}
 	last, err := g.admit(own)
 	if err != nil {
@@ -64,11 +68,9 @@ func (g *guarded) Run(ctx context.Context, s workers.Step, log io.Writer) (worke
 	}
 	entry := orchestrator.StepRecord{Name: s.Name, Script: digest.Of([]byte(s.Script)), Begun: g.Now()}
 	g.tell(orchestrator.Progress{Kind: orchestrator.StepBegun, Step: s.Name})
-	err = g.logged(ctx, &entry, s, last, log)
-	if err != nil {
+	if err := g.journalled(ctx, &entry, s, last, log); err != nil {
 		return workers.Status{}, err
 	}
-	entry.Took = g.Now().Sub(entry.Begun)
 	g.enter(own, entry)
 	g.tell(orchestrator.Progress{Kind: orchestrator.StepEnded, Step: s.Name, Status: &entry.Status, Took: entry.Took})
 	return entry.Status, nil
@@ -86,16 +88,54 @@ func (g *guarded) admit(step string) (*tail, error) {
 	return t, nil
 }
 
-func (g *guarded) logged(ctx context.Context, entry *orchestrator.StepRecord, s workers.Step, last *tail, log io.Writer) error {
+// journalled runs the step and tells the journal of it.
+func (g *guarded) journalled(ctx context.Context, entry *orchestrator.StepRecord, s workers.Step, last *tail, log io.Writer) error {
+	end := func() error { return nil }
+	to := []io.Writer{last, watcher{g, s.Name}}
+	if g.Steps != nil {
+		if err := g.Steps.Begin(ctx, s.Name); err != nil {
+			return g.atFault(ctx, "beginning", s.Name, err)
+		}
+		f := begun(func(off int64, p []byte) error { return g.Steps.Append(ctx, s.Name, off, p) })
+		to, end = append(to, f), f.end
+	}
+	if log != nil {
+		to = append(to, log)
+	}
+	err := g.logged(ctx, entry, s, to)
+	if fault := end(); fault != nil {
+		return g.atFault(ctx, "keeping the log of", s.Name, fault)
+	}
+	if err != nil {
+		return err
+	}
+	entry.Took = g.Now().Sub(entry.Begun)
+	if g.Steps != nil {
+		if err := g.Steps.End(ctx, s.Name, entry.Status, entry.Took, entry.Log); err != nil {
+			return g.atFault(ctx, "ending", s.Name, err)
+		}
+	}
+	return nil
+}
+
+// logged runs the step with its log going to the store and to all of to.
+func (g *guarded) logged(ctx context.Context, entry *orchestrator.StepRecord, s workers.Step, to []io.Writer) error {
 	var err error
 	entry.Log, err = g.Store.Fill(ctx, func(w io.Writer) error {
-		to := []io.Writer{&bounded{w: w, left: maxLog, what: "log of step " + s.Name}, last, watcher{g, s.Name}}
-		if log != nil {
-			to = append(to, log)
-		}
-		entry.Status, err = g.ws.Run(ctx, s, io.MultiWriter(to...))
+		all := append([]io.Writer{&bounded{w: w, left: maxLog, what: "log of step " + s.Name}}, to...)
+		entry.Status, err = g.ws.Run(ctx, s, io.MultiWriter(all...))
 		return err
 	})
+	return err
+}
+
+// atFault makes an error of the journal one of the farm, which no plugin can hide
+// or take for its own. A call that the plugin itself broke off is neither.
+func (g *guarded) atFault(ctx context.Context, what, step string, err error) error {
+	err = fmt.Errorf("%s step %s in the journal: %w", what, step, err)
+	if ctx.Err() == nil {
+		g.farm.set(err)
+	}
 	return err
 }
 

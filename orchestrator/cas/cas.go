@@ -16,6 +16,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
+	"time"
 
 	"github.com/zfarm/zfarm/attest/digest"
 )
@@ -24,6 +26,8 @@ import (
 // sha256/ab/<64 digits>, with incoming/ for what is not whole yet.
 type Folder struct {
 	dir string
+	// sweeping keeps a file from being removed while it is stored again.
+	sweeping sync.RWMutex
 }
 
 // Open returns the store in dir, which is made if it is not there.
@@ -64,10 +68,56 @@ func (f *Folder) Fill(ctx context.Context, write func(io.Writer) error) (digest.
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return digest.Digest{}, fmt.Errorf("storing an artifact: %w", err)
 	}
+	f.sweeping.RLock()
+	defer f.sweeping.RUnlock()
 	if err := os.Rename(file.Name(), path); err != nil {
 		return digest.Digest{}, fmt.Errorf("storing an artifact: %w", err)
 	}
 	return sum.Digest(), nil
+}
+
+// Sweep removes what was stored before a time and is not kept, and returns how
+// many bytes that freed. What is stored again meanwhile has a new time.
+func (f *Folder) Sweep(ctx context.Context, before time.Time, kept func(digest.Digest) (bool, error)) (int64, error) {
+	var freed int64
+	err := filepath.WalkDir(f.dir, func(path string, entry fs.DirEntry, err error) error {
+		if err = errors.Join(err, ctx.Err()); err != nil || entry.IsDir() {
+			return err
+		}
+		n, err := f.sweepOne(path, before, kept)
+		freed += n
+		return err
+	})
+	if err != nil {
+		return freed, fmt.Errorf("sweeping the artifact store: %w", err)
+	}
+	return freed, nil
+}
+
+func (f *Folder) sweepOne(path string, before time.Time, kept func(digest.Digest) (bool, error)) (int64, error) {
+	if info, err := os.Stat(path); err != nil || !info.ModTime().Before(before) {
+		return 0, ignoreMissing(err)
+	}
+	// What lies in incoming has no digest for a name: nobody keeps it.
+	if d, err := digest.Parse("sha256:" + filepath.Base(path)); err == nil {
+		if keep, err := kept(d); err != nil || keep {
+			return 0, err
+		}
+	}
+	f.sweeping.Lock()
+	defer f.sweeping.Unlock()
+	info, err := os.Stat(path)
+	if err != nil || !info.ModTime().Before(before) {
+		return 0, ignoreMissing(err)
+	}
+	return info.Size(), os.Remove(path)
+}
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // Open returns the bytes under d; fs.ErrNotExist if there are none.

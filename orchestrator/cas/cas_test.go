@@ -11,9 +11,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/zfarm/zfarm/attest/digest"
 	"github.com/zfarm/zfarm/orchestrator/cas"
@@ -101,4 +103,53 @@ func TestDamageIsFound(t *testing.T) {
 	if err := f.Verify(t.Context(), d); err == nil {
 		t.Error("other bytes under a digest were called whole")
 	}
+}
+
+func TestSweepRemovesWhatNobodyKeeps(t *testing.T) {
+	f, dir := open(t)
+	var all []digest.Digest
+	for _, text := range []string{"kept", "old", "stored again"} {
+		d, err := f.Put(t.Context(), strings.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, d)
+	}
+	half := filepath.Join(dir, "incoming", "put-half")
+	if err := os.WriteFile(half, []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	past := time.Now().Add(-time.Hour)
+	for _, path := range append(stored(dir, all...), half) {
+		if err := os.Chtimes(path, past, past); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := f.Put(t.Context(), strings.NewReader("stored again")); err != nil {
+		t.Fatal(err)
+	}
+	freed, err := f.Sweep(t.Context(), time.Now().Add(-time.Minute), func(d digest.Digest) (bool, error) { return d == all[0], nil })
+	if err != nil || freed != int64(len("old")+len("half")) {
+		t.Errorf("freed %d bytes, %v", freed, err)
+	}
+	for i, want := range []bool{true, false, true} {
+		if _, err := f.Open(t.Context(), all[i]); (err == nil) != want {
+			t.Errorf("artifact %d is there: %v, want %v", i, err == nil, want)
+		}
+	}
+	broken := errors.New("no answer")
+	if _, err := f.Sweep(t.Context(), time.Now().Add(time.Hour), func(digest.Digest) (bool, error) { return false, broken }); !errors.Is(err, broken) {
+		t.Errorf("error %v: what cannot be asked must be kept", err)
+	}
+	if _, err := f.Open(t.Context(), all[0]); err != nil {
+		t.Errorf("the artifact went though nobody answered: %v", err)
+	}
+}
+
+func stored(dir string, all ...digest.Digest) []string {
+	var paths []string
+	for _, d := range all {
+		paths = append(paths, filepath.Join(dir, "sha256", d.Hex()[:2], d.Hex()))
+	}
+	return paths
 }

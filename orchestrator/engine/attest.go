@@ -7,7 +7,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strconv"
@@ -20,44 +19,52 @@ import (
 	"github.com/zfarm/zfarm/plugins"
 )
 
-// bundles are the signed statements about a build.
-type bundles struct {
-	provenance      attest.Bundle // nil for a build that was not reproduced
-	tests           []attest.Bundle
-	reproducibility attest.Bundle
-}
-
 // attest signs what may be said after the verdict: everything about a build
 // that was reproduced, the bare fact about one that was not. Every field is
 // composed here, from what was seen here; what workers reported appears as
 // attributes of the worker and as a byproduct, by name and digest.
-func (c *course) attest(ctx context.Context, s orchestrator.Stage) end {
+func (c *course) attest(ctx context.Context) end {
 	if c.Signer == nil {
-		c.note(s.ID, "", "nothing is signed: no key was given")
-		return end{stage: s}
+		c.note("nothing is signed: no key was given")
+		return c.left(ctx, attested{})
 	}
-	var made bundles
-	var err error
-	if made.reproducibility, err = c.sign(ctx, c.reproducibility().Statement); err != nil {
-		return failed(s, orchestrator.NotSigned, err.Error())
-	}
-	if releasable(*c.Verdict) {
-		provenance, err := c.provenance(ctx)
+	var out attested
+	var keep []digest.Digest
+	sign := func(compose func() (attest.Statement, error)) (digest.Digest, *end) {
+		bundle, err := c.sign(ctx, compose)
 		if err != nil {
-			return end{stage: s, err: err}
+			e := failed(orchestrator.NotSigned, err.Error())
+			return digest.Digest{}, &e
 		}
-		if made.provenance, err = c.sign(ctx, provenance.Statement); err != nil {
-			return failed(s, orchestrator.NotSigned, err.Error())
+		sum, err := c.put(ctx, bundle)
+		if err != nil {
+			return digest.Digest{}, &end{err: err}
 		}
-		for i, suite := range c.Records[0].Suites {
-			b, err := c.sign(ctx, c.testResult(i, suite).Statement)
-			if err != nil {
-				return failed(s, orchestrator.NotSigned, err.Error())
+		keep = append(keep, sum)
+		return sum, nil
+	}
+	var broken *end
+	if out.Reproducibility, broken = sign(c.reproducibility().Statement); broken != nil {
+		return *broken
+	}
+	if releasable(c.judged.Verdict) {
+		provenance, records, err := c.provenance(ctx)
+		if err != nil {
+			return end{err: err}
+		}
+		keep = append(keep, records...)
+		if out.Provenance, broken = sign(provenance.Statement); broken != nil {
+			return *broken
+		}
+		for i, suite := range c.repeats[0].Record.Suites {
+			sum, broken := sign(c.testResult(i, suite).Statement)
+			if broken != nil {
+				return *broken
 			}
-			made.tests = append(made.tests, b)
+			out.Tests = append(out.Tests, sum)
 		}
 	}
-	return end{stage: s, keep: func() { c.bundles, c.Signed = made, true }}
+	return c.left(ctx, out, keep...)
 }
 
 func (c *course) sign(ctx context.Context, compose func() (attest.Statement, error)) (attest.Bundle, error) {
@@ -69,49 +76,57 @@ func (c *course) sign(ctx context.Context, compose func() (attest.Statement, err
 }
 
 func (c *course) subjects() []attest.Subject {
-	return []attest.Subject{{Name: c.Artifacts[0].Name, Digest: c.Artifacts[0].Digest}}
+	return []attest.Subject{{Name: c.judged.Packages[0].Name, Digest: c.judged.Packages[0].Digest}}
 }
 
 func (c *course) recipeResource() statement.Resource {
-	return statement.Resource{URI: c.URI, Name: statement.RecipeName, Digest: c.Inputs.Recipe}
+	return statement.Resource{URI: c.build.URI, Name: statement.RecipeName, Digest: c.pins.Inputs.Recipe}
 }
 
-func (c *course) provenance(ctx context.Context) (statement.Provenance, error) {
-	byproducts, err := c.byproducts(ctx)
+// provenance also returns the digests of the records, which it stores.
+func (c *course) provenance(ctx context.Context) (statement.Provenance, []digest.Digest, error) {
+	byproducts, records, err := c.byproducts(ctx)
 	if err != nil {
-		return statement.Provenance{}, err
+		return statement.Provenance{}, nil, err
+	}
+	begun, err := c.begun(ctx)
+	if err != nil {
+		return statement.Provenance{}, nil, fmt.Errorf("%w: %w", errPassing, err)
 	}
 	versions := map[string]string{"zfarm": c.Version}
-	for name, d := range c.plugins {
+	for name, d := range c.pins.Plugins {
 		versions["plugin "+name] = d.Version
 	}
 	p := statement.Provenance{
 		Subjects: c.subjects(),
-		External: statement.ExternalParameters{Recipe: statement.RecipeRef{URI: c.URI, Path: c.Path}, Port: c.Recipe.Port, Version: c.Recipe.Version},
-		Internal: statement.InternalParameters{Repeats: len(c.Records), Baseline: c.Records[0].Name, TestSuites: c.suiteNames(),
-			Conditions: c.Records[0].Vary},
+		External: statement.ExternalParameters{Recipe: statement.RecipeRef{URI: c.build.URI, Path: c.build.Path}, Port: c.recipe.Port, Version: c.recipe.Version},
+		Internal: statement.InternalParameters{Repeats: len(c.repeats), Baseline: c.repeats[0].Record.Name, TestSuites: c.suiteNames(),
+			Conditions: c.repeats[0].Record.Vary},
 		Dependencies: c.dependencies(),
 		Builder:      statement.Builder{ID: c.BuilderID, Version: versions},
-		InvocationID: c.id, StartedOn: c.begun, FinishedOn: c.now(), Byproducts: byproducts,
+		InvocationID: c.build.ID, StartedOn: begun, FinishedOn: c.now(), Byproducts: byproducts,
 	}
 	p.Internal.Conditions = maps.Clone(p.Internal.Conditions)
-	p.Internal.Conditions["SOURCE_DATE_EPOCH"] = strconv.FormatInt(c.Inputs.Epoch, 10)
-	return p, nil
+	p.Internal.Conditions["SOURCE_DATE_EPOCH"] = strconv.FormatInt(c.pins.Inputs.Epoch, 10)
+	return p, records, nil
 }
 
 func (c *course) dependencies() []statement.Resource {
 	all := []statement.Resource{c.recipeResource()}
-	for _, in := range c.Inputs.Sources {
+	for _, in := range c.pins.Inputs.Sources {
 		r := statement.Resource{URI: in.URI, Name: in.Name, Digest: in.Digest}
 		if in.Note != "" {
 			r.Annotations = map[string]string{"upstream_signature": in.Note}
 		}
 		all = append(all, r)
 	}
-	for _, in := range c.Inputs.Files {
+	for _, in := range c.pins.Inputs.Files {
 		all = append(all, statement.Resource{Name: "recipe file " + in.Name, Digest: in.Digest})
 	}
-	for _, in := range c.Inputs.Plugins {
+	for _, in := range c.pins.Inputs.Needs {
+		all = append(all, statement.Resource{URI: in.URI, Name: "need " + in.Name, Digest: in.Digest})
+	}
+	for _, in := range c.pins.Inputs.Plugins {
 		all = append(all, statement.Resource{Name: "plugin " + in.Name, Digest: in.Digest})
 	}
 	return all
@@ -119,36 +134,29 @@ func (c *course) dependencies() []statement.Resource {
 
 // byproducts are the records of all repeats and the logs of the baseline, by
 // digest, as they lie in the store.
-func (c *course) byproducts(ctx context.Context) ([]statement.Resource, error) {
-	var all []statement.Resource
-	for _, r := range c.Records {
+func (c *course) byproducts(ctx context.Context) (all []statement.Resource, records []digest.Digest, err error) {
+	for _, r := range c.records() {
 		text, err := json.Marshal(r)
 		if err != nil {
-			return nil, fmt.Errorf("writing record of %s: %w", r.Name, err)
+			return nil, nil, fmt.Errorf("writing record of %s: %w", r.Name, err)
 		}
 		sum, err := c.put(ctx, text)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
+		records = append(records, sum)
 		all = append(all, statement.Resource{Name: "record of " + r.Name, Digest: sum, MediaType: "application/json"})
 	}
-	for _, step := range c.Records[0].Steps {
+	for _, step := range c.repeats[0].Record.Steps {
 		all = append(all, statement.Resource{Name: "log of " + step.Name, Digest: step.Log, MediaType: "text/plain"})
 	}
-	return all, nil
-}
-
-func (c *course) put(ctx context.Context, text []byte) (digest.Digest, error) {
-	return c.Store.Fill(ctx, func(w io.Writer) error {
-		_, err := w.Write(text)
-		return err
-	})
+	return all, records, nil
 }
 
 // suiteNames tells suites of one plugin apart by their number.
 func (c *course) suiteNames() []string {
 	var names []string
-	for i, s := range c.Records[0].Suites {
+	for i, s := range c.repeats[0].Record.Suites {
 		names = append(names, suiteName(i, s))
 	}
 	return names
@@ -189,15 +197,15 @@ func (c *course) testResult(i int, s orchestrator.Suite) statement.TestResult {
 }
 
 func (c *course) pluginDigest(name string) digest.Digest {
-	i := slices.IndexFunc(c.Inputs.Plugins, func(in orchestrator.Input) bool { return in.Name == name })
-	return c.Inputs.Plugins[i].Digest
+	i := slices.IndexFunc(c.pins.Inputs.Plugins, func(in orchestrator.Input) bool { return in.Name == name })
+	return c.pins.Inputs.Plugins[i].Digest
 }
 
 func (c *course) reproducibility() statement.Reproducibility {
-	v := c.Verdict
+	v := &c.judged.Verdict
 	r := statement.Reproducibility{
-		Subjects: c.subjects(), Verdict: statement.Verdict(v.Outcome), Agreeing: c.Agreeing,
-		Recipe: c.recipeResource(), InvocationID: c.id, Reason: v.Reason, Findings: findings(v),
+		Subjects: c.subjects(), Verdict: statement.Verdict(v.Outcome), Agreeing: c.judged.Agreeing,
+		Recipe: c.recipeResource(), InvocationID: c.build.ID, Reason: v.Reason, Findings: findings(v),
 	}
 	if v.Outcome == compare.Equivalent {
 		r.Tier = statement.Tier(v.Tier.String())
@@ -206,11 +214,11 @@ func (c *course) reproducibility() statement.Reproducibility {
 	for _, t := range v.Allowed {
 		r.AllowedTiers = append(r.AllowedTiers, statement.Tier(t.String()))
 	}
-	for i, record := range c.Records {
+	for i, record := range c.records() {
 		r.Repeats = append(r.Repeats, statement.Repeat{
 			Name: record.Name, Worker: statement.Worker{Name: record.Worker, Attributes: workerAttributes(record)},
 			Variations: record.Vary, StartedOn: record.Begun, FinishedOn: record.Ended,
-			Outputs: []statement.Resource{{Name: c.Artifacts[i].Name, Digest: c.Artifacts[i].Digest}},
+			Outputs: []statement.Resource{{Name: c.judged.Packages[i].Name, Digest: c.judged.Packages[i].Digest}},
 		})
 	}
 	if !releasable(*v) {

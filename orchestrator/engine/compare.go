@@ -14,93 +14,109 @@ import (
 	"strings"
 	"time"
 
+	"github.com/zfarm/zfarm/attest/digest"
 	"github.com/zfarm/zfarm/orchestrator"
 	"github.com/zfarm/zfarm/orchestrator/compare"
 	"github.com/zfarm/zfarm/orchestrator/packaging"
+	"github.com/zfarm/zfarm/orchestrator/store"
 	"github.com/zfarm/zfarm/recipes"
 )
 
 // compare packages the output of every repeat as it would be released and
 // compares each package with the baseline's. The verdict is a value: a build
 // that did not reproduce passes this stage, so that the failure is signed too.
-func (c *course) compare(ctx context.Context, s orchestrator.Stage) end {
-	artifacts := make([]Artifact, len(c.Records))
-	for i, r := range c.Records {
-		a, err := c.pack(ctx, r)
+func (c *course) compare(ctx context.Context) end {
+	var out compared
+	for _, r := range c.records() {
+		a, info, err := c.pack(ctx, r)
 		if errors.Is(err, packaging.ErrRefused) {
-			return failed(s, orchestrator.FailedStep, fmt.Sprintf("packaging what %s staged: %v", r.Name, err))
+			return failed(orchestrator.FailedStep, fmt.Sprintf("packaging what %s staged: %v", r.Name, err))
 		}
 		if err != nil {
-			return end{stage: s, err: err}
+			return end{err: err}
 		}
-		artifacts[i] = a
+		out.Packages, out.Info = append(out.Packages, a), append(out.Info, info)
 	}
-	worst, agreeing := compare.Verdict{}, 1
-	for i := 1; i < len(artifacts); i++ {
-		v, err := compare.Archives(ctx, c.input(artifacts[0]), c.input(artifacts[i]),
-			compare.Options{Allowed: allowed(c.Recipe), Known: compare.Known{A: c.known(0), B: c.known(i)}})
-		if err != nil {
-			return end{stage: s, err: fmt.Errorf("comparing %s with %s: %w", artifacts[0].Repeat, artifacts[i].Repeat, err)}
-		}
-		c.note(s.ID, "", fmt.Sprintf("%s and %s: %s", artifacts[0].Repeat, artifacts[i].Repeat, v))
-		if releasable(v) {
-			agreeing++
-		}
-		if i == 1 || gravity(v) > gravity(worst) {
-			worst = v
-		}
+	if err := c.judge(ctx, &out); err != nil {
+		return end{err: err}
 	}
-	return end{stage: s, keep: func() {
-		c.Artifacts, c.Verdict, c.Agreeing = artifacts, &worst, agreeing
-	}}
+	var keep []digest.Digest
+	for _, a := range out.Packages {
+		keep = append(keep, a.Digest)
+	}
+	came := c.left(ctx, out, keep...)
+	came.change = func(b *store.Build) { b.Verdict = out.Verdict.String() }
+	return came
 }
 
-func (c *course) pack(ctx context.Context, r orchestrator.Record) (Artifact, error) {
-	raw, err := c.Store.Open(ctx, r.Output)
+// judge compares each package with the baseline's. The worst verdict speaks
+// for the build.
+func (c *course) judge(ctx context.Context, out *compared) error {
+	out.Agreeing = 1
+	for i := 1; i < len(out.Packages); i++ {
+		v, err := compare.Archives(ctx, c.input(out.Packages[0]), c.input(out.Packages[i]),
+			compare.Options{Allowed: allowed(c.recipe), Known: compare.Known{A: c.known(0), B: c.known(i)}})
+		if err != nil {
+			return fmt.Errorf("comparing %s with %s: %w", out.Packages[0].Repeat, out.Packages[i].Repeat, err)
+		}
+		c.note(fmt.Sprintf("%s and %s: %s", out.Packages[0].Repeat, out.Packages[i].Repeat, v))
+		if releasable(v) {
+			out.Agreeing++
+		}
+		if i == 1 || gravity(v) > gravity(out.Verdict) {
+			out.Verdict = v
+		}
+	}
+	return nil
+}
+
+func (c *course) pack(ctx context.Context, r orchestrator.Record) (Artifact, packaging.Info, error) {
+	none := packaging.Info{}
+	raw, err := c.Artifacts.Open(ctx, r.Output)
 	if err != nil {
-		return Artifact{}, err
+		return Artifact{}, none, err
 	}
 	defer raw.Close()
 	var info packaging.Info
-	sum, err := c.Store.Fill(ctx, func(w io.Writer) error {
+	sum, err := c.Artifacts.Fill(ctx, func(w io.Writer) error {
 		var err error
 		info, err = packaging.Write(ctx, raw, w, c.spec(r))
 		return err
 	})
 	if err != nil {
-		return Artifact{}, err
+		return Artifact{}, none, err
 	}
 	if info.Digest != sum {
-		return Artifact{}, fmt.Errorf("packaging %s: %s was written and %s was stored", r.Name, info.Digest, sum)
+		return Artifact{}, none, fmt.Errorf("packaging %s: %s was written and %s was stored", r.Name, info.Digest, sum)
 	}
-	c.noteContents("compare", r.Name, info)
-	name := packaging.FileName(c.Recipe.Port, c.Recipe.Version, r.Facts.System)
-	return Artifact{Repeat: r.Name, Name: name, Digest: sum, Size: info.Bytes, Pax: info.PaxDigest, info: info}, nil
+	c.noteContents(r.Name, info)
+	name := packaging.FileName(c.recipe.Port, c.recipe.Version, r.Facts.System)
+	return Artifact{Repeat: r.Name, Name: name, Digest: sum, Size: info.Bytes, Pax: info.PaxDigest}, info, nil
 }
 
 // noteContents tells what a package does not carry and what leads out of it.
-func (c *course) noteContents(stage, repeat string, info packaging.Info) {
+func (c *course) noteContents(repeat string, info packaging.Info) {
 	if len(info.Dropped) > 0 {
-		c.note(stage, "", fmt.Sprintf("%s: the package does not carry %s", repeat, strings.Join(info.Dropped, ", ")))
+		c.note(fmt.Sprintf("%s: the package does not carry %s", repeat, strings.Join(info.Dropped, ", ")))
 	}
 	for _, l := range info.Outside {
-		c.note(stage, "", fmt.Sprintf("%s: the link %s leads out of the prefix, to %s", repeat, l.Name, l.Target))
+		c.note(fmt.Sprintf("%s: the link %s leads out of the prefix, to %s", repeat, l.Name, l.Target))
 	}
 }
 
 func (c *course) spec(r orchestrator.Record) packaging.Spec {
 	spec := packaging.Spec{
-		Port: c.Recipe.Port, Version: c.Recipe.Version, Summary: c.Recipe.Summary, Licence: c.Recipe.Licence,
-		Homepage: c.Recipe.Homepage, Categories: c.Recipe.Categories,
-		Prefix: c.Recipe.Package.Prefix, Include: c.Recipe.Package.Include, Exclude: c.Recipe.Package.Exclude,
-		Epoch: time.Unix(c.Inputs.Epoch, 0).UTC(), Recipe: c.Inputs.Recipe, System: r.Facts.System, Temp: c.Temp,
+		Port: c.recipe.Port, Version: c.recipe.Version, Summary: c.recipe.Summary, Licence: c.recipe.Licence,
+		Homepage: c.recipe.Homepage, Categories: c.recipe.Categories,
+		Prefix: c.recipe.Package.Prefix, Include: c.recipe.Package.Include, Exclude: c.recipe.Package.Exclude,
+		Epoch: time.Unix(c.pins.Inputs.Epoch, 0).UTC(), Recipe: c.pins.Inputs.Recipe, System: r.Facts.System, Temp: c.Temp,
 	}
-	for _, n := range c.Recipe.Needs {
+	for _, n := range c.recipe.Needs {
 		if slices.Contains(n.At, "run") {
 			spec.RunNeeds = append(spec.RunNeeds, packaging.Need{Name: n.Port, Version: string(n.Version)})
 		}
 	}
-	for _, in := range c.Inputs.Sources {
+	for _, in := range c.pins.Inputs.Sources {
 		spec.Sources = append(spec.Sources, packaging.Source{URL: in.URI, Digest: in.Digest})
 	}
 	return spec
@@ -108,19 +124,19 @@ func (c *course) spec(r orchestrator.Record) packaging.Spec {
 
 func (c *course) input(a Artifact) compare.Input {
 	return compare.Input{Name: a.Name, Open: func() (io.ReadCloser, error) {
-		return c.Store.Open(context.Background(), a.Digest)
+		return c.Artifacts.Open(context.Background(), a.Digest)
 	}}
 }
 
 // known is what the comparison may find of a repeat in its output. Numbers of
 // a digit or three (jobs, umask) are left out: they would be found everywhere.
 func (c *course) known(repeat int) compare.Conditions {
-	r := c.Records[repeat]
+	r := c.repeats[repeat].Record
 	values := maps.Clone(r.Vary)
 	delete(values, "jobs")
 	delete(values, "umask")
 	delete(values, "HOME")
-	if root := c.roots[repeat]; root != "" {
+	if root := c.repeats[repeat].Root; root != "" {
 		values["build path"] = root
 		values["HOME"] = path.Join(root, r.Vary["HOME"])
 	}

@@ -1,32 +1,32 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package engine drives one build from its recipe to its folder of bundles, in
-// this process: it asks the pure functions of orchestrator what may begin,
-// begins it, and hands back what came of it.
+// Package engine acts on what orchestrator/store remembers: it takes
+// submissions, gives slots to repeats, carries stages to their end, and hands
+// what came of them to the pure functions of orchestrator. State and wake-up
+// move in one transaction; a wake-up only says where to look.
 //
-// Every effect is handed to it as an interface (workers, plugins, sources,
-// store, signer); it neither knows SSH nor keys, and it keeps nothing beyond
-// the build. What happens inside an attempt is orchestrator/attempt's.
+// Several engines may share one database. A running stage is carried by the
+// engine that holds it; one whose hold runs out is joined by another under the
+// same fence. Every effect is handed in as an interface (workers, plugins,
+// sources, artifacts, signer): the engine neither knows SSH nor keys nor SQL.
+// What happens inside an attempt is orchestrator/attempt's.
 package engine
 
 import (
 	"context"
 	"errors"
-	"fmt"
-	"slices"
-	"strings"
+	"io"
+	"log/slog"
+	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/zfarm/zfarm/attest"
 	"github.com/zfarm/zfarm/attest/digest"
 	"github.com/zfarm/zfarm/orchestrator"
 	"github.com/zfarm/zfarm/orchestrator/attempt"
-	"github.com/zfarm/zfarm/orchestrator/compare"
-	"github.com/zfarm/zfarm/orchestrator/packaging"
-	"github.com/zfarm/zfarm/orchestrator/plan"
+	"github.com/zfarm/zfarm/orchestrator/schedule"
+	"github.com/zfarm/zfarm/orchestrator/store"
 	"github.com/zfarm/zfarm/plugins"
 	"github.com/zfarm/zfarm/recipes"
 	"github.com/zfarm/zfarm/recipes/source"
@@ -45,327 +45,218 @@ type Plugins interface {
 	Pin(ctx context.Context, name string) (plugins.Description, digest.Digest, error)
 }
 
-// Parts is what an engine works with. Signer may be nil: nothing is signed then.
+// Pool gives connected workers by name.
+type Pool interface {
+	Get(ctx context.Context, name string) (workers.Worker, error)
+}
+
+// Artifacts keeps bytes by digest.
+type Artifacts interface {
+	attempt.Store
+	// Sweep removes what was stored before a time and is not kept, and
+	// returns how many bytes that freed.
+	Sweep(ctx context.Context, before time.Time, kept func(digest.Digest) (bool, error)) (int64, error)
+}
+
+// Seal is what is laid beside bundles for those who verify them.
+type Seal struct {
+	PublicKey, TrustedRoot []byte
+}
+
+// Parts is what an engine works with.
 type Parts struct {
-	Workers []workers.Worker
-	Sources Sources
-	Plugins Plugins
-	Store   attempt.Store
-	Signer  attest.Signer
-	Watch   orchestrator.Watch
+	Store     *store.Store
+	Artifacts Artifacts
+	Workers   Pool
+	Sources   Sources
+	Plugins   Plugins
+	// Signer may be nil: nothing is signed then.
+	Signer attest.Signer
+	Seal   Seal
+	// Health says why a worker with those facts, or that error of its probe,
+	// should get nothing; "" if it should. nil: only the error speaks.
+	Health func(*workers.Facts, error) string
+	// Watch is told what this engine does; nil for nobody.
+	Watch orchestrator.Watch
+	// Log may be nil.
+	Log *slog.Logger
 	// Temp is a folder for spool files; "" is the system's.
 	Temp string
-	// Version is that of the farm, for the provenance.
-	Version string
-	// BuilderID names the kind of farm in the provenance.
-	BuilderID string
+	// Version is that of the farm, BuilderID the kind of farm, for provenance.
+	Version, BuilderID string
+	// Rebuilds are the released ports that are built again from time to time.
+	Rebuilds []Rebuild
+	Settings Settings
 }
 
-// Engine drives builds one after another.
-type Engine struct{ equipment }
+// Rebuild is a plan of rebuilding released ports to see whether they still
+// reproduce.
+type Rebuild struct {
+	Name     string
+	Ports    []string // patterns as in path.Match
+	Priority int
+	// Next returns when it is due next after a time.
+	Next func(after time.Time) time.Time
+}
 
-// equipment is the parts and the clock, as Engine and course share them.
-type equipment struct {
+// Settings are what an administrator may choose; zero fields are defaults.
+type Settings struct {
+	Policy schedule.Policy
+	// Patience is how long an attempt whose worker cannot be reached, or whose
+	// orchestrator cannot write, is joined again before it is given up. It
+	// must be shorter than the lease of steps on the workers. 0: not at all.
+	Patience time.Duration
+	// Hold is how long a stage stays with an engine that says nothing; 15 s.
+	Hold time.Duration
+	// Sweep is how often what is overdue is looked for; 5 s.
+	Sweep time.Duration
+	// Probe is how often a worker is looked at; 10 minutes.
+	Probe time.Duration
+	// Here is how many stages other than repeats are carried at once; 4.
+	Here int
+	// Retain is how long builds that were not released are remembered, Grace
+	// how long bytes that nobody keeps are left; 0: for ever.
+	Retain, Grace time.Duration
+	// KeepWorkspaces leaves the workspaces of attempts on their workers.
+	KeepWorkspaces bool
+}
+
+func (s Settings) withDefaults() Settings {
+	or := func(d *time.Duration, def time.Duration) {
+		if *d == 0 {
+			*d = def
+		}
+	}
+	or(&s.Hold, 15*time.Second)
+	or(&s.Sweep, 5*time.Second)
+	or(&s.Probe, 10*time.Minute)
+	if s.Here == 0 {
+		s.Here = 4
+	}
+	return s
+}
+
+// Engine is one orchestrator at work.
+type Engine struct {
 	Parts
-	now func() time.Time
+	now  func() time.Time
+	here chan struct{} // a token for each stage that is carried here
+
+	// matching keeps one decision at a time; matched is the state of the store
+	// that the last one saw, graph what it remembers between decisions.
+	matching sync.Mutex
+	matched  int64
+	wants    map[string]*schedule.Wants
+
+	mu       sync.Mutex
+	carried  map[place]*carriage
+	draining bool
+	all      sync.WaitGroup
+	poke     chan struct{} // asks for a look at all holds at once
+	swept    time.Time     // when retention was last looked at
 }
+
+// place names a stage of a build.
+type place struct{ build, stage string }
 
 // New returns an engine of those parts.
 func New(p Parts) *Engine {
+	p.Settings = p.Settings.withDefaults()
 	if p.Watch == nil {
 		p.Watch = func(orchestrator.Progress) {}
 	}
-	return &Engine{equipment{Parts: p, now: time.Now}}
-}
-
-// Request asks for a build.
-type Request struct {
-	Recipe *recipes.Recipe
-	// URI and Path say where the recipe came from.
-	URI, Path string
-	// Out is the folder to lay artifacts and bundles out in; "" for none. It
-	// is only written when there is a signer.
-	Out string
-	// PublicKey is laid beside the bundles.
-	PublicKey []byte
-	// TrustedRoot is laid beside the bundles for stock verifiers.
-	TrustedRoot []byte
-	// Keep leaves the workspaces on the workers.
-	Keep bool
-}
-
-// ErrNeeds: the recipe needs other ports, which one engine alone does not build.
-var ErrNeeds = errors.New("building needs first is not possible yet")
-
-// Conclusion is what came of a build.
-type Conclusion struct {
-	Build   orchestrator.Build    `json:"build"`
-	Inputs  orchestrator.Inputs   `json:"inputs"`
-	Records []orchestrator.Record `json:"records"`
-	// Artifacts are the packages of the repeats, the baseline's first.
-	Artifacts []Artifact `json:"artifacts,omitempty"`
-	// Verdict is that of the baseline against the repeat that differs most.
-	Verdict *compare.Verdict `json:"verdict,omitempty"`
-	// Agreeing counts the repeats whose verdict against the baseline is
-	// within the tiers allowed, the baseline included.
-	Agreeing int `json:"agreeing,omitempty"`
-	// Signed says that statements were signed, Out where they lie.
-	Signed bool   `json:"signed"`
-	Out    string `json:"out,omitempty"`
-	// Failure is nil when the build may be released.
-	Failure *orchestrator.Failure `json:"failure,omitempty"`
-}
-
-// Artifact is a package made of the output of one repeat.
-type Artifact struct {
-	Repeat string        `json:"repeat"`
-	Name   string        `json:"name"`
-	Digest digest.Digest `json:"digest"`
-	Size   int64         `json:"size"`
-	// Pax is the digest of the archive inside.
-	Pax digest.Digest `json:"pax"`
-
-	info packaging.Info
-}
-
-// Build carries the request out. A build that ends without a release is a
-// conclusion with a Failure. An error means that it never came to a
-// conclusion: a worker could not be reached or is unfit at the start (the
-// errors of package workers), or ctx ended.
-func (e *Engine) Build(ctx context.Context, r Request) (Conclusion, error) {
-	if i := slices.IndexFunc(r.Recipe.Needs, func(n recipes.Need) bool { return slices.Contains(n.At, "build") }); i >= 0 {
-		return Conclusion{}, fmt.Errorf("%s needs %s: %w", r.Recipe.Port, r.Recipe.Needs[i].Port, ErrNeeds)
+	if p.Log == nil {
+		p.Log = slog.New(slog.DiscardHandler)
 	}
-	facts, err := e.probe(ctx, r.Recipe)
-	if err != nil {
-		return Conclusion{}, err
-	}
-	recipeDigest, err := r.Recipe.Digest()
-	if err != nil {
-		return Conclusion{}, err
-	}
-	begun := e.now()
-	c := &course{equipment: e.equipment, Request: r, facts: facts, conditions: plan.Repeats(r.Recipe), begun: begun,
-		id:    fmt.Sprintf("%s-%08x", recipeDigest.Short(), begun.UnixMilli()&0xffffffff),
-		busy:  map[string]bool{},
-		given: map[int]string{},
-		roots: make([]string, r.Recipe.Reproduce.Repeats)}
-	c.Inputs.Recipe = recipeDigest
-	c.Build = orchestrator.New(c.id, r.Recipe.Reproduce.Repeats, begun)
-	if c.Build, _, err = c.Build.Unblock(begun); err != nil {
-		return Conclusion{}, err
-	}
-	c.Records = make([]orchestrator.Record, r.Recipe.Reproduce.Repeats)
-	c.drive(ctx)
-	c.Failure = c.Build.Failure()
-	if c.Build.Cancelled {
-		return c.Conclusion, fmt.Errorf("building %s %s: %w", r.Recipe.Port, r.Recipe.Version, context.Cause(ctx))
-	}
-	return c.Conclusion, nil
-}
-
-// probe reads the facts of every worker and leaves out those without the
-// recipe's tools; a worker that cannot be used at all is an error, because
-// somebody named it.
-func (e *Engine) probe(ctx context.Context, r *recipes.Recipe) (map[string]workers.Facts, error) {
-	all := make([]workers.Facts, len(e.Workers))
-	g, probing := errgroup.WithContext(ctx)
-	for i, w := range e.Workers {
-		g.Go(func() error {
-			var err error
-			if all[i], err = w.Facts(probing); err != nil {
-				return fmt.Errorf("probing worker %s: %w", w.Name(), err)
+	if p.Health == nil {
+		p.Health = func(_ *workers.Facts, err error) string {
+			if err == nil {
+				return ""
 			}
-			return nil
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return nil, err
-	}
-	facts := map[string]workers.Facts{}
-	var lacks []string
-	for i, w := range e.Workers {
-		if missing := plan.Missing(r, all[i]); len(missing) > 0 {
-			lacks = append(lacks, fmt.Sprintf("worker %s cannot build %s: %s", w.Name(), r.Port, strings.Join(missing, ", ")))
-			e.note("", w.Name(), lacks[len(lacks)-1])
-			continue
+			return err.Error()
 		}
-		facts[w.Name()] = all[i]
 	}
-	if len(facts) == 0 {
-		return nil, fmt.Errorf("%w: %s", workers.ErrUnfit, strings.Join(lacks, "; "))
+	return &Engine{Parts: p, now: time.Now, here: make(chan struct{}, p.Settings.Here), matched: -1, wants: map[string]*schedule.Wants{},
+		carried: map[place]*carriage{}, poke: make(chan struct{}, 1)}
+}
+
+// Why a stage is not carried on here any more.
+var (
+	errDraining = errors.New("this orchestrator is stopping; another one will go on with it")
+	errGone     = errors.New("the stage is held by nobody here any more")
+)
+
+// Run works until ctx ends. Then it lets go of what it carries, without
+// stopping anything on the workers, so that another engine (or the next start
+// of this one) joins it at once.
+func (e *Engine) Run(ctx context.Context) error {
+	renewing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	renewed := make(chan struct{})
+	go func() {
+		defer close(renewed)
+		e.renewing(renewing)
+	}()
+	err := e.Store.Work(ctx, store.Work{Parallel: 32, Handle: e.handle, Every: e.Settings.Sweep, Tick: e.sweep})
+	e.drain()
+	stop()
+	<-renewed
+	if ctx.Err() != nil {
+		return nil
 	}
-	return facts, nil
+	return err
 }
 
-func (e *equipment) note(stage, worker, text string) {
-	e.Watch(orchestrator.Progress{At: e.now(), Kind: orchestrator.Note, Stage: stage, Worker: worker, Text: text})
+// handle acts on one wake-up.
+func (e *Engine) handle(ctx context.Context, w store.Wake) error {
+	switch w.Kind {
+	case store.Match:
+		return e.match(ctx)
+	case store.Carry:
+		return e.carry(ctx, w.Build, w.Stage)
+	case store.Needs:
+		return e.needs(ctx, w.Build)
+	case store.Probe:
+		return e.probe(ctx, w.Worker)
+	default:
+		e.Log.Warn("a wake-up of a kind that this program does not know", "kind", w.Kind)
+		return nil
+	}
 }
 
-// course is one build on its way. Its fields belong to the goroutine of
-// drive; effects read what earlier stages left and hand back a closure.
-type course struct {
-	equipment
-	Request
-	Conclusion
-	id         string
-	begun      time.Time
-	facts      map[string]workers.Facts
-	conditions []plan.Conditions
-	sources    []attempt.Source
-	plugins    map[string]plugins.Description
-	roots      []string // the workspace of each repeat, absolute on its worker
-	bundles    bundles
-	busy       map[string]bool
-	given      map[int]string
+func (e *Engine) note(build, stage, worker, text string) {
+	e.Watch(orchestrator.Progress{At: e.now(), Kind: orchestrator.Note, Build: build, Stage: stage, Worker: worker, Text: text})
 }
 
-// end is what came of one stage.
-type end struct {
-	stage   orchestrator.Stage
-	failure *orchestrator.Failure
-	err     error
-	// keep stores what the stage made; called by drive.
-	keep func()
+// tell shows transitions to whoever watches this engine.
+func (e *Engine) tell(events []orchestrator.Event) {
+	for _, event := range events {
+		e.Watch(orchestrator.Progress{At: event.At, Kind: orchestrator.Transition, Build: event.Build, Stage: event.Stage, Worker: event.Worker, Event: &event})
+		e.Log.Info("transition", "build", event.Build, "stage", event.Stage, "from", event.From, "to", event.To,
+			"fence", event.Fence, "worker", event.Worker, "detail", event.Detail)
+	}
 }
 
-// drive passes the build through its stages until all have ended. When ctx
-// ends it waits for what runs to clean up after itself.
-func (c *course) drive(ctx context.Context) {
-	ends := make(chan end)
-	running := 0
-	stopped := ctx.Done()
-	for running > 0 || !c.Build.Over() {
-		var pause <-chan time.Time
-		if ctx.Err() == nil {
-			running += c.begin(ctx, ends)
-			pause = c.pause()
+// put stores text and returns its digest.
+func (e *Engine) put(ctx context.Context, text []byte) (digest.Digest, error) {
+	return e.Artifacts.Fill(ctx, func(w io.Writer) error {
+		_, err := w.Write(text)
+		return err
+	})
+}
+
+// Wait returns the build once it has ended.
+func (e *Engine) Wait(ctx context.Context, build string) (store.Build, error) {
+	for {
+		changed := e.Store.Changed()
+		b, err := e.Store.Build(ctx, build)
+		if err != nil || b.State().Over() {
+			return b, err
 		}
 		select {
-		case e := <-ends:
-			running--
-			c.finish(ctx, e)
-		case <-pause:
-		case <-stopped:
-			stopped = nil
-			next, events := c.Build.Cancel(c.now())
-			c.advance(next, events...)
+		case <-changed:
+		case <-time.After(time.Second): // another orchestrator may have ended it
+		case <-ctx.Done():
+			return b, context.Cause(ctx)
 		}
 	}
-}
-
-// begin starts every stage that is ready and has what it needs, and returns
-// how many.
-func (c *course) begin(ctx context.Context, ends chan<- end) int {
-	ready, _ := c.Build.Ready(c.now())
-	begun := 0
-	for _, s := range ready {
-		effect := c.effect(s)
-		worker := ""
-		if s.Kind == orchestrator.Repeat {
-			if worker = c.choose(s); worker == "" {
-				continue
-			}
-			c.busy[worker] = true
-			c.given[s.Repeat] = worker
-		}
-		next, event, err := c.Build.Begin(s.ID, worker, c.now())
-		if err != nil {
-			continue // it was ready a moment ago and this goroutine is the only one that changes it
-		}
-		c.advance(next, event)
-		stage, _ := c.Build.Stage(s.ID)
-		begun++
-		go func() { ends <- effect(ctx, stage) }()
-	}
-	return begun
-}
-
-func (c *course) effect(s orchestrator.Stage) func(context.Context, orchestrator.Stage) end {
-	switch s.Kind {
-	case orchestrator.Resolve:
-		return c.resolve
-	case orchestrator.Repeat:
-		return c.repeat
-	case orchestrator.Compare:
-		return c.compare
-	case orchestrator.Attest:
-		return c.attest
-	default:
-		return c.publish
-	}
-}
-
-func (c *course) choose(s orchestrator.Stage) string {
-	var from []plan.Candidate
-	for _, w := range c.Workers {
-		if facts, ok := c.facts[w.Name()]; ok {
-			from = append(from, plan.Candidate{Name: w.Name(), Facts: facts, Busy: c.busy[w.Name()]})
-		}
-	}
-	var used []string
-	for repeat, worker := range c.given {
-		if repeat != s.Repeat {
-			used = append(used, worker)
-		}
-	}
-	return plan.Choose(c.conditions[s.Repeat], from, used, s.Lost)
-}
-
-// pause fires when the next retry may begin; nil when none waits.
-func (c *course) pause() <-chan time.Time {
-	if _, next := c.Build.Ready(c.now()); !next.IsZero() {
-		return time.After(next.Sub(c.now()))
-	}
-	return nil
-}
-
-// finish tells the build how a stage ended.
-func (c *course) finish(ctx context.Context, e end) {
-	delete(c.busy, e.stage.Worker)
-	if c.Build.Cancelled {
-		return
-	}
-	if e.keep != nil {
-		e.keep()
-	}
-	if e.err != nil && ctx.Err() != nil {
-		return // the end of ctx is why; drive cancels the build
-	}
-	var next orchestrator.Build
-	var events []orchestrator.Event
-	var err error
-	id, fence, now := e.stage.ID, e.stage.Fence, c.now()
-	switch {
-	case errors.Is(e.err, workers.ErrLost) && e.stage.Kind == orchestrator.Repeat:
-		next, events, err = c.Build.Lose(id, fence, e.err.Error(), now)
-	case e.err != nil:
-		next, events, err = c.Build.Fail(id, fence, orchestrator.Failure{Kind: orchestrator.Infrastructure, Message: e.err.Error()}, digest.Digest{}, now)
-	case e.failure != nil:
-		next, events, err = c.Build.Fail(id, fence, *e.failure, digest.Digest{}, now)
-	default:
-		next, events, err = c.Build.Succeed(id, fence, digest.Digest{}, now)
-	}
-	if err != nil {
-		c.note(id, e.stage.Worker, err.Error())
-		return
-	}
-	c.advance(next, events...)
-}
-
-// advance makes next the present state and tells watchers.
-func (c *course) advance(next orchestrator.Build, events ...orchestrator.Event) {
-	c.Build = next
-	for _, event := range events {
-		c.Watch(orchestrator.Progress{At: event.At, Kind: orchestrator.Transition, Stage: event.Stage, Worker: event.Worker, Event: &event})
-	}
-}
-
-func (c *course) worker(name string) workers.Worker {
-	return c.Workers[slices.IndexFunc(c.Workers, func(w workers.Worker) bool { return w.Name() == name })]
-}
-
-// failed is the end of a stage for a reason that lies in the port.
-func failed(s orchestrator.Stage, kind orchestrator.FailureKind, message string) end {
-	return end{stage: s, failure: &orchestrator.Failure{Kind: kind, Message: message}}
 }

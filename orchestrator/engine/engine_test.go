@@ -27,6 +27,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/cas"
 	"github.com/zfarm/zfarm/orchestrator/compare"
 	"github.com/zfarm/zfarm/orchestrator/engine"
+	"github.com/zfarm/zfarm/orchestrator/store"
 	"github.com/zfarm/zfarm/plugins"
 	"github.com/zfarm/zfarm/recipes"
 	"github.com/zfarm/zfarm/recipes/source"
@@ -70,11 +71,13 @@ func (s sources) Fetch(context.Context, recipes.Source) (source.Fetched, error) 
 
 // scene is an engine on workers of this machine.
 type scene struct {
-	t      *testing.T
-	parts  engine.Parts
-	recipe *recipes.Recipe
-	public []byte
-	out    string
+	t       *testing.T
+	parts   engine.Parts
+	workers []workers.Worker
+	recipe  *recipes.Recipe
+	more    []engine.Submitted
+	public  []byte
+	out     string
 
 	mu   sync.Mutex
 	seen []orchestrator.Progress
@@ -86,7 +89,7 @@ const same = `mkdir -p "$ZFARM_ROOT/stage/opt/p" && umask 022 && cp file "$ZFARM
 func newScene(t *testing.T, script string, names ...string) *scene {
 	t.Helper()
 	s := &scene{t: t, out: filepath.Join(t.TempDir(), "out")}
-	store, err := cas.Open(t.TempDir())
+	artifacts, err := cas.Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,10 +102,10 @@ func newScene(t *testing.T, script string, names ...string) *scene {
 		t.Fatal(err)
 	}
 	s.public = public
-	s.parts = engine.Parts{Sources: sources{s.tar()}, Plugins: acts{script}, Store: store, Signer: signer, Temp: t.TempDir(),
+	s.parts = engine.Parts{Sources: sources{s.tar()}, Plugins: acts{script}, Artifacts: artifacts, Signer: signer, Temp: t.TempDir(),
 		Version: "1", BuilderID: statement.BuilderLocal, Watch: s.watch}
 	for _, name := range names {
-		s.parts.Workers = append(s.parts.Workers, s.worker(name))
+		s.workers = append(s.workers, s.worker(name))
 	}
 	s.recipe = &recipes.Recipe{Port: "p", Version: "1", Sources: []recipes.Source{{URL: "https://example.org/p-1.tar", SHA256: digest.Of([]byte("p"))}},
 		Build: recipes.Build{Plugin: "acts"}, Tests: []recipes.Test{{Plugin: "acts", Least: 1}},
@@ -161,9 +164,63 @@ func (s *scene) told(text string) bool {
 	return false
 }
 
+// Get returns a worker of the scene.
+func (s *scene) Get(_ context.Context, name string) (workers.Worker, error) {
+	for _, w := range s.workers {
+		if w.Name() == name {
+			return w, nil
+		}
+	}
+	return nil, workers.ErrUnreachable
+}
+
+// open returns a store of this test alone.
+func (s *scene) open() *store.Store {
+	s.t.Helper()
+	db, err := store.Open(s.t.Context(), "sqlite:"+filepath.Join(s.t.TempDir(), "farm.db"), store.Options{Node: "test"})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { db.Close() }) //nolint:errcheck // the test is over
+	if err := db.Migrate(s.t.Context()); err != nil {
+		s.t.Fatal(err)
+	}
+	return db
+}
+
 func (s *scene) build(ctx context.Context) (engine.Conclusion, error) {
-	return engine.New(s.parts).Build(ctx, engine.Request{Recipe: s.recipe, URI: "urn:zfarm:recipe:p:1", Path: "recipe.hcl", Out: s.out,
-		PublicKey: s.public, TrustedRoot: cosign.TrustedRoot()})
+	s.t.Helper()
+	if s.parts.Store == nil {
+		s.parts.Store = s.open()
+	}
+	s.parts.Workers = s
+	s.parts.Seal = engine.Seal{PublicKey: s.public, TrustedRoot: cosign.TrustedRoot()}
+	s.parts.Settings.Sweep = 200 * time.Millisecond
+	s.parts.Settings.KeepWorkspaces = false
+	e := engine.New(s.parts)
+	if err := e.Enlist(s.t.Context(), s.workers); err != nil {
+		s.t.Fatal(err)
+	}
+	all, err := e.Alone(ctx, engine.Submission{Recipes: append([]engine.Submitted{{Recipe: s.recipe, URI: "urn:zfarm:recipe:p:1", Path: "recipe.hcl"}}, s.more...), Owner: "test"})
+	if len(all) == 0 {
+		return engine.Conclusion{}, err
+	}
+	if c := all[0]; c.Signed && len(c.Files) > 0 {
+		s.collect(c)
+	}
+	return all[0], err
+}
+
+func (s *scene) collect(c engine.Conclusion) {
+	s.t.Helper()
+	var pieces []kit.Piece
+	for _, f := range c.Files {
+		pieces = append(pieces, kit.Piece{Name: f.Name, Digest: f.Digest,
+			Open: func(ctx context.Context) (io.ReadCloser, error) { return s.parts.Artifacts.Open(ctx, f.Digest) }})
+	}
+	if err := kit.Collect(s.t.Context(), s.out, pieces); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 func (s *scene) verify() (kit.Report, error) {
@@ -255,7 +312,7 @@ func (f flakyWorkspace) Run(ctx context.Context, s workers.Step, log io.Writer) 
 
 func TestLostWorkerIsTriedAgain(t *testing.T) {
 	s := newScene(t, same, "w1", "w2")
-	s.parts.Workers[0] = &flaky{Worker: s.parts.Workers[0], losses: 2}
+	s.workers[0] = &flaky{Worker: s.workers[0], losses: 2}
 	c, err := s.build(t.Context())
 	if err != nil || c.Failure != nil {
 		t.Fatalf("%+v, %v", c.Failure, err)

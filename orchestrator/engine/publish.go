@@ -9,30 +9,110 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
 
+	"github.com/zfarm/zfarm/attest"
+	"github.com/zfarm/zfarm/attest/digest"
 	"github.com/zfarm/zfarm/attest/kit"
 	"github.com/zfarm/zfarm/orchestrator"
 	"github.com/zfarm/zfarm/orchestrator/compare"
 	"github.com/zfarm/zfarm/orchestrator/packaging"
+	"github.com/zfarm/zfarm/orchestrator/store"
+)
+
+// What the files of a build are, for those who fetch them.
+const (
+	mediaPackage = "application/x-compress"
+	mediaBundle  = "application/vnd.dev.sigstore.bundle.v0.3+json"
+	mediaJSON    = "application/json"
+	mediaText    = "text/plain; charset=utf-8"
+	mediaPEM     = "application/x-pem-file"
 )
 
 // publish lays out what was signed. Here, at the last gate, a build that did
 // not reproduce fails.
-func (c *course) publish(ctx context.Context, s orchestrator.Stage) end {
-	laid := false
-	if c.Signed && c.Request.Out != "" {
-		if err := c.layOut(ctx); err != nil {
-			return end{stage: s, err: err}
-		}
-		laid = true
+func (c *course) publish(ctx context.Context) end {
+	dir, err := os.MkdirTemp(c.Temp, "zfarm-publish-*")
+	if err != nil {
+		return end{err: fmt.Errorf("laying out: %w", err)}
 	}
-	e := end{stage: s, keep: func() {
-		if laid {
-			c.Conclusion.Out = c.Request.Out
+	defer os.RemoveAll(dir) //nolint:errcheck // temporary files only
+	out := filepath.Join(dir, "kit")
+	if c.signed.Reproducibility.IsZero() {
+		err = c.layOutUnsigned(ctx, out)
+	} else {
+		err = c.layOut(ctx, out)
+	}
+	if err != nil {
+		return end{err: err}
+	}
+	files, keep, err := c.gather(ctx, out)
+	if err != nil {
+		return end{err: err}
+	}
+	came := c.left(ctx, files, keep...)
+	came.publish = files
+	came.failure = refusal(&c.judged.Verdict)
+	return came
+}
+
+// gather brings what was laid out into the artifact store.
+func (c *course) gather(ctx context.Context, dir string) ([]store.File, []digest.Digest, error) {
+	pieces, sizes, err := kit.Pieces(ctx, dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	var files []store.File
+	var keep []digest.Digest
+	for i, p := range pieces {
+		if err := c.take(ctx, p); err != nil {
+			return nil, nil, err
 		}
-	}}
-	e.failure = refusal(c.Verdict)
-	return e
+		files = append(files, store.File{Name: p.Name, Digest: p.Digest, Size: sizes[i], MediaType: mediaType(p.Name)})
+		keep = append(keep, p.Digest)
+	}
+	return files, keep, nil
+}
+
+// take stores a piece that is not an artifact; those are stored already.
+func (c *course) take(ctx context.Context, p kit.Piece) error {
+	if slices.ContainsFunc(c.judged.Packages, func(a Artifact) bool { return a.Digest == p.Digest }) {
+		return nil
+	}
+	r, err := p.Open(ctx)
+	if err != nil {
+		return err
+	}
+	defer r.Close() //nolint:errcheck // read only
+	sum, err := c.Artifacts.Fill(ctx, func(w io.Writer) error {
+		_, err := io.Copy(w, r)
+		return err
+	})
+	if err == nil && sum != p.Digest {
+		err = fmt.Errorf("laying out %s: it was %s and has become %s", p.Name, p.Digest, sum)
+	}
+	return err
+}
+
+func mediaType(name string) string {
+	switch ext := path.Ext(name); {
+	case strings.HasSuffix(name, ".sigstore.json"):
+		return mediaBundle
+	case ext == ".Z":
+		return mediaPackage
+	case ext == ".json":
+		return mediaJSON
+	case ext == ".pub":
+		return mediaPEM
+	case ext == ".txt":
+		return mediaText
+	default:
+		return "application/octet-stream"
+	}
 }
 
 // refusal is why a verdict keeps a build from being released, or nil.
@@ -48,39 +128,92 @@ func refusal(v *compare.Verdict) *orchestrator.Failure {
 	}
 }
 
-func (c *course) layOut(ctx context.Context) error {
+func (c *course) layOut(ctx context.Context, dir string) error {
 	extra, err := c.extras()
 	if err != nil {
 		return err
 	}
-	if !releasable(*c.Verdict) {
-		return kit.WriteFindings(ctx, c.Request.Out, kit.Findings{Reproducibility: c.bundles.reproducibility,
-			PublicKey: c.PublicKey, TrustedRoot: c.TrustedRoot, Extra: extra})
+	reproducibility, err := c.bundle(ctx, c.signed.Reproducibility)
+	if err != nil {
+		return err
+	}
+	if !releasable(c.judged.Verdict) {
+		return kit.WriteFindings(ctx, dir, kit.Findings{Reproducibility: reproducibility,
+			PublicKey: c.Seal.PublicKey, TrustedRoot: c.Seal.TrustedRoot, Extra: extra})
+	}
+	provenance, err := c.bundle(ctx, c.signed.Provenance)
+	if err != nil {
+		return err
+	}
+	var tests []attest.Bundle
+	for _, d := range c.signed.Tests {
+		b, err := c.bundle(ctx, d)
+		if err != nil {
+			return err
+		}
+		tests = append(tests, b)
 	}
 	meta, err := c.metadata()
 	if err != nil {
 		return err
 	}
-	a := c.Artifacts[0]
-	return kit.Write(ctx, c.Request.Out, kit.Contents{
+	a := c.judged.Packages[0]
+	return kit.Write(ctx, dir, kit.Contents{
 		Artifacts: []kit.Artifact{{
 			Name: a.Name, Digest: a.Digest,
-			Open:       func() (io.ReadCloser, error) { return c.Store.Open(ctx, a.Digest) },
-			Provenance: c.bundles.provenance, Reproducibility: c.bundles.reproducibility, TestResults: c.bundles.tests,
+			Open:       func() (io.ReadCloser, error) { return c.Artifacts.Open(ctx, a.Digest) },
+			Provenance: provenance, Reproducibility: reproducibility, TestResults: tests,
 		}},
-		PublicKey: c.PublicKey, TrustedRoot: c.TrustedRoot,
+		PublicKey: c.Seal.PublicKey, TrustedRoot: c.Seal.TrustedRoot,
 		Extra: append(extra, kit.Extra{Name: "metadata.json", Data: meta}),
 	})
 }
 
+// layOutUnsigned lays out what there is without a signature: the package, if
+// it may be used at all, and what was found.
+func (c *course) layOutUnsigned(ctx context.Context, dir string) error {
+	extra, err := c.extras()
+	if err != nil {
+		return err
+	}
+	var pieces []kit.Piece
+	if releasable(c.judged.Verdict) {
+		a := c.judged.Packages[0]
+		pieces = append(pieces, kit.Piece{Name: a.Name, Digest: a.Digest,
+			Open: func(ctx context.Context) (io.ReadCloser, error) { return c.Artifacts.Open(ctx, a.Digest) }})
+		meta, err := c.metadata()
+		if err != nil {
+			return err
+		}
+		extra = append(extra, kit.Extra{Name: "metadata.json", Data: meta})
+	}
+	for _, x := range extra {
+		pieces = append(pieces, kit.Piece{Name: x.Name, Digest: digest.Of(x.Data),
+			Open: func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(x.Data)), nil }})
+	}
+	return kit.Collect(ctx, dir, pieces)
+}
+
+// maxBundle bounds a bundle that is read back.
+const maxBundle = 64 << 20
+
+func (c *course) bundle(ctx context.Context, d digest.Digest) (attest.Bundle, error) {
+	r, err := c.Artifacts.Open(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return io.ReadAll(io.LimitReader(r, maxBundle))
+}
+
 // extras are the verdict for programs and the report for people.
 func (c *course) extras() ([]kit.Extra, error) {
-	verdict, err := json.MarshalIndent(c.Verdict, "", "  ")
+	verdict, err := json.MarshalIndent(c.judged.Verdict, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("writing the verdict: %w", err)
 	}
 	var report bytes.Buffer
-	if err := c.Verdict.WriteText(&report, compare.ReportOptions{Hunks: true}); err != nil {
+	if err := c.judged.Verdict.WriteText(&report, compare.ReportOptions{Hunks: true}); err != nil {
 		return nil, fmt.Errorf("writing the report: %w", err)
 	}
 	return []kit.Extra{{Name: "verdict.json", Data: append(verdict, '\n')}, {Name: "report.txt", Data: report.Bytes()}}, nil
@@ -89,9 +222,9 @@ func (c *course) extras() ([]kit.Extra, error) {
 // metadata is the description that installers of z/OS open tools read.
 func (c *course) metadata() ([]byte, error) {
 	var tests packaging.Tests
-	for _, s := range c.Records[0].Suites {
+	for _, s := range c.repeats[0].Record.Suites {
 		tests.Total += s.Tally.Total
 		tests.Passed += s.Tally.Passed
 	}
-	return packaging.Metadata(c.spec(c.Records[0]), c.Artifacts[0].info, tests)
+	return packaging.Metadata(c.spec(c.repeats[0].Record), c.judged.Info[0], tests)
 }

@@ -10,84 +10,177 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/zfarm/zfarm/attest/digest"
 	"github.com/zfarm/zfarm/orchestrator"
 	"github.com/zfarm/zfarm/orchestrator/attempt"
+	"github.com/zfarm/zfarm/orchestrator/store"
 	"github.com/zfarm/zfarm/workers"
 )
-
-// cleaning bounds how long a workspace may take to go away.
-const cleaning = 30 * time.Second
 
 // rooted is a workspace that knows where it lies on its worker. The path is
 // one of the values that the comparison looks for.
 type rooted interface{ Root() string }
 
-// repeat makes one attempt at a repeat in a workspace of its own.
-func (c *course) repeat(ctx context.Context, s orchestrator.Stage) end {
-	w := c.worker(s.Worker)
-	conditions := c.conditions[s.Repeat]
-	// Ids of one length whose letter is the only thing that says which
-	// repeat it is: paths of two repeats differ, and differ in nothing else.
-	id := fmt.Sprintf("%s-%s%d", c.id, conditions.Path, s.Attempts)
-	ws, err := w.Workspace(ctx, id)
+// repeat makes one attempt at a repeat in a workspace of its own, or joins the
+// one that another orchestrator began.
+func (c *course) repeat(ctx context.Context) end {
+	made, err := c.Store.Attempt(ctx, c.build.ID, c.stage.ID, c.stage.Fence)
 	if err != nil {
-		return end{stage: s, err: fmt.Errorf("making workspace %s on %s: %w", id, w.Name(), err)}
+		return end{err: fmt.Errorf("%w: %w", errPassing, err)}
 	}
-	if err := fresh(ctx, ws); err != nil {
-		return end{stage: s, err: fmt.Errorf("making workspace %s on %s: %w", id, w.Name(), err)}
+	registered, err := c.Store.Worker(ctx, c.stage.Worker)
+	if err != nil {
+		return end{err: fmt.Errorf("%w: %w", errPassing, err)}
+	}
+	if registered.Facts == nil {
+		return end{err: fmt.Errorf("worker %s has no facts: %w", registered.Name, workers.ErrLost)}
+	}
+	order := attempt.Order{Recipe: c.recipe, Conditions: c.conditions[c.stage.Repeat], Stage: c.stage.ID, Repeat: c.stage.Repeat,
+		Attempt: c.stage.Attempts, Worker: c.stage.Worker, Facts: *registered.Facts, Sources: c.pins.Sources, Needs: c.pins.Needs, Epoch: c.pins.Inputs.Epoch, Begun: made.Begun}
+	record, root, failure, err := c.persist(ctx, made, order)
+	if err != nil {
+		return end{err: err}
+	}
+	came := c.left(ctx, repeated{Record: record, Root: root}, kept(record)...)
+	came.failure = failure
+	if failure == nil && came.err == nil {
+		came.learnt = record.Ended.Sub(record.Begun)
+	}
+	return came
+}
+
+func kept(r orchestrator.Record) []digest.Digest {
+	var all []digest.Digest
+	if !r.Output.IsZero() {
+		all = append(all, r.Output)
+	}
+	for _, s := range r.Steps {
+		all = append(all, s.Log)
+	}
+	return all
+}
+
+// persist makes the attempt, and joins it again when the worker cannot be
+// reached or this machine cannot write: what runs there goes on meanwhile. It
+// gives up when that has lasted longer than the farm's patience, or when the
+// worker answers and knows nothing of the step any more.
+func (c *course) persist(ctx context.Context, made store.Attempt, o attempt.Order) (orchestrator.Record, string, *orchestrator.Failure, error) {
+	var since time.Time // when the trouble began
+	vanished := 0
+	for pause := time.Second; ; pause = min(2*pause, 30*time.Second) {
+		begun := c.now()
+		record, root, failure, err := c.try(ctx, made, o)
+		lost := errors.Is(err, workers.ErrLost)
+		if err == nil || ctx.Err() != nil || !lost && !passing(err) {
+			return record, root, failure, err
+		}
+		now := c.now()
+		if since.IsZero() || now.Sub(begun) > c.Settings.Patience/2 {
+			since, vanished, pause = now, 0, time.Second
+		}
+		if lost && !errors.Is(err, workers.ErrUnreachable) {
+			vanished++
+		}
+		if vanished > 1 || now.Sub(since) >= c.Settings.Patience {
+			return record, root, failure, err
+		}
+		c.note(fmt.Sprintf("joining the attempt again in %s: %v", pause, err))
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return record, root, failure, err
+		}
+	}
+}
+
+// try makes the attempt from the top: steps that have ended are recalled, the
+// one that runs is joined.
+func (c *course) try(ctx context.Context, made store.Attempt, o attempt.Order) (orchestrator.Record, string, *orchestrator.Failure, error) {
+	none := orchestrator.Record{}
+	w, err := c.Workers.Get(ctx, o.Worker)
+	if err != nil {
+		return none, "", nil, fmt.Errorf("making workspace %s on %s: %w", made.Workspace, o.Worker, err)
+	}
+	ws, err := c.enter(ctx, w, made)
+	if err != nil {
+		return none, "", nil, fmt.Errorf("making workspace %s on %s: %w", made.Workspace, o.Worker, err)
 	}
 	root := ""
 	if r, ok := ws.(rooted); ok {
 		root = r.Root()
 	}
-	crew := attempt.Crew{Plugins: c.Plugins, Store: c.Store, Watch: c.Watch, Now: c.now}
-	record, failure, err := crew.Do(ctx, ws, attempt.Order{Recipe: c.Recipe, Conditions: conditions, Stage: s.ID,
-		Repeat: s.Repeat, Attempt: s.Attempts, Worker: w.Name(), Facts: c.facts[w.Name()], Sources: c.sources, Epoch: c.Inputs.Epoch})
-	c.leave(ctx, s, ws, id, err)
-	return end{stage: s, failure: failure, err: err, keep: func() {
-		c.Records[s.Repeat] = record
-		c.roots[s.Repeat] = root
-	}}
+	watch := func(p orchestrator.Progress) {
+		p.Build = c.build.ID
+		c.Watch(p)
+	}
+	crew := attempt.Crew{Plugins: c.Plugins, Store: c.Artifacts, Watch: watch, Now: c.now,
+		Steps: journal{store: c.Store, build: c.build.ID, stage: c.stage.ID, fence: c.stage.Fence}}
+	record, failure, err := crew.Do(ctx, ws, o)
+	return record, root, failure, err
 }
 
-// fresh makes sure that nothing of another attempt lies in the workspace:
-// steps found there would be recalled instead of run, and two repeats would
-// agree because they are one.
-func fresh(ctx context.Context, ws workers.Workspace) error {
+// enter makes the workspace or joins it. Nothing of anybody else may lie in
+// it: steps found there would be recalled instead of run, and two repeats
+// would agree because they are one. So what lies in a workspace of which the
+// store knows no step goes away first.
+func (c *course) enter(ctx context.Context, w workers.Worker, made store.Attempt) (workers.Workspace, error) {
+	ws, err := w.Workspace(ctx, made.Workspace)
+	if err != nil {
+		return nil, err
+	}
+	steps, err := c.Store.Steps(ctx, c.build.ID, c.stage.ID, c.stage.Fence)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errPassing, err)
+	}
 	entries, err := ws.List(ctx, "")
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+		return nil, err
 	}
-	for _, e := range entries {
-		if e.Name == "src" || e.Name == "in" {
-			return errors.New("another attempt has left it behind; remove the folder on the worker")
-		}
-	}
-	return nil
-}
-
-// leave removes the workspace, or stops it where it is to be kept. It works
-// after ctx has ended, too: nothing may be left running because of Ctrl-C.
-func (c *course) leave(ctx context.Context, s orchestrator.Stage, ws workers.Workspace, id string, cause error) {
-	limit := cleaning
-	if errors.Is(cause, workers.ErrLost) {
-		limit /= 6 // most likely in vain; the lease ends what runs there
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
-	defer cancel()
-	if c.Keep {
-		if err := ws.Stop(ctx); err != nil {
-			c.note(s.ID, s.Worker, fmt.Sprintf("stopping workspace %s: %v; its steps end when their lease runs out", id, err))
-			return
-		}
-		where := id
-		if r, ok := ws.(rooted); ok {
-			where = r.Root()
-		}
-		c.note(s.ID, s.Worker, fmt.Sprintf("kept the workspace %s on %s", where, s.Worker))
-		return
+	if len(steps) > 0 || len(entries) == 0 {
+		return ws, nil
 	}
 	if err := ws.Remove(ctx); err != nil {
-		c.note(s.ID, s.Worker, fmt.Sprintf("removing workspace %s: %v; its steps end when their lease runs out, the folder stays until somebody removes it", id, err))
+		return nil, err
+	}
+	return w.Workspace(ctx, made.Workspace)
+}
+
+// journal enters the steps of an attempt and their logs in the store, as they
+// come. A store that is away for a while is waited for: the attempt must not
+// end because of it.
+type journal struct {
+	store *store.Store
+	build string
+	stage string
+	fence int64
+}
+
+func (j journal) Begin(ctx context.Context, step string) error {
+	return persistently(ctx, func() error {
+		_, err := j.store.BeginStep(ctx, j.build, j.stage, j.fence, step)
+		return err
+	})
+}
+
+func (j journal) Append(ctx context.Context, step string, off int64, p []byte) error {
+	return persistently(ctx, func() error { return j.store.AppendLog(ctx, j.build, j.stage, j.fence, step, off, p) })
+}
+
+func (j journal) End(ctx context.Context, step string, st workers.Status, took time.Duration, log digest.Digest) error {
+	return persistently(ctx, func() error { return j.store.EndStep(ctx, j.build, j.stage, j.fence, step, st, took, log) })
+}
+
+// persistently tries again until it works, the store refuses, or ctx ends.
+func persistently(ctx context.Context, try func() error) error {
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
+		err := try()
+		if err == nil || errors.Is(err, store.ErrRefused) || errors.Is(err, store.ErrUnknown) {
+			return err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), err)
+		}
 	}
 }

@@ -10,52 +10,144 @@ import (
 	"io"
 	"os"
 	"path"
+	"slices"
 	"time"
 
+	"github.com/zfarm/zfarm/attest/digest"
 	"github.com/zfarm/zfarm/orchestrator"
 	"github.com/zfarm/zfarm/orchestrator/attempt"
+	"github.com/zfarm/zfarm/orchestrator/packaging"
+	"github.com/zfarm/zfarm/orchestrator/store"
 	"github.com/zfarm/zfarm/plugins"
 	"github.com/zfarm/zfarm/recipes"
 	"github.com/zfarm/zfarm/recipes/source"
 )
 
 // resolve pins every input: sources are fetched, proven and made into plain
-// archives for the workers, plugins are asked who they are.
-func (c *course) resolve(ctx context.Context, s orchestrator.Stage) end {
-	inputs := orchestrator.Inputs{Recipe: c.Inputs.Recipe}
-	var sources []attempt.Source
-	for _, src := range c.Recipe.Sources {
+// archives for the workers, the packages of needs into trees that lie where
+// they were configured for, plugins are asked who they are. Where another
+// build has had the same inputs and came to a good end, that one stands for
+// this one.
+func (c *course) resolve(ctx context.Context) end {
+	out := resolved{Inputs: orchestrator.Inputs{Recipe: c.build.Recipe}}
+	for _, src := range c.recipe.Sources {
 		fetched, err := c.Sources.Fetch(ctx, src)
 		if err != nil {
-			return sourceEnd(ctx, s, err)
+			return sourceEnd(ctx, err)
 		}
-		c.note(s.ID, "", fetchedNote(src, fetched))
+		c.note(fetchedNote(src, fetched))
 		ready, newest, err := c.prepare(ctx, src, fetched)
 		if err != nil {
-			return sourceEnd(ctx, s, err)
+			return sourceEnd(ctx, err)
 		}
-		sources = append(sources, ready)
-		inputs.Epoch = max(inputs.Epoch, newest.Unix())
-		inputs.Sources = append(inputs.Sources, orchestrator.Input{Name: path.Base(src.URL), URI: src.URL, Digest: src.SHA256, Note: signedNote(fetched)})
-		inputs.Files = append(inputs.Files, recipeFiles(src)...)
+		out.Sources = append(out.Sources, ready)
+		out.Inputs.Epoch = max(out.Inputs.Epoch, newest.Unix())
+		out.Inputs.Sources = append(out.Inputs.Sources, orchestrator.Input{Name: path.Base(src.URL), URI: src.URL, Digest: src.SHA256, Note: signedNote(fetched)})
+		out.Inputs.Files = append(out.Inputs.Files, recipeFiles(src)...)
 	}
-	described, err := c.pinPlugins(ctx, &inputs)
+	if err := c.pinNeeds(ctx, &out); err != nil {
+		return end{err: err}
+	}
+	if err := c.pinPlugins(ctx, &out); err != nil {
+		return end{err: err}
+	}
+	return c.pinned(ctx, out)
+}
+
+// pinned ends the stage, and the build where its inputs are those of another.
+func (c *course) pinned(ctx context.Context, out resolved) end {
+	inputs, err := out.Inputs.Digest()
 	if err != nil {
-		return end{stage: s, err: err}
+		return end{err: err}
 	}
-	return end{stage: s, keep: func() {
-		c.Inputs, c.sources, c.plugins = inputs, sources, described
-	}}
+	var keep []digest.Digest
+	for _, s := range out.Sources {
+		keep = append(keep, s.Digest)
+	}
+	for _, n := range out.Needs {
+		keep = append(keep, n.Digest)
+	}
+	came := c.left(ctx, out, keep...)
+	came.change = func(b *store.Build) { b.Inputs = inputs }
+	if c.forced || came.err != nil {
+		return came
+	}
+	err = c.Store.Update(ctx, func(ctx context.Context, tx *store.Tx) error {
+		other, found, err := tx.ByInputs(ctx, inputs)
+		if found && other.ID != c.build.ID {
+			came.reuse = other.ID
+		}
+		return err
+	})
+	if err != nil {
+		return end{err: fmt.Errorf("%w: %w", errPassing, err)}
+	}
+	return came
+}
+
+// pinNeeds makes the packages of the build needs, and of what those need to
+// run, ready to be put on a worker.
+func (c *course) pinNeeds(ctx context.Context, out *resolved) error {
+	seen := map[string]bool{}
+	var add func(needs []store.Need, at string) error
+	add = func(needs []store.Need, at string) error {
+		for _, n := range needs {
+			if seen[n.Port] || !slices.Contains(n.At, at) {
+				continue
+			}
+			seen[n.Port] = true
+			b, err := c.standsFor(ctx, n.Build)
+			if err != nil {
+				return fmt.Errorf("%w: %w", errPassing, err)
+			}
+			if err := c.pinNeed(ctx, b, out); err != nil {
+				return fmt.Errorf("taking the package of %s from build %s: %w", n.Port, b.ID, err)
+			}
+			if err := add(b.Needs, "run"); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return add(c.build.Needs, "build")
+}
+
+func (c *course) pinNeed(ctx context.Context, b store.Build, out *resolved) error {
+	need, err := c.course(ctx, b, orchestrator.Stage{})
+	if err != nil {
+		return err
+	}
+	if len(need.judged.Packages) == 0 {
+		return errors.New("it has made no package")
+	}
+	a := need.judged.Packages[0]
+	packed, err := c.Artifacts.Open(ctx, a.Digest)
+	if err != nil {
+		return err
+	}
+	defer packed.Close()
+	n := attempt.Need{Port: b.Port, Version: b.Version, Prefix: need.recipe.Package.Prefix}
+	n.Digest, err = c.Artifacts.Fill(ctx, func(w io.Writer) error {
+		_, err := packaging.Sysroot(ctx, packed, w, n.Prefix)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	out.Needs = append(out.Needs, n)
+	out.Inputs.Needs = append(out.Inputs.Needs, orchestrator.Input{Name: a.Name, URI: need.recipe.Identity.PURL, Digest: a.Digest,
+		Note: fmt.Sprintf("%s %s of build %s", b.Port, b.Version, b.ID)})
+	return nil
 }
 
 // sourceEnd tells a source that is not what the recipe says from a farm that
 // could not do its work.
-func sourceEnd(ctx context.Context, s orchestrator.Stage, err error) end {
+func sourceEnd(ctx context.Context, err error) end {
 	var missing *os.PathError
-	if ctx.Err() != nil || errors.As(err, &missing) {
-		return end{stage: s, err: err}
+	if ctx.Err() != nil || passing(err) || errors.As(err, &missing) {
+		return end{err: err}
 	}
-	return failed(s, orchestrator.FaultySource, err.Error())
+	return failed(orchestrator.FaultySource, err.Error())
 }
 
 // prepare makes the bytes that go to the workers and returns the newest time
@@ -74,7 +166,7 @@ func (c *course) prepare(ctx context.Context, src recipes.Source, f source.Fetch
 	defer plain.Close()
 	ready := attempt.Source{Patches: src.Patches}
 	var info source.TarInfo
-	ready.Digest, err = c.Store.Fill(ctx, func(w io.Writer) error {
+	ready.Digest, err = c.Artifacts.Fill(ctx, func(w io.Writer) error {
 		if !archive {
 			ready.File = path.Join(src.Into, name)
 			_, err := io.Copy(w, plain)
@@ -91,24 +183,24 @@ func (c *course) prepare(ctx context.Context, src recipes.Source, f source.Fetch
 }
 
 // pinPlugins asks each plugin that the recipe names who it is.
-func (c *course) pinPlugins(ctx context.Context, inputs *orchestrator.Inputs) (map[string]plugins.Description, error) {
-	names := []string{c.Recipe.Build.Plugin}
-	for _, t := range c.Recipe.Tests {
+func (c *course) pinPlugins(ctx context.Context, out *resolved) error {
+	names := []string{c.recipe.Build.Plugin}
+	for _, t := range c.recipe.Tests {
 		names = append(names, t.Plugin)
 	}
-	described := map[string]plugins.Description{}
+	out.Plugins = map[string]plugins.Description{}
 	for _, name := range names {
-		if _, ok := described[name]; ok {
+		if _, ok := out.Plugins[name]; ok {
 			continue
 		}
 		d, sum, err := c.Plugins.Pin(ctx, name)
 		if err != nil {
-			return nil, fmt.Errorf("asking plugin %s who it is: %w", name, err)
+			return fmt.Errorf("asking plugin %s who it is: %w", name, err)
 		}
-		described[name] = d
-		inputs.Plugins = append(inputs.Plugins, orchestrator.Input{Name: name, Digest: sum, Note: d.Version})
+		out.Plugins[name] = d
+		out.Inputs.Plugins = append(out.Inputs.Plugins, orchestrator.Input{Name: name, Digest: sum, Note: d.Version})
 	}
-	return described, nil
+	return nil
 }
 
 func recipeFiles(src recipes.Source) []orchestrator.Input {

@@ -20,9 +20,12 @@ type Wants struct {
 	Worker recipes.Worker `json:"worker,omitzero"`
 	// Apart says that the repeats should be on different workers.
 	Apart bool `json:"apart,omitempty"`
+	// Alike says that all repeats are built in a folder of one name, so that
+	// no two may be on one worker at a time.
+	Alike bool `json:"alike,omitempty"`
 }
 
-// Stage is one repeat that is ready.
+// Stage is one repeat that is ready. Build and ID together name it in a queue.
 type Stage struct {
 	Build string
 	ID    string
@@ -36,15 +39,16 @@ type Stage struct {
 	// done on; Lost those that lost this repeat before.
 	Used, Lost []string
 	// Expected is how long the attempt is likely to take, Path how long the
-	// longest chain of work takes that begins with it, itself included.
+	// longest chain of work takes that begins with it, itself included: see
+	// [Paths]. Both are 0 where nothing is known; only Path decides anything.
 	Expected, Path time.Duration
 }
 
-// Worker is a worker with its slots.
+// Worker is a worker with its slots. Its name is the only one in a queue.
 type Worker struct {
 	Name   string
 	Labels map[string]string
-	// Facts are nil before the first probe.
+	// Facts are nil before the first probe; such a worker gets nothing.
 	Facts *workers.Facts
 	Slots int
 	// Held are the attempts that hold slots now.
@@ -73,7 +77,7 @@ type Policy struct {
 	// Reserve is how long a stage waits until a slot of a worker that fits
 	// is kept free for it; 0 means a quarter of an hour.
 	Reserve time.Duration
-	// Shares are the weights of owners; an owner not named has 1.
+	// Shares are the weights of owners, above 0; an owner not named has 1.
 	Shares map[string]float64
 }
 
@@ -95,6 +99,27 @@ type Reason struct {
 	Fits bool `json:"fits"`
 	// Free: it could now.
 	Free bool `json:"free"`
-	// Why is a sentence for people.
+	// Cause is Why for programs.
+	Cause Cause `json:"cause"`
+	// Until is when the first of its slots will probably come free, where that
+	// is what the stage waits for.
+	Until time.Time `json:"until,omitzero"`
+	// Why is a sentence for people, without its subject: "it has no make".
 	Why string `json:"why"`
 }
+
+// Cause says in a word how a worker stands to a stage.
+type Cause string
+
+// The causes. The stage can begin now at the first two; it fits all but Unfit.
+const (
+	Given  Cause = "given"  // this slot is the stage's
+	Spare  Cause = "spare"  // a slot is free, another worker suits better
+	Busy   Cause = "busy"   // no slot is free
+	Behind Cause = "behind" // the free slots go to stages that come first
+	Kept   Cause = "kept"   // a free slot is kept for a stage with less choice
+	Used   Cause = "used"   // repeats are to be apart, and one was here
+	Lost   Cause = "lost"   // it lost this repeat before
+	Out    Cause = "out"    // it takes nothing new
+	Unfit  Cause = "unfit"  // it lacks something
+)

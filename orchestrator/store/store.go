@@ -8,3 +8,128 @@
 // orchestrator/schedule who gets which slot, orchestrator/engine acts. SQL and
 // the queue's library are known here only.
 package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/zfarm/zfarm/orchestrator/store/query"
+)
+
+//go:generate sqlc generate
+// with sqlc v1.31.1: go install github.com/sqlc-dev/sqlc/cmd/sqlc@v1.31.1
+
+// Options say how a Store is used. The zero value is enough for reading and
+// for Update.
+type Options struct {
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+	// Node names this process in holds and in the queue. Every process on one
+	// database has its own. Holds and Work need it.
+	Node string
+	// Poll is how often the queue is looked at where nobody tells: always with
+	// SQLite, as a second way with PostgreSQL. 0 means 50 ms and 1 s.
+	Poll time.Duration
+	// Shared does not take the SQLite file for this process alone: for
+	// commands that read while a server runs.
+	Shared bool
+}
+
+// Store is a database of a farm. Its methods may be called concurrently.
+type Store struct {
+	backend
+	options Options
+	db      *sql.DB
+	q       *query.Queries
+	// writing is held while this process writes a transition, so that its
+	// goroutines queue here rather than inside the database.
+	writing chan struct{}
+	lock    io.Closer
+
+	mu      sync.Mutex
+	changed chan struct{}
+}
+
+// Open opens the database that url names: "sqlite:PATH" or a plain path, or
+// "postgres://..." as libpq understands it. It does not migrate: see
+// [Store.Check] and [Store.Migrate].
+//
+// A SQLite file is taken for this process alone (by a lock on PATH.lock) unless
+// it is to be Shared; where another process has it, the error is ErrInUse.
+func Open(ctx context.Context, url string, o Options) (*Store, error) {
+	target, err := parse(url)
+	if err != nil {
+		return nil, err
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	s := &Store{options: o, writing: make(chan struct{}, 1), changed: make(chan struct{})}
+	if target.postgres {
+		s.backend, err = openPostgres(ctx, url, &s.options)
+	} else {
+		if !o.Shared {
+			if s.lock, err = lockFile(target.path); err != nil {
+				return nil, err
+			}
+		}
+		s.backend, err = openSQLite(ctx, target, &s.options)
+	}
+	if err != nil {
+		if s.lock != nil {
+			_ = s.lock.Close()
+		}
+		return nil, err
+	}
+	s.db = s.pool()
+	s.q = query.New(s.db)
+	return s, nil
+}
+
+// Close gives the database back. Work must have returned.
+func (s *Store) Close() error {
+	err := s.close()
+	if s.lock != nil {
+		if unlock := s.lock.Close(); err == nil {
+			err = unlock
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("closing the database: %w", err)
+	}
+	return nil
+}
+
+// Changed returns a channel that is closed after the next Update or AppendLog
+// of this process that wrote something.
+func (s *Store) Changed() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.changed
+}
+
+func (s *Store) tell() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// Seq counts the Updates of all processes that wrote something: while it stays
+// the same, no state has moved.
+func (s *Store) Seq(ctx context.Context) (int64, error) {
+	var n int64
+	err := s.read(ctx, "reading the counter", func(q *query.Queries) error {
+		row, err := q.Counter(ctx)
+		n = row.N
+		return err
+	})
+	return n, err
+}
+
+// now is the clock at the precision of the database.
+func (s *Store) now() time.Time { return s.options.Now().UTC().Truncate(time.Millisecond) }

@@ -130,6 +130,8 @@ type Lease struct {
 	Build  string `json:"build"`
 	Stage  string `json:"stage"`
 	Fence  int64  `json:"fence"`
+	// Since is when it was given.
+	Since time.Time `json:"since,omitzero"`
 }
 
 // Hold is the right of one orchestrator to carry a running stage.

@@ -25,6 +25,12 @@ const (
 	maxIdent     = 200 // bytes
 )
 
+// Guard returns what forbids to hand a source to HCL's parser, whatever the
+// source is: controls that a reader would not see, more depth or length than
+// the parser bears. There is at most one diagnostic; it speaks of a recipe. The
+// name is the file's, for its place.
+func Guard(src []byte, filename string) hcl.Diagnostics { return guard(newText(filename, src)) }
+
 // guard looks at the tokens of a source before the parser does, and returns
 // what forbids to parse it.
 func guard(t *text) hcl.Diagnostics {

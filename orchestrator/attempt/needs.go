@@ -1,0 +1,141 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package attempt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"path"
+	"strings"
+
+	"github.com/zfarm/zfarm/attest/digest"
+	"github.com/zfarm/zfarm/orchestrator"
+	"github.com/zfarm/zfarm/orchestrator/compare/pax"
+)
+
+// Need is a package of another port that is laid into the workspace: below
+// needs/, at the prefix it was configured for.
+type Need struct {
+	Port    string `json:"port"`
+	Version string `json:"version"`
+	// Prefix is absolute, as in the recipe's package block.
+	Prefix string `json:"prefix"`
+	// Digest is that of the plain pax archive that packaging.Sysroot made.
+	Digest digest.Digest `json:"digest"`
+}
+
+// putNeeds lays out each need and gathers what plugins must be told to find it.
+func (a *attempt) putNeeds(ctx context.Context, farm *guarded) (*orchestrator.Failure, error) {
+	for i, n := range a.Needs {
+		about := fmt.Sprintf("putting the needed %s %s", n.Port, n.Version)
+		has, err := a.folders(ctx, n)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", about, err)
+		}
+		// Those before lie over this one: they win.
+		a.env = laid(needEnv(n.Prefix, has, a.Facts.System), a.env)
+		name := fmt.Sprintf("in/need-%d.tar", i+1)
+		if err := a.putStored(ctx, name, n.Digest); err != nil {
+			return nil, fmt.Errorf("%s: %w", about, err)
+		}
+		script := a.Facts.Archiver.UnpackCommand(inRoot(name))
+		if failure, err := a.farmStep(ctx, farm, fmt.Sprintf("need-%d", i+1), needsDir, script); failure != nil || err != nil {
+			return failure, err
+		}
+	}
+	return nil, nil
+}
+
+// folders returns which folders below its prefix the need has.
+func (a *attempt) folders(ctx context.Context, n Need) (map[string]bool, error) {
+	r, err := a.Store.Open(ctx, n.Digest)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close() //nolint:errcheck // read only
+	has := map[string]bool{}
+	for members := pax.NewReader(r); ; {
+		m, err := members.Next()
+		if errors.Is(err, io.EOF) {
+			return has, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		below, ok := strings.CutPrefix("/"+strings.TrimSuffix(m.Name, "/"), n.Prefix+"/")
+		if ok && m.Type == pax.Directory && strings.Count(below, "/") < 2 {
+			has[below] = true
+		}
+	}
+}
+
+// needEnv returns the variables by which compilers, pkg-config, aclocal and
+// the loader find a need with those folders. Nothing names a folder that is
+// not there.
+func needEnv(prefix string, has map[string]bool, system string) map[string]string {
+	loader := "LD_LIBRARY_PATH"
+	if system == "OS/390" {
+		loader = "LIBPATH"
+	}
+	env := map[string]string{}
+	for _, e := range []struct{ folder, name, flag string }{
+		{"bin", "PATH", ""},
+		{"sbin", "PATH", ""},
+		{"include", "CPPFLAGS", "-I"},
+		{"lib", "LDFLAGS", "-L"},
+		{"lib64", "LDFLAGS", "-L"},
+		{"lib", loader, ""},
+		{"lib64", loader, ""},
+		{"lib/pkgconfig", "PKG_CONFIG_PATH", ""},
+		{"lib64/pkgconfig", "PKG_CONFIG_PATH", ""},
+		{"share/pkgconfig", "PKG_CONFIG_PATH", ""},
+		{"share/aclocal", "ACLOCAL_PATH", ""},
+	} {
+		if has[e.folder] {
+			env = laid(map[string]string{e.name: e.flag + root + path.Join(prefix, e.folder)}, env)
+		}
+	}
+	if env["PKG_CONFIG_PATH"] != "" {
+		// The .pc files name the prefix; this goes before what they name.
+		env["PKG_CONFIG_SYSROOT_DIR"] = root
+	}
+	return env
+}
+
+// root is where needs lie, in the value of a variable.
+const root = "${ZFARM_ROOT}/" + needsDir
+
+// between returns what stands between the values of a variable that is a
+// list; "" for any other.
+func between(name string) string {
+	switch name {
+	case "PATH", "LD_LIBRARY_PATH", "LIBPATH", "PKG_CONFIG_PATH", "ACLOCAL_PATH":
+		return ":"
+	case "CPPFLAGS", "LDFLAGS":
+		return " "
+	}
+	return ""
+}
+
+// laid returns under with over laid upon it. What both have is over's, but for
+// lists: they are joined, over's part first.
+func laid(under, over map[string]string) map[string]string {
+	all := make(map[string]string, len(under)+len(over))
+	maps.Copy(all, under)
+	for name, value := range over {
+		if sep := between(name); sep != "" && value != "" && all[name] != "" {
+			value += sep + all[name]
+		} else if sep != "" && value == "" {
+			value = all[name]
+		}
+		all[name] = value
+	}
+	return all
+}

@@ -1,0 +1,262 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/zfarm/zfarm/orchestrator"
+	"github.com/zfarm/zfarm/orchestrator/schedule"
+	"github.com/zfarm/zfarm/orchestrator/store"
+)
+
+// unknownDuration is what a repeat is taken to last until one was seen.
+const unknownDuration = 10 * time.Minute
+
+// atOnce bounds how many slots are given in one transaction, so that others
+// get their turn between two of them.
+const atOnce = 64
+
+// match gives free slots to repeats that are ready. It is cheap when nothing
+// has changed since the last time.
+func (e *Engine) match(ctx context.Context) error {
+	e.matching.Lock()
+	defer e.matching.Unlock()
+	for {
+		seq, err := e.Store.Seq(ctx)
+		if err != nil || seq == e.matched {
+			return err
+		}
+		q, err := e.queue(ctx)
+		if err != nil {
+			return err
+		}
+		assigned := schedule.Assign(e.now(), q, e.Settings.Policy)
+		given, err := e.assign(ctx, assigned[:min(len(assigned), atOnce)])
+		if err != nil {
+			return err
+		}
+		if given == 0 {
+			e.matched = seq
+			return nil
+		}
+	}
+}
+
+// queue reads what a decision is made from.
+func (e *Engine) queue(ctx context.Context) (schedule.Queue, error) {
+	ready, err := e.Store.Ready(ctx)
+	if err != nil || len(ready) == 0 {
+		return schedule.Queue{}, err
+	}
+	graph, err := e.Store.Graph(ctx)
+	if err != nil {
+		return schedule.Queue{}, err
+	}
+	registered, err := e.Store.Workers(ctx)
+	if err != nil {
+		return schedule.Queue{}, err
+	}
+	nodes, expected, owners := make([]schedule.Node, len(graph)), map[string]time.Duration{}, map[string]string{}
+	for i, n := range graph {
+		if n.Expected == 0 {
+			n.Expected = unknownDuration
+		}
+		nodes[i] = schedule.Node{Build: n.ID, Expected: n.Expected, Needs: n.Needs}
+		expected[n.ID], owners[n.ID] = n.Expected, n.Owner
+	}
+	paths := schedule.Paths(nodes)
+	var q schedule.Queue
+	seen := map[string]*schedule.Wants{}
+	for _, r := range ready {
+		w, err := e.wantsOf(r)
+		if err != nil {
+			return schedule.Queue{}, err
+		}
+		seen[r.Build] = w
+		q.Stages = append(q.Stages, schedule.Stage{Build: r.Build, ID: r.Stage, Owner: r.Owner, Priority: r.Priority, Since: r.Since,
+			Wants: w, Used: r.Used, Lost: r.Lost, Expected: expected[r.Build], Path: paths[r.Build]})
+	}
+	e.wants = seen
+	for _, w := range registered {
+		q.Workers = append(q.Workers, scheduled(w, expected, owners))
+	}
+	return q, nil
+}
+
+// wantsOf reads what a build wants, once.
+func (e *Engine) wantsOf(r store.ReadyRepeat) (*schedule.Wants, error) {
+	if w, ok := e.wants[r.Build]; ok {
+		return w, nil
+	}
+	w := &schedule.Wants{}
+	if err := json.Unmarshal(r.Wants, w); err != nil {
+		return nil, fmt.Errorf("reading what build %s wants: %w", r.Build, err)
+	}
+	e.wants[r.Build] = w
+	return w, nil
+}
+
+// scheduled is a registered worker as the schedule sees it.
+func scheduled(w store.Worker, expected map[string]time.Duration, owners map[string]string) schedule.Worker {
+	s := schedule.Worker{Name: w.Name, Labels: w.Labels, Facts: w.Facts, Slots: w.Slots}
+	for _, l := range w.Held {
+		s.Held = append(s.Held, schedule.Held{Build: l.Build, Stage: l.Stage, Owner: owners[l.Build], Until: l.Since.Add(expected[l.Build])})
+	}
+	switch {
+	case !w.Registered:
+		s.Out = "the farm's file does not name it any more"
+	case w.Draining:
+		s.Out = "somebody asked that it gets nothing new"
+	case w.Trouble != "":
+		s.Out = w.Trouble
+	case w.Facts == nil:
+		s.Out = "it has not been looked at yet"
+	}
+	return s
+}
+
+// assign begins what was assigned and returns how much of it. What another
+// orchestrator was faster with is left out.
+func (e *Engine) assign(ctx context.Context, all []schedule.Assignment) (int, error) {
+	if len(all) == 0 {
+		return 0, nil
+	}
+	var events []orchestrator.Event
+	err := e.Store.Update(ctx, func(ctx context.Context, tx *store.Tx) error {
+		events = nil
+		var wakes []store.Wake
+		for _, a := range all {
+			event, ok, err := give(ctx, tx, a)
+			if err != nil {
+				return err
+			}
+			if ok {
+				events = append(events, event)
+				wakes = append(wakes, store.Wake{Kind: store.Carry, Build: a.Build, Stage: a.Stage})
+			}
+		}
+		if len(wakes) == 0 {
+			return nil
+		}
+		return tx.Wake(ctx, wakes...)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("giving out slots: %w", err)
+	}
+	e.tell(events)
+	return len(events), nil
+}
+
+// give begins one repeat on one worker, if both are still free for it.
+func give(ctx context.Context, tx *store.Tx, a schedule.Assignment) (orchestrator.Event, bool, error) {
+	was, err := tx.Build(ctx, a.Build)
+	if errors.Is(err, store.ErrUnknown) {
+		return orchestrator.Event{}, false, nil
+	}
+	if err != nil {
+		return orchestrator.Event{}, false, err
+	}
+	next := was
+	var event orchestrator.Event
+	if next.Build, event, err = was.Begin(a.Stage, a.Worker, tx.Now()); err != nil || was.Paused {
+		return orchestrator.Event{}, false, nil //nolint:nilerr // it is not ready any more: somebody else was faster
+	}
+	stage, _ := next.Stage(a.Stage)
+	workspace, err := workspaceID(was, stage)
+	if err != nil {
+		return orchestrator.Event{}, false, err
+	}
+	if occupied, err := tx.Occupied(ctx, a.Worker, workspace); err != nil || occupied {
+		return orchestrator.Event{}, false, err // until what lies there is gone
+	}
+	ok, err := tx.Take(ctx, store.Lease{Worker: a.Worker, Build: a.Build, Stage: a.Stage, Fence: stage.Fence})
+	if err != nil || !ok {
+		return orchestrator.Event{}, false, err
+	}
+	if err := tx.Save(ctx, was, next, event); err != nil {
+		return orchestrator.Event{}, false, err
+	}
+	err = tx.BeginAttempt(ctx, store.Attempt{Build: a.Build, Stage: a.Stage, Fence: stage.Fence, Worker: a.Worker,
+		Workspace: workspace, Begun: tx.Now()})
+	return event, err == nil, err
+}
+
+// workspaceID names the workspace of an attempt. Ids have one length and a
+// letter that is the only thing that says which repeat it is: paths of two
+// repeats differ, and differ in nothing else. Where the path is not varied,
+// they do not differ at all.
+func workspaceID(b store.Build, s orchestrator.Stage) (string, error) {
+	var w schedule.Wants
+	if err := json.Unmarshal(b.Wants, &w); err != nil {
+		return "", fmt.Errorf("reading what build %s wants: %w", b.ID, err)
+	}
+	letter := 'a'
+	if !w.Alike {
+		letter += rune(s.Repeat)
+	}
+	return fmt.Sprintf("%s-%c%d", b.ID, letter, s.Fence), nil
+}
+
+// Why explains what the stages of a build wait for.
+func (e *Engine) Why(ctx context.Context, id string) ([]Waiting, error) {
+	b, err := e.Store.Build(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	q, err := e.queue(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var all []Waiting
+	for _, s := range b.Stages {
+		if s.State.Over() {
+			continue
+		}
+		w := Waiting{Stage: s.ID, State: s.State}
+		switch {
+		case s.State == orchestrator.Running && s.Worker != "":
+			w.Why = fmt.Sprintf("it runs on %s since %s", s.Worker, s.Since.UTC().Format(time.RFC3339))
+		case s.State == orchestrator.Running:
+			w.Why = "it is being carried out by an orchestrator since " + s.Since.UTC().Format(time.RFC3339)
+		case s.State == orchestrator.Blocked:
+			if w.Why, err = e.blocked(ctx, b, s); err != nil {
+				return nil, err
+			}
+		case b.Paused:
+			w.Why = "the build is paused; zfarm resume " + b.ID
+		case s.NotBefore.After(e.now()):
+			w.Why = "the next try begins at " + s.NotBefore.UTC().Format(time.RFC3339)
+		case s.Kind == orchestrator.Repeat:
+			w.Workers = schedule.Explain(e.now(), q, e.Settings.Policy, b.ID, s.ID)
+			w.Why = schedule.Sentence(w.Workers)
+		default:
+			w.Why = "it is the next thing an orchestrator does; if that takes long, none is running"
+		}
+		all = append(all, w)
+	}
+	return all, nil
+}
+
+func (e *Engine) blocked(ctx context.Context, b store.Build, s orchestrator.Stage) (string, error) {
+	for _, id := range s.After {
+		if before, _ := b.Stage(id); before.State != orchestrator.Succeeded {
+			return fmt.Sprintf("it comes after %s, which is %s", id, before.State), nil
+		}
+	}
+	for _, n := range b.Needs {
+		need, err := e.Store.Build(ctx, n.Build)
+		if err != nil {
+			return "", err
+		}
+		if need.State() != orchestrator.Done {
+			return fmt.Sprintf("it needs %s, whose build %s is %s", n.Port, n.Build, need.State()), nil
+		}
+	}
+	return "everything before it has ended; it goes on in a moment", nil
+}

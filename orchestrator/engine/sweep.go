@@ -1,0 +1,386 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/zfarm/zfarm/attest/digest"
+	"github.com/zfarm/zfarm/orchestrator/schedule"
+	"github.com/zfarm/zfarm/orchestrator/store"
+	"github.com/zfarm/zfarm/workers"
+)
+
+// probing bounds one look at a worker, cleaning the removal of one workspace.
+const (
+	probing  = 40 * time.Second
+	cleaning = 30 * time.Second
+)
+
+// probe rids a worker of what has ended there, and looks at it when that is
+// due. Only a worker that answers, is fit and holds nothing of anybody who was
+// given up gets anything new.
+func (e *Engine) probe(ctx context.Context, name string) error {
+	w, err := e.Store.Worker(ctx, name)
+	if errors.Is(err, store.ErrUnknown) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	left, cleanErr := e.clean(ctx, name)
+	due := w.Facts == nil || w.Trouble != "" || e.now().Sub(w.Probed) >= e.Settings.Probe
+	if !due && cleanErr == nil {
+		return nil
+	}
+	facts, err := e.lookAt(ctx, name)
+	trouble := e.Health(facts, err)
+	if trouble == "" && left > 0 {
+		trouble = fmt.Sprintf("%d workspaces of attempts that have ended are still there: %v", left, cleanErr)
+	}
+	err = e.Store.Update(ctx, func(ctx context.Context, tx *store.Tx) error {
+		now, err := tx.Worker(ctx, name)
+		if err != nil {
+			return err
+		}
+		now.Trouble, now.Probed = trouble, tx.Now()
+		if facts != nil {
+			now.Facts = facts
+		}
+		if err := tx.SetWorker(ctx, now); err != nil || trouble != "" {
+			return err
+		}
+		return tx.Wake(ctx, store.Wake{Kind: store.Match})
+	})
+	if err != nil {
+		return fmt.Errorf("probing worker %s: %w", name, err)
+	}
+	if trouble != "" {
+		e.note("", "", name, "worker "+name+" gets nothing: "+trouble)
+		e.Log.Warn("worker gets nothing", "worker", name, "trouble", trouble)
+	}
+	return nil
+}
+
+func (e *Engine) lookAt(ctx context.Context, name string) (*workers.Facts, error) {
+	ctx, cancel := context.WithTimeout(ctx, probing)
+	defer cancel()
+	w, err := e.Workers.Get(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	facts, err := w.Facts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &facts, nil
+}
+
+// clean removes the workspaces of attempts that have ended, whoever made
+// them, with everything that still runs in them. It returns how many remain.
+func (e *Engine) clean(ctx context.Context, worker string) (left int, err error) {
+	all, err := e.Store.Left(ctx, worker)
+	if err != nil || len(all) == 0 {
+		return len(all), err
+	}
+	w, err := e.Workers.Get(ctx, worker)
+	if err != nil {
+		return len(all), err
+	}
+	for _, a := range all {
+		if one := e.cleanOne(ctx, w, a); one != nil {
+			left++
+			err = one
+		}
+	}
+	return left, err
+}
+
+func (e *Engine) cleanOne(ctx context.Context, w workers.Worker, a store.Attempt) error {
+	bounded, cancel := context.WithTimeout(ctx, cleaning)
+	defer cancel()
+	ws, err := w.Workspace(bounded, a.Workspace)
+	if err != nil {
+		return fmt.Errorf("joining workspace %s: %w", a.Workspace, err)
+	}
+	if e.Settings.KeepWorkspaces {
+		where := a.Workspace
+		if r, ok := ws.(rooted); ok {
+			where = r.Root()
+		}
+		if err := ws.Stop(bounded); err != nil {
+			return fmt.Errorf("stopping workspace %s: %w", a.Workspace, err)
+		}
+		e.note(a.Build, a.Stage, a.Worker, fmt.Sprintf("kept the workspace %s on %s", where, a.Worker))
+	} else if err := ws.Remove(bounded); err != nil {
+		return fmt.Errorf("removing workspace %s: %w", a.Workspace, err)
+	}
+	return e.Store.Update(ctx, func(ctx context.Context, tx *store.Tx) error {
+		if err := tx.Cleaned(ctx, a.Build, a.Stage, a.Fence); err != nil {
+			return err
+		}
+		return tx.Wake(ctx, store.Wake{Kind: store.Match}) // somebody may wait for the place
+	})
+}
+
+// Tidy waits until nothing of a build is left on any worker, as far as that
+// can be had until ctx ends.
+func (e *Engine) Tidy(ctx context.Context, build string) error {
+	all, err := e.Store.Attempts(ctx, build)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, a := range all {
+		if a.Workspace == "" || a.Cleaned || a.Ended.IsZero() {
+			continue
+		}
+		w, err := e.Workers.Get(ctx, a.Worker)
+		if err == nil {
+			err = e.cleanOne(ctx, w, a)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%w; its steps end when their lease runs out, the folder stays on %s until somebody removes it", err, a.Worker))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// sweep looks for everything that is due by the tables: whatever wake-up was
+// lost is found here.
+func (e *Engine) sweep(ctx context.Context) error {
+	due, err := e.Store.Due(ctx, e.now())
+	if err != nil {
+		return err
+	}
+	wakes := slices.Concat(due.Carry, due.Needs)
+	if due.Match {
+		// Time alone can make a repeat ready, or give it another rank.
+		e.matching.Lock()
+		e.matched = -1
+		e.matching.Unlock()
+		wakes = append(wakes, store.Wake{Kind: store.Match})
+	}
+	registered, err := e.Store.Workers(ctx)
+	if err != nil {
+		return err
+	}
+	for _, w := range registered {
+		stale := w.Registered && e.now().Sub(w.Probed) >= e.Settings.Probe
+		troubled := w.Registered && w.Trouble != "" && e.now().Sub(w.Probed) >= 2*e.Settings.Sweep
+		if stale || troubled || slices.Contains(due.Probe, w.Name) {
+			wakes = append(wakes, store.Wake{Kind: store.Probe, Worker: w.Name})
+		}
+	}
+	if len(wakes) > 0 {
+		if err := e.Store.Update(ctx, func(ctx context.Context, tx *store.Tx) error { return tx.Wake(ctx, wakes...) }); err != nil {
+			return err
+		}
+	}
+	if err := e.rebuild(ctx); err != nil {
+		return err
+	}
+	return e.retain(ctx)
+}
+
+// Register makes the workers of the farm's file the registered ones and has
+// each looked at.
+func (e *Engine) Register(ctx context.Context, all []store.Worker) error {
+	err := e.Store.Update(ctx, func(ctx context.Context, tx *store.Tx) error {
+		if err := tx.Register(ctx, all); err != nil {
+			return err
+		}
+		for _, w := range all {
+			if err := tx.Wake(ctx, store.Wake{Kind: store.Probe, Worker: w.Name}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("registering workers: %w", err)
+	}
+	return nil
+}
+
+// rebuild submits what is due to be rebuilt.
+func (e *Engine) rebuild(ctx context.Context) error {
+	for _, r := range e.Rebuilds {
+		due := false
+		err := e.Store.Update(ctx, func(ctx context.Context, tx *store.Tx) error {
+			due = false
+			at, known, err := tx.NextDue(ctx, r.Name)
+			now := tx.Now()
+			if err != nil || known && at.After(now) {
+				return err
+			}
+			due = known // the first time is the next one, not now
+			return tx.SetNextDue(ctx, r.Name, r.Next(now))
+		})
+		if err != nil {
+			return fmt.Errorf("looking at rebuild %s: %w", r.Name, err)
+		}
+		if due {
+			if err := e.rebuildAll(ctx, r); err != nil {
+				return fmt.Errorf("rebuilding for %s: %w", r.Name, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (e *Engine) rebuildAll(ctx context.Context, r Rebuild) error {
+	released, err := e.Store.Releases(ctx, "", "")
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, release := range released {
+		if !slices.ContainsFunc(r.Ports, func(pattern string) bool {
+			ok, err := path.Match(pattern, release.Port)
+			return ok && err == nil
+		}) {
+			continue
+		}
+		if err := e.check(ctx, release, r.Priority); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// check submits the recipe of a release again, with the same needs.
+func (e *Engine) check(ctx context.Context, release store.Release, priority int) error {
+	was, err := e.Store.Build(ctx, release.Build)
+	if err != nil {
+		return err
+	}
+	var d document
+	if err := e.read(ctx, was.Document, &d); err != nil {
+		return fmt.Errorf("reading the recipe of build %s: %w", was.ID, err)
+	}
+	if err := e.fill(ctx, d.Recipe); err != nil {
+		return err
+	}
+	_, err = e.Submit(ctx, Submission{Recipes: []Submitted{{Recipe: d.Recipe, URI: was.URI, Path: was.Path}},
+		Owner: was.Owner, Priority: priority, Checks: was.ID})
+	return err
+}
+
+// retain forgets what need not be remembered any longer. Once an hour is
+// often enough.
+func (e *Engine) retain(ctx context.Context) error {
+	now := e.now()
+	e.mu.Lock()
+	due := now.Sub(e.swept) >= time.Hour
+	if due {
+		e.swept = now
+	}
+	e.mu.Unlock()
+	if !due || e.Settings.Retain == 0 {
+		return nil
+	}
+	return e.Forget(ctx, now.Add(-e.Settings.Retain), now.Add(-e.Settings.Grace))
+}
+
+// Forget removes builds that ended before a time and were not released, and
+// the bytes stored before another time that no build keeps.
+func (e *Engine) Forget(ctx context.Context, ended, stored time.Time) error {
+	for {
+		old, err := e.Store.Old(ctx, ended, 100)
+		if err != nil {
+			return err
+		}
+		if len(old) == 0 {
+			break
+		}
+		if err := e.Store.Update(ctx, func(ctx context.Context, tx *store.Tx) error {
+			for _, id := range old {
+				if err := tx.Forget(ctx, id); err != nil {
+					return err
+				}
+			}
+			return nil
+		}); err != nil {
+			return fmt.Errorf("forgetting old builds: %w", err)
+		}
+	}
+	freed, err := e.Artifacts.Sweep(ctx, stored, func(d digest.Digest) (bool, error) { return e.Store.Kept(ctx, d) })
+	if err != nil {
+		return fmt.Errorf("sweeping the artifact store: %w", err)
+	}
+	if freed > 0 {
+		e.Log.Info("swept the artifact store", "freed_bytes", freed)
+	}
+	return nil
+}
+
+// Fitting says for a recipe why no registered worker could build it; nil when
+// one could.
+func (e *Engine) Fitting(ctx context.Context, b store.Build) error {
+	var w schedule.Wants
+	if err := json.Unmarshal(b.Wants, &w); err != nil {
+		return fmt.Errorf("reading what build %s wants: %w", b.ID, err)
+	}
+	registered, err := e.Store.Workers(ctx)
+	if err != nil {
+		return err
+	}
+	var lacks []error
+	for _, worker := range registered {
+		s := scheduled(worker, nil, nil)
+		misfits := schedule.Misfits(w, s)
+		if len(misfits) == 0 && s.Facts != nil {
+			return nil
+		}
+		for _, m := range misfits {
+			lacks = append(lacks, fmt.Errorf("worker %s cannot build %s: %s", worker.Name, b.Port, m))
+		}
+	}
+	return fmt.Errorf("%w: %w", workers.ErrUnfit, errors.Join(lacks...))
+}
+
+// Enlist looks at workers that somebody named and registers them, each with
+// one slot. A worker that cannot be used at all is an error.
+func (e *Engine) Enlist(ctx context.Context, all []workers.Worker) error {
+	registered := make([]store.Worker, len(all))
+	g, looking := errgroup.WithContext(ctx)
+	for i, w := range all {
+		g.Go(func() error {
+			facts, err := w.Facts(looking)
+			if err != nil {
+				return fmt.Errorf("probing worker %s: %w", w.Name(), err)
+			}
+			registered[i] = store.Worker{Name: w.Name(), Slots: 1, Registered: true, Facts: &facts}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	err := e.Store.Update(ctx, func(ctx context.Context, tx *store.Tx) error {
+		if err := tx.Register(ctx, registered); err != nil {
+			return err
+		}
+		for _, w := range registered {
+			w.Probed = tx.Now()
+			if err := tx.SetWorker(ctx, w); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("registering workers: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,1 @@
+farm "ports" {} # ‮ # ERROR: A reader does not see U+202E.

@@ -1,0 +1,1 @@
+# ERROR: Begin the file with farm "NAME" {} and a worker.

@@ -1,0 +1,1 @@
+farm "${name}" {} # ERROR: Template sequences are not allowed in this string.

@@ -1,0 +1,3 @@
+farm "ports" {
+  store = # ERROR: Expected the start of an expression
+}

@@ -1,0 +1,3 @@
+farm "home" {}
+
+worker "here" { address = "local:" }

@@ -1,0 +1,228 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package packaging
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+
+	"github.com/zfarm/zfarm/attest/digest"
+	"github.com/zfarm/zfarm/orchestrator/compare/compress"
+	"github.com/zfarm/zfarm/orchestrator/compare/pax"
+)
+
+// Bounds on the names of a package that is laid out: of one, and of all
+// together, because all are kept until the end.
+const (
+	maxSysrootName  = 4 << 10
+	maxSysrootNames = 256 << 20
+)
+
+// SysrootInfo says what Sysroot wrote.
+type SysrootInfo struct {
+	// Digest and Bytes are of the archive that was written.
+	Digest digest.Digest
+	Bytes  int64
+	// Members counts those of the archive, Content is the sum of the sizes of
+	// its files.
+	Members int
+	Content int64
+}
+
+// Sysroot reads a released .pax.Z and writes a plain pax archive of the same
+// members at the prefix the port was configured for, relative to wherever it
+// is unpacked: "opt/zfarm/ncurses/6.4/bin/tic". Several such archives unpacked
+// in one folder are a root in which each port lies where it expects to.
+//
+// Modes, times, file tags and extended attributes are those of the package,
+// but for setuid and setgid, which nobody needs to build. Links are kept, but
+// for symbolic ones that name the prefix in full: they would lead out of the
+// folder and become relative.
+//
+// The archive must be as Write makes it: one folder at the top, each folder
+// before what lies in it, no name twice, nothing but files, folders and links.
+// Nothing it says can lead an archiver out of prefix.
+func Sysroot(ctx context.Context, r io.Reader, w io.Writer, prefix string) (SysrootInfo, error) {
+	info, err := sysroot(ctx, r, w, prefix)
+	if err != nil {
+		return SysrootInfo{}, fmt.Errorf("laying a package out below %s: %w", clip(prefix), err)
+	}
+	return info, nil
+}
+
+func sysroot(ctx context.Context, r io.Reader, w io.Writer, prefix string) (SysrootInfo, error) {
+	if !searchable(prefix) {
+		return SysrootInfo{}, errors.New("want a clean absolute folder of letters, digits, /, +, ., _, ~ and -, because it stands in search paths")
+	}
+	z, err := compress.NewReader(r)
+	if err != nil {
+		return SysrootInfo{}, err
+	}
+	out := digest.NewWriter(w)
+	l := layout{prefix: prefix, in: pax.NewReaderLimits(z, pax.Limits{Members: defaultMembers, Name: maxSysrootName}),
+		out: pax.NewWriter(out), seen: map[string]pax.Type{}, buf: make([]byte, 256<<10)}
+	for {
+		if err := ctx.Err(); err != nil {
+			return SysrootInfo{}, err
+		}
+		err := l.next()
+		if err == io.EOF { //nolint:errorlint // wrapped, it is what broke r off
+			break
+		}
+		if err != nil {
+			return SysrootInfo{}, err
+		}
+	}
+	if l.top == "" {
+		return SysrootInfo{}, errors.New("the package is empty")
+	}
+	if err := l.out.Close(); err != nil {
+		return SysrootInfo{}, err
+	}
+	l.info.Digest, l.info.Bytes = out.Digest(), out.Len()
+	return l.info, nil
+}
+
+// searchable reports whether prefix can stand in search paths, flags of
+// compilers and scripts as it is.
+func searchable(prefix string) bool {
+	plain := func(c rune) bool {
+		return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("/+._~-", c)
+	}
+	return path.IsAbs(prefix) && path.Clean(prefix) == prefix && prefix != "/" && len(prefix) <= 200 &&
+		!strings.ContainsFunc(prefix, func(c rune) bool { return !plain(c) })
+}
+
+// layout is a package on its way to its prefix.
+type layout struct {
+	prefix string
+	top    string // the folder at the top of the package
+	in     *pax.Reader
+	out    *pax.Writer
+	seen   map[string]pax.Type // by name in the package
+	names  int
+	buf    []byte
+	info   SysrootInfo
+}
+
+// next copies one member; io.EOF at the end.
+func (l *layout) next() error {
+	m, err := l.in.Next()
+	if err != nil {
+		return err
+	}
+	name, err := l.admit(m)
+	if err != nil {
+		return err
+	}
+	moved := pax.Member{Name: l.moved(name), Type: m.Type, Mode: m.Mode &^ 0o6000, ModTime: m.ModTime}
+	switch m.Type {
+	case pax.Regular:
+		moved.Size = m.Size
+	case pax.HardLink:
+		moved.Link, err = l.hardLink(name, m.Link)
+	case pax.Symlink:
+		moved.Link, err = l.symlink(name, m.Link)
+	}
+	if err != nil {
+		return err
+	}
+	for _, r := range m.Records {
+		if r.Key == pax.ZOSTag || r.Key == pax.ZOSExtattr {
+			moved.Records = append(moved.Records, r)
+		}
+	}
+	return l.write(&moved)
+}
+
+func (l *layout) write(m *pax.Member) error {
+	if l.info.Content += m.Size; l.info.Content > defaultBytes {
+		return fmt.Errorf("it has more than %d GiB of content", defaultBytes>>30)
+	}
+	l.info.Members++
+	if err := l.out.WriteHeader(m); err != nil {
+		return err
+	}
+	if m.Type != pax.Regular {
+		return nil
+	}
+	if _, err := io.CopyBuffer(struct{ io.Writer }{l.out}, struct{ io.Reader }{l.in}, l.buf); err != nil {
+		return fmt.Errorf("copying %s: %w", m.Name, err)
+	}
+	return nil
+}
+
+// admit checks the name of a member against those before it and returns it.
+func (l *layout) admit(m *pax.Member) (string, error) {
+	name, err := packaged(m.Name)
+	if err != nil {
+		return "", err
+	}
+	switch m.Type {
+	case pax.Regular, pax.HardLink, pax.Symlink, pax.Directory:
+	default:
+		return "", fmt.Errorf("%q is a %s; a package has files, folders and links", clip(name), m.Type)
+	}
+	if l.names += len(name); l.names > maxSysrootNames {
+		return "", fmt.Errorf("its names are longer than %d MiB together", maxSysrootNames>>20)
+	}
+	if _, ok := l.seen[name]; ok {
+		return "", fmt.Errorf("%q is in it twice", clip(name))
+	}
+	if l.top == "" {
+		if m.Type != pax.Directory || !plainName(name) {
+			return "", fmt.Errorf("it begins with %q and not with a folder PORT-VERSION", clip(name))
+		}
+		l.top = name
+	} else if kind, ok := l.seen[path.Dir(name)]; !ok || kind != pax.Directory {
+		return "", fmt.Errorf("%q does not lie in a folder that came before it", clip(name))
+	}
+	l.seen[name] = m.Type
+	return name, nil
+}
+
+// packaged returns the name of a member without a slash at its end.
+func packaged(name string) (string, error) {
+	clean, err := cleanName(name)
+	if err != nil || clean == "." {
+		return "", fmt.Errorf("the name %q is not clean", clip(name))
+	}
+	return clean, nil
+}
+
+// moved returns where the member of that name goes.
+func (l *layout) moved(name string) string {
+	return path.Join(l.prefix[1:], strings.TrimPrefix(name, l.top))
+}
+
+func (l *layout) hardLink(name, target string) (string, error) {
+	to, err := packaged(target)
+	if err != nil {
+		return "", err
+	}
+	if kind := l.seen[to]; to == name || kind != pax.Regular && kind != pax.HardLink {
+		return "", fmt.Errorf("the hard link %q leads to %q, which is no file before it", clip(name), clip(target))
+	}
+	return l.moved(to), nil
+}
+
+// symlink returns the target of a symbolic link in the new place.
+func (l *layout) symlink(name, target string) (string, error) {
+	if target == "" || hasControl(target) {
+		return "", fmt.Errorf("the link %q leads to a name that is not plain text", clip(name))
+	}
+	clean := path.Clean(target)
+	if clean != l.prefix && !strings.HasPrefix(clean, l.prefix+"/") {
+		return target, nil
+	}
+	up := strings.Repeat("../", strings.Count(name, "/")-1)
+	if below := strings.TrimPrefix(clean, l.prefix); below != "" {
+		return up + below[1:], nil
+	}
+	return path.Clean(up), nil // "." for an empty one
+}

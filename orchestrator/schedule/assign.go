@@ -1,0 +1,254 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package schedule
+
+import (
+	"cmp"
+	"encoding/binary"
+	"slices"
+	"time"
+)
+
+// What a policy says when it says nothing.
+const (
+	defaultAging   = time.Hour
+	defaultReserve = 15 * time.Minute
+)
+
+// Assign returns who gets which free slot now, the most urgent first. It never
+// gives more slots of a worker than are free, and none of a worker that is out
+// or does not fit.
+//
+// Stages go in this order:
+//
+//  1. Those for which a slot is kept: they have waited longer than
+//     Policy.Reserve, and others that want the slot have at least twice as many
+//     workers to choose from. Those with the fewest workers come first.
+//  2. The higher effective priority: one more than it was given for each
+//     Policy.Aging that a stage has waited, up to the highest priority among
+//     those that could begin now. Aging does not lift a stage above its equals,
+//     because a batch of one owner would then be built in the order of its age.
+//  3. The owner who holds the fewest slots for its weight in Policy.Shares.
+//  4. The longest path. With one owner, this is list scheduling by the longest
+//     path, which fills the slots and shortens the chain that lasts longest.
+//  5. The longest wait, then the names of build and stage.
+//
+// So that nobody starves, a stage that has waited eight times as long as the
+// longest path takes (eight days at least) goes before the others of its
+// owner; and if its owner holds nothing on the workers that it may go to, it
+// goes before everything.
+//
+// Each goes to the worker on which, by their wants, the fewest other waiting
+// stages depend: one that fits three workers depends on each by a third. Among
+// equals it is the one with the most free slots, then the first by name. Where
+// repeats should be apart and no worker differs in every fact of
+// Policy.Spread, the one that is least like those used comes first.
+func Assign(now time.Time, q Queue, p Policy) []Assignment {
+	d := newDecision(now, q, p)
+	d.decide(q.Stages, nil)
+	all := make([]Assignment, 0, len(d.given))
+	for _, g := range d.given {
+		all = append(all, Assignment{Build: g.to.stage.Build, Stage: g.to.stage.ID, Worker: d.workers[g.worker].Name})
+	}
+	return all
+}
+
+// decision is one call of Assign: what it looks at again and again.
+type decision struct {
+	now     time.Time
+	policy  Policy
+	workers []Worker // by name
+	at      map[string]int
+	free    []int
+	open    set // workers with a free slot that take new work
+	slots   int // free slots in all
+	taking  set // workers that take new work
+	groups  []*group
+	of      map[*Wants]*group
+	spread  *spread
+	owners  map[string]*owner
+	// demand says how much the waiting stages depend on each worker.
+	demand []int64
+	// siblings are the workers given just now to repeats of a build.
+	siblings map[string][]string
+	given    []given
+}
+
+// group is the stages that fit the same workers.
+type group struct {
+	fit     set // and take new work
+	choices int
+	waiting int
+}
+
+// given is an assignment.
+type given struct {
+	to     *candidate
+	worker int
+}
+
+// unit is the demand of a stage that depends on one worker alone.
+const unit = 1 << 30
+
+func newDecision(now time.Time, q Queue, p Policy) *decision {
+	p.Aging, p.Reserve = cmp.Or(max(p.Aging, 0), defaultAging), cmp.Or(max(p.Reserve, 0), defaultReserve)
+	d := &decision{now: now, policy: p, workers: slices.Clone(q.Workers), siblings: make(map[string][]string)}
+	slices.SortStableFunc(d.workers, func(a, b Worker) int { return cmp.Compare(a.Name, b.Name) })
+	n := len(d.workers)
+	d.at, d.free, d.demand = make(map[string]int, n), make([]int, n), make([]int64, n)
+	d.open, d.taking = newSet(n), newSet(n)
+	d.owners = make(map[string]*owner)
+	for i := range d.workers {
+		d.admit(i)
+	}
+	d.spread = newSpread(p.Spread, d.workers, d.at)
+	d.gather(q.Stages)
+	return d
+}
+
+// admit takes up a worker with its slots.
+func (d *decision) admit(i int) {
+	w := &d.workers[i]
+	d.at[w.Name] = i
+	for _, h := range w.Held {
+		d.owner(h.Owner).take(i)
+	}
+	if w.Out != "" {
+		return
+	}
+	d.taking.add(i)
+	if n := w.Slots - len(w.Held); n > 0 {
+		d.free[i] = n
+		d.slots += n
+		d.open.add(i)
+	}
+}
+
+// gather finds out which workers each stage fits, once for all with the same
+// wants, and how much they depend on each.
+func (d *decision) gather(stages []Stage) {
+	fitting := newFitting(d.workers)
+	d.of = make(map[*Wants]*group)
+	same := make(map[string]*group)
+	for i := range stages {
+		w := stages[i].Wants
+		g := d.of[w]
+		if g == nil {
+			g = d.group(fitting.of(cmp.Or(w, &Wants{})), same)
+			d.of[w] = g
+		}
+		g.waiting++
+	}
+	for _, g := range d.groups {
+		for w := range g.fit.all() {
+			d.demand[w] += int64(g.waiting) * (unit / int64(g.choices))
+		}
+	}
+}
+
+func (d *decision) group(fit set, same map[string]*group) *group {
+	fit.keep(d.taking)
+	key := make([]byte, 0, 8*len(fit))
+	for _, word := range fit {
+		key = binary.LittleEndian.AppendUint64(key, word)
+	}
+	g := same[string(key)]
+	if g == nil {
+		g = &group{fit: fit, choices: fit.count()}
+		same[string(key)] = g
+		d.groups = append(d.groups, g)
+	}
+	return g
+}
+
+// may returns the workers that a stage may go to, now or when they have a free
+// slot. Apart says that it would differ from the other repeats of its build in
+// every fact there. The set is not the caller's to change.
+func (d *decision) may(s *Stage, g *group) (may set, apart bool) {
+	used := d.used(s)
+	if len(used) == 0 && len(s.Lost) == 0 {
+		return g.fit, true
+	}
+	may, apart = g.fit.clone(), true
+	if len(used) > 0 {
+		apart = d.spread.apart(may, used)
+	}
+	if len(s.Lost) > 0 {
+		d.spread.without(may, s.Lost)
+	}
+	return may, apart
+}
+
+// used returns the workers that a repeat is to keep away from.
+func (d *decision) used(s *Stage) []string {
+	if s.Wants == nil || !s.Wants.Apart {
+		return nil
+	}
+	if now := d.siblings[s.Build]; len(now) > 0 {
+		return slices.Concat(s.Used, now)
+	}
+	return s.Used
+}
+
+// decide gives slots to the candidates in their order. before, if any, is
+// called as the turn of each comes; it is told which workers it may go to.
+func (d *decision) decide(stages []Stage, before func(*candidate, set)) {
+	for band := range bands(d.candidates(stages)) {
+		for c := range turns(band) {
+			if d.slots == 0 {
+				return
+			}
+			d.turn(c, before)
+		}
+	}
+}
+
+// turn gives a slot to a candidate, if one is still free.
+func (d *decision) turn(c *candidate, before func(*candidate, set)) {
+	may, apart := c.may, c.apart
+	if len(d.siblings[c.stage.Build]) > 0 {
+		may, apart = d.may(c.stage, c.group)
+	}
+	if before != nil {
+		before(c, may)
+	}
+	if !may.meets(d.open) {
+		return
+	}
+	var used []string
+	if !apart {
+		used = d.used(c.stage)
+	}
+	d.give(c, d.best(may, used))
+}
+
+// best returns the best open worker of those in may.
+func (d *decision) best(may set, used []string) int {
+	best, bestLike := -1, 0
+	for w := range may.in(d.open) {
+		like := 0
+		if len(used) > 0 {
+			like = d.spread.likeness(w, used)
+		}
+		if best < 0 || cmp.Or(cmp.Compare(like, bestLike), cmp.Compare(d.demand[w], d.demand[best]), cmp.Compare(d.free[best], d.free[w])) < 0 {
+			best, bestLike = w, like
+		}
+	}
+	return best
+}
+
+func (d *decision) give(c *candidate, w int) {
+	d.given = append(d.given, given{c, w})
+	d.slots--
+	if d.free[w]--; d.free[w] == 0 {
+		d.open.remove(w)
+	}
+	for other := range c.group.fit.all() {
+		d.demand[other] -= unit / int64(c.group.choices)
+	}
+	d.owner(c.stage.Owner).take(w)
+	if c.stage.Wants != nil && c.stage.Wants.Apart {
+		d.siblings[c.stage.Build] = append(d.siblings[c.stage.Build], d.workers[w].Name)
+	}
+}

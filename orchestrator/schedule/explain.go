@@ -1,0 +1,226 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package schedule
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Explain says for each worker, by name, how it stands to a stage of q at this
+// moment. Free is true for the workers that have a slot when the turn of the
+// stage comes: Assign gives it one of them. It returns nil if there is no such
+// stage.
+func Explain(now time.Time, q Queue, p Policy, build, stage string) []Reason {
+	i := slices.IndexFunc(q.Stages, func(s Stage) bool { return s.Build == build && s.ID == stage })
+	if i < 0 {
+		return nil
+	}
+	d := newDecision(now, q, p)
+	w := watch{decision: d, stage: &q.Stages[i]}
+	w.group = d.of[w.stage.Wants]
+	w.before, w.used = slices.Clone(d.free), d.used(w.stage)
+	w.may, _ = d.may(w.stage, w.group)
+	d.decide(q.Stages, w.turn)
+	if w.left == nil { // its turn did not come: nothing was left for it
+		w.left, w.ahead = d.free, len(d.given)
+	}
+	reasons := make([]Reason, len(d.workers))
+	for i := range d.workers {
+		reasons[i] = w.reason(i)
+		reasons[i].Worker = d.workers[i].Name
+	}
+	return reasons
+}
+
+// watch is what is seen of a decision while waiting for the turn of a stage.
+type watch struct {
+	*decision
+	stage *Stage
+	group *group
+	// before and left are the free slots at first, and at its turn.
+	before, left []int
+	// At its turn: where it may go, what it keeps away from, and how many
+	// slots were given to others.
+	may   set
+	used  []string
+	ahead int
+}
+
+func (w *watch) turn(c *candidate, may set) {
+	if c.stage != w.stage {
+		return
+	}
+	w.left, w.may = slices.Clone(w.free), may.clone()
+	w.used, w.ahead = slices.Clone(w.decision.used(c.stage)), len(w.given)
+}
+
+// reason says how worker i stands to the stage. The order is that in which
+// somebody would have to mend things.
+func (w *watch) reason(i int) Reason {
+	var wants Wants
+	if w.stage.Wants != nil {
+		wants = *w.stage.Wants
+	}
+	worker := &w.workers[i]
+	if lacks := Misfits(wants, *worker); len(lacks) > 0 {
+		return Reason{Cause: Unfit, Why: strings.Join(lacks, "; ")}
+	}
+	r := Reason{Fits: true}
+	switch {
+	case worker.Out != "":
+		r.Cause, r.Why = Out, "it takes nothing new: "+worker.Out
+	case !w.may.has(i):
+		r.Cause, r.Why = w.avoided(i)
+	case w.left[i] > 0:
+		r.Free = true
+		r.Cause, r.Why = Spare, "it has a free slot, but another worker suits better"
+		if w.ahead < len(w.given) && w.given[w.ahead].worker == i {
+			r.Cause, r.Why = Given, "it has a free slot, which goes to this"
+		}
+	case w.before[i] > 0:
+		r.Cause, r.Why = w.passed(i)
+	default:
+		r.Cause, r.Why, r.Until = held(worker, w.now)
+	}
+	return r
+}
+
+// avoided says why the stage keeps away from a worker that fits.
+func (w *watch) avoided(i int) (Cause, string) {
+	apart := w.group.fit.clone()
+	if len(w.used) > 0 {
+		w.spread.apart(apart, w.used)
+	}
+	if apart.has(i) {
+		return Lost, "it lost this repeat before, and others fit too"
+	}
+	for _, u := range w.used {
+		if u == w.workers[i].Name {
+			return Used, "another repeat of this build is or was there, and others fit too"
+		}
+	}
+	for _, u := range w.used {
+		if same := w.spread.same(i, u); len(same) > 0 {
+			return Used, fmt.Sprintf("it does not differ in %s from %s, where another repeat is or was, and others do", list(same), u)
+		}
+	}
+	return Used, "repeats of this build are to be apart" // not reached: it would be in the set
+}
+
+// passed says who got the slots of worker i, which were free.
+func (w *watch) passed(i int) (Cause, string) {
+	var others []string
+	for _, g := range w.given[:w.ahead] {
+		if g.worker != i {
+			continue
+		}
+		if g.to.kept {
+			return Kept, fmt.Sprintf("its free slot is kept for build %s, which has waited long and has fewer workers to choose from", g.to.stage.Build)
+		}
+		others = append(others, g.to.stage.Build)
+	}
+	if len(others) == 1 {
+		return Behind, "its free slot goes to build " + others[0] + ", which comes first"
+	}
+	return Behind, fmt.Sprintf("its %d free slots go to others that come first: builds %s", len(others), list(others))
+}
+
+// held says who holds the slots of a busy worker.
+func held(w *Worker, now time.Time) (Cause, string, time.Time) {
+	if len(w.Held) == 0 {
+		return Busy, "it has no slots", time.Time{}
+	}
+	first := slices.MinFunc(w.Held, func(a, b Held) int {
+		if a.Until.IsZero() != b.Until.IsZero() {
+			return before(b.Until.IsZero())
+		}
+		if c := a.Until.Compare(b.Until); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Build+" "+a.Stage, b.Build+" "+b.Stage)
+	})
+	why := "it has no free slot: build " + first.Build + " holds it"
+	if len(w.Held) > 1 {
+		why = fmt.Sprintf("it has no free slot: the first of %d to come free is held by build %s", len(w.Held), first.Build)
+	}
+	switch {
+	case first.Until.IsZero():
+		return Busy, why + ", nobody knows till when", time.Time{}
+	case first.Until.Before(now):
+		return Busy, why + ", longer than expected", first.Until
+	}
+	return Busy, why + " till about " + moment(first.Until.In(now.Location())), first.Until
+}
+
+func moment(t time.Time) string { return t.Format("2006-01-02 15:04 MST") }
+
+// list writes names for people, the first few of many.
+func list(names []string) string {
+	const most = 3
+	if n := len(names); n > most+1 {
+		return strings.Join(names[:most], ", ") + fmt.Sprintf(" and %d more", n-most)
+	} else if n > 1 {
+		return strings.Join(names[:n-1], ", ") + " and " + names[n-1]
+	}
+	return strings.Join(names, "")
+}
+
+// Sentence sums up what Explain says, in one sentence.
+func Sentence(reasons []Reason) string {
+	by := make(map[Cause][]Reason)
+	for _, r := range reasons {
+		by[r.Cause] = append(by[r.Cause], r)
+	}
+	switch {
+	case len(reasons) == 0:
+		return "It waits for a worker: none is registered."
+	case len(by[Given]) > 0:
+		return "It can begin now on " + list(names(by[Given])) + "."
+	case len(by[Kept])+len(by[Behind]) > 0:
+		return "It waits for its turn: others come first on " + list(names(slices.Concat(by[Kept], by[Behind]))) + "."
+	case len(by[Busy]) > 0:
+		return busy(by[Busy], len(by[Used])+len(by[Lost]))
+	case len(by[Out]) > 0:
+		return "It waits for " + list(each(by[Out])) + "; no other worker fits."
+	}
+	return fmt.Sprintf("No worker fits: %s; register one that does, or change the recipe.", list(each(by[Unfit])))
+}
+
+// busy sums up workers of which none has a free slot.
+func busy(workers []Reason, avoided int) string {
+	s := "It waits for a slot on " + list(names(workers))
+	if avoided > 0 {
+		s += ", because repeats are kept apart and off workers that lost them"
+	}
+	var first time.Time
+	for _, r := range workers {
+		if !r.Until.IsZero() && (first.IsZero() || r.Until.Before(first)) {
+			first = r.Until
+		}
+	}
+	if first.IsZero() {
+		return s + "."
+	}
+	return s + "; the first may come free about " + moment(first) + "."
+}
+
+func names(reasons []Reason) []string {
+	var all []string
+	for _, r := range reasons {
+		all = append(all, r.Worker)
+	}
+	return all
+}
+
+// each writes workers with what is said of them.
+func each(reasons []Reason) []string {
+	var all []string
+	for _, r := range reasons {
+		all = append(all, r.Worker+" ("+r.Why+")")
+	}
+	return all
+}

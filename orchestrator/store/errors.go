@@ -1,0 +1,113 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// ErrFull: the database has no room to write. Nothing of what was to be
+// written is there.
+var ErrFull = errors.New("no room is left for the database: free some where it lies, and it goes on by itself")
+
+// ErrUncertain: the database was lost while a transition was being committed.
+// It has happened or it has not; whoever asked must look.
+var ErrUncertain = errors.New("the database was lost while it was being told: look before trying again")
+
+// wrap says the errors that callers branch on, whatever the database calls them.
+func wrap(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, sql.ErrNoRows):
+		return ErrUnknown
+	case sqliteCode(err) == sqlite3.SQLITE_FULL, postgresCode(err) == "53100":
+		return fmt.Errorf("%w (%w)", ErrFull, err)
+	case missingTable(err):
+		return fmt.Errorf("%w: run \"zfarm db migrate\" (%w)", ErrSchema, err)
+	}
+	return err
+}
+
+// sqliteCode is the primary result code, 0 for other errors.
+func sqliteCode(err error) int {
+	var e *sqlite.Error
+	if !errors.As(err, &e) {
+		return 0
+	}
+	return e.Code() & 0xff
+}
+
+// postgresCode is the SQLSTATE, "" for other errors.
+func postgresCode(err error) string {
+	var e *pgconn.PgError
+	if !errors.As(err, &e) {
+		return ""
+	}
+	return e.Code
+}
+
+func missingTable(err error) bool {
+	return postgresCode(err) == "42P01" ||
+		sqliteCode(err) == sqlite3.SQLITE_ERROR && strings.Contains(err.Error(), "no such table")
+}
+
+// contended: the database gave way to somebody else and changed nothing.
+func contended(err error) bool {
+	switch postgresCode(err) {
+	case "40001", "40P01", "55P03":
+		return true
+	}
+	code := sqliteCode(err)
+	return code == sqlite3.SQLITE_BUSY || code == sqlite3.SQLITE_LOCKED
+}
+
+// disconnected: the server went away, or is not there yet.
+func disconnected(err error) bool {
+	switch postgresCode(err) {
+	case "57P01", "57P02", "57P03", "53300":
+		return true
+	}
+	var broken net.Error
+	var connecting *pgconn.ConnectError
+	return errors.Is(err, driver.ErrBadConn) || errors.As(err, &broken) || errors.As(err, &connecting) ||
+		pgconn.SafeToRetry(err) || strings.Contains(err.Error(), "conn closed") || strings.Contains(err.Error(), "unexpected EOF")
+}
+
+// The pauses between tries double from the first to the longest; all of them
+// together are some seconds, which a server needs to come up again.
+const (
+	tries        = 14
+	firstPause   = 2 * time.Millisecond
+	longestPause = time.Second
+)
+
+// retry calls fn again while the database gives way or is away. fn has changed
+// nothing when it returns such an error, or may be done twice.
+func retry(ctx context.Context, fn func() error) error {
+	for n := 0; ; n++ {
+		err := fn()
+		if err == nil || ctx.Err() != nil || n == tries || errors.Is(err, ErrUncertain) || !contended(err) && !disconnected(err) {
+			return wrap(err)
+		}
+		pause := min(firstPause<<n, longestPause)
+		select {
+		case <-ctx.Done():
+			return wrap(err)
+		case <-time.After(pause/2 + rand.N(pause)):
+		}
+	}
+}

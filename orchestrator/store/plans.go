@@ -1,0 +1,87 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/zfarm/zfarm/orchestrator/store/query"
+)
+
+// NextDue returns when a plan of rebuilding is due next; false if that was
+// never set.
+func (tx *Tx) NextDue(ctx context.Context, plan string) (time.Time, bool, error) {
+	due, err := tx.q.Plan(ctx, plan)
+	if errors.Is(wrap(err), ErrUnknown) {
+		return time.Time{}, false, nil
+	}
+	if err != nil {
+		return time.Time{}, false, fmt.Errorf("reading when %s is due: %w", plan, err)
+	}
+	return moment(due), true, nil
+}
+
+// SetNextDue sets when a plan is due next.
+func (tx *Tx) SetNextDue(ctx context.Context, plan string, at time.Time) error {
+	if err := tx.q.SetPlan(ctx, query.SetPlanParams{Name: plan, Due: stamp(at)}); err != nil {
+		return fmt.Errorf("writing when %s is due: %w", plan, err)
+	}
+	tx.moved = true
+	return nil
+}
+
+// Worker returns a worker with what it holds; ErrUnknown if there is none.
+func (s *Store) Worker(ctx context.Context, name string) (w Worker, err error) {
+	err = s.view(ctx, "reading worker "+name, func(db query.DBTX) error {
+		q := query.New(db)
+		row, err := q.Worker(ctx, name)
+		if err != nil {
+			return wrap(err)
+		}
+		slots, err := q.TakenSlotsOf(ctx, name)
+		if err != nil {
+			return err
+		}
+		c := columns{}
+		w = c.worker(row)
+		for _, slot := range slots {
+			w.Held = append(w.Held, leaseOf(slot))
+		}
+		return c.err
+	})
+	return w, err
+}
+
+// Left returns the attempts on a worker that have ended and may still lie
+// there, the oldest first.
+func (s *Store) Left(ctx context.Context, worker string) (all []Attempt, err error) {
+	err = s.read(ctx, "reading what is left on "+worker, func(q *query.Queries) error {
+		rows, err := q.LeftOn(ctx, worker)
+		all = convert(rows, attemptOf)
+		return err
+	})
+	return all, err
+}
+
+// Attempt returns one attempt; ErrUnknown if there is none.
+func (s *Store) Attempt(ctx context.Context, build, stage string, fence int64) (a Attempt, err error) {
+	err = s.read(ctx, fmt.Sprintf("reading attempt %d at %s of build %s", fence, stage, build), func(q *query.Queries) error {
+		row, err := q.OneAttempt(ctx, query.OneAttemptParams{Build: build, Stage: stage, Fence: fence})
+		a = attemptOf(row)
+		return wrap(err)
+	})
+	return a, err
+}
+
+// Occupied reports whether a workspace of that name may still be on a worker.
+func (tx *Tx) Occupied(ctx context.Context, worker, workspace string) (bool, error) {
+	found, err := tx.q.Occupied(ctx, query.OccupiedParams{Worker: worker, Workspace: workspace})
+	if err != nil {
+		return false, fmt.Errorf("looking for workspace %s on %s: %w", workspace, worker, err)
+	}
+	return found, nil
+}

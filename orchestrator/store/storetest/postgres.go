@@ -1,0 +1,299 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package storetest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const (
+	install = "PostgreSQL's initdb and postgres were not found: install them (Debian: apt-get install postgresql; macOS: brew install postgresql) to run this test on them"
+	// starting bounds how long a server may take to come up or go down.
+	starting = time.Minute
+)
+
+// Server is a PostgreSQL server of a test, with a cluster of its own.
+type Server struct {
+	dir, programs string
+	port          int
+	account       *syscall.SysProcAttr
+	process       *exec.Cmd
+	output        *bytes.Buffer
+	ended         chan struct{}
+	databases     int
+	alive         *os.File
+}
+
+// shared is the server that all tests of a program use, each with a database
+// of its own: making a cluster takes longer than most tests. It ends with the
+// program (see Server.watch).
+var shared = sync.OnceValues(start)
+
+// Database returns the address of a new database on the server that all tests
+// of this program share. Without PostgreSQL the test is skipped.
+func Database(tb testing.TB) string {
+	tb.Helper()
+	server, err := shared()
+	if errors.Is(err, exec.ErrNotFound) {
+		tb.Skip(install)
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return server.database(tb)
+}
+
+// Postgres starts a server for this test alone, to restart and kill it, and
+// returns the address of a database on it. Without PostgreSQL the test is
+// skipped.
+func Postgres(tb testing.TB) (url string, server *Server) {
+	tb.Helper()
+	server, err := start()
+	if errors.Is(err, exec.ErrNotFound) {
+		tb.Skip(install)
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := errors.Join(server.stop(syscall.SIGINT), os.RemoveAll(server.dir)); err != nil {
+			tb.Error(err)
+		}
+	})
+	return server.database(tb), server
+}
+
+// Restart ends the server as an administrator does, its clients' transactions
+// rolled back, and starts it again. A killed one is started.
+func (s *Server) Restart() error {
+	return errors.Join(s.stop(syscall.SIGINT), s.launch())
+}
+
+// Kill ends the server as a power cut does, and leaves it down.
+func (s *Server) Kill() error { return s.stop(syscall.SIGKILL) }
+
+func (s *Server) url(name string) string {
+	return fmt.Sprintf("postgres://zfarm@127.0.0.1:%d/%s?sslmode=disable", s.port, name)
+}
+
+// database makes a database for a test and drops it at its end.
+func (s *Server) database(tb testing.TB) string {
+	tb.Helper()
+	s.databases++
+	name := fmt.Sprintf("farm%d", s.databases)
+	if err := s.exec("CREATE DATABASE " + name); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := s.exec("DROP DATABASE IF EXISTS " + name + " WITH (FORCE)"); err != nil && s.running() {
+			tb.Error(err)
+		}
+	})
+	return s.url(name)
+}
+
+func (s *Server) exec(sql string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), starting)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, s.url("postgres"))
+	if err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, sql)
+	return errors.Join(err, conn.Close(ctx))
+}
+
+func (s *Server) running() bool {
+	select {
+	case <-s.ended:
+		return false
+	default:
+		return true
+	}
+}
+
+// start makes a cluster in a folder of its own and launches a server on it.
+func start() (*Server, error) {
+	programs, err := find()
+	if err != nil {
+		return nil, err
+	}
+	// Not a test's own folder: it outlives the test, and another account must
+	// reach it.
+	dir, err := os.MkdirTemp("", "zfarm-pg-")
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{dir: dir, programs: programs}
+	if err := s.prepare(); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	if err := errors.Join(s.launch(), s.watch()); err != nil {
+		return nil, errors.Join(err, s.stop(syscall.SIGKILL), os.RemoveAll(dir))
+	}
+	return s, nil
+}
+
+// find returns the folder of initdb and postgres. Debian keeps them out of PATH.
+func find() (string, error) {
+	dirs := filepath.SplitList(os.Getenv("PATH"))
+	versions, err := filepath.Glob("/usr/lib/postgresql/*/bin")
+	if err != nil {
+		return "", err
+	}
+	for _, dir := range append(append(dirs, "/usr/local/bin"), versions...) {
+		_, initdb := exec.LookPath(filepath.Join(dir, "initdb"))
+		_, postgres := exec.LookPath(filepath.Join(dir, "postgres"))
+		if initdb == nil && postgres == nil && filepath.IsAbs(dir) {
+			return dir, nil
+		}
+	}
+	return "", fmt.Errorf("postgres: %w", exec.ErrNotFound)
+}
+
+func (s *Server) prepare() error {
+	uid, gid, err := account()
+	if err != nil {
+		return err
+	}
+	s.account = &syscall.SysProcAttr{}
+	if uid >= 0 {
+		s.account.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+		if err := os.Chown(s.dir, uid, gid); err != nil {
+			return err
+		}
+	}
+	// The cluster is nobody's but the tests': it need not survive a power cut
+	// while it is made. The server itself runs with fsync.
+	initdb := exec.Command(filepath.Join(s.programs, "initdb"), "-D", s.data(), "-U", "zfarm", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
+	initdb.Dir, initdb.SysProcAttr = s.dir, s.account
+	if out, err := initdb.CombinedOutput(); err != nil {
+		return fmt.Errorf("running initdb: %w\n%s", err, out)
+	}
+	return nil
+}
+
+func (s *Server) data() string { return filepath.Join(s.dir, "data") }
+
+// launch starts the server on a free port, or on the one it had, and waits
+// until it answers.
+func (s *Server) launch() error {
+	if s.port == 0 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return err
+		}
+		s.port = l.Addr().(*net.TCPAddr).Port
+		if err := l.Close(); err != nil {
+			return err
+		}
+	}
+	// What a killed server left takes a moment to go; until then the next one
+	// refuses to start.
+	for deadline := time.Now().Add(starting); ; {
+		err := s.try(deadline)
+		if err == nil || time.Now().After(deadline) {
+			return err
+		}
+		<-time.After(50 * time.Millisecond)
+	}
+}
+
+func (s *Server) try(deadline time.Time) error {
+	s.output = &bytes.Buffer{}
+	s.process = exec.Command(filepath.Join(s.programs, "postgres"), "-D", s.data(), "-k", s.dir,
+		"-c", "listen_addresses=127.0.0.1", "-c", "port="+strconv.Itoa(s.port), "-c", "fsync=on", "-c", "max_connections=200")
+	s.process.Dir, s.process.SysProcAttr = s.dir, s.account
+	s.process.Stdout, s.process.Stderr = s.output, s.output
+	if err := s.process.Start(); err != nil {
+		return err
+	}
+	s.ended = make(chan struct{})
+	go func(process *exec.Cmd, ended chan struct{}) {
+		_ = process.Wait() // how it ended is of no interest; that it did is
+		close(ended)
+	}(s.process, s.ended)
+	for time.Now().Before(deadline) {
+		if s.exec("SELECT 1") == nil {
+			return nil
+		}
+		select {
+		case <-s.ended:
+			return fmt.Errorf("postgres ended at once:\n%s", s.output)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	return errors.New("postgres does not answer")
+}
+
+// stop ends the server and waits for it.
+func (s *Server) stop(signal syscall.Signal) error {
+	if s.process == nil || s.process.Process == nil || !s.running() {
+		return nil
+	}
+	if err := s.process.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	select {
+	case <-s.ended:
+		return nil
+	case <-time.After(starting):
+		return errors.Join(errors.New("postgres does not stop; it was killed"), s.process.Process.Kill())
+	}
+}
+
+// watch leaves a shell behind that ends the server and removes its folder when
+// this program has ended, however it did: its standard input ends with us.
+func (s *Server) watch() error {
+	const script = `cat >/dev/null
+pid=$(head -n 1 data/postmaster.pid 2>/dev/null) && kill -QUIT "$pid" 2>/dev/null
+n=0
+while [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null && [ $n -lt 100 ]; do sleep 0.1; n=$((n+1)); done
+cd / && rm -rf "$1"`
+	read, write, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	shell := exec.Command("sh", "-c", script, "sh", s.dir)
+	shell.Dir, shell.Stdin = s.dir, read
+	if err := errors.Join(shell.Start(), read.Close()); err != nil {
+		return err
+	}
+	// The end that we write to stays open for as long as this program lives.
+	s.alive = write
+	return nil
+}
+
+// account returns whom the server must run as: PostgreSQL refuses to run as
+// root. -1 is whoever runs the tests.
+func account() (uid, gid int, err error) {
+	if os.Getuid() != 0 {
+		return -1, -1, nil
+	}
+	for _, name := range []string{"postgres", "nobody"} {
+		u, err := user.Lookup(name)
+		if err != nil {
+			continue
+		}
+		uid, bad := strconv.Atoi(u.Uid)
+		gid, worse := strconv.Atoi(u.Gid)
+		return uid, gid, errors.Join(bad, worse)
+	}
+	return 0, 0, errors.New("PostgreSQL does not run as root, and there is no account \"postgres\" or \"nobody\": run the tests as another user")
+}

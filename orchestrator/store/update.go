@@ -1,0 +1,174 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/zfarm/zfarm/orchestrator/store/query"
+)
+
+// Tx is a transition under way: what [Store.Update] hands to its function. It
+// is for one goroutine, and only until that function returns.
+type Tx struct {
+	transaction
+	q   *query.Queries
+	now time.Time
+	// counter is the row as it will be; moved says that something was written.
+	counter query.Counter
+	moved   bool
+	wakes   []Wake
+	woken   map[Wake]struct{}
+}
+
+// Now is the time of the transition, in UTC and milliseconds.
+func (tx *Tx) Now() time.Time { return tx.now }
+
+// Update runs fn in one transaction that no other Update on this database
+// overlaps with, whatever process it is in. When fn returns an error, nothing
+// of it has happened.
+//
+// fn is called again when the database gave way or was away, so it has no
+// effects outside tx, and it must not call methods of the Store that write. A
+// database that is lost in the moment of committing is ErrUncertain; one
+// without room is ErrFull.
+func (s *Store) Update(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
+	release, err := s.alone(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	moved := false
+	err = retry(ctx, func() (err error) {
+		moved, err = s.update(ctx, fn)
+		return err
+	})
+	if moved && err == nil {
+		s.tell()
+	}
+	return err
+}
+
+// alone waits until no other goroutine of this process writes a transition.
+func (s *Store) alone(ctx context.Context) (release func(), err error) {
+	select {
+	case s.writing <- struct{}{}:
+		return func() { <-s.writing }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (s *Store) update(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) (moved bool, err error) {
+	t, err := s.begin(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer t.rollback()
+	tx := &Tx{transaction: t, q: query.New(t), woken: map[Wake]struct{}{}}
+	if tx.counter, err = t.counter(ctx); err != nil {
+		return false, err
+	}
+	// Later than the lock, so that times are in the order of transitions.
+	tx.now = s.now()
+	if err := fn(ctx, tx); err != nil {
+		return false, err
+	}
+	if len(tx.wakes) > 0 {
+		if err := t.wake(ctx, tx.wakes); err != nil {
+			return false, fmt.Errorf("waking up: %w", err)
+		}
+		tx.moved = true
+	}
+	if !tx.moved {
+		return false, nil
+	}
+	err = tx.q.Bump(ctx, query.BumpParams{Builds: tx.counter.Builds, Events: tx.counter.Events, Audits: tx.counter.Audits})
+	if err != nil {
+		return false, err
+	}
+	return true, t.commit(ctx)
+}
+
+// Wake puts wake-ups into the queue when the transition happens, and never
+// otherwise. Those of kind Carry, Needs and Probe are dropped when the same is
+// in the queue already, even if it is being handled now: whoever handles it
+// looks at the tables again, and [Store.Due] says what it missed.
+func (tx *Tx) Wake(_ context.Context, ws ...Wake) error {
+	for _, w := range ws {
+		if w.Kind == "" {
+			return errors.New("waking up: a wake-up needs a kind")
+		}
+		if _, known := tx.woken[w]; known {
+			continue
+		}
+		tx.woken[w] = struct{}{}
+		tx.wakes = append(tx.wakes, w)
+	}
+	return nil
+}
+
+// read runs one statement.
+func (s *Store) read(ctx context.Context, what string, fn func(q *query.Queries) error) error {
+	if err := retry(ctx, func() error { return fn(s.q) }); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
+}
+
+// view runs several statements that all see the database as it was at one
+// moment, without keeping anybody from writing.
+func (s *Store) view(ctx context.Context, what string, fn func(db query.DBTX) error) error {
+	err := retry(ctx, func() error {
+		tx, err := s.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: s.snapshot()})
+		if err != nil {
+			return err
+		}
+		defer func() { _ = tx.Rollback() }()
+		return fn(tx)
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
+}
+
+// write runs statements that move no state in one transaction of their own.
+func (s *Store) write(ctx context.Context, what string, fn func(q *query.Queries) error) error {
+	err := retry(ctx, func() error {
+		if s.kind() == "sqlite" {
+			release, err := s.alone(ctx)
+			if err != nil {
+				return err
+			}
+			defer release()
+		}
+		tx, err := s.db.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = tx.Rollback() }()
+		if err := fn(s.q.WithTx(tx)); err != nil {
+			return err
+		}
+		return tx.Commit()
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
+}
+
+// snapshot is the isolation under which a reader sees one moment. SQLite's
+// readers always do.
+func (s *Store) snapshot() sql.IsolationLevel {
+	if s.kind() == "postgres" {
+		return sql.LevelRepeatableRead
+	}
+	return sql.LevelDefault
+}

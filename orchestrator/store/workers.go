@@ -1,0 +1,150 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/zfarm/zfarm/orchestrator/store/query"
+)
+
+// MaxSlots is the most slots that a worker may be registered with.
+const MaxSlots = 1000
+
+// Register makes the farm's workers what all says: address, labels and slots.
+// Others stay known and get nothing. A worker that shrinks keeps the slots that
+// are held until they are freed. What is known of a worker otherwise survives.
+func (tx *Tx) Register(ctx context.Context, all []Worker) error {
+	tx.moved = true
+	if err := tx.q.UnregisterWorkers(ctx); err != nil {
+		return fmt.Errorf("registering workers: %w", err)
+	}
+	seen := map[string]bool{}
+	for _, w := range all {
+		if w.Name == "" || seen[w.Name] || w.Slots < 0 || w.Slots > MaxSlots {
+			return fmt.Errorf("registering worker %q: names are unique, and slots from 0 to %d", w.Name, MaxSlots)
+		}
+		seen[w.Name] = true
+		if err := tx.register(ctx, w); err != nil {
+			return fmt.Errorf("registering worker %s: %w", w.Name, err)
+		}
+	}
+	return nil
+}
+
+func (tx *Tx) register(ctx context.Context, w Worker) error {
+	c := columns{}
+	err := tx.q.RegisterWorker(ctx, query.RegisterWorkerParams{
+		Name: w.Name, Address: clean(w.Address), Labels: c.labels(w.Labels), Slots: int64(w.Slots),
+	})
+	if err := errors.Join(c.err, err); err != nil {
+		return err
+	}
+	for place := range w.Slots {
+		if err := tx.q.AddSlot(ctx, query.AddSlotParams{Worker: w.Name, Place: int64(place + 1)}); err != nil {
+			return err
+		}
+	}
+	return tx.q.ShrinkSlots(ctx, w.Name)
+}
+
+// SetWorker writes Draining, Trouble, Facts and Probed of a worker that this
+// transition has read.
+func (tx *Tx) SetWorker(ctx context.Context, w Worker) error {
+	c := columns{}
+	set, err := tx.q.SetWorker(ctx, query.SetWorkerParams{
+		Draining: flag(w.Draining), Trouble: clean(w.Trouble), Facts: c.facts(w.Facts), Probed: stamp(w.Probed), Name: w.Name,
+	})
+	if err == nil && set == 0 {
+		err = ErrUnknown
+	}
+	if err := errors.Join(c.err, err); err != nil {
+		return fmt.Errorf("noting the state of worker %s: %w", w.Name, err)
+	}
+	tx.moved = true
+	return nil
+}
+
+// Worker returns a worker as it stands in this transition.
+func (tx *Tx) Worker(ctx context.Context, name string) (Worker, error) {
+	row, err := tx.q.Worker(ctx, name)
+	if err != nil {
+		return Worker{}, fmt.Errorf("reading worker %s: %w", name, wrap(err))
+	}
+	slots, err := tx.q.TakenSlotsOf(ctx, name)
+	if err != nil {
+		return Worker{}, fmt.Errorf("reading the slots of worker %s: %w", name, err)
+	}
+	c := columns{}
+	w := c.worker(row)
+	for _, slot := range slots {
+		w.Held = append(w.Held, leaseOf(slot))
+	}
+	return w, c.err
+}
+
+// Workers returns all workers by name, those no longer registered too.
+func (s *Store) Workers(ctx context.Context) (all []Worker, err error) {
+	err = s.view(ctx, "listing workers", func(db query.DBTX) error {
+		all, err = loadWorkers(ctx, query.New(db))
+		return err
+	})
+	return all, err
+}
+
+// Workers returns all workers as they stand in this transition.
+func (tx *Tx) Workers(ctx context.Context) ([]Worker, error) {
+	all, err := loadWorkers(ctx, tx.q)
+	if err != nil {
+		return nil, fmt.Errorf("listing workers: %w", err)
+	}
+	return all, nil
+}
+
+func loadWorkers(ctx context.Context, q *query.Queries) ([]Worker, error) {
+	rows, err := q.Workers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	slots, err := q.TakenSlots(ctx)
+	if err != nil {
+		return nil, err
+	}
+	held := map[string][]Lease{}
+	for _, slot := range slots {
+		held[slot.Worker] = append(held[slot.Worker], leaseOf(slot))
+	}
+	c := columns{}
+	all := make([]Worker, len(rows))
+	for i, row := range rows {
+		all[i] = c.worker(row)
+		all[i].Held = held[row.Name]
+	}
+	return all, c.err
+}
+
+// Take gives the stage a free slot of l.Worker, whichever. It is false if none
+// is free, if the worker takes nothing now, or if the stage has a slot already.
+func (tx *Tx) Take(ctx context.Context, l Lease) (bool, error) {
+	taken, err := tx.q.TakeSlot(ctx, query.TakeSlotParams{Build: l.Build, Stage: l.Stage, Fence: l.Fence, Since: stamp(tx.now), Worker: l.Worker})
+	if err != nil {
+		return false, fmt.Errorf("taking a slot of %s: %w", l.Worker, err)
+	}
+	tx.moved = tx.moved || taken > 0
+	return taken > 0, nil
+}
+
+// free gives the slot of a lease back; without one there is nothing to do.
+func (tx *Tx) free(ctx context.Context, l Lease) error {
+	worker, err := tx.q.FreeSlot(ctx, query.FreeSlotParams{Build: l.Build, Stage: l.Stage, Fence: l.Fence})
+	if errors.Is(wrap(err), ErrUnknown) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("freeing a slot: %w", err)
+	}
+	return tx.q.ShrinkSlots(ctx, worker)
+}
