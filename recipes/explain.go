@@ -36,7 +36,7 @@ func Explain(r *Recipe, w io.Writer) error {
 	for i, s := range r.Sources {
 		e.source(i+1, s)
 	}
-	e.needs(r.Needs, r.Tools)
+	e.needs(r.Needs, r.Tools, r.Worker)
 	e.head("Build by the plugin %s", r.Build.Plugin)
 	e.line("each step", "at most %s", hours(r.Build.Limit))
 	e.block(r.Build.Block)
@@ -113,8 +113,8 @@ func (e explanation) source(number int, s Source) {
 
 func file(f File) string { return f.Name + " (" + f.Digest.String() + ")" }
 
-func (e explanation) needs(needs []Need, tools []Tool) {
-	if len(needs)+len(tools) > 0 {
+func (e explanation) needs(needs []Need, tools []Tool, w Worker) {
+	if len(needs)+len(tools)+len(w.Labels) > 0 || w.System != "" || w.Release != "" {
 		e.head("Needs")
 	}
 	for _, n := range needs {
@@ -123,6 +123,9 @@ func (e explanation) needs(needs []Need, tools []Tool) {
 	for _, t := range tools {
 		e.line("tool of the worker", "%s, %s", t.Name, versions(t.Version))
 	}
+	e.list("system of the worker", "", nonempty(w.System))
+	e.list("release of the worker", "", nonempty(string(w.Release)))
+	e.list("labels of the worker", "", w.Labels)
 }
 
 func versions(r Range) string { return cmp.Or(string(r), "any version") }

@@ -254,6 +254,15 @@ func (n named) Get(_ context.Context, name string) (workers.Worker, error) {
 	return nil, fmt.Errorf("worker %s is not among those of this command: %w", name, workers.ErrUnreachable)
 }
 
+// Probe asks the worker of that name for its facts.
+func (n named) Probe(ctx context.Context, name string) (workers.Facts, error) {
+	w, err := n.Get(ctx, name)
+	if err != nil {
+		return workers.Facts{}, err
+	}
+	return w.Facts(ctx)
+}
+
 // sources fetches as the flags say.
 func (f *fetchFlags) sources(cache string, watch orchestrator.Watch) (*source.Fetcher, error) {
 	mirrors := f.mirrors

@@ -10,6 +10,7 @@ import (
 	"github.com/zfarm/zfarm/attest"
 	"github.com/zfarm/zfarm/orchestrator"
 	"github.com/zfarm/zfarm/orchestrator/engine"
+	"github.com/zfarm/zfarm/orchestrator/store"
 	"github.com/zfarm/zfarm/workers"
 )
 
@@ -42,7 +43,10 @@ func (e exit) Unwrap() error { return e.error }
 // codeOf returns the exit code for an error of a command.
 func codeOf(ctx context.Context, err error) int {
 	var e exit
+	var ended stopped
 	switch {
+	case errors.As(err, &ended) && ended.error == nil:
+		return 0
 	case ctx.Err() != nil:
 		return interrupted
 	case errors.As(err, &e):
@@ -53,7 +57,7 @@ func codeOf(ctx context.Context, err error) int {
 		return workerUnfit
 	case errors.Is(err, workers.ErrLost):
 		return workerLost
-	case errors.Is(err, engine.ErrNeeds):
+	case errors.Is(err, engine.ErrNeeds), errors.Is(err, store.ErrInUse), errors.Is(err, store.ErrSchema), errors.Is(err, store.ErrUnknown):
 		return usageError
 	case errors.Is(err, attest.ErrNotVerified):
 		return notVerified

@@ -22,17 +22,17 @@ import (
 	"github.com/zfarm/zfarm/workers/sshtest"
 )
 
-// farm is two real SSH servers and what the command line needs to reach them.
-type farm struct {
+// sshFarm is two real SSH servers and what the command line needs to reach them.
+type sshFarm struct {
 	t          *testing.T
 	dir        string
 	knownHosts string
 	servers    []*sshtest.Server
 }
 
-func newFarm(t *testing.T, servers int) *farm {
+func newFarm(t *testing.T, servers int) *sshFarm {
 	t.Helper()
-	f := &farm{t: t, dir: t.TempDir()}
+	f := &sshFarm{t: t, dir: t.TempDir()}
 	var known strings.Builder
 	for range servers {
 		s := sshtest.OpenSSH(t, sshtest.Options{})
@@ -47,7 +47,7 @@ func newFarm(t *testing.T, servers int) *farm {
 	return f
 }
 
-func (f *farm) write(name, content string) string {
+func (f *sshFarm) write(name, content string) string {
 	f.t.Helper()
 	file := filepath.Join(f.dir, name)
 	if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(content), 0o600)); err != nil {
@@ -57,13 +57,13 @@ func (f *farm) write(name, content string) string {
 }
 
 // address is how the command line names a server.
-func (f *farm) address(i int) string {
+func (f *sshFarm) address(i int) string {
 	c := f.servers[i].Config()
 	return fmt.Sprintf("ssh://%s@%s%s/farm?name=w%d&identity=%s", c.User, c.Address, f.servers[i].Dir(), i+1, c.IdentityFiles[0])
 }
 
 // args are those of a build on every server.
-func (f *farm) args(recipe string, more ...string) []string {
+func (f *sshFarm) args(recipe string, more ...string) []string {
 	args := []string{"build", recipe, "--known-hosts", f.knownHosts, "--state", filepath.Join(f.dir, "state")}
 	for i := range f.servers {
 		args = append(args, "--worker", f.address(i))
@@ -72,7 +72,7 @@ func (f *farm) args(recipe string, more ...string) []string {
 }
 
 // command runs zfarm in this process.
-func (f *farm) command(args ...string) (code int, out string) {
+func (f *sshFarm) command(args ...string) (code int, out string) {
 	f.t.Helper()
 	var b bytes.Buffer
 	code = run(f.t.Context(), args, strings.NewReader(""), &b, &b)
@@ -80,7 +80,7 @@ func (f *farm) command(args ...string) (code int, out string) {
 }
 
 // must runs zfarm and wants it to go well.
-func (f *farm) must(args ...string) string {
+func (f *sshFarm) must(args ...string) string {
 	f.t.Helper()
 	code, out := f.command(args...)
 	if code != 0 {
@@ -90,7 +90,7 @@ func (f *farm) must(args ...string) string {
 }
 
 // empty checks that no workspace is left on any server.
-func (f *farm) empty() {
+func (f *sshFarm) empty() {
 	f.t.Helper()
 	for _, s := range f.servers {
 		left, err := os.ReadDir(filepath.Join(s.Dir(), "farm"))
@@ -140,7 +140,7 @@ func TestRealPort(t *testing.T) {
 }
 
 // refusesFlipped changes a bit of a file in a copy and wants it refused.
-func (f *farm) refusesFlipped(dir, file, public string) {
+func (f *sshFarm) refusesFlipped(dir, file, public string) {
 	f.t.Helper()
 	copied := f.copyOf(dir)
 	name := filepath.Join(copied, filepath.Base(file))
@@ -162,7 +162,7 @@ func (f *farm) refusesFlipped(dir, file, public string) {
 	}
 }
 
-func (f *farm) copyOf(dir string) string {
+func (f *sshFarm) copyOf(dir string) string {
 	f.t.Helper()
 	copied := filepath.Join(f.t.TempDir(), "copy")
 	if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
@@ -172,7 +172,7 @@ func (f *farm) copyOf(dir string) string {
 }
 
 // stockCosign runs every command of verify.txt with stock cosign.
-func (f *farm) stockCosign(dir string) {
+func (f *sshFarm) stockCosign(dir string) {
 	f.t.Helper()
 	if os.Getenv("ZFARM_COSIGN") == "" {
 		f.t.Log("not checked with stock cosign: set ZFARM_COSIGN to its program, v2.6.5")
@@ -198,7 +198,7 @@ func (f *farm) stockCosign(dir string) {
 
 // cosign runs the commands of verify.txt, without a network where the system
 // lets us take it away. It fails at the first command that does.
-func (f *farm) cosign(dir string) (string, error) {
+func (f *sshFarm) cosign(dir string) (string, error) {
 	f.t.Helper()
 	text, err := os.ReadFile(filepath.Join(dir, "verify.txt"))
 	if err != nil {
@@ -245,7 +245,7 @@ const endless = `port "endless" {
 
 // endlessBuild starts zfarm as a process of its own in mid-build, and returns
 // it with the ids of the processes of the step.
-func (f *farm) endlessBuild(lease string) (*exec.Cmd, *bytes.Buffer, []int) {
+func (f *sshFarm) endlessBuild(lease string) (*exec.Cmd, *bytes.Buffer, []int) {
 	f.t.Helper()
 	pids := filepath.Join(f.dir, "pids")
 	if err := os.MkdirAll(pids, 0o755); err != nil {
@@ -405,7 +405,7 @@ func TestWrongHostKey(t *testing.T) {
 
 // TestUnreachableWorker names a worker that nobody answers for.
 func TestUnreachableWorker(t *testing.T) {
-	f := &farm{t: t, dir: t.TempDir()}
+	f := &sshFarm{t: t, dir: t.TempDir()}
 	address := sshtest.ClosedAddress(t)
 	host, port, _ := strings.Cut(address, ":")
 	identity := filepath.Join(f.dir, "id")

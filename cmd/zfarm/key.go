@@ -20,6 +20,7 @@ import (
 type keyFlags struct {
 	key          string
 	passwordFile string
+	passwordEnv  string // instead of the usual variable
 }
 
 func (f *keyFlags) add(c *cobra.Command) {
@@ -55,7 +56,11 @@ func (f *keyFlags) signer(ctx context.Context) (signer, []byte, error) {
 }
 
 func (f *keyFlags) password(ctx context.Context, question string) ([]byte, error) {
-	return keys.Password(ctx, keys.File(f.passwordFile), keys.Env(os.LookupEnv), keys.Prompt(os.Stdin, question))
+	look := os.LookupEnv
+	if f.passwordEnv != "" {
+		look = func(string) (string, bool) { return os.LookupEnv(f.passwordEnv) }
+	}
+	return keys.Password(ctx, keys.File(f.passwordFile), keys.Env(look), keys.Prompt(os.Stdin, question))
 }
 
 // trustedRoot is what stock verifiers want beside the key.

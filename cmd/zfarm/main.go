@@ -43,7 +43,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	root.SetErr(errs)
 	root.SetArgs(args)
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(buildCommand(), demoCommand(), recipeCommand(), verifyCommand(), keyCommand(), workerCommand(), pluginCommand(), versionCommand())
+	root.AddCommand(buildCommand(), demoCommand(), recipeCommand(), verifyCommand(), keyCommand(), workerCommand(), pluginCommand(), versionCommand(), serveCommand(), dbCommand())
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w\nsee %s --help", err, c.CommandPath())
 	})

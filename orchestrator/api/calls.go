@@ -49,7 +49,13 @@ func (c *Client) Ready(ctx context.Context) error {
 // Submit sends an archive of recipe folders (see package intake).
 func (c *Client) Submit(ctx context.Context, archive io.Reader, o SubmitOptions) ([]engine.Taken, error) {
 	in := &SubmitInput{Priority: o.Priority, Force: o.Force}
-	out, err := sendBody(ctx, c, c.calls.submit, in, archive)
+	out, err := sendWith(ctx, c, c.calls.submit, in, func(r *http.Request) {
+		r.Body, r.ContentLength = io.NopCloser(archive), -1
+		if known, ok := archive.(interface{ Len() int }); ok {
+			r.ContentLength = int64(known.Len())
+		}
+		r.Header.Set("Content-Type", "application/x-tar")
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -202,7 +202,11 @@ func parameterText(v reflect.Value) (string, error) {
 
 // send makes a call that is answered in JSON.
 func send[I, O any](ctx context.Context, c *Client, call call[I, O], in *I) (*O, error) {
-	resp, err := open(ctx, c, call, in, nil)
+	return sendWith(ctx, c, call, in, nil)
+}
+
+func sendWith[I, O any](ctx context.Context, c *Client, call call[I, O], in *I, edit func(*http.Request)) (*O, error) {
+	resp, err := open(ctx, c, call, in, edit)
 	if err != nil {
 		return nil, err
 	}

@@ -14,33 +14,16 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/zfarm/zfarm/attest/digest"
 	"github.com/zfarm/zfarm/orchestrator"
 	"github.com/zfarm/zfarm/orchestrator/store"
 )
 
-// sendBody makes a call whose body is an archive. It is sent once: what was
-// read of it cannot be sent again.
-func sendBody[I, O any](ctx context.Context, c *Client, call call[I, O], in *I, body io.Reader) (*O, error) {
-	return send(ctx, &Client{base: c.base, token: c.token, calls: c.calls, fault: c.fault,
-		http: &http.Client{Transport: &withBody{next: c.http.Transport, body: body}, CheckRedirect: c.http.CheckRedirect, Jar: c.http.Jar}}, call, in)
-}
-
-// withBody puts a body into the one request it carries.
-type withBody struct {
-	next http.RoundTripper
-	body io.Reader
-}
-
-// RoundTrip sends the body.
-func (t *withBody) RoundTrip(r *http.Request) (*http.Response, error) {
-	next := t.next
-	if next == nil {
-		next = http.DefaultTransport
-	}
-	return next.RoundTrip(r)
-}
+// steady is how long a stream must have lasted to count as a good one, though
+// it brought nothing: proxies cut what is quiet.
+const steady = 5 * time.Second
 
 // sink is where a client writes; its errors are not those of the network.
 type sink struct {
@@ -130,6 +113,7 @@ func proven(have digest.Digest, tag string) error {
 func (c *Client) FollowLog(ctx context.Context, a AttemptID, step string, offset int64, w io.Writer) (int64, error) {
 	out := &sink{w: w}
 	for try := 1; ; try++ {
+		begun := time.Now()
 		n, err := c.logPart(ctx, LogInput{AttemptInput: a.input(), Step: step, Offset: offset, Follow: true}, out)
 		offset += n
 		if out.failed != nil {
@@ -142,7 +126,7 @@ func (c *Client) FollowLog(ctx context.Context, a AttemptID, step string, offset
 		if err == nil && over {
 			return offset, nil
 		}
-		if n > 0 {
+		if n > 0 || time.Since(begun) > steady {
 			try = 1
 		}
 		if try >= tries || !passing(ctx, err) {
@@ -212,7 +196,7 @@ var ErrEnough = errors.New("enough")
 // goes on by itself, without loss and without repetition. ErrEnough becomes nil.
 func (c *Client) FollowEvents(ctx context.Context, after int64, build string, tell func(orchestrator.Event) error) error {
 	for try := 1; ; try++ {
-		before := after
+		before, begun := after, time.Now()
 		told, err := c.eventsPart(ctx, &after, build, tell)
 		switch {
 		case told != nil && errors.Is(told, ErrEnough):
@@ -220,7 +204,7 @@ func (c *Client) FollowEvents(ctx context.Context, after int64, build string, te
 		case told != nil:
 			return told
 		}
-		if after > before {
+		if after > before || time.Since(begun) > steady {
 			try = 1
 		}
 		if try >= tries || !passing(ctx, err) {

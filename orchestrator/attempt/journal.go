@@ -14,7 +14,7 @@ import (
 
 // Journal is told of the steps of an attempt while they run. Steps may
 // overlap, and an attempt that is joined again tells every step again: Begin,
-// and the whole log from its first byte. Nothing is ended twice at once.
+// the whole log from its first byte, End.
 type Journal interface {
 	// Begin is called before the step is begun, joined or recalled.
 	Begin(ctx context.Context, step string) error

@@ -48,6 +48,8 @@ type Plugins interface {
 // Pool gives connected workers by name.
 type Pool interface {
 	Get(ctx context.Context, name string) (workers.Worker, error)
+	// Probe asks the worker for its facts now, however often it failed before.
+	Probe(ctx context.Context, name string) (workers.Facts, error)
 }
 
 // Artifacts keeps bytes by digest.
@@ -73,9 +75,10 @@ type Parts struct {
 	// Signer may be nil: nothing is signed then.
 	Signer attest.Signer
 	Seal   Seal
-	// Health says why a worker with those facts, or that error of its probe,
-	// should get nothing; "" if it should. nil: only the error speaks.
-	Health func(*workers.Facts, error) string
+	// Health says why a worker should get nothing, from the facts of the probe
+	// before, those of the last one (nil for none) and its error; "" if it may
+	// get work. nil: only the error speaks.
+	Health func(was, now *workers.Facts, err error) string
 	// Watch is told what this engine does; nil for nobody.
 	Watch orchestrator.Watch
 	// Log may be nil.
@@ -169,7 +172,7 @@ func New(p Parts) *Engine {
 		p.Log = slog.New(slog.DiscardHandler)
 	}
 	if p.Health == nil {
-		p.Health = func(_ *workers.Facts, err error) string {
+		p.Health = func(_, _ *workers.Facts, err error) string {
 			if err == nil {
 				return ""
 			}

@@ -174,6 +174,15 @@ func (s *scene) Get(_ context.Context, name string) (workers.Worker, error) {
 	return nil, workers.ErrUnreachable
 }
 
+// Probe asks a worker of the scene.
+func (s *scene) Probe(ctx context.Context, name string) (workers.Facts, error) {
+	w, err := s.Get(ctx, name)
+	if err != nil {
+		return workers.Facts{}, err
+	}
+	return w.Facts(ctx)
+}
+
 // open returns a store of this test alone.
 func (s *scene) open() *store.Store {
 	s.t.Helper()

@@ -37,14 +37,18 @@ func (e *Engine) probe(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	left, cleanErr := e.clean(ctx, name)
 	due := w.Facts == nil || w.Trouble != "" || e.now().Sub(w.Probed) >= e.Settings.Probe
+	var facts *workers.Facts
+	trouble := ""
+	if due {
+		facts, err = e.lookAt(ctx, name)
+		trouble = e.Health(w.Facts, facts, err)
+	}
+	left, cleanErr := e.clean(ctx, name)
 	if !due && cleanErr == nil {
 		return nil
 	}
-	facts, err := e.lookAt(ctx, name)
-	trouble := e.Health(facts, err)
-	if trouble == "" && left > 0 {
+	if trouble == "" && cleanErr != nil {
 		trouble = fmt.Sprintf("%d workspaces of attempts that have ended are still there: %v", left, cleanErr)
 	}
 	err = e.Store.Update(ctx, func(ctx context.Context, tx *store.Tx) error {
@@ -52,7 +56,10 @@ func (e *Engine) probe(ctx context.Context, name string) error {
 		if err != nil {
 			return err
 		}
-		now.Trouble, now.Probed = trouble, tx.Now()
+		now.Trouble = trouble
+		if due {
+			now.Probed = tx.Now()
+		}
 		if facts != nil {
 			now.Facts = facts
 		}
@@ -74,11 +81,7 @@ func (e *Engine) probe(ctx context.Context, name string) error {
 func (e *Engine) lookAt(ctx context.Context, name string) (*workers.Facts, error) {
 	ctx, cancel := context.WithTimeout(ctx, probing)
 	defer cancel()
-	w, err := e.Workers.Get(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	facts, err := w.Facts(ctx)
+	facts, err := e.Workers.Probe(ctx, name)
 	if err != nil {
 		return nil, err
 	}

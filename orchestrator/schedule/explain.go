@@ -151,9 +151,10 @@ func held(w *Worker, now time.Time) (Cause, string, time.Time) {
 	case first.Until.IsZero():
 		return Busy, why + ", nobody knows till when", time.Time{}
 	case first.Until.Before(now):
-		return Busy, why + ", longer than expected", first.Until
+		return Busy, why + ", longer than expected", now
 	}
-	return Busy, why + " till about " + moment(first.Until.In(now.Location())), first.Until
+	until := first.Until.In(now.Location())
+	return Busy, why + " till about " + moment(until), until
 }
 
 func moment(t time.Time) string { return t.Format("2006-01-02 15:04 MST") }

@@ -49,13 +49,14 @@ type spread struct {
 	// differing holds, for the name of a worker, those that differ from it in
 	// every fact.
 	differing map[string]set
+	scratch   set
 }
 
 func newSpread(facts []string, workers []Worker, at map[string]int) *spread {
 	if len(facts) == 0 {
 		facts = []string{"worker"}
 	}
-	s := &spread{facts: facts, size: len(workers), at: at, differing: make(map[string]set)}
+	s := &spread{facts: facts, size: len(workers), at: at, differing: make(map[string]set), scratch: newSet(len(workers))}
 	for _, f := range facts {
 		numbers := make(map[string]int)
 		column := make([]int, len(workers))
@@ -151,28 +152,28 @@ workers:
 // those that are another worker; where there are none either, it stays as it
 // is. It reports whether they differ in every fact.
 func (s *spread) apart(may set, used []string) bool {
-	all := may.clone()
+	s.scratch.copyFrom(may)
 	for _, u := range used {
 		may.keep(s.from(u))
 	}
 	if !may.empty() {
 		return true
 	}
-	may.copyFrom(all)
+	may.copyFrom(s.scratch)
 	s.without(may, used)
 	return false
 }
 
 // without removes the named workers, unless nothing would be left.
 func (s *spread) without(may set, names []string) {
-	all := may.clone()
+	s.scratch.copyFrom(may)
 	for _, n := range names {
 		if i, ok := s.at[n]; ok {
 			may.remove(i)
 		}
 	}
 	if may.empty() {
-		may.copyFrom(all)
+		may.copyFrom(s.scratch)
 	}
 }
 

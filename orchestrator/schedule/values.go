@@ -53,8 +53,8 @@ type Worker struct {
 	Slots int
 	// Held are the attempts that hold slots now.
 	Held []Held
-	// Out says why it takes nothing new: draining, unreachable ...; "" means
-	// that it does.
+	// Out says why it takes nothing new: draining, unreachable ..., in text
+	// that is safe to show; "" means that it does.
 	Out string
 }
 

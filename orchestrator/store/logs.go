@@ -39,8 +39,11 @@ func (s *Store) BeginStep(ctx context.Context, build, stage string, fence int64,
 				return err
 			}
 			row, err := q.Step(ctx, query.StepParams{Build: build, Stage: stage, Fence: fence, Name: name})
+			if errors.Is(wrap(err), ErrUnknown) {
+				return errAgain
+			}
 			if err != nil {
-				return errors.Join(errAgain, err)
+				return err
 			}
 			c := columns{}
 			step = c.step(row)

@@ -37,21 +37,8 @@ func (tx *Tx) SetNextDue(ctx context.Context, plan string, at time.Time) error {
 // Worker returns a worker with what it holds; ErrUnknown if there is none.
 func (s *Store) Worker(ctx context.Context, name string) (w Worker, err error) {
 	err = s.view(ctx, "reading worker "+name, func(db query.DBTX) error {
-		q := query.New(db)
-		row, err := q.Worker(ctx, name)
-		if err != nil {
-			return wrap(err)
-		}
-		slots, err := q.TakenSlotsOf(ctx, name)
-		if err != nil {
-			return err
-		}
-		c := columns{}
-		w = c.worker(row)
-		for _, slot := range slots {
-			w.Held = append(w.Held, leaseOf(slot))
-		}
-		return c.err
+		w, err = loadWorker(ctx, query.New(db), name)
+		return err
 	})
 	return w, err
 }

@@ -70,13 +70,21 @@ func (tx *Tx) SetWorker(ctx context.Context, w Worker) error {
 
 // Worker returns a worker as it stands in this transition.
 func (tx *Tx) Worker(ctx context.Context, name string) (Worker, error) {
-	row, err := tx.q.Worker(ctx, name)
+	w, err := loadWorker(ctx, tx.q, name)
 	if err != nil {
-		return Worker{}, fmt.Errorf("reading worker %s: %w", name, wrap(err))
+		return Worker{}, fmt.Errorf("reading worker %s: %w", name, err)
 	}
-	slots, err := tx.q.TakenSlotsOf(ctx, name)
+	return w, nil
+}
+
+func loadWorker(ctx context.Context, q *query.Queries, name string) (Worker, error) {
+	row, err := q.Worker(ctx, name)
 	if err != nil {
-		return Worker{}, fmt.Errorf("reading the slots of worker %s: %w", name, err)
+		return Worker{}, wrap(err)
+	}
+	slots, err := q.TakenSlotsOf(ctx, name)
+	if err != nil {
+		return Worker{}, err
 	}
 	c := columns{}
 	w := c.worker(row)

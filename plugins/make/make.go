@@ -216,23 +216,44 @@ func Install(ctx context.Context, ws plugins.Workspace, c plugins.Config, dir, c
 // StagePath returns the absolute path of the stage as a word of a script.
 func StagePath(c plugins.Config) string { return `"$ZFARM_ROOT"/` + workers.Quote(c.Stage) }
 
-// Vars returns the variables as words of a command line, sorted.
+// Vars returns the variables as words of a command line, sorted. Those that
+// name what a port needs (see [Words]) add to the environment's.
 func Vars(vars map[string]string) []string {
 	words := make([]string, 0, len(vars))
 	for name, value := range vars {
-		words = append(words, workers.Quote(name+"="+value))
+		words = append(words, name+"="+value)
 	}
 	sort.Strings(words)
-	return words
+	return Words(words)
 }
 
-// Words quotes each argument for a command line.
+// Words quotes each argument for a command line. An argument such as
+// CPPFLAGS=-DX would hide the environment's CPPFLAGS, by which the farm says
+// where needed ports are; so it becomes what the environment has, followed by
+// its own value.
 func Words(args []string) []string {
 	words := make([]string, len(args))
 	for i, a := range args {
-		words[i] = workers.Quote(a)
+		name, value, _ := strings.Cut(a, "=")
+		if sep := between(name); sep != "" && len(a) > len(name) {
+			words[i] = `"` + name + "=${" + name + ":+$" + name + sep + `}"` + workers.Quote(value)
+		} else {
+			words[i] = workers.Quote(a)
+		}
 	}
 	return words
+}
+
+// between returns what stands between the values of a variable by which the
+// farm says where needs are; "" for any other.
+func between(name string) string {
+	switch name {
+	case "CPPFLAGS", "LDFLAGS":
+		return " "
+	case "PATH", "LD_LIBRARY_PATH", "LIBPATH", "PKG_CONFIG_PATH", "ACLOCAL_PATH":
+		return ":"
+	}
+	return ""
 }
 
 // Command returns the words that call the worker's make with that many jobs.

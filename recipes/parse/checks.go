@@ -83,6 +83,29 @@ func (p *parser) checkTool(at hcl.Range, name string) bool {
 	return false
 }
 
+// checkLabel wants NAME or NAME=VALUE, as administrators label workers.
+func (p *parser) checkLabel(at hcl.Range, s string) bool {
+	name, value, valued := strings.Cut(s, "=")
+	if plainly(name, "", "._-", maxName) && (!valued || plainly(value, "", "._-", maxName)) {
+		return true
+	}
+	p.errorf(at, "Invalid label", "A label is a name, or a name and a value as in \"compiler=openxl\"; both are made of letters, digits, ., _ and -, begin with a letter or digit, and have 64 characters at most.")
+	return false
+}
+
+// checkSystem wants what "uname -s" says.
+func (p *parser) checkSystem(at hcl.Range, s string) bool {
+	switch {
+	case strings.EqualFold(s, "z/OS"), strings.EqualFold(s, "zOS"), s != "OS/390" && strings.EqualFold(s, "OS/390"), strings.EqualFold(s, "OS390"):
+		p.errorf(at, "Invalid system", "\"system\" is compared with what \"uname -s\" says, and on z/OS that is \"OS/390\".")
+	case !plainly(s, "", "/._-", maxName):
+		p.errorf(at, "Invalid system", "\"system\" is what \"uname -s\" says on the worker, such as \"OS/390\": letters, digits, /, ., _ and -.")
+	default:
+		return true
+	}
+	return false
+}
+
 // checkVersion wants a version that can be part of file names.
 func (p *parser) checkVersion(at hcl.Range, s string) bool {
 	if plainly(s, "", "+._~-", maxName) {
@@ -92,15 +115,15 @@ func (p *parser) checkVersion(at hcl.Range, s string) bool {
 	return false
 }
 
-// versions returns the range in the argument "version".
-func (b *block) versions() recipes.Range {
-	s, ok := b.text("version")
+// versions returns the range in an argument.
+func (b *block) versions(name string) recipes.Range {
+	s, ok := b.text(name)
 	if !ok {
 		return ""
 	}
 	r, err := recipes.ParseRange(s)
 	if err != nil {
-		b.p.errorf(b.at("version"), "Invalid version range", "This is a %s.", err)
+		b.p.errorf(b.at(name), "Invalid version range", "This is a %s.", err)
 	}
 	return r
 }

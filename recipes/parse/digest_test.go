@@ -86,6 +86,7 @@ func TestDigestOfSameMeaning(t *testing.T) {
 		"null in a plugin":     {"    install  = null\n", ""},
 		"loop written out":     {`concat(["--disable-nls"], [for x in split(" ", "gcc-warnings rpath") : "--disable-${x}"])`, `["--disable-nls", "--disable-gcc-warnings", "--disable-rpath"]`},
 		"order in a map":       {"      CFLAGS            = format(\"-O2 -DNAME=%q\", upper(port))\n      gl_cv_func_printf = \"yes\"\n", "      \"gl_cv_func_printf\" = \"yes\", CFLAGS = \"-O2 -DNAME=\\\"GZIP\\\"\"\n"},
+		"empty worker":         {"  tool \"awk\" {}\n", "  tool \"awk\" {}\n  worker {\n    labels = []\n    release = \"\"\n    system = null\n  }\n"},
 		"limit in other words": {`"28h"`, `"27h60m"`},
 	}
 	for name, tt := range tests {
@@ -131,6 +132,10 @@ func TestDigestOfOtherMeaning(t *testing.T) {
 		"when needed":       {"recipe.hcl", `["run", "build"]`, `["run"]`},
 		"tool":              {"recipe.hcl", `tool "awk"`, `tool "gawk"`},
 		"limit":             {"recipe.hcl", `"28h"`, `"29h"`},
+		"label":             {"recipe.hcl", `tool "awk" {}`, `worker { labels = ["zos-3.1"] }` + "\n" + `tool "awk" {}`},
+		"value of a label":  {"recipe.hcl", `tool "awk" {}`, `worker { labels = ["zos=3.1"] }` + "\n" + `tool "awk" {}`},
+		"system":            {"recipe.hcl", `tool "awk" {}`, `worker { system = "OS/390" }` + "\n" + `tool "awk" {}`},
+		"release":           {"recipe.hcl", `tool "awk" {}`, `worker { release = ">= 28" }` + "\n" + `tool "awk" {}`},
 		"value of a block":  {"recipe.hcl", `parallel = false`, `parallel = true`},
 		"absent value":      {"recipe.hcl", `parallel = false`, ``},
 		"empty value":       {"recipe.hcl", `install  = null`, `install  = []`},
@@ -162,5 +167,24 @@ func TestDigestOfOtherMeaning(t *testing.T) {
 			t.Errorf("%s: the digest is that of %s", name, other)
 		}
 		seen[got] = name
+	}
+}
+
+// TestDigestOfWorker: the worker block means the same in any order and spacing.
+func TestDigestOfWorker(t *testing.T) {
+	src, err := os.ReadFile("testdata/good/worker/recipe.hcl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := digestOf(t, folder(src))
+	for _, change := range [][2]string{
+		{`["zos-3.1", "compiler=openxl"]`, `["compiler=openxl", "zos-3.1"]`},
+		{`"< 31,>=28"`, `">= 28, < 31, >=28"`},
+	} {
+		fsys := folder(src)
+		edit(t, fsys, "recipe.hcl", change[0], change[1])
+		if got := digestOf(t, fsys); got != want {
+			t.Errorf("with %s the digest is %s, want %s", change[1], got, want)
+		}
 	}
 }

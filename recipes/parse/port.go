@@ -36,6 +36,7 @@ func portShape() shape {
 			{name: "source", least: 1, most: maxBlocks},
 			{name: "need", labels: 1, most: maxBlocks},
 			{name: "tool", labels: 1, most: maxBlocks},
+			{name: "worker", most: 1},
 			{name: "build", labels: 1, least: 1, most: 1},
 			{name: "test", labels: 1, most: maxTests},
 			{name: "package", most: 1},
@@ -68,6 +69,9 @@ func (p *parser) port(src *hclsyntax.Block) *recipes.Recipe {
 	r.Sources = p.sources(b)
 	r.Needs = p.needs(b, r.Port)
 	r.Tools = p.tools(b)
+	for _, s := range b.each("worker", 0) {
+		r.Worker = p.worker(s)
+	}
 	for _, s := range b.each("build", 1) {
 		r.Build = p.build(s)
 	}
@@ -199,7 +203,7 @@ func (p *parser) needs(b *block, port string) []recipes.Need {
 	for _, src := range b.each("need", 1) {
 		n := recipes.Need{Port: src.Labels[0], At: []string{"build"}}
 		in := p.open(src, shape{args: []schema.Attribute{{Name: "version", Type: "string"}, {Name: "at", Type: "list(string)"}}})
-		n.Version = in.versions()
+		n.Version = in.versions("version")
 		if at, ok := in.chosen("at", []string{"build", "run"}); ok {
 			n.At = at
 		}
@@ -225,7 +229,7 @@ func (p *parser) tools(b *block) []recipes.Tool {
 	for _, src := range b.each("tool", 1) {
 		t := recipes.Tool{Name: src.Labels[0]}
 		in := p.open(src, shape{args: []schema.Attribute{{Name: "version", Type: "string"}}})
-		t.Version = in.versions()
+		t.Version = in.versions("version")
 		switch {
 		case !p.checkTool(src.LabelRanges[0], t.Name):
 		case slices.ContainsFunc(all, func(x recipes.Tool) bool { return x.Name == t.Name }):
@@ -236,6 +240,42 @@ func (p *parser) tools(b *block) []recipes.Tool {
 	}
 	slices.SortFunc(all, func(a, b recipes.Tool) int { return strings.Compare(a.Name, b.Name) })
 	return all
+}
+
+func (p *parser) worker(src *hclsyntax.Block) recipes.Worker {
+	b := p.open(src, shape{args: []schema.Attribute{
+		{Name: "labels", Type: "list(string)"}, {Name: "system", Type: "string"}, {Name: "release", Type: "string"},
+	}})
+	w := recipes.Worker{Labels: p.workerLabels(b), Release: b.versions("release")}
+	if s, ok := b.text("system"); ok && p.checkSystem(b.at("system"), s) {
+		w.System = s
+	}
+	return w
+}
+
+func (p *parser) workerLabels(b *block) []string {
+	items, _ := b.items("labels")
+	var labels []string
+	seen := make(map[string]string)
+	for _, it := range items {
+		label := it.value.AsString()
+		if !p.checkLabel(it.at, label) {
+			continue
+		}
+		name, _, _ := strings.Cut(label, "=")
+		switch other, ok := seen[name]; {
+		case ok && other == label:
+			p.errorf(it.at, "Label given twice", "The label %q is asked for already. Remove one of the two.", label)
+			continue
+		case ok:
+			p.errorf(it.at, "Label given twice", "The label %s is asked for as %q already, and a worker has a label once. Remove one of the two.", name, other)
+			continue
+		}
+		seen[name] = label
+		labels = append(labels, label)
+	}
+	slices.Sort(labels)
+	return labels
 }
 
 // pack fills in what an absent package block, or absent arguments, mean.

@@ -14,14 +14,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/zfarm/zfarm/workers"
 )
 
-// Opener opens the worker of that name. What it returns should connect again
-// by itself after a loss, and say workers.ErrUnreachable when that fails.
+// Opener opens the worker of that name; the end of ctx ends that. What it
+// returns should connect again by itself after a loss, and say
+// workers.ErrUnreachable when that fails.
 type Opener func(ctx context.Context, name string) (workers.Worker, error)
 
 // Options say how patient a pool is.
@@ -46,7 +48,7 @@ type Pool struct {
 // entry is what is known of one worker. Its fields are guarded by the pool's mu.
 type entry struct {
 	name   string
-	worker workers.Worker // nil while none is open
+	worker *opened // nil while none is open
 	// doubted: the last thing heard of it is that it was lost.
 	doubted bool
 	try     *try // under way; nil if there is none
@@ -56,15 +58,19 @@ type entry struct {
 	retry    time.Time // before that, Get asks nobody
 }
 
+// opened tells a worker from another that was opened under its name.
+type opened struct{ workers.Worker }
+
 // try is one going at a worker, which everybody who wants it waits for.
 type try struct {
-	doubted workers.Worker // asked whether it is there; nil to open one
-	done    chan struct{}  // closed when it ended
+	entry   *entry
+	doubted *opened       // asked whether it is there; nil to open one
+	done    chan struct{} // closed when it ended
 	cancel  context.CancelFunc
 	waiting int
 
 	// Once done. A try that was given up says nothing about the worker.
-	worker  workers.Worker
+	worker  *opened
 	err     error
 	givenUp bool
 }
@@ -149,9 +155,12 @@ func (p *Pool) end(e *entry) error {
 
 func (p *Pool) get(ctx context.Context, name string, insist bool) (workers.Worker, error) {
 	for {
-		e, t, err := p.look(ctx, name, insist)
+		w, t, err := p.look(ctx, name, insist)
+		if err != nil {
+			return nil, err
+		}
 		if t == nil {
-			return e.share(p, err)
+			return w, nil
 		}
 		select {
 		case <-t.done:
@@ -164,13 +173,13 @@ func (p *Pool) get(ctx context.Context, name string, insist bool) (workers.Worke
 		case t.err != nil:
 			return nil, t.err
 		default:
-			return &shared{t.worker, p, e}, nil
+			return &shared{t.worker, p, t.entry}, nil
 		}
 	}
 }
 
-// look returns the try to wait for, or nil where there is an answer already.
-func (p *Pool) look(ctx context.Context, name string, insist bool) (*entry, *try, error) {
+// look returns the worker if it is there, or else the try to wait for.
+func (p *Pool) look(ctx context.Context, name string, insist bool) (*shared, *try, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -184,7 +193,7 @@ func (p *Pool) look(ctx context.Context, name string, insist bool) (*entry, *try
 	wait := time.Until(e.retry)
 	switch {
 	case e.worker != nil && !e.doubted:
-		return e, nil, nil
+		return &shared{e.worker, p, e}, nil, nil
 	case e.try != nil:
 	case wait > 0 && !insist:
 		return nil, nil, unreachable(e.cause, "worker %s is left alone for another %s: %v", name, wait.Round(time.Second/10), e.cause)
@@ -192,7 +201,7 @@ func (p *Pool) look(ctx context.Context, name string, insist bool) (*entry, *try
 		p.begin(ctx, e)
 	}
 	e.try.waiting++
-	return e, e.try, nil
+	return nil, e.try, nil
 }
 
 func (p *Pool) leave(t *try) {
@@ -207,25 +216,25 @@ func (p *Pool) leave(t *try) {
 // it any more, not when the first who asked goes. The caller holds mu.
 func (p *Pool) begin(ctx context.Context, e *entry) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	t := &try{doubted: e.worker, done: make(chan struct{}), cancel: cancel}
+	t := &try{entry: e, doubted: e.worker, done: make(chan struct{}), cancel: cancel}
 	e.try = t
 	p.tries.Go(func() {
 		defer cancel()
 		r := p.reach(ctx, e.name, t.doubted)
-		p.finish(e, t, r, ctx.Err() != nil)
+		p.finish(t, r, ctx.Err() != nil)
 	})
 }
 
 // reached is the outcome of a try.
 type reached struct {
-	worker workers.Worker
+	worker *opened
 	// lost is a worker that is of no use any more.
-	lost workers.Worker
+	lost *opened
 	err  error
 }
 
 // reach asks a doubted worker whether it is there, or opens one.
-func (p *Pool) reach(ctx context.Context, name string, doubted workers.Worker) reached {
+func (p *Pool) reach(ctx context.Context, name string, doubted *opened) reached {
 	var r reached
 	if doubted != nil {
 		_, err := doubted.Facts(ctx)
@@ -241,9 +250,9 @@ func (p *Pool) reach(ctx context.Context, name string, doubted workers.Worker) r
 		}
 		r.lost = doubted
 	}
-	r.worker, r.err = p.open(ctx, name)
-	if r.err != nil {
-		r.worker = nil // a nil of some type in the interface would not be nil
+	w, err := p.open(ctx, name)
+	if r.err = err; err == nil {
+		r.worker = &opened{w}
 	}
 	return r
 }
@@ -260,7 +269,8 @@ func refusing(err error) bool {
 
 // finish writes down how a try ended and tells those who wait. An abandoned
 // one failed because nobody waited for it.
-func (p *Pool) finish(e *entry, t *try, r reached, abandoned bool) {
+func (p *Pool) finish(t *try, r reached, abandoned bool) {
+	e := t.entry
 	p.mu.Lock()
 	dropped := p.all[e.name] != e
 	e.try = nil
@@ -272,7 +282,7 @@ func (p *Pool) finish(e *entry, t *try, r reached, abandoned bool) {
 		if t.givenUp = abandoned; !abandoned {
 			p.fail(e, r.err)
 		}
-		t.err = unreachable(r.err, "reaching worker %s: %v", e.name, r.err)
+		t.err = unreachable(r.err, "%s", naming(e.name, r.err))
 	default:
 		e.worker, e.doubted, e.failures, e.cause, e.retry = r.worker, false, 0, nil, time.Time{}
 		t.worker = r.worker
@@ -304,12 +314,12 @@ func (p *Pool) fail(e *entry, err error) {
 }
 
 // note hears what came of using a worker that Get gave.
-func (p *Pool) note(e *entry, w workers.Worker, err error) {
+func (p *Pool) note(e *entry, w *opened, err error) {
 	if err == nil || !troubling(err) {
 		return
 	}
 	p.mu.Lock()
-	var lost workers.Worker
+	var lost *opened
 	if p.all[e.name] == e && e.worker == w && e.try == nil && !e.doubted { // the first of many who say the same
 		e.doubted = true
 		switch {
@@ -326,30 +336,22 @@ func (p *Pool) note(e *entry, w workers.Worker, err error) {
 	}
 }
 
-// share gives the open worker of an entry, or the error.
-func (e *entry) share(p *Pool, err error) (workers.Worker, error) {
-	if err != nil {
-		return nil, err
-	}
-	return &shared{e.worker, p, e}, nil
-}
-
 // shared is a worker as it is given to many.
 type shared struct {
-	workers.Worker
+	*opened
 	pool  *Pool
 	entry *entry
 }
 
 func (s *shared) Facts(ctx context.Context) (workers.Facts, error) {
-	f, err := s.Worker.Facts(ctx)
-	s.pool.note(s.entry, s.Worker, err)
+	f, err := s.opened.Facts(ctx)
+	s.pool.note(s.entry, s.opened, err)
 	return f, err
 }
 
 func (s *shared) Workspace(ctx context.Context, id string) (workers.Workspace, error) {
-	w, err := s.Worker.Workspace(ctx, id)
-	s.pool.note(s.entry, s.Worker, err)
+	w, err := s.opened.Workspace(ctx, id)
+	s.pool.note(s.entry, s.opened, err)
 	return w, err
 }
 
@@ -365,6 +367,14 @@ type failure struct {
 
 func (f *failure) Error() string   { return f.text }
 func (f *failure) Unwrap() []error { return f.kinds }
+
+// naming is the text of an error that is about a worker, which it may name.
+func naming(name string, err error) string {
+	if text := err.Error(); strings.Contains(text, name) {
+		return text
+	}
+	return fmt.Sprintf("worker %s: %v", name, err)
+}
 
 // unreachable is the error of a worker that cannot be had; cause may be nil.
 func unreachable(cause error, format string, args ...any) error {

@@ -9,10 +9,10 @@ INSERT INTO plan (name, due) VALUES (@name, @due) ON CONFLICT (name) DO UPDATE S
 
 -- name: LeftOn :many
 -- What has ended on a worker and may still lie there.
-SELECT * FROM attempt WHERE worker = @worker AND cleaned = 0 AND ended > 0 AND workspace <> '' ORDER BY begun;
+SELECT * FROM attempt WHERE worker = @worker AND worker <> '' AND cleaned = 0 AND ended > 0 AND workspace <> '' ORDER BY begun;
 
 -- name: OneAttempt :one
 SELECT * FROM attempt WHERE build = @build AND stage = @stage AND fence = @fence;
 
 -- name: Occupied :one
-SELECT EXISTS (SELECT 1 FROM attempt WHERE worker = @worker AND workspace = @workspace AND cleaned = 0);
+SELECT EXISTS (SELECT 1 FROM attempt WHERE worker = @worker AND worker <> '' AND workspace = @workspace AND cleaned = 0);

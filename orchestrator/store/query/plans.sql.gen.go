@@ -10,7 +10,7 @@ import (
 )
 
 const leftOn = `-- name: LeftOn :many
-SELECT build, stage, fence, worker, workspace, begun, ended, outcome, detail, cleaned FROM attempt WHERE worker = $1 AND cleaned = 0 AND ended > 0 AND workspace <> '' ORDER BY begun
+SELECT build, stage, fence, worker, workspace, begun, ended, outcome, detail, cleaned FROM attempt WHERE worker = $1 AND worker <> '' AND cleaned = 0 AND ended > 0 AND workspace <> '' ORDER BY begun
 `
 
 // What has ended on a worker and may still lie there.
@@ -49,7 +49,7 @@ func (q *Queries) LeftOn(ctx context.Context, worker string) ([]Attempt, error) 
 }
 
 const occupied = `-- name: Occupied :one
-SELECT EXISTS (SELECT 1 FROM attempt WHERE worker = $1 AND workspace = $2 AND cleaned = 0)
+SELECT EXISTS (SELECT 1 FROM attempt WHERE worker = $1 AND worker <> '' AND workspace = $2 AND cleaned = 0)
 `
 
 type OccupiedParams struct {

@@ -7,7 +7,7 @@ port "gzip" {
   license    = "GPL-3.0-or-later" # ERROR: Did you mean "licence"?
   homepage   = "https://www.gnu.org/software/gzip/"
   categories = ["compression"]
-  colour     = "red" # ERROR: Known here: build, categories, homepage, identity, licence, need, package, reproduce, source, summary, test, tool, version.
+  colour     = "red" # ERROR: Known here: build, categories, homepage, identity, licence, need, package, reproduce, source, summary, test, tool, version, worker.
   deps       = [] # ERROR: There is no argument named "deps" in a port
 
   identity = { # ERROR: "identity" is a block: leave out the equals sign.

@@ -1,0 +1,317 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "write golden files anew")
+
+// every returns all rows of the table.
+func every(t *testing.T) []defined {
+	t.Helper()
+	ops := operations()
+	v := reflect.ValueOf(&ops).Elem()
+	var all []defined
+	for i := range v.NumField() {
+		// The fields are not exported, so they are reached by their address.
+		field := v.Field(i)
+		row, ok := reflect.NewAt(field.Type(), field.Addr().UnsafePointer()).Elem().Interface().(defined)
+		if !ok {
+			t.Fatalf("field %s of the table is no call", v.Type().Field(i).Name)
+		}
+		all = append(all, row)
+	}
+	return all
+}
+
+func description31(t *testing.T) map[string]any {
+	t.Helper()
+	f := newFarm()
+	base, _ := serve(t, f.options())
+	a := ask(t, "GET", base+"/openapi.json", "", nil)
+	var d map[string]any
+	if err := json.Unmarshal([]byte(a.body), &d); err != nil {
+		t.Fatal(err)
+	}
+	if yaml := ask(t, "GET", base+"/openapi.yaml", "", nil); yaml.status != 200 || !strings.Contains(yaml.body, "operationId: submit") {
+		t.Errorf("the YAML is %d: %.200s", yaml.status, yaml.body)
+	}
+	return d
+}
+
+func TestOpenAPIGolden(t *testing.T) {
+	f := newFarm()
+	base, _ := serve(t, f.options())
+	have := ask(t, "GET", base+"/openapi.json", "", nil).body
+	golden := filepath.Join("testdata", "openapi.json")
+	if *update {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(golden, []byte(have), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), have); diff != "" {
+		t.Errorf("the description (-want +have); if it is wanted, -update:\n%s", diff)
+	}
+}
+
+// TestEveryOperationIsDescribed walks the table: each row is served, described
+// with its role and its errors, and nothing else is.
+func TestEveryOperationIsDescribed(t *testing.T) {
+	d := description31(t)
+	if d["openapi"] != "3.1.0" {
+		t.Errorf("it is of OpenAPI %v", d["openapi"])
+	}
+	paths := d["paths"].(map[string]any)
+	described := 0
+	for _, methods := range paths {
+		described += len(methods.(map[string]any))
+	}
+	all := every(t)
+	if described != len(all) {
+		t.Errorf("%d operations are described, %d are in the table", described, len(all))
+	}
+	ids := map[string]bool{}
+	for _, row := range all {
+		def, in, _ := row.define()
+		if ids[def.id] {
+			t.Errorf("two operations are called %s", def.id)
+		}
+		ids[def.id] = true
+		methods, _ := paths[def.path].(map[string]any)
+		op, ok := methods[strings.ToLower(def.method)].(map[string]any)
+		if !ok {
+			t.Errorf("%s is not described", def.id)
+			continue
+		}
+		checkOperation(t, def, op)
+		checkParameters(t, def, in, op)
+	}
+	refs(t, d, d["components"].(map[string]any)["schemas"].(map[string]any))
+}
+
+func checkOperation(t *testing.T, def definition, op map[string]any) {
+	t.Helper()
+	if op["operationId"] != def.id || op["summary"] == "" || op["summary"] == nil {
+		t.Errorf("%s: id %v, summary %v", def.id, op["operationId"], op["summary"])
+	}
+	if op["x-zfarm-role"] != string(def.role) {
+		t.Errorf("%s: role %v, want %q", def.id, op["x-zfarm-role"], def.role)
+	}
+	if _, secured := op["security"]; secured != (def.role != "") {
+		t.Errorf("%s: security is %v", def.id, op["security"])
+	}
+	responses := op["responses"].(map[string]any)
+	want := append([]int{429, 500}, def.errors...)
+	if def.role != "" {
+		want = append(want, 401, 403)
+	}
+	for _, code := range want {
+		r, ok := responses[fmt.Sprint(code)].(map[string]any)
+		if !ok {
+			t.Errorf("%s: the error %d is not described", def.id, code)
+			continue
+		}
+		if _, ok := r["content"].(map[string]any)["application/problem+json"]; !ok {
+			t.Errorf("%s: the error %d is no problem document", def.id, code)
+		}
+	}
+	status := def.status
+	if status == 0 {
+		status = http.StatusOK
+	}
+	if _, ok := responses[fmt.Sprint(status)]; !ok {
+		t.Errorf("%s: its success, %d, is not described", def.id, status)
+	}
+	if _, ok := op["requestBody"]; def.archive && !ok {
+		t.Errorf("%s: its body is not described", def.id)
+	}
+}
+
+func checkParameters(t *testing.T, def definition, in reflect.Type, op map[string]any) {
+	t.Helper()
+	var have []string
+	list, _ := op["parameters"].([]any)
+	for _, p := range list {
+		m := p.(map[string]any)
+		have = append(have, fmt.Sprint(m["in"], " ", m["name"]))
+		if m["in"] == "path" && !strings.Contains(def.path, "{"+m["name"].(string)+"}") {
+			t.Errorf("%s: the parameter %s is not in its path", def.id, m["name"])
+		}
+	}
+	var want []string
+	for _, f := range reflect.VisibleFields(in) {
+		for _, where := range []string{"path", "query", "header"} {
+			if name := f.Tag.Get(where); name != "" {
+				want = append(want, where+" "+name)
+			}
+		}
+	}
+	slices.Sort(have)
+	slices.Sort(want)
+	if diff := cmp.Diff(want, have); diff != "" {
+		t.Errorf("%s: parameters (-want +have):\n%s", def.id, diff)
+	}
+}
+
+// refs follows every reference.
+func refs(t *testing.T, v any, schemas map[string]any) {
+	switch x := v.(type) {
+	case map[string]any:
+		if ref, ok := x["$ref"].(string); ok {
+			if _, ok := schemas[strings.TrimPrefix(ref, "#/components/schemas/")]; !ok {
+				t.Errorf("the reference %s leads nowhere", ref)
+			}
+		}
+		for _, y := range x {
+			refs(t, y, schemas)
+		}
+	case []any:
+		for _, y := range x {
+			refs(t, y, schemas)
+		}
+	}
+}
+
+// TestClientAndServerAgree has the client write each kind of input and the
+// server read it: what arrives is what was sent.
+func TestClientAndServerAgree(t *testing.T) {
+	ops := operations()
+	yes, no, eight := true, false, 8
+	agree(t, ops.submit, &SubmitInput{Priority: -3, Force: true})
+	agree(t, ops.builds, &BuildsInput{Port: "gzip & co", Owner: "a@b", State: "running", Before: 7, Limit: 9})
+	agree(t, ops.builds, &BuildsInput{})
+	agree(t, ops.build, &BuildInput{ID: "a b/ü%2F?#;+"})
+	agree(t, ops.cancel, &BuildInput{ID: "x"})
+	agree(t, ops.changeBuild, &ChangeBuildInput{BuildInput{"x"}, BuildChange{Priority: &eight, Paused: &no}})
+	agree(t, ops.attempts, &BuildInput{ID: "x"})
+	agree(t, ops.why, &BuildInput{ID: "x"})
+	agree(t, ops.report, &ReportInput{BuildInput{"x"}, "json"})
+	agree(t, ops.file, &FileInput{BuildInput{"x"}, "gzip-1.12+git~1.pax.Z"})
+	agree(t, ops.steps, &AttemptInput{BuildInput{"x"}, "repeat-0", 1 << 40})
+	agree(t, ops.log, &LogInput{AttemptInput{BuildInput{"x"}, "repeat-0", 3}, "build.make", 1 << 50, true})
+	agree(t, ops.events, &EventsInput{After: 3, Build: "x", Limit: 5})
+	agree(t, ops.follow, &FollowInput{After: 3, Build: "x", Last: "17"})
+	agree(t, ops.release, &ReleaseInput{Port: "gzip", Version: "1.12:3"})
+	agree(t, ops.releaseFile, &ReleaseFileInput{ReleaseInput{"gzip", "1.12"}, "..x"})
+	agree(t, ops.changeWorker, &ChangeWorkerInput{WorkerInput{"zos1"}, WorkerChange{Draining: &yes}})
+	agree(t, ops.probe, &WorkerInput{Name: "zos1"})
+	agree(t, ops.addToken, &AddTokenInput{NewToken{Name: "ci", Roles: []Role{Reader}, Ports: []string{"a*"}}})
+	agree(t, ops.revokeToken, &TokenInput{ID: "0123"})
+	agree(t, ops.audit, &AuditInput{After: 1, Limit: 2})
+}
+
+// agree sends an input through the definition and compares what arrives.
+func agree[I, O any](t *testing.T, c call[I, O], in *I) {
+	t.Helper()
+	mux := http.NewServeMux()
+	var have *I
+	huma.Register(humago.New(mux, huma.Config{OpenAPI: &huma.OpenAPI{}, Formats: huma.DefaultFormats, DefaultFormat: "application/json", RejectUnknownQueryParameters: true}),
+		c.operation(), func(_ context.Context, in *I) (*O, error) {
+			have = in
+			return nil, nil
+		})
+	client := NewClient("http://farm.example/base", "", &http.Client{Transport: Transport(http.StripPrefix("/base", mux))})
+	resp, err := open(t.Context(), client, c, in, nil)
+	if err != nil {
+		t.Errorf("%s: %v", c.id, err)
+		return
+	}
+	resp.Body.Close()
+	unread := cmp.FilterPath(func(p cmp.Path) bool {
+		return strings.HasSuffix(p.String(), "request") || strings.HasSuffix(p.String(), "writer")
+	}, cmp.Ignore())
+	if diff := cmp.Diff(in, have, unread, cmp.AllowUnexported(SubmitInput{})); diff != "" {
+		t.Errorf("%s: (-sent +arrived):\n%s", c.id, diff)
+	}
+}
+
+func TestClientRefusesNamesThatAreNone(t *testing.T) {
+	c := NewClient("http://localhost", "", nil)
+	for _, id := range []string{"", ".", ".."} {
+		if _, err := c.Build(t.Context(), id); err == nil || !strings.Contains(err.Error(), "cannot be the id") {
+			t.Errorf("%q: %v", id, err)
+		}
+	}
+}
+
+// FuzzQuery has any query and header reach the server: it answers, and never
+// with a fault of its own.
+func FuzzQuery(f *testing.F) {
+	fm := newFarm()
+	fm.add("x", "gzip", "anna")
+	fm.publish("x", "report.txt", "same")
+	o := fm.options()
+	o.Authenticators, o.Embedded = nil, &Principal{Name: "me", Roles: []Role{Admin}}
+	s, err := New(o)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add("/v1/builds", "port=a&limit=3&before=9", "")
+	f.Add("/v1/builds", "limit=-1&limit=x&state=running%00", "")
+	f.Add("/v1/events", "after=99999999999999999999&build=%ff", "")
+	f.Add("/v1/builds/x/report", "format=json&format=text&=&;", "7")
+	f.Add("/v1/builds/x/files/report.txt", "", "bytes=0-1,3-")
+	f.Add("/v1/builds/../../etc/passwd", "a[b]=c", "")
+	f.Fuzz(func(t *testing.T, path, query, header string) {
+		r, err := http.NewRequest("GET", "http://localhost/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.URL.Path, r.URL.RawQuery = "/"+strings.TrimPrefix(path, "/"), query
+		r.Header.Set("Range", header)
+		r.Header.Set("X-Request-Id", header)
+		if strings.Contains(path, "stream") || strings.Contains(query, "follow") {
+			t.Skip("goes on for ever")
+		}
+		w := &recorded{header: http.Header{}}
+		s.Handler().ServeHTTP(w, r)
+		if w.status >= 500 || w.status == 0 {
+			t.Errorf("%s?%s: %d %s", path, query, w.status, w.body.String())
+		}
+		if id := w.header.Get("X-Request-Id"); len(id) < 8 || len(id) > 64 {
+			t.Errorf("the request is called %q", id)
+		}
+	})
+}
+
+type recorded struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (r *recorded) Header() http.Header { return r.header }
+func (r *recorded) WriteHeader(s int) {
+	if r.status == 0 {
+		r.status = s
+	}
+}
+func (r *recorded) Write(p []byte) (int, error) {
+	r.WriteHeader(200)
+	return r.body.Write(p)
+}
