@@ -97,7 +97,7 @@ var mayImport = []struct {
 	{"orchestrator/store", []string{"orchestrator", "orchestrator/store/query", "workers", "attest/digest"}, "remembers, decides nothing"},
 	{"orchestrator/store/query", nil, "generated"},
 	{"orchestrator/store/storetest", []string{"orchestrator/store"}, "databases for tests"},
-	{"orchestrator/farmfile", []string{"orchestrator/schedule", "recipes/parse", "attest/keys", "attest/digest"}, "knows syntax, opens nothing"},
+	{"orchestrator/farmfile", []string{"orchestrator/schedule", "recipes/parse", "attest/keys", "attest/digest", "workers/codepage"}, "knows syntax, opens nothing"},
 	{"orchestrator/api", []string{"orchestrator", "recipes", "workers", "attest/digest"}, "the door of the farm"},
 	{"orchestrator/api/intake", nil, "archives from strangers"},
 	{"orchestrator/plan", []string{"recipes", "workers"}, "pure"},

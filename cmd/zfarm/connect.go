@@ -161,7 +161,7 @@ func passphrases(ctx context.Context) func(file string) ([]byte, error) {
 }
 
 func workerCommand() *cobra.Command {
-	c := &cobra.Command{Use: "worker", Short: "Look at workers"}
+	c := &cobra.Command{Use: "worker", Short: "Look at workers, and change what a farm gives them"}
 	var flags connectFlags
 	check := &cobra.Command{
 		Use:   "check --worker ADDRESS ...",
@@ -190,5 +190,6 @@ func workerCommand() *cobra.Command {
 	}
 	flags.add(check)
 	c.AddCommand(check)
+	c.AddCommand(farmWorkerCommands()...)
 	return c
 }

@@ -29,6 +29,12 @@ const (
 	notVerified    = 11
 	workerUnfit    = 12
 	otherError     = 13
+	notYet         = 14 // not released, and nothing has failed
+	notAllowed     = 15 // the farm does not take the token, or not for this
+	serverAway     = 16
+	needFailed     = 17
+	cancelled      = 18
+	inDoubt        = 19
 	interrupted    = 130
 )
 
@@ -77,6 +83,8 @@ func failureCode(kind orchestrator.FailureKind) int {
 		return faultySource
 	case orchestrator.Infrastructure:
 		return workerLost
+	case orchestrator.FailedNeed:
+		return needFailed
 	case orchestrator.FailedStep:
 		return stepFailed
 	case orchestrator.FailedTests:

@@ -43,22 +43,26 @@ type serverFlags struct {
 }
 
 func (f *serverFlags) add(c *cobra.Command) {
-	c.PersistentFlags().StringVar(&f.server, "server", os.Getenv("ZFARM_SERVER"), "address of the farm's server (default $ZFARM_SERVER)")
+	c.PersistentFlags().StringVar(&f.server, "server", "", "address of the farm's server (default $ZFARM_SERVER)")
 	c.PersistentFlags().StringVar(&f.tokenFile, "token-file", "", "file with the token for the server (default $ZFARM_TOKEN)")
 	c.PersistentFlags().StringVar(&f.file, "farm", "", "work on the database of this farm.hcl instead of asking a server")
 }
 
 // client returns a client of the farm. It must be closed.
 func (f *serverFlags) client(ctx context.Context, errs io.Writer) (*api.Client, func(), error) {
+	server := f.server
+	if server == "" && f.file == "" {
+		server = os.Getenv("ZFARM_SERVER")
+	}
 	switch {
 	case f.server != "" && f.file != "":
 		return nil, nil, exit{usageError, errors.New("say --server or --farm, not both")}
-	case f.server != "":
+	case server != "":
 		token, err := f.token()
 		if err != nil {
 			return nil, nil, err
 		}
-		return api.NewClient(f.server, token, nil), func() {}, nil
+		return api.NewClient(server, token, nil), func() {}, nil
 	case f.file == "":
 		return nil, nil, exit{usageError, errors.New("which farm? Say --server https://HOST, or --farm farm.hcl on the machine that serves it")}
 	}
@@ -70,14 +74,14 @@ func (f *serverFlags) client(ctx context.Context, errs io.Writer) (*api.Client, 
 	if u, err := user.Current(); err == nil {
 		me.Name = u.Username
 	}
-	server, err := farm.server(api.Options{Embedded: &me})
+	here, err := farm.server(api.Options{Embedded: &me})
 	if err != nil {
 		farm.Close()
 		return nil, nil, err
 	}
-	hc := &http.Client{Transport: api.Transport(server.Handler())}
+	hc := &http.Client{Transport: api.Transport(here.Handler())}
 	return api.NewClient("http://localhost", "", hc), func() {
-		server.Close()
+		here.Close()
 		farm.Close()
 	}, nil
 }
@@ -274,7 +278,7 @@ func (f *farm) registered() []store.Worker {
 
 // server is the farm over HTTP.
 func (f *farm) server(o api.Options) (*api.Server, error) {
-	o.Store, o.Blobs, o.Engine, o.Version, o.Log = api.Stored(f.db), f.artifacts, f.Engine, version(), f.log
+	o.Store, o.Blobs, o.Engine, o.Version, o.Log = api.Stored{Store: f.db}, f.artifacts, f.Engine, version(), f.log
 	o.Parse = f.parse
 	o.Limits = api.Limits{Body: f.file.Limits.Upload,
 		PerPrincipal: api.Rate{PerSecond: f.file.Limits.Requests, Burst: f.file.Limits.Burst},
@@ -293,7 +297,7 @@ func (f *farm) parse(ctx context.Context, folder fs.FS) (*recipes.Recipe, error)
 
 // authenticators are who may say who asks.
 func (f *farm) authenticators() ([]api.Authenticator, error) {
-	all := []api.Authenticator{api.NewFarmTokens(api.Stored(f.db), nil)}
+	all := []api.Authenticator{api.NewFarmTokens(api.Stored{Store: f.db}, nil)}
 	for _, o := range f.file.OIDC {
 		issuer := api.Issuer{URL: o.Issuer, Audience: o.Audience, Name: o.Name}
 		for _, r := range o.Rules {

@@ -114,6 +114,14 @@ func serveFarm(ctx context.Context, o farmOptions, out, errs io.Writer) error {
 // stopped is the end of a server that was asked to stop.
 type stopped struct{ error }
 
+// Error is that of the server, "" if it stopped well.
+func (s stopped) Error() string {
+	if s.error == nil {
+		return ""
+	}
+	return s.error.Error()
+}
+
 // schema makes a new database the farm's, and refuses an old one: whoever
 // brings it to another schema should have a copy.
 func (f *farm) schema(ctx context.Context) error {

@@ -39,19 +39,40 @@ the key in the folder is used, and trust then rests on the folder itself.`,
 	return c
 }
 
-func verifyFolder(ctx context.Context, dir, key string, asJSON bool, out io.Writer) error {
+// verifying is how folders are verified; without options they are not.
+type verifying struct{ options *kit.Options }
+
+// newVerifying trusts the key in a file, or for "" that of the folder.
+func newVerifying(key string) (verifying, error) {
 	options := kit.Options{Open: func(public []byte) (attest.Verifier, error) { return cosign.NewVerifier(public) }}
 	if key != "" {
 		public, err := keys.ReadPublic(key)
 		if err != nil {
-			return exit{usageError, err}
+			return verifying{}, exit{usageError, err}
 		}
 		options.PublicKey = public
 	}
 	// A build on somebody's own machine can be verified as what it is: the
 	// report names its builder.
 	options.Builders = append(statement.Builders(), statement.BuilderLocal)
-	report, verdict := kit.Verify(ctx, dir, options)
+	return verifying{&options}, nil
+}
+
+// check refuses a folder that does not verify.
+func (v verifying) check(ctx context.Context, dir string) error {
+	if v.options == nil {
+		return nil
+	}
+	_, err := kit.Verify(ctx, dir, *v.options)
+	return err
+}
+
+func verifyFolder(ctx context.Context, dir, key string, asJSON bool, out io.Writer) error {
+	v, err := newVerifying(key)
+	if err != nil {
+		return err
+	}
+	report, verdict := kit.Verify(ctx, dir, *v.options)
 	if verdict != nil && !errors.Is(verdict, attest.ErrNotVerified) {
 		return verdict
 	}

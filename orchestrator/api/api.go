@@ -52,7 +52,8 @@ type Options struct {
 	Version string
 	Limits  Limits
 	// TLS names certificate and key; nil serves loopback addresses only,
-	// unless Proxied says that a proxy in front ends TLS.
+	// unless Proxied says that a proxy in front ends TLS, and names its
+	// clients in X-Forwarded-For.
 	TLS     *TLSFiles
 	Proxied bool
 	// Heartbeat is how often a quiet stream shows that it lives; 0 means 15 s.

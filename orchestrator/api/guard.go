@@ -168,7 +168,7 @@ func (s *Server) auditRefusal(r *http.Request) {
 	entry := s.entry(x, x.detail)
 	entry.Refused = true
 	if x.who == nil {
-		entry.Who = "from " + addressKey(r.RemoteAddr)
+		entry.Who = "from " + s.address(r)
 		if s.strangers.allow("") > 0 {
 			return
 		}

@@ -122,7 +122,7 @@ func (t *table) defineBuilds() {
 		detail: "The body is a tar, compressed with gzip or not, of one or more folders each with recipe.hcl, or of one such folder at its root, with patches and keys. " +
 			"At most 64 MiB as sent and 64 MiB expanded, 16 MiB a file, 2,000 members; regular files and folders only. All recipes are taken or none. " +
 			"What was submitted before with the same recipe and needs is the build that is there already (fresh is false).",
-		errors: []int{400, 413, 422, 503}}
+		errors: []int{400, 408, 413, 422}}
 	t.builds.definition = definition{id: "builds", method: http.MethodGet, path: "/v1/builds", tag: "builds", role: Reader, summary: "Builds, newest first"}
 	t.build.definition = definition{id: "build", method: http.MethodGet, path: "/v1/builds/{id}", tag: "builds", role: Reader,
 		summary: "A build with its stages and needs", errors: []int{404}}
@@ -189,7 +189,7 @@ func (d definition) operation() huma.Operation {
 	}
 	if d.role != "" {
 		op.Security = []map[string][]string{{bearer: {}}}
-		op.Errors = append(op.Errors, 401, 403)
+		op.Errors = append(op.Errors, 401, 403, 503)
 	}
 	if d.content != "" {
 		binary := &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}
@@ -212,6 +212,16 @@ const (
 	maxJSON       = 1 << 20          // bytes of a JSON body
 	jsonLimit     = 30 * time.Second // for it to arrive
 )
+
+// operation adds what follows from the type of the input: a JSON body can be
+// wrong in more ways.
+func (c call[I, O]) operation() huma.Operation {
+	op := c.definition.operation()
+	if _, ok := reflect.TypeFor[I]().FieldByName("Body"); ok {
+		op.Errors = append(op.Errors, 400, 408, 413, 415)
+	}
+	return op
+}
 
 // bind has an operation answered by handle.
 func bind[I, O any](s *Server, c call[I, O], handle func(context.Context, *I) (*O, error)) {

@@ -20,6 +20,12 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/zfarm/zfarm/orchestrator"
+	"github.com/zfarm/zfarm/orchestrator/engine"
+	"github.com/zfarm/zfarm/orchestrator/schedule"
+	"github.com/zfarm/zfarm/orchestrator/store"
+	"github.com/zfarm/zfarm/workers"
 )
 
 var update = flag.Bool("update", false, "write golden files anew")
@@ -128,7 +134,7 @@ func checkOperation(t *testing.T, def definition, op map[string]any) {
 	responses := op["responses"].(map[string]any)
 	want := append([]int{429, 500}, def.errors...)
 	if def.role != "" {
-		want = append(want, 401, 403)
+		want = append(want, 401, 403, 503)
 	}
 	for _, code := range want {
 		r, ok := responses[fmt.Sprint(code)].(map[string]any)
@@ -175,6 +181,55 @@ func checkParameters(t *testing.T, def definition, in reflect.Type, op map[strin
 	slices.Sort(want)
 	if diff := cmp.Diff(want, have); diff != "" {
 		t.Errorf("%s: parameters (-want +have):\n%s", def.id, diff)
+	}
+}
+
+// TestAnswersAreAsDescribed holds real answers against the schemas.
+func TestAnswersAreAsDescribed(t *testing.T) {
+	f := newFarm()
+	b := f.add("gz", "gzip", "anna")
+	f.builds[0].Needs = []store.Need{{Port: "zlib", Build: "zl", At: []string{"build"}}}
+	f.builds[0].Stages[0].Failure = &orchestrator.Failure{Kind: orchestrator.FailedStep, Message: "x"}
+	f.builds[0].Stages[0].Output = b.Recipe
+	f.waiting = []engine.Waiting{{Stage: "repeat-0", State: orchestrator.Ready, Why: "x", Workers: []schedule.Reason{{Worker: "zos1", Fits: true}}}}
+	f.workers = []store.Worker{{Name: "zos1", Labels: map[string]string{"a": "b"}, Held: []store.Lease{{Worker: "zos1", Slot: 1}},
+		Facts: &workers.Facts{Tools: map[string]workers.Tool{"xlclang": {Path: "/bin/xlclang"}}, Locales: []string{"C"}}}}
+	f.releases = []store.Release{{Port: "gzip", Version: "1.0", Build: "gz"}}
+	f.audits = []store.Audit{{Seq: 1, Who: "anna"}}
+	f.publish("gz", "a", "b")
+	f.event("gz", orchestrator.Running, "zos1")
+	f.write(f.begin("gz", "make"), "x")
+	f.end(AttemptID{"gz", "repeat-0", 1})
+	o := f.options()
+	s, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	base, _ := serveOn(t, s, listen(t))
+	secret := f.token("root", Admin)
+	names := strings.NewReplacer("{id}", "gz", "{stage}", "repeat-0", "{fence}", "1", "{step}", "make", "{port}", "gzip", "{version}", "1.0", "{name}", "a")
+	looked := 0
+	for _, row := range every(t) {
+		def, _, _ := row.define()
+		if def.method != http.MethodGet || def.content != "" {
+			continue
+		}
+		a := ask(t, "GET", base+names.Replace(def.path), secret, nil)
+		var v any
+		if err := json.Unmarshal([]byte(a.body), &v); err != nil || a.status != 200 {
+			t.Errorf("%s: %d %s", def.id, a.status, a.body)
+			continue
+		}
+		schema := s.api.OpenAPI().Paths[def.path].Get.Responses["200"].Content["application/json"].Schema
+		found := &huma.ValidateResult{}
+		huma.Validate(s.api.OpenAPI().Components.Schemas, schema, huma.NewPathBuffer(nil, 0), huma.ModeReadFromServer, v, found)
+		for _, e := range found.Errors {
+			t.Errorf("%s: %v in %s", def.id, e, a.body)
+		}
+		looked++
+	}
+	if looked < 14 {
+		t.Errorf("only %d answers were looked at", looked)
 	}
 }
 

@@ -61,6 +61,10 @@ func answerable(err error) error {
 		return problem(http.StatusNotFound, "%s; check the name, or list what there is", err)
 	case errors.Is(err, store.ErrRefused):
 		return problem(http.StatusConflict, "%s; look at it again and repeat the request if it still makes sense", err)
+	case errors.Is(err, store.ErrFull):
+		return later(http.StatusServiceUnavailable, time.Minute, "the farm has no room left to write it down; tell its admin and try again later")
+	case errors.Is(err, store.ErrUncertain):
+		return problem(http.StatusServiceUnavailable, "the database was lost in that very moment; look whether it has happened before asking again")
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return problem(http.StatusRequestTimeout, "the body did not arrive in time; send it again over a faster line")
 	case errors.Is(err, context.DeadlineExceeded):

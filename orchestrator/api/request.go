@@ -10,7 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -94,7 +94,7 @@ func (s *Server) allowed(r *http.Request) error {
 	if s.Embedded != nil {
 		return localOnly(r)
 	}
-	if wait := s.addresses.allow(addressKey(r.RemoteAddr)); wait > 0 {
+	if wait := s.addresses.allow(s.address(r)); wait > 0 {
 		return later(http.StatusTooManyRequests, wait, "too many requests from this address; wait as long as Retry-After says")
 	}
 	return nil
@@ -164,17 +164,36 @@ func (s *Server) left(r *http.Request, a *answer, took time.Duration) {
 		who = x.who.Name
 	}
 	s.Log.InfoContext(r.Context(), "request", "request", x.id, "operation", x.operation, "method", printable(r.Method), "path", printable(r.URL.Path),
-		"code", code, "bytes", a.bytes, "took", took, "who", who, "from", addressKey(r.RemoteAddr), "detail", x.detail)
+		"code", code, "bytes", a.bytes, "took", took, "who", who, "from", s.address(r), "detail", x.detail)
 }
 
-// requestID takes the caller's id if it is a sane one.
+// requestID takes the caller's id if it is a sane one: 8 to 64 letters, digits,
+// dots, dashes and underscores, beginning with a letter or digit.
 func requestID(given string) string {
-	if sane, err := regexp.MatchString(`^[A-Za-z0-9][A-Za-z0-9._-]{7,63}$`, given); err == nil && sane {
+	sane := len(given) >= 8 && len(given) <= 64 && strings.IndexByte("._-", given[0]) < 0
+	for _, c := range []byte(given) {
+		letter := c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
+		sane = sane && (letter || c >= '0' && c <= '9' || strings.IndexByte("._-", c) >= 0)
+	}
+	if sane {
 		return given
 	}
 	var b [12]byte
 	rand.Read(b[:]) //nolint:errcheck // it never returns an error (crypto/rand)
 	return hex.EncodeToString(b[:])
+}
+
+// address is whom a request counts against. Behind a proxy that is the last
+// one that the proxy named itself; what stands before it anybody may write.
+func (s *Server) address(r *http.Request) string {
+	if named := r.Header.Values("X-Forwarded-For"); s.Proxied && len(named) > 0 {
+		last := named[len(named)-1]
+		last = strings.TrimSpace(last[strings.LastIndexByte(last, ',')+1:])
+		if ip, err := netip.ParseAddr(last); err == nil {
+			return addressKey(netip.AddrPortFrom(ip, 0).String())
+		}
+	}
+	return addressKey(r.RemoteAddr)
 }
 
 // printable bounds text of a caller and makes it safe to show.

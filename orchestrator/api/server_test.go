@@ -347,6 +347,23 @@ func TestAddressesCountAsNetworks(t *testing.T) {
 			t.Errorf("%s counts as %s, want %s", remote, have, want)
 		}
 	}
+	f := newFarm()
+	o := f.options()
+	for _, tt := range []struct {
+		proxied     bool
+		given, want string
+	}{{false, "203.0.113.9", "192.0.2.7"}, {true, "203.0.113.9", "203.0.113.9"}, {true, "198.51.100.1, 203.0.113.9", "203.0.113.9"},
+		{true, "nonsense", "192.0.2.7"}, {true, "", "192.0.2.7"}, {true, "2001:db8::1", "2001:db8::/64"}} {
+		o.Proxied = tt.proxied
+		s, err := New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &http.Request{RemoteAddr: "192.0.2.7:1234", Header: http.Header{"X-Forwarded-For": {"192.0.2.1", tt.given}}}
+		if have := s.address(r); have != tt.want {
+			t.Errorf("%+v counts as %s", tt, have)
+		}
+	}
 	l := newLimiters(Rate{PerSecond: 1, Burst: 1}, time.Now)
 	for i := range maxLimiters + 10 {
 		l.allow(fmt.Sprint(i))

@@ -403,15 +403,15 @@ func TestFiles(t *testing.T) {
 		status           int
 		want             string
 	}{
-		{url, "", "", 200, artifact},
-		{base + "/v1/releases/gzip/1.0/files/gzip.pax.Z", "", "", 200, artifact},
+		{url, "Accept", "*/*", 200, artifact},
+		{base + "/v1/releases/gzip/1.0/files/gzip.pax.Z", "Accept", "*/*", 200, artifact},
 		{url, "Range", "bytes=0-9", 206, "0123456789"},
 		{url, "Range", "bytes=299995-", 206, "56789"},
 		{url, "Range", "bytes=-3", 206, "789"},
 		{url, "If-None-Match", tag, 304, ""},
 		{url, "If-Match", `"sha256:0"`, 412, ""},
-		{base + "/v1/builds/gz/verdict", "", "", 200, `{"outcome":"identical"}`},
-		{base + "/v1/builds/gz/report", "", "", 200, "identical\n"},
+		{base + "/v1/builds/gz/verdict", "Accept", "*/*", 200, `{"outcome":"identical"}`},
+		{base + "/v1/builds/gz/report", "Accept", "*/*", 200, "identical\n"},
 	}
 	for _, f.seekable = range []bool{false, true} {
 		for _, tt := range tests {

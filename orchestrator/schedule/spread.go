@@ -102,11 +102,20 @@ func fact(w *Worker, fact string) (string, bool) {
 	return value, value != ""
 }
 
-// differ reports whether worker i is known to differ from the named one, which
-// may have left the farm, in fact f. Then nothing is known but its name.
-func (s *spread) differ(f, i int, from string) bool {
-	j, ok := s.at[from]
-	if !ok {
+// gone is the position of a worker that has left the farm.
+const gone = -1
+
+func (s *spread) position(worker string) int {
+	if i, ok := s.at[worker]; ok {
+		return i
+	}
+	return gone
+}
+
+// differ reports whether worker i is known to differ from worker j in fact f.
+// Of one that is gone nothing is known but that it had another name.
+func (s *spread) differ(f, i, j int) bool {
+	if j == gone {
 		return s.facts[f] == "worker"
 	}
 	a, b := s.values[f][i], s.values[f][j]
@@ -116,8 +125,9 @@ func (s *spread) differ(f, i int, from string) bool {
 // same returns the facts in which worker i is not known to differ.
 func (s *spread) same(i int, from string) []string {
 	var same []string
+	j := s.position(from)
 	for f := range s.facts {
-		if !s.differ(f, i, from) {
+		if !s.differ(f, i, j) {
 			same = append(same, s.facts[f])
 		}
 	}
@@ -130,14 +140,14 @@ func (s *spread) from(worker string) set {
 		return differing
 	}
 	differing := newSet(s.size)
-	self, known := s.at[worker]
+	j := s.position(worker)
 workers:
 	for i := range s.size {
-		if known && i == self {
+		if i == j {
 			continue
 		}
 		for f := range s.facts {
-			if !s.differ(f, i, worker) {
+			if !s.differ(f, i, j) {
 				continue workers
 			}
 		}
@@ -183,7 +193,7 @@ func (s *spread) likeness(i int, used []string) int {
 	n := 0
 	for _, u := range used {
 		n += len(s.same(i, u))
-		if j, ok := s.at[u]; ok && i == j {
+		if s.position(u) == i {
 			n += 1000
 		}
 	}

@@ -1,7 +1,7 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-//go:build !unix
+//go:build !(darwin || dragonfly || freebsd || linux || netbsd || openbsd)
 
 package store
 
@@ -11,5 +11,5 @@ import (
 )
 
 func lockFile(string) (io.Closer, error) {
-	return nil, errors.New("a database file can be taken on a UNIX system only: use PostgreSQL here")
+	return nil, errors.New("a database file cannot be taken for one process on this system: use PostgreSQL")
 }

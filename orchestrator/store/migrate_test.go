@@ -4,14 +4,12 @@
 package store_test
 
 import (
-	"context"
 	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -212,56 +210,4 @@ func TestBackupOfPostgres(t *testing.T) {
 	if err := s.Backup(t.Context(), filepath.Join(t.TempDir(), "backup")); err == nil || !strings.Contains(err.Error(), "pg_dump") {
 		t.Errorf("%v: want an error that names pg_dump", err)
 	}
-}
-
-// TestFullDisk fills a small file system, or, where none can be mounted, lets
-// the database believe that it is full.
-func TestFullDisk(t *testing.T) {
-	dir := t.TempDir()
-	mounted := os.Geteuid() == 0 && syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=3m") == nil
-	if mounted {
-		t.Cleanup(func() {
-			if err := syscall.Unmount(dir, 0); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	url := "sqlite:" + filepath.Join(dir, "farm.db")
-	s := storetest.Open(t, url, store.Options{Node: "one"})
-	if !mounted {
-		t.Skip("not root, or no tmpfs: no small file system to fill")
-	}
-	create(t, s, sample("b1"))
-	filled := func(tx *store.Tx, ctx context.Context, n int) error {
-		b := sample("big" + strconv.Itoa(n))
-		b.URI = strings.Repeat("x", 60_000)
-		_, err := tx.Create(ctx, b)
-		return errors.Join(err, count(ctx, tx), tx.Wake(ctx, store.Wake{Kind: store.Match}))
-	}
-	kept := 0
-	var err error
-	for n := range 1000 {
-		if err = s.Update(t.Context(), func(ctx context.Context, tx *store.Tx) error { return filled(tx, ctx, n) }); err != nil {
-			break
-		}
-		kept++
-	}
-	if !errors.Is(err, store.ErrFull) {
-		t.Fatalf("after %d builds: %v, want ErrFull", kept, err)
-	}
-	status, err := s.Status(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := s.Build(t.Context(), "b1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if status.Builds != int64(kept+1) || status.Waiting != int64(kept) || b.Priority != 3+kept {
-		t.Errorf("%d builds, %d wake-ups and a count of %d after %d updates", status.Builds, status.Waiting, b.Priority-3, kept)
-	}
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT, "size=6m"); err != nil {
-		t.Fatal(err)
-	}
-	update(t, s, func(ctx context.Context, tx *store.Tx) error { return filled(tx, ctx, 1000) })
 }

@@ -45,6 +45,11 @@ func openPostgres(ctx context.Context, url string, o *Options) (*postgresBackend
 		return nil, fmt.Errorf("reading the address of the database: %w", err)
 	}
 	config.MaxConns = max(config.MaxConns, postgresConnections)
+	// Every statement here is short; compiling one takes longer than running it.
+	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, "SET jit = off")
+		return err
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("opening the database: %w", err)

@@ -252,30 +252,3 @@ func TestReadsInsideAnUpdate(t *testing.T) {
 		}
 	})
 }
-
-func TestUpdateOutlivesARestartOfTheServer(t *testing.T) {
-	url, server := storetest.Postgres(t)
-	s := storetest.Open(t, url, store.Options{Node: "node-1"})
-	create(t, s, sample("b1"))
-	if err := server.Restart(); err != nil {
-		t.Fatal(err)
-	}
-	update(t, s, count)
-	if err := server.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	back := make(chan error, 1)
-	go func() { back <- server.Restart() }()
-	// The server is down or coming up now.
-	update(t, s, count)
-	if err := within(t, back, "the server"); err != nil {
-		t.Fatal(err)
-	}
-	b, err := s.Build(t.Context(), "b1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want := sample("b1").Priority + 2; b.Priority != want {
-		t.Errorf("counted to %d, want %d", b.Priority, want)
-	}
-}

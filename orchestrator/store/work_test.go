@@ -61,6 +61,7 @@ func waiting(t testing.TB, s *store.Store) int64 {
 }
 
 func TestWakesArriveOnce(t *testing.T) {
+	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, url string) {
 		one := storetest.Open(t, url, soon("one", false))
 		two := storetest.Open(t, url, soon("two", true))
@@ -111,6 +112,7 @@ func TestWakesThatWait(t *testing.T) {
 }
 
 func TestOneMatchAtATime(t *testing.T) {
+	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, url string) {
 		s := storetest.Open(t, url, soon("one", false))
 		const matches = 20
@@ -142,6 +144,7 @@ func TestOneMatchAtATime(t *testing.T) {
 }
 
 func TestHandlersThatDoNotFinish(t *testing.T) {
+	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, url string) {
 		s := storetest.Open(t, url, soon("one", false))
 		var mu sync.Mutex
@@ -181,6 +184,7 @@ func TestHandlersThatDoNotFinish(t *testing.T) {
 // TestStopHandsOver ends the work while a handler runs: its context ends, Work
 // waits for it, and another node goes on with the same wake-up.
 func TestStopHandsOver(t *testing.T) {
+	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, url string) {
 		one := storetest.Open(t, url, soon("one", false))
 		two := storetest.Open(t, url, soon("two", true))
@@ -211,6 +215,7 @@ func TestStopHandsOver(t *testing.T) {
 }
 
 func TestTicks(t *testing.T) {
+	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, url string) {
 		one := storetest.Open(t, url, soon("one", false))
 		two := storetest.Open(t, url, soon("two", true))
@@ -235,6 +240,7 @@ func TestTicks(t *testing.T) {
 // TestQueueIsDisposable empties the queue again and again while builds are
 // carried out by two nodes; the sweep finds what the tables say is due.
 func TestQueueIsDisposable(t *testing.T) {
+	t.Parallel()
 	const builds = 8
 	storetest.EachURL(t, func(t *testing.T, url string) {
 		one := storetest.Open(t, url, soon("one", false))

@@ -283,3 +283,17 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkRead(b *testing.B) {
+	var members []member
+	for i := range 100 {
+		members = append(members, regular(fmt.Sprintf("p%d/recipe.hcl", i), strings.Repeat(good, 100)), regular(fmt.Sprintf("p%d/patches/a", i), strings.Repeat("+x\n", 10_000)))
+	}
+	data := zipped(b, archive(b, members...))
+	b.SetBytes(int64(len(archive(b, members...))))
+	for b.Loop() {
+		if _, err := read(b, data); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -42,7 +42,7 @@ CREATE TABLE build (
     ended BIGINT NOT NULL
 );
 CREATE UNIQUE INDEX build_identity ON build (identity) WHERE identity <> '';
-CREATE INDEX build_inputs ON build (inputs, seq) WHERE inputs <> '';
+CREATE INDEX build_inputs ON build (inputs, state, seq) WHERE inputs <> '';
 CREATE INDEX build_port ON build (port, seq);
 CREATE INDEX build_owner ON build (owner, seq);
 CREATE INDEX build_state ON build (state, seq);

@@ -36,7 +36,7 @@ WHERE slot.worker = @worker
     AND NOT EXISTS (SELECT 1 FROM slot h WHERE h.build = @build AND h.stage = @stage);
 
 -- name: FreeSlot :one
-UPDATE slot SET build = '', stage = '', fence = 0, since = 0 WHERE build = @build AND stage = @stage AND fence = @fence
+UPDATE slot SET build = '', stage = '', fence = 0, since = 0 WHERE build = @build AND stage = @stage AND fence = @fence AND build <> ''
 RETURNING worker;
 
 -- name: TakenSlots :many

@@ -24,7 +24,7 @@ func (q *Queries) AddSlot(ctx context.Context, arg AddSlotParams) error {
 }
 
 const freeSlot = `-- name: FreeSlot :one
-UPDATE slot SET build = '', stage = '', fence = 0, since = 0 WHERE build = $1 AND stage = $2 AND fence = $3
+UPDATE slot SET build = '', stage = '', fence = 0, since = 0 WHERE build = $1 AND stage = $2 AND fence = $3 AND build <> ''
 RETURNING worker
 `
 

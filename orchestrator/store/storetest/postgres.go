@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -36,7 +37,7 @@ type Server struct {
 	process       *exec.Cmd
 	output        *bytes.Buffer
 	ended         chan struct{}
-	databases     int
+	databases     atomic.Int64
 	alive         *os.File
 }
 
@@ -95,8 +96,7 @@ func (s *Server) url(name string) string {
 // database makes a database for a test and drops it at its end.
 func (s *Server) database(tb testing.TB) string {
 	tb.Helper()
-	s.databases++
-	name := fmt.Sprintf("farm%d", s.databases)
+	name := fmt.Sprintf("farm%d", s.databases.Add(1))
 	if err := s.exec("CREATE DATABASE " + name); err != nil {
 		tb.Fatal(err)
 	}
@@ -296,4 +296,12 @@ func account() (uid, gid int, err error) {
 		return uid, gid, errors.Join(bad, worse)
 	}
 	return 0, 0, errors.New("PostgreSQL does not run as root, and there is no account \"postgres\" or \"nobody\": run the tests as another user")
+}
+
+// Own gives a folder to the account that the server runs as.
+func (s *Server) Own(dir string) error {
+	if s.account.Credential == nil {
+		return nil
+	}
+	return os.Chown(dir, int(s.account.Credential.Uid), int(s.account.Credential.Gid))
 }

@@ -1,4 +1,12 @@
-# Measured on Linux x86-64: 300 tests.
+# Measured on Linux x86-64: 322 tests (122 of grep itself, 200 of gnulib), as
+# an ordinary user and as root: 253 passed, 68 skipped (most want a locale that
+# was not there, Windows or much time), 0 failed, 1 as upstream expects. The
+# recipe's own 7 passed.
+#
+# Two builds that differed in path, time zone (ZFA+12, ZFB-14), locale, umask
+# (022, 002), jobs (2, 1), HOME and user gave identical trees.
+#
+# Nothing of the path at which pcre2 lay was left in what was staged.
 port "grep" {
   version    = "3.8"
   summary    = "Find lines that match patterns"
@@ -21,6 +29,7 @@ port "grep" {
     }
   }
 
+  # For -P. To run it as well, where it is a shared library.
   need "pcre2" {
     version = ">= 10.30"
     at      = ["build", "run"]
@@ -43,14 +52,15 @@ port "grep" {
 
   test "autotools" {
     limit = "2h"
-    least = 1
+    least = 315
   }
 
+  # Upstream's suite leaves out what needs -P where grep was built without it.
   test "script" {
     limit  = "15m"
-    least  = 6
+    least  = 7
     script = <<-END
-      config=$PWD/config.h
+      source=$PWD
       grep=$DESTDIR$PREFIX/bin/grep
       need=$(command -v pcre2-config) && need=$${need%/bin/pcre2-config}
       dir=$TMPDIR/check
@@ -64,7 +74,8 @@ port "grep" {
       printf 'price: 10 EUR\nprice: 20 USD\nname\n' >a
 
       check need-lies-in-the-workspace is "$need" "$ZFARM_ROOT/needs$(pcre2-config --prefix)"
-      check was-built-with-it "$grep" '^#define HAVE_LIBPCRE 1' "$config"
+      check was-built-with-it "$grep" '^#define HAVE_LIBPCRE 1' "$source/config.h"
+      check was-linked-with-it "$grep" "^LDFLAGS = .*-L$need/lib" "$source/Makefile"
       check perl-lookahead is "$("$grep" -oP '\d+(?= USD)' a)" 20
       check perl-lookbehind is "$("$grep" -oP '(?<=price: )\d+(?= EUR)' a)" 10
       check perl-lazy is "$("$grep" -oP '^.*?: ' a | sort -u)" 'price: '

@@ -1,4 +1,10 @@
-# Measured on Linux x86-64: 10 tests.
+# Measured on Linux x86-64 as an ordinary user and as root: 10 tests, 10
+# passed. They are the recipe's own.
+#
+# Two builds that differed in path, time zone (ZFA+12, ZFB-14), locale, umask
+# (022, 002), jobs (2, 1), HOME and user gave identical trees.
+#
+# Nothing of the path at which ncurses lay was left in what was staged.
 port "less" {
   version    = "590"
   summary    = "Page through text"
@@ -7,8 +13,11 @@ port "less" {
   categories = ["core", "utilities"]
 
   identity {
-    purl     = "pkg:generic/gnu/less@${version}"
-    cpes     = ["cpe:2.3:a:gnu:less:${version}:*:*:*:*:*:*:*"]
+    purl = "pkg:generic/gnu/less@${version}"
+    cpes = [
+      "cpe:2.3:a:gnu:less:${version}:*:*:*:*:*:*:*",
+      "cpe:2.3:a:greenwoodsoftware:less:${version}:*:*:*:*:*:*:*",
+    ]
     upstream = "https://github.com/gwsw/less.git"
   }
 
@@ -42,8 +51,8 @@ port "less" {
     }
   }
 
-  # Upstream has no suite in this release. A step has no terminal, so this is
-  # what can be tried without one.
+  # Upstream's release has no suite. A step has no terminal, so this is what can
+  # be tried without one.
   test "script" {
     limit  = "15m"
     least  = 10

@@ -1,4 +1,9 @@
-# Measured on Linux x86-64: 6 tests.
+# Measured on Linux x86-64 as an ordinary user and as root: 10 tests, 10
+# passed. They are the recipe's own: upstream's want the library Check, and
+# leave themselves out where the worker has not got it.
+#
+# Two builds that differed in path, time zone (ZFA+12, ZFB-14), locale, umask
+# (022, 002), jobs (2, 1), HOME and user gave identical trees.
 port "libpipeline" {
   version    = "1.5.7"
   summary    = "Set up and run pipelines of processes from C"
@@ -104,6 +109,7 @@ port "libpipeline" {
   }
 
   package {
+    # They name folders that are not there where other ports are built.
     exclude = ["lib/*.la"]
   }
 

@@ -1,4 +1,9 @@
-# Measured on Linux x86-64: 9 tests.
+# Measured on Linux x86-64 as an ordinary user and as root: 15 tests, 15
+# passed. They are the recipe's own: upstream's test programs want a terminal
+# and somebody who looks at it.
+#
+# Two builds that differed in path, time zone (ZFA+12, ZFB-14), locale, umask
+# (022, 002), jobs (2, 1), HOME and user gave identical trees.
 port "ncurses" {
   version    = "6.4"
   summary    = "Handle terminals: the curses library, terminfo and its tools"

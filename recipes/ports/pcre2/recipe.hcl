@@ -1,4 +1,9 @@
-# Measured on Linux x86-64: 3 tests.
+# Measured on Linux x86-64 as an ordinary user and as root: 3 tests, 3 passed,
+# 0 skipped, 0 failed. Each is a program that runs hundreds of patterns and
+# names only the first that goes wrong.
+#
+# Two builds that differed in path, time zone (ZFA+12, ZFB-14), locale, umask
+# (022, 002), jobs (2, 1), HOME and user gave identical trees.
 port "pcre2" {
   version    = "10.42"
   summary    = "Match regular expressions as Perl does"
@@ -34,7 +39,7 @@ port "pcre2" {
   }
 
   package {
-    # What libtool writes names the folder of the build's own make.
+    # They name folders that are not there where other ports are built.
     exclude = ["lib/*.la"]
   }
 

@@ -1,4 +1,8 @@
-# Measured on Linux x86-64: 0 tests.
+# Measured on Linux x86-64 as an ordinary user and as root: 18 tests, 18
+# passed, 0 skipped, 0 failed.
+#
+# Two builds that differed in path, time zone (ZFA+12, ZFB-14), locale, umask
+# (022, 002), jobs (2, 1), HOME and user gave identical trees.
 port "xz" {
   version    = "5.4.1"
   summary    = "Compress and expand files in the xz and lzma formats"
@@ -25,6 +29,7 @@ port "xz" {
 
   build "autotools" {
     limit     = "1h"
+    # Messages in other languages would need gettext, which workers seldom have.
     configure = ["--disable-nls"]
     env = {
       # Without -g, which writes the build path into each program.
@@ -41,6 +46,7 @@ port "xz" {
   }
 
   package {
+    # They name folders that are not there where other ports are built.
     exclude = ["lib/*.la"]
   }
 

@@ -1,7 +1,7 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-//go:build unix
+//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
 
 package store
 

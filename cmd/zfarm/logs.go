@@ -1,0 +1,305 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+	"golang.org/x/text/transform"
+
+	"github.com/zfarm/zfarm/orchestrator"
+	"github.com/zfarm/zfarm/orchestrator/api"
+	"github.com/zfarm/zfarm/orchestrator/store"
+	"github.com/zfarm/zfarm/workers/codepage"
+)
+
+// logFlags are those of "zfarm logs".
+type logFlags struct {
+	asking
+	stage, step     string
+	attempt, offset int64
+	wait            bool
+}
+
+func logsCommand() *cobra.Command {
+	var f logFlags
+	c := f.command(&cobra.Command{
+		Use:   "logs BUILD",
+		Short: "Show the logs of a build's steps",
+		Long: `Show the logs of a build's steps: of each repeat the newest attempt, its steps one
+after the other, each below a line with its name. With --step the bytes of that step
+alone are written, so that they can be piped.
+
+With --follow the command waits for what is not there yet, and ends with the repeats.
+The bytes come from a worker as they are; on a terminal they are made safe to show.`,
+		Args: cobra.ExactArgs(1),
+	}, f.logs)
+	c.Flags().StringVar(&f.stage, "stage", "", "only this repeat, e.g. repeat-0")
+	c.Flags().StringVar(&f.step, "step", "", "only this step, without a line above it")
+	c.Flags().Int64Var(&f.attempt, "attempt", 0, "this attempt instead of the newest; with --stage")
+	c.Flags().BoolVarP(&f.wait, "follow", "f", false, "go on until the repeats have ended")
+	c.Flags().Int64Var(&f.offset, "offset", 0, "begin at this byte; with --stage and --step")
+	return c
+}
+
+func (f *logFlags) logs(ctx context.Context, c *caller, args []string) error {
+	switch {
+	case f.attempt < 0 || f.attempt > 0 && f.stage == "":
+		return exit{usageError, errors.New("--attempt counts the attempts of a stage from 1: say --stage repeat-0 along with it")}
+	case f.offset < 0 || f.offset > 0 && (f.stage == "" || f.step == ""):
+		return exit{usageError, errors.New("--offset is a place in the log of one step: say --stage and --step along with it")}
+	}
+	b, err := c.Build(ctx, args[0])
+	if err != nil {
+		return err
+	}
+	r := logReader{caller: c, flags: f, build: b.ID}
+	found := false
+	for _, s := range b.Stages {
+		if s.Kind == orchestrator.Repeat && (f.stage == "" || s.ID == f.stage) {
+			found = true
+			if err := r.repeat(ctx, s.ID); err != nil {
+				return err
+			}
+		}
+	}
+	switch {
+	case !found:
+		return exit{usageError, fmt.Errorf("build %s has no repeat %q; its repeats are repeat-0 and so on, see zfarm show %s", b.ID, f.stage, b.ID)}
+	case !r.wrote && f.step != "":
+		return exit{usageError, fmt.Errorf("no attempt has a step %q; zfarm logs %s names those there are", f.step, b.ID)}
+	case !r.wrote:
+		c.say("there is no log yet; zfarm why %s says what the build waits for", b.ID)
+	}
+	return nil
+}
+
+// logReader writes the logs of one build.
+type logReader struct {
+	*caller
+	flags *logFlags
+	build string
+	wrote bool
+}
+
+// again is how long a follower waits until it looks for a new step or attempt.
+const again = 300 * time.Millisecond
+
+// repeat writes the logs of the newest attempt of a stage. A follower goes on
+// with the attempt after one that was lost.
+func (r *logReader) repeat(ctx context.Context, stage string) error {
+	for after := int64(0); ; {
+		a, err := r.newest(ctx, stage, after)
+		if err != nil || a.Fence == 0 {
+			return err
+		}
+		if err := r.attempt(ctx, a); err != nil {
+			return err
+		}
+		if !r.flags.wait || r.flags.attempt > 0 {
+			return nil
+		}
+		after = a.Fence
+	}
+}
+
+// newest is the attempt that is asked for; its fence is 0 if there is none. A
+// follower waits until there is one, or the stage is over.
+func (r *logReader) newest(ctx context.Context, stage string, after int64) (store.Attempt, error) {
+	var found store.Attempt
+	err := r.waiting(ctx, func() (bool, error) {
+		b, err := r.Build(ctx, r.build)
+		if err != nil {
+			return false, err
+		}
+		all, err := r.Attempts(ctx, r.build)
+		if err != nil {
+			return false, err
+		}
+		for _, a := range all {
+			if a.Stage == stage && a.Fence > after && (r.flags.attempt == 0 || a.Fence == r.flags.attempt) {
+				found = a
+			}
+		}
+		if found.Fence == 0 && r.flags.attempt > 0 {
+			return true, exit{usageError, fmt.Errorf("%s has no attempt %d; zfarm show %s lists them", stage, r.flags.attempt, r.build)}
+		}
+		s, _ := b.Stage(stage)
+		return found.Fence > 0 || s.State.Over() || b.State().Over(), nil
+	})
+	return found, err
+}
+
+// waiting looks until it has found something; once, for who does not follow.
+func (r *logReader) waiting(ctx context.Context, look func() (bool, error)) error {
+	for {
+		var done bool
+		err := r.patiently(ctx, func() (err error) {
+			done, err = look()
+			return err
+		})
+		if err != nil || done || !r.flags.wait {
+			return err
+		}
+		if err := rest(ctx, again); err != nil {
+			return err
+		}
+	}
+}
+
+// attempt writes the logs of an attempt, step by step.
+func (r *logReader) attempt(ctx context.Context, a store.Attempt) error {
+	written := map[string]bool{}
+	return r.waiting(ctx, func() (bool, error) {
+		// First whether it has ended, then its steps: so none is missed.
+		over, err := r.ended(ctx, a)
+		if err != nil {
+			return false, err
+		}
+		steps, err := r.Steps(ctx, api.AttemptID{Build: a.Build, Stage: a.Stage, Fence: a.Fence})
+		if err != nil {
+			return false, err
+		}
+		for _, s := range steps {
+			if written[s.Name] || r.flags.step != "" && s.Name != r.flags.step {
+				continue
+			}
+			if err := r.stepLog(ctx, a, s); err != nil {
+				return false, err
+			}
+			written[s.Name] = true
+		}
+		return over || r.flags.step != "" && written[r.flags.step], nil
+	})
+}
+
+func (r *logReader) ended(ctx context.Context, a store.Attempt) (bool, error) {
+	if !a.Ended.IsZero() {
+		return true, nil
+	}
+	all, err := r.Attempts(ctx, a.Build)
+	if err != nil {
+		return false, err
+	}
+	i := slices.IndexFunc(all, func(x store.Attempt) bool { return x.Stage == a.Stage && x.Fence == a.Fence })
+	return i < 0 || !all[i].Ended.IsZero(), nil
+}
+
+func (r *logReader) stepLog(ctx context.Context, a store.Attempt, s store.Step) error {
+	if r.flags.step == "" {
+		head := fmt.Sprintf("==> %s on %s, attempt %d: %s", a.Stage, a.Worker, a.Fence, s.Name)
+		if s.Status != nil {
+			head += fmt.Sprintf(", %s in %s", ending(*s.Status), seconds(s.Took))
+		}
+		if r.wrote {
+			head = "\n" + head
+		}
+		if err := r.writeText(head + " <==\n"); err != nil {
+			return err
+		}
+	}
+	r.wrote = true
+	w := readable(r.out)
+	id, at := api.AttemptID{Build: a.Build, Stage: a.Stage, Fence: a.Fence}, r.flags.offset
+	err := r.patiently(ctx, func() (err error) {
+		if r.flags.wait {
+			at, err = r.FollowLog(ctx, id, s.Name, at, w)
+		} else {
+			at, err = r.Log(ctx, id, s.Name, at, w)
+		}
+		return err
+	})
+	return errors.Join(err, w.Close())
+}
+
+// readable writes what came from elsewhere: made safe on a terminal, as it is
+// anywhere else.
+func readable(w io.Writer) io.WriteCloser {
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		return transform.NewWriter(w, codepage.Printable())
+	}
+	return asItIs{w}
+}
+
+type asItIs struct{ io.Writer }
+
+// Close does nothing: whoever opened the writer closes it.
+func (asItIs) Close() error { return nil }
+
+// eventFlags are those of "zfarm events".
+type eventFlags struct {
+	asking
+	after int64
+	wait  bool
+}
+
+func eventsCommand() *cobra.Command {
+	var f eventFlags
+	c := f.command(&cobra.Command{
+		Use:   "events [BUILD]",
+		Short: "Show what happened, oldest first",
+		Long: `Show what happened on the farm or to one build, oldest first.
+
+With --follow the command goes on with what happens; it ends with the build, or for
+all builds with Ctrl-C.`,
+		Args: cobra.MaximumNArgs(1),
+	}, f.events)
+	c.Flags().BoolVar(&f.asJSON, "json", false, "one event a line, as JSON")
+	c.Flags().Int64Var(&f.after, "after", 0, "only events with a higher number")
+	c.Flags().BoolVarP(&f.wait, "follow", "f", false, "go on with what happens")
+	return c
+}
+
+func (f *eventFlags) events(ctx context.Context, c *caller, args []string) error {
+	enc := json.NewEncoder(c.out)
+	after := f.after
+	tell := func(e orchestrator.Event) error {
+		if e.Seq <= after {
+			return nil
+		}
+		after = e.Seq
+		if c.asJSON {
+			return enc.Encode(e)
+		}
+		return c.writeText(eventLine(e) + "\n")
+	}
+	if len(args) > 0 {
+		if _, err := c.Build(ctx, args[0]); err != nil { // of a build that is not there nothing ever happens
+			return err
+		}
+		if f.wait {
+			_, err := c.await(ctx, args[0], tell)
+			return err
+		}
+		return c.pastEvents(ctx, after, args[0], tell)
+	}
+	if err := c.pastEvents(ctx, after, "", tell); err != nil || !f.wait {
+		return err
+	}
+	return c.patiently(ctx, func() error { return c.FollowEvents(ctx, after, "", tell) })
+}
+
+func eventLine(e orchestrator.Event) string {
+	text := fmt.Sprintf("%6d  %s  %s  %s: %s to %s", e.Seq, clock(e.At), e.Build, e.Stage, e.From, e.To)
+	if e.Worker != "" {
+		text += " on " + e.Worker
+	}
+	if e.Detail != "" {
+		text += ": " + strings.ReplaceAll(e.Detail, "\n", "; ")
+	}
+	return text
+}
+
+// clock is a time in lists of what happened.
+func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }

@@ -1,0 +1,350 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/zfarm/zfarm/attest/kit"
+	"github.com/zfarm/zfarm/orchestrator/api"
+	"github.com/zfarm/zfarm/orchestrator/store"
+)
+
+func releaseCommand() *cobra.Command {
+	c := &cobra.Command{Use: "release", Short: "List and collect what may be released"}
+	c.AddCommand(releaseListCommand(), collectCommand())
+	return c
+}
+
+func releaseListCommand() *cobra.Command {
+	var a asking
+	var port string
+	c := a.command(&cobra.Command{Use: "list", Short: "List what may be collected", Args: cobra.NoArgs},
+		func(ctx context.Context, c *caller, _ []string) error {
+			all, err := c.Releases(ctx)
+			if err != nil {
+				return err
+			}
+			some := []store.Release{}
+			for _, r := range all {
+				if port == "" || r.Port == port {
+					some = append(some, r)
+				}
+			}
+			if c.asJSON {
+				return writeJSON(c.out, struct {
+					Releases []store.Release `json:"releases"`
+				}{some})
+			}
+			return c.writeReleases(some)
+		})
+	a.json(c)
+	c.Flags().StringVar(&port, "port", "", "only of this port")
+	return c
+}
+
+func (c *caller) writeReleases(all []store.Release) error {
+	if len(all) == 0 {
+		c.say("no release; zfarm list shows how builds stand")
+		return nil
+	}
+	now := time.Now()
+	t := table{columns: []column{{head: "PORT", most: 20}, {head: "VERSION", most: 14}, {head: "TRUST", state: true}, {head: "RELEASED"}, {head: "BUILD"}, {head: "VERDICT"}}}
+	for _, r := range all {
+		trust, verdict := "signed", r.Verdict
+		switch {
+		case r.Doubt != "":
+			trust, verdict = "in doubt", r.Doubt
+		case !r.Signed:
+			trust = "unsigned"
+		}
+		t.add(r.Port, r.Version, trust, ago(r.At, now), r.Build, verdict)
+	}
+	return t.write(c.out)
+}
+
+// collectFlags are those of "zfarm release collect".
+type collectFlags struct {
+	asking
+	out     string
+	key     string
+	wait    bool
+	timeout time.Duration
+	noDoubt bool
+}
+
+func collectCommand() *cobra.Command {
+	var f collectFlags
+	c := f.command(&cobra.Command{
+		Use:   "collect PORT@VERSION",
+		Short: "Download a release with its bundles into a folder",
+		Long: `Download a release with its bundles into a folder that anyone can check offline with
+zfarm verify, or with stock cosign as its verify.txt says.
+
+Every file is held against its digest. The folder appears whole or not at all, and
+collecting again is no error: a folder that has exactly these files is left as it is.
+With --key the signatures are verified, before the folder gets its name. With --wait
+the command waits until there is a release, or the newest build has ended without one.`,
+		Args: cobra.ExactArgs(1),
+	}, f.collect)
+	f.json(c)
+	c.Flags().StringVar(&f.out, "out", "", "folder to make (default PORT-VERSION here)")
+	c.Flags().StringVar(&f.key, "key", "", "public key that must have signed")
+	c.Flags().BoolVar(&f.wait, "wait", false, "wait until it is released")
+	c.Flags().DurationVar(&f.timeout, "timeout", 0, "how long to wait, e.g. 6h (default: for ever)")
+	c.Flags().BoolVar(&f.noDoubt, "no-doubt", false, "refuse what a later rebuild did not reproduce")
+	return c
+}
+
+// collected is what a release job is told.
+type collected struct {
+	store.Release
+	Out   string       `json:"out"`
+	Files []store.File `json:"files"`
+	// Verified: the signatures hold, by the key that was given.
+	Verified bool `json:"verified"`
+	// Unchanged: the folder was there already, with these files.
+	Unchanged bool `json:"unchanged"`
+}
+
+func (f *collectFlags) collect(ctx context.Context, c *caller, args []string) error {
+	port, ver, ok := strings.Cut(args[0], "@")
+	if !ok || port == "" || ver == "" {
+		return exit{usageError, fmt.Errorf("%q: write PORT@VERSION, such as gzip@1.12", args[0])}
+	}
+	if f.timeout < 0 || f.timeout > 0 && !f.wait {
+		return exit{usageError, errors.New("--timeout says how long --wait waits: give both, and a time above zero")}
+	}
+	v := verifying{}
+	if f.key != "" {
+		var err error
+		if v, err = newVerifying(f.key); err != nil {
+			return err
+		}
+	}
+	found, err := f.find(ctx, c, port, ver)
+	if err != nil {
+		return err
+	}
+	if doubt := found.Release.Doubt; doubt != "" {
+		c.say("%s is in doubt: %s", args[0], doubt)
+		if f.noDoubt {
+			return exit{inDoubt, fmt.Errorf("not collected: build %s of %s was reproducible, and is not now; zfarm show %s", found.Release.Build, args[0], found.Release.Build)}
+		}
+	}
+	dir := f.out
+	if dir == "" {
+		dir = port + "-" + ver
+	}
+	done := collected{Release: found.Release, Out: dir, Files: found.Files, Verified: f.key != ""}
+	if done.Unchanged, err = f.layOut(ctx, dir, c.pieces(found), v); err != nil {
+		return err
+	}
+	return c.writeCollected(done)
+}
+
+func (c *caller) writeCollected(done collected) error {
+	if c.asJSON {
+		return writeJSON(c.out, done)
+	}
+	state := "collected into"
+	if done.Unchanged {
+		state = "is already in"
+	}
+	if err := c.writeText(fmt.Sprintf("%s %s %s %s: %d files of build %s\n", done.Port, done.Version, state, done.Out, len(done.Files), done.Build)); err != nil {
+		return err
+	}
+	if done.Verified {
+		return c.writeText("the signatures hold\n")
+	}
+	return c.writeText(fmt.Sprintf("not verified yet: zfarm verify %s --key FILE, with the farm's public key\n", done.Out))
+}
+
+// find returns the release, waiting for it if that is asked for.
+func (f *collectFlags) find(ctx context.Context, c *caller, port, ver string) (api.ReleaseFiles, error) {
+	waiting := ctx
+	if f.timeout > 0 {
+		var cancel context.CancelFunc
+		waiting, cancel = context.WithTimeout(ctx, f.timeout)
+		defer cancel()
+	}
+	told := ""
+	var last error
+	for pause := 250 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
+		var found api.ReleaseFiles
+		look := func() (err error) {
+			found, err = c.unreleased(waiting, port, ver)
+			return err
+		}
+		var err error
+		if told == "" { // a farm that never answered is not waited for
+			err = look()
+		} else {
+			err = c.patiently(waiting, look)
+		}
+		var ended exit
+		switch {
+		case waiting.Err() != nil && ctx.Err() == nil:
+			return found, exit{notYet, fmt.Errorf("waited %s in vain: %w", f.timeout, last)}
+		case err == nil:
+			return found, nil
+		case !f.wait || !errors.As(err, &ended) || ended.code != notYet:
+			return found, err
+		case err.Error() != told:
+			told, last = err.Error(), err
+			c.say("waiting: %s", told)
+		}
+		if err := rest(waiting, pause); err != nil && ctx.Err() != nil {
+			return found, err
+		}
+	}
+}
+
+// unreleased returns the release, or an error that says how the newest build
+// stands.
+func (c *caller) unreleased(ctx context.Context, port, ver string) (api.ReleaseFiles, error) {
+	found, err := c.Release(ctx, port, ver)
+	if err == nil || !missing(err) {
+		return found, err
+	}
+	b, known, err := c.newestBuild(ctx, port, ver)
+	switch {
+	case err != nil:
+		return found, err
+	case !known:
+		return found, exit{notYet, fmt.Errorf("nobody has submitted %s %s to this farm yet", port, ver)}
+	case !b.State().Over():
+		return found, exit{notYet, fmt.Errorf("%s %s is not released yet: build %s is %s", port, ver, b.ID, stateWord(b))}
+	case buildCode(b) != 0:
+		return found, exit{buildCode(b), errors.New(ended(b))}
+	}
+	// It may have been released since we asked.
+	if found, err = c.Release(ctx, port, ver); err != nil && missing(err) {
+		err = exit{otherError, fmt.Errorf("%s, and yet there is no release; ask the farm's admin", ended(b))}
+	}
+	return found, err
+}
+
+// newestBuild finds the newest build of a port at a version that is no rebuild.
+func (c *caller) newestBuild(ctx context.Context, port, ver string) (store.Build, bool, error) {
+	f := store.Filter{Port: port, Limit: 100}
+	for {
+		page, err := c.Builds(ctx, f)
+		if err != nil {
+			return store.Build{}, false, err
+		}
+		for _, b := range page.Builds {
+			if b.Version == ver && b.Checks == "" {
+				return b, true, nil
+			}
+		}
+		if page.Before == 0 || len(page.Builds) == 0 {
+			return store.Build{}, false, nil
+		}
+		f.Before = page.Before
+	}
+}
+
+// layOut makes the folder: aside first, verified there, and renamed. One that
+// is there already is only compared.
+func (f *collectFlags) layOut(ctx context.Context, dir string, pieces []kit.Piece, v verifying) (unchanged bool, err error) {
+	if kit.Vacant(dir) != nil {
+		if err := kit.Collect(ctx, dir, pieces); err != nil {
+			return false, exit{usageError, err}
+		}
+		return true, v.check(ctx, dir)
+	}
+	dir = filepath.Clean(dir)
+	parent := filepath.Dir(dir)
+	if err := os.MkdirAll(parent, 0o755); err != nil {
+		return false, exit{usageError, fmt.Errorf("making room for %s: %w", dir, err)}
+	}
+	aside, err := os.MkdirTemp(parent, ".zfarm-collect-*")
+	if err != nil {
+		return false, exit{usageError, fmt.Errorf("making room for %s: %w", dir, err)}
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(aside)) }()
+	whole := filepath.Join(aside, "kit")
+	if err := kit.Collect(ctx, whole, pieces); err != nil {
+		return false, err
+	}
+	if err := v.check(ctx, whole); err != nil {
+		return false, fmt.Errorf("%s was not made: %w", dir, err)
+	}
+	// A folder takes the place of none, not even of an empty one.
+	if err := os.Remove(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return false, fmt.Errorf("making room for %s: %w", dir, err)
+	}
+	if err := os.Rename(whole, dir); err != nil {
+		return false, fmt.Errorf("naming %s: %w", dir, err)
+	}
+	return false, flushed(parent)
+}
+
+// flushed has a folder's names survive a power cut.
+func flushed(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// pieces are the files of a release, read from the farm. They are asked for by
+// the build, so that another release meanwhile cannot mix two.
+func (c *caller) pieces(r api.ReleaseFiles) []kit.Piece {
+	all := make([]kit.Piece, len(r.Files))
+	for i, file := range r.Files {
+		all[i] = kit.Piece{Name: file.Name, Digest: file.Digest, Open: func(ctx context.Context) (io.ReadCloser, error) {
+			return download(ctx, func(ctx context.Context, w io.Writer) error {
+				return c.File(ctx, r.Release.Build, file.Name, &bounded{w: w, left: file.Size})
+			}), nil
+		}}
+	}
+	return all
+}
+
+// download reads what send writes.
+func download(ctx context.Context, send func(context.Context, io.Writer) error) io.ReadCloser {
+	ctx, cancel := context.WithCancel(ctx)
+	r, w := io.Pipe()
+	go func() { w.CloseWithError(send(ctx, w)) }()
+	return &downloading{PipeReader: r, cancel: cancel}
+}
+
+type downloading struct {
+	*io.PipeReader
+	cancel context.CancelFunc
+}
+
+// Close ends the download.
+func (d *downloading) Close() error {
+	d.cancel()
+	return d.PipeReader.Close()
+}
+
+// bounded takes as many bytes as a file was said to have.
+type bounded struct {
+	w    io.Writer
+	left int64
+}
+
+// Write writes, or refuses what is too much.
+func (b *bounded) Write(p []byte) (int, error) {
+	if int64(len(p)) > b.left {
+		return 0, errors.New("the farm sends more bytes than it said the file has")
+	}
+	n, err := b.w.Write(p)
+	b.left -= int64(n)
+	return n, err
+}

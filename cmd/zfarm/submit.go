@@ -1,0 +1,274 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/zfarm/zfarm/orchestrator"
+	"github.com/zfarm/zfarm/orchestrator/api"
+	"github.com/zfarm/zfarm/orchestrator/api/intake"
+	"github.com/zfarm/zfarm/orchestrator/engine"
+	"github.com/zfarm/zfarm/orchestrator/store"
+	"github.com/zfarm/zfarm/recipes/parse"
+)
+
+// submitFlags are those of "zfarm submit".
+type submitFlags struct {
+	asking
+	priority int
+	force    bool
+	wait     bool
+}
+
+func submitCommand() *cobra.Command {
+	var f submitFlags
+	c := f.command(&cobra.Command{
+		Use:   "submit RECIPE [RECIPE ...]",
+		Short: "Submit recipes to a farm",
+		Long: `Submit recipes to a farm, which takes all of them or none.
+
+RECIPE is a recipe.hcl or the folder it lies in; patches and keys go along. What a
+recipe needs is looked for among the others first, then among the builds of the farm.
+What was submitted before, with the same recipe and the same needs, is not built
+again. With --wait the command ends when all builds have, with the exit code of the
+first that may not be released.`,
+		Args: cobra.MinimumNArgs(1),
+	}, f.submit)
+	f.json(c)
+	c.Flags().IntVar(&f.priority, "priority", 0, "-100 to 100; higher is sooner")
+	c.Flags().BoolVar(&f.force, "force", false, "build again what was built before")
+	c.Flags().BoolVar(&f.wait, "wait", false, "show what happens until the builds have ended; with --json one object a line")
+	return c
+}
+
+func (f *submitFlags) submit(ctx context.Context, c *caller, paths []string) error {
+	archive, err := packed(ctx, paths)
+	if err != nil {
+		return err
+	}
+	taken, err := c.Submit(ctx, archive, api.SubmitOptions{Priority: f.priority, Force: f.force})
+	if err != nil {
+		return err
+	}
+	if err := c.writeTaken(taken, f.wait); err != nil || !f.wait {
+		return err
+	}
+	return c.follow(ctx, taken)
+}
+
+// packed is the archive of the folders of recipes.
+func packed(ctx context.Context, paths []string) (*bytes.Buffer, error) {
+	var folders []intake.Folder
+	from := map[string]string{}
+	for _, p := range paths {
+		dir, err := recipeDir(p)
+		if err != nil {
+			return nil, err
+		}
+		whole, err := filepath.Abs(dir)
+		if err != nil {
+			return nil, err
+		}
+		name := filepath.Base(whole)
+		if other, twice := from[name]; twice {
+			return nil, exit{usageError, fmt.Errorf("%s and %s are folders of one name; submit one after the other, or rename one", other, p)}
+		}
+		from[name] = p
+		root, err := os.OpenRoot(dir)
+		if err != nil {
+			return nil, exit{usageError, fmt.Errorf("opening the recipe's folder: %w", err)}
+		}
+		defer root.Close()
+		if _, err := root.Lstat(parse.FileName); err != nil {
+			return nil, exit{usageError, fmt.Errorf("%s holds no %s: %w", p, parse.FileName, err)}
+		}
+		folders = append(folders, intake.Folder{Name: name, FS: &luggage{FS: root.FS(), limits: intake.DefaultLimits()}})
+	}
+	archive := &bytes.Buffer{}
+	if err := intake.Pack(ctx, archive, folders...); err != nil {
+		return nil, exit{usageError, err}
+	}
+	return archive, nil
+}
+
+// luggage is the folder of a recipe as it is sent: without names that begin
+// with a dot, and not more than a farm takes.
+type luggage struct {
+	fs.FS
+	limits  intake.Limits
+	members int
+	size    int64
+}
+
+// ReadDir implements fs.ReadDirFS.
+func (l *luggage) ReadDir(name string) ([]fs.DirEntry, error) {
+	all, err := fs.ReadDir(l.FS, name)
+	if err != nil {
+		return nil, err
+	}
+	all = slices.DeleteFunc(all, func(e fs.DirEntry) bool { return strings.HasPrefix(e.Name(), ".") })
+	l.members += len(all)
+	for _, e := range all {
+		if info, err := e.Info(); err == nil && info.Mode().IsRegular() {
+			l.size += info.Size()
+		}
+	}
+	if l.members > l.limits.Members || l.size > l.limits.Expanded {
+		return nil, fmt.Errorf("the folder holds more than %d files or %d bytes: only the recipe, its patches and keys belong there, sources are fetched by the farm",
+			l.limits.Members, l.limits.Expanded)
+	}
+	return all, nil
+}
+
+// stated is a build with the state that its stages sum up to.
+type stated struct {
+	State orchestrator.BuildState `json:"state"`
+	store.Build
+}
+
+func withState(b store.Build) stated { return stated{b.State(), b} }
+
+func withStates(all []store.Build) []stated {
+	out := make([]stated, len(all))
+	for i, b := range all {
+		out[i] = withState(b)
+	}
+	return out
+}
+
+func (c *caller) writeTaken(taken []engine.Taken, oneLine bool) error {
+	if c.asJSON {
+		type one struct {
+			Build stated `json:"build"`
+			Fresh bool   `json:"fresh"`
+		}
+		all := struct {
+			Taken []one `json:"taken"`
+		}{[]one{}}
+		for _, t := range taken {
+			all.Taken = append(all.Taken, one{withState(t.Build), t.Fresh})
+		}
+		if oneLine {
+			return json.NewEncoder(c.out).Encode(all)
+		}
+		return writeJSON(c.out, all)
+	}
+	t := table{columns: []column{{}, {most: 24}, {most: 20}, {}}}
+	for _, one := range taken {
+		became := "fresh"
+		if !one.Fresh {
+			became = fmt.Sprintf("the same as before, %s", one.Build.State())
+		}
+		t.add(one.Build.ID, one.Build.Port, one.Build.Version, became)
+	}
+	return t.write(c.out)
+}
+
+// follow tells what happens to builds until all have ended.
+func (c *caller) follow(ctx context.Context, taken []engine.Taken) error {
+	// What others need has the lower number.
+	inOrder := slices.SortedFunc(slices.Values(taken), func(a, b engine.Taken) int { return cmp.Compare(a.Build.Seq, b.Build.Seq) })
+	ended := map[string]store.Build{}
+	for _, t := range inOrder {
+		b := t.Build
+		if !b.State().Over() {
+			var err error
+			if b, err = c.await(ctx, b.ID, func(e orchestrator.Event) error { return c.writeEvent(b.Port, e) }); err != nil {
+				return err
+			}
+		}
+		ended[b.ID] = b
+	}
+	var all []store.Build
+	for _, t := range taken {
+		all = append(all, ended[t.Build.ID])
+	}
+	return c.conclude(all)
+}
+
+// writeEvent writes a line for what people want to know of an event, or all of
+// it for a program.
+func (c *caller) writeEvent(port string, e orchestrator.Event) error {
+	if c.asJSON {
+		return json.NewEncoder(c.out).Encode(struct {
+			Event orchestrator.Event `json:"event"`
+		}{e})
+	}
+	who := port + ": " + e.Stage
+	if e.Worker != "" {
+		who += " on " + e.Worker
+	}
+	text := transition(who, e)
+	if text == "" {
+		return nil
+	}
+	return c.writeText(text + "\n")
+}
+
+// conclude says how builds have ended. The error has the code of the first
+// that may not be released.
+func (c *caller) conclude(all []store.Build) error {
+	if c.asJSON {
+		err := json.NewEncoder(c.out).Encode(struct {
+			Ended []stated `json:"ended"`
+		}{withStates(all)})
+		if err != nil {
+			return err
+		}
+	}
+	code := 0
+	for _, b := range all {
+		if !c.asJSON {
+			if err := c.writeText(ended(b) + "\n"); err != nil {
+				return err
+			}
+		}
+		if code == 0 {
+			code = buildCode(b)
+		}
+	}
+	if code != 0 {
+		return exit{code, errSaid}
+	}
+	return nil
+}
+
+// ended says in a sentence how a build has ended.
+func ended(b store.Build) string {
+	text := fmt.Sprintf("%s %s: build %s %s", b.Port, b.Version, b.ID, b.State())
+	switch f := b.Failure(); {
+	case f != nil:
+		text += fmt.Sprintf(" (%s): %s", f.Kind, f.Message)
+	case b.SameAs != "":
+		text += ": its inputs are those of build " + b.SameAs
+	case b.Verdict != "":
+		text += ": " + b.Verdict
+	}
+	return text
+}
+
+// buildCode is the exit code for a build that has ended.
+func buildCode(b store.Build) int {
+	switch f := b.Failure(); {
+	case b.State() == orchestrator.CancelledThen:
+		return cancelled
+	case f != nil:
+		return failureCode(f.Kind)
+	case b.State() == orchestrator.Done:
+		return 0
+	}
+	return notYet
+}

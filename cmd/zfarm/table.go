@@ -1,0 +1,165 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/term"
+
+	"github.com/zfarm/zfarm/workers/codepage"
+)
+
+// column is one of a table.
+type column struct {
+	head string
+	// most is how many characters of a cell are shown; 0 for all. The last
+	// column gets what is left of the width.
+	most int
+	// state: the cells are words that get a colour on a terminal.
+	state bool
+}
+
+// table is what lists are shown in. Cells may hold anything.
+type table struct {
+	columns []column
+	rows    [][]string
+}
+
+func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
+
+// write aligns the table to the width of w, or to 100 columns. Without heads
+// there is no first line.
+func (t *table) write(w io.Writer) error {
+	const gap = "  "
+	rows := t.rows
+	if t.columns[0].head != "" {
+		heads := make([]string, len(t.columns))
+		for i, c := range t.columns {
+			heads[i] = c.head
+		}
+		rows = append([][]string{heads}, rows...)
+	}
+	wide := make([]int, len(t.columns))
+	shown := make([][]string, len(rows))
+	for i, cells := range rows {
+		shown[i] = make([]string, len(cells))
+		for j, cell := range cells {
+			shown[i][j] = line(cell, t.columns[j].most)
+			wide[j] = max(wide[j], utf8.RuneCountInString(shown[i][j]))
+		}
+	}
+	left := width(w)
+	for _, n := range wide[:len(wide)-1] {
+		left -= n + len(gap)
+	}
+	coloured, last := colours(w), len(wide)-1
+	var b strings.Builder
+	for i, cells := range shown {
+		for j, cell := range cells {
+			if j == last {
+				cell = clip(cell, max(left, 12))
+			}
+			pad := strings.Repeat(" ", wide[j]-min(wide[j], utf8.RuneCountInString(cell)))
+			if coloured && t.columns[j].state && (i > 0 || t.columns[0].head == "") {
+				cell = paint(cell)
+			}
+			if b.WriteString(cell); j < last {
+				b.WriteString(pad + gap)
+			}
+		}
+		trimmed := strings.TrimRight(b.String(), " ")
+		b.Reset()
+		if _, err := fmt.Fprintln(w, trimmed); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// line makes text from anywhere one line of at most so many characters; 0 is
+// any number.
+func line(s string, most int) string {
+	s = codepage.PrintableString(strings.ToValidUTF8(s, "?"))
+	if most == 0 {
+		most = utf8.RuneCountInString(s) + 1
+	}
+	return clip(strings.TrimSpace(s), most)
+}
+
+// colours reports whether text on w may be coloured (https://no-color.org).
+func colours(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(f.Fd()))
+}
+
+// paint gives a word for how something stands its colour.
+func paint(word string) string {
+	const green, red, yellow, blue, off = "\x1b[32m", "\x1b[31m", "\x1b[33m", "\x1b[34m", "\x1b[0m"
+	switch word {
+	case "succeeded", "serves", "good", "given":
+		return green + word + off
+	case "failed", "lost", "troubled", "in doubt", "refused", "expired", "revoked":
+		return red + word + off
+	case "cancelled", "skipped", "paused", "draining", "postponed", "out", "unfit":
+		return yellow + word + off
+	case "running", "ready", "queued":
+		return blue + word + off
+	}
+	return word
+}
+
+// ago says how far a time is from now, roughly; "" for no time.
+func ago(t, now time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	d := now.Sub(t)
+	if d < 0 {
+		return "in " + roughly(-d)
+	}
+	return roughly(d) + " ago"
+}
+
+func roughly(d time.Duration) string {
+	switch {
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%d s", d/time.Second)
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%d min", d/time.Minute)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h", d/time.Hour)
+	}
+	return fmt.Sprintf("%d days", d/(24*time.Hour))
+}
+
+// fields writes names and values below each other. Values may hold anything;
+// those that are empty are left out.
+func fields(b *strings.Builder, pairs ...string) {
+	for i := 0; i+1 < len(pairs); i += 2 {
+		value := strings.TrimRight(codepage.PrintableString(pairs[i+1]), "\n ")
+		if value == "" {
+			continue
+		}
+		const indent = 11
+		value = strings.ReplaceAll(value, "\n", "\n"+strings.Repeat(" ", indent))
+		fmt.Fprintf(b, "%-*s%s\n", indent, pairs[i], value)
+	}
+}
+
+// bytesText is a number of bytes for people.
+func bytesText(n int64) string {
+	switch {
+	case n < 10<<10:
+		return fmt.Sprintf("%d B", n)
+	case n < 10<<20:
+		return fmt.Sprintf("%d KiB", n>>10)
+	}
+	return fmt.Sprintf("%d MiB", n>>20)
+}

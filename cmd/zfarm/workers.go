@@ -1,0 +1,98 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/zfarm/zfarm/orchestrator/api"
+	"github.com/zfarm/zfarm/orchestrator/store"
+)
+
+// farmWorkerCommands are those about the workers of a farm.
+func farmWorkerCommands() []*cobra.Command {
+	return []*cobra.Command{
+		workerListCommand(),
+		changeWorkerCommand("drain", "Give a worker nothing new; what runs there goes on", draining(true)),
+		changeWorkerCommand("resume", "Let a drained worker work again", draining(false)),
+		changeWorkerCommand("probe", "Have a worker looked at soon, and rid of what was left on it",
+			func(ctx context.Context, c *caller, name string) (store.Worker, error) {
+				return c.ProbeWorker(ctx, name)
+			}),
+	}
+}
+
+func draining(on bool) func(context.Context, *caller, string) (store.Worker, error) {
+	return func(ctx context.Context, c *caller, name string) (store.Worker, error) {
+		return c.ChangeWorker(ctx, name, api.WorkerChange{Draining: &on})
+	}
+}
+
+func workerListCommand() *cobra.Command {
+	var a asking
+	c := a.command(&cobra.Command{Use: "list", Short: "List the workers of a farm", Args: cobra.NoArgs},
+		func(ctx context.Context, c *caller, _ []string) error {
+			all, err := c.Workers(ctx)
+			if err != nil {
+				return err
+			}
+			if c.asJSON {
+				return writeJSON(c.out, struct {
+					Workers []store.Worker `json:"workers"`
+				}{all})
+			}
+			return c.writeWorkers(all)
+		})
+	a.json(c)
+	return c
+}
+
+func changeWorkerCommand(name, short string, change func(context.Context, *caller, string) (store.Worker, error)) *cobra.Command {
+	var a asking
+	c := a.command(&cobra.Command{Use: name + " WORKER", Short: short, Args: cobra.ExactArgs(1)},
+		func(ctx context.Context, c *caller, args []string) error {
+			w, err := change(ctx, c, args[0])
+			if err != nil {
+				return err
+			}
+			if c.asJSON {
+				return writeJSON(c.out, w)
+			}
+			return c.writeWorkers([]store.Worker{w})
+		})
+	a.json(c)
+	return c
+}
+
+func (c *caller) writeWorkers(all []store.Worker) error {
+	if len(all) == 0 {
+		c.say("no worker; a worker block of the farm's file names one, and zfarm serve registers it")
+		return nil
+	}
+	now := time.Now()
+	t := table{columns: []column{{head: "WORKER", most: 24}, {head: "SLOTS"}, {head: "STATE", state: true}, {head: "PROBED"}, {head: "SYSTEM", most: 24}, {head: "WHY"}}}
+	for _, w := range all {
+		state, why := "serves", ""
+		switch {
+		case !w.Registered:
+			state, why = "out", "the farm's file does not name it any more"
+		case w.Draining:
+			state, why = "draining", w.Trouble
+		case w.Trouble != "":
+			state, why = "troubled", w.Trouble
+		case w.Facts == nil:
+			state = "new"
+		}
+		system := ""
+		if w.Facts != nil {
+			system = w.Facts.System + " " + w.Facts.Release
+		}
+		t.add(w.Name, fmt.Sprintf("%d of %d", len(w.Held), w.Slots), state, ago(w.Probed, now), system, why)
+	}
+	return t.write(c.out)
+}

@@ -1,0 +1,158 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package store_test
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/zfarm/zfarm/orchestrator"
+	"github.com/zfarm/zfarm/orchestrator/store"
+	"github.com/zfarm/zfarm/orchestrator/store/storetest"
+)
+
+func each(b *testing.B, fn func(b *testing.B, url string)) {
+	b.Run("sqlite", func(b *testing.B) { fn(b, storetest.SQLite(b)) })
+	b.Run("postgres", func(b *testing.B) { fn(b, storetest.Database(b)) })
+}
+
+// BenchmarkUpdate is one transition with its event: it is on disk when it returns.
+func BenchmarkUpdate(b *testing.B) {
+	each(b, func(b *testing.B, url string) {
+		s := storetest.Open(b, url, store.Options{Node: "one"})
+		create(b, s, sample("b1"))
+		move(b, s, "b1", unblock)
+		steps := []func(orchestrator.Build, time.Time) (orchestrator.Build, []orchestrator.Event, error){
+			begin("resolve", ""),
+			func(build orchestrator.Build, now time.Time) (orchestrator.Build, []orchestrator.Event, error) {
+				stage, _ := build.Stage("resolve")
+				return build.Postpone("resolve", stage.Fence, "on purpose", now.Add(-time.Hour))
+			},
+		}
+		n := 0
+		for b.Loop() {
+			update(b, s, moving("b1", steps[n%2]))
+			n++
+		}
+		b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "updates/s")
+	})
+}
+
+// BenchmarkWake is what a submission puts into the queue, with its transition.
+func BenchmarkWake(b *testing.B) {
+	each(b, func(b *testing.B, url string) {
+		s := storetest.Open(b, url, store.Options{Node: "one"})
+		n := 0
+		for b.Loop() {
+			n++
+			wake(b, s, store.Wake{Kind: store.Match}, store.Wake{Kind: store.Carry, Build: strconv.Itoa(n)})
+		}
+	})
+}
+
+func BenchmarkAppendLog(b *testing.B) {
+	for _, size := range []int{4 << 10, 64 << 10} {
+		b.Run(fmt.Sprintf("%dKiB", size>>10), func(b *testing.B) {
+			each(b, func(b *testing.B, url string) {
+				s := storetest.Open(b, url, store.Options{Node: "one"})
+				create(b, s, sample("b1"))
+				step(b, s, "make")
+				data := []byte(strings.Repeat("cc -O2 -c gzip.c -o gzip.o      \n", size/33+1))[:size]
+				off := int64(0)
+				b.SetBytes(int64(size))
+				for b.Loop() {
+					if err := s.AppendLog(b.Context(), "b1", "repeat-0", 1, "make", off, data); err != nil {
+						b.Fatal(err)
+					}
+					off += int64(size)
+				}
+			})
+		})
+	}
+}
+
+// fill makes builds by the statement, as many as asked for, each with one
+// state of its stages, and attempts for the first of them.
+func fill(b *testing.B, url string, builds, attempts int, live string) *store.Store {
+	b.Helper()
+	s := storetest.Open(b, url, store.Options{Node: "one"})
+	db := raw(b, url)
+	numbers := func(n int) string {
+		return fmt.Sprintf("WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < %d) ", n)
+	}
+	// Every 1000th build lives, every 97th failed; one of the ports and one of
+	// the owners are rare.
+	run(b, db, numbers(builds)+`INSERT INTO build SELECT 'b' || n, n, CASE WHEN n % 10007 = 5 THEN 'rare' ELSE 'port' || (n % 300) END, '1.0', '', '', 'https://example.org/ports.git', 'recipe.hcl',
+		CASE WHEN n % 9973 = 5 THEN 'rare' ELSE 'owner' || (n % 20) END, '', '', 0, 0, '', '{"apart":true}', 'identical',
+		CASE WHEN `+live+` THEN 'queued' WHEN n % 97 = 0 THEN 'failed' ELSE 'succeeded' END, 0, '', n, n FROM c`)
+	for place, stage := range orchestrator.New("b", 2, time.Time{}).Stages {
+		state := "CASE WHEN " + live + " THEN 'blocked' ELSE 'succeeded' END"
+		if stage.Kind == orchestrator.Repeat {
+			state = "CASE WHEN " + live + " THEN 'ready' ELSE 'succeeded' END"
+		}
+		run(b, db, numbers(builds)+fmt.Sprintf(`INSERT INTO stage SELECT 'b' || n, '%s', %d, '%s', %s, %d, '["before"]', 1, 1, '', '', 0, 1000, '', '', '', 0 FROM c`,
+			stage.ID, place, stage.Kind, state, stage.Repeat))
+	}
+	run(b, db, numbers(attempts)+fmt.Sprintf(`INSERT INTO attempt SELECT 'b' || (1 + n %% %d), 'repeat-0', n, 'w1', 'ws', 1000, 2000, 'succeeded', '', 1 FROM c`, builds))
+	run(b, db, "ANALYZE")
+	return s
+}
+
+// BenchmarkReady reads 10,000 repeats that wait for slots.
+func BenchmarkReady(b *testing.B) {
+	each(b, func(b *testing.B, url string) {
+		s := fill(b, url, 5000, 1, "n > 0")
+		for b.Loop() {
+			ready, err := s.Ready(b.Context())
+			if err != nil || len(ready) != 10_000 {
+				b.Fatal(len(ready), err)
+			}
+		}
+	})
+}
+
+// BenchmarkLarge reads from a database in which a million attempts were made.
+func BenchmarkLarge(b *testing.B) {
+	if testing.Short() {
+		b.Skip("makes a database of about a gigabyte")
+	}
+	each(b, func(b *testing.B, url string) {
+		s := fill(b, url, 300_000, 1_000_000, "n % 1000 = 0")
+		ctx := b.Context()
+		for name, filter := range map[string]store.Filter{
+			"newest": {}, "port": {Port: "port7"}, "rare port": {Port: "rare"}, "owner": {Owner: "owner7"}, "rare owner": {Owner: "rare"},
+			"failed": {State: orchestrator.Broken}, "succeeded": {State: orchestrator.Done}, "queued": {State: orchestrator.Queued},
+			"old page": {Before: 1000}, "port and state": {Port: "port7", State: orchestrator.Broken},
+			"owner and state": {Owner: "owner7", State: orchestrator.Broken}, "nothing": {Owner: "owner7", State: orchestrator.CancelledThen},
+		} {
+			b.Run("builds/"+name, func(b *testing.B) {
+				for b.Loop() {
+					if _, err := s.Builds(ctx, filter); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+		for name, read := range map[string]func(context.Context) error{
+			"ready":    func(ctx context.Context) error { _, err := s.Ready(ctx); return err },
+			"graph":    func(ctx context.Context) error { _, err := s.Graph(ctx); return err },
+			"due":      func(ctx context.Context) error { _, err := s.Due(ctx, time.Now()); return err },
+			"build":    func(ctx context.Context) error { _, err := s.Build(ctx, "b150000"); return err },
+			"attempts": func(ctx context.Context) error { _, err := s.Attempts(ctx, "b150000"); return err },
+			"old":      func(ctx context.Context) error { _, err := s.Old(ctx, time.UnixMilli(150_000), 100); return err },
+		} {
+			b.Run(name, func(b *testing.B) {
+				for b.Loop() {
+					if err := read(ctx); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	})
+}

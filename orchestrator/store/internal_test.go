@@ -1,0 +1,127 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Bound makes the database believe that it may have so many pages only.
+func Bound(ctx context.Context, s *Store, pages int) (err error) {
+	for range sqliteConnections {
+		conn, connErr := s.db.Conn(ctx) // all at once, so that each is another one
+		if connErr != nil {
+			return connErr
+		}
+		defer func() { err = errors.Join(err, conn.Close()) }()
+		if _, err := conn.ExecContext(ctx, fmt.Sprintf("PRAGMA max_page_count = %d", pages)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func TestParse(t *testing.T) {
+	here, err := filepath.Abs("farm.db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]target{
+		"farm.db":                       {path: here},
+		"sqlite:farm.db":                {path: here},
+		"sqlite:/var/lib/zfarm.db":      {path: "/var/lib/zfarm.db"},
+		"/var/lib/a b?c=d#e%20:f.db":    {path: "/var/lib/a b?c=d#e%20:f.db"},
+		"postgres://farm@db/zfarm":      {postgres: true},
+		"postgresql:///zfarm?host=/run": {postgres: true},
+	} {
+		if have, err := parse(text); err != nil || have != want {
+			t.Errorf("%q: %+v, %v; want %+v", text, have, err, want)
+		}
+	}
+	for _, text := range []string{"", "sqlite:", "sqlite::memory:", ":memory:", "mysql://root:secret@db/x", "sqlite:///x", "a\x00b", "/var/lib/"} {
+		have, err := parse(text)
+		if err == nil {
+			t.Errorf("%q: %+v, want an error", text, have)
+		} else if strings.Contains(err.Error(), "secret") {
+			t.Errorf("%q: the error tells the password: %v", text, err)
+		}
+	}
+}
+
+// FuzzParse: whatever path is named, SQLite is told the same, and nothing of it
+// becomes a setting.
+func FuzzParse(f *testing.F) {
+	for _, seed := range []string{"farm.db", "sqlite:a?_pragma=journal_mode(OFF)&x=%00", "sqlite:/a//b/../c#d", "postgres://u:p@h/d", "file:a", "%2e%2e/x", "\xff"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		target, err := parse(text)
+		if err != nil || target.postgres {
+			return
+		}
+		if !filepath.IsAbs(target.path) || strings.ContainsRune(target.path, 0) {
+			t.Fatalf("path %q", target.path)
+		}
+		u, err := url.Parse(target.dsn())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if u.Scheme != "file" || u.Host != "" || u.Fragment != "" || u.Path != target.path {
+			t.Errorf("%q became %+v", target.path, u)
+		}
+		if q := u.Query(); len(q) != 2 || len(q["_pragma"]) != 4 || q.Get("_txlock") != "immediate" {
+			t.Errorf("settings %v", q)
+		}
+	})
+}
+
+func TestOpeningPostgresDoesNotTellThePassword(t *testing.T) {
+	for _, address := range []string{
+		"postgres://anna:hushhush@127.0.0.1:1/farm?connect_timeout=2",
+		"postgres://anna:hushhush@127.0.0.1:port/farm",
+		"postgres://anna:hushhush@127.0.0.1:1/farm?sslmode=none",
+	} {
+		_, err := Open(t.Context(), address, Options{})
+		if err == nil || strings.Contains(err.Error(), "hushhush") {
+			t.Errorf("%v: want an error without the password", err)
+		}
+	}
+}
+
+func TestErrorsThatPostgresTells(t *testing.T) {
+	full := fmt.Errorf("extending: %w", &pgconn.PgError{Code: "53100"})
+	if err := wrap(full); !errors.Is(err, ErrFull) || !errors.Is(err, full) {
+		t.Errorf("a full disk is %v", err)
+	}
+	for code, again := range map[string]bool{"40001": true, "40P01": true, "55P03": true, "57P01": true, "57P03": true, "23505": false, "42601": false, "53100": false} {
+		err := fmt.Errorf("doing: %w", &pgconn.PgError{Code: code})
+		if have := contended(err) || disconnected(err); have != again {
+			t.Errorf("%s is tried again: %t", code, have)
+		}
+	}
+	if disconnected(errors.New("a fault")) || contended(errors.New("a fault")) || disconnected(ErrRefused) {
+		t.Error("any error is tried again")
+	}
+}
+
+func TestClean(t *testing.T) {
+	for text, want := range map[string]string{"": "", "plain": "plain", "a\x00b\xff": "a\uFFFDb\uFFFD"} {
+		if have := clean(text); have != want {
+			t.Errorf("%q became %q", text, have)
+		}
+	}
+	long := clean(strings.Repeat("ü", longest))
+	if len(long) > longest+10 || !utf8.ValidString(long) {
+		t.Errorf("a long text became %d bytes, valid: %t", len(long), utf8.ValidString(long))
+	}
+}
