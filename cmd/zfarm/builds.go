@@ -180,7 +180,7 @@ func (c *caller) writeSight(s sight) error {
 	}
 	fields(&text, "build", b.ID, "port", b.Port+" "+b.Version, "state", stateWord(b), "failure", failure, "verdict", b.Verdict,
 		"same as", b.SameAs, "checks", b.Checks, "owner", b.Owner, "priority", priority, "submitted", ago(b.Submitted, now),
-		"ended", ago(b.Ended, now), "recipe", b.Recipe.String(), "from", b.URI+" "+b.Path)
+		"ended", ago(b.Ended, now), "recipe", b.Recipe.String(), "from", b.URI+"\n"+b.Path)
 	for _, n := range b.Needs {
 		fields(&text, "needs", fmt.Sprintf("%s, build %s, %s", n.Port, n.Build, s.Needs[n.Build]))
 	}

@@ -38,12 +38,16 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("XDG_CACHE_HOME", filepath.Join(e.WorkDir, "cache"))
+			serving(e)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits,
-			"pin":   pin,
-			"flip":  flip,
+			"exits":   exits,
+			"pin":     pin,
+			"flip":    flip,
+			"farm":    farmOf,
+			"until":   until,
+			"capture": capture,
 		},
 		Condition: func(cond string) (bool, error) {
 			return cond == "cc" && needCompiler(exec.LookPath) == nil, nil
@@ -67,7 +71,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // pin RECIPE TAR DIR packs a folder as TAR and writes its digest into the recipe
-// where it says SHA256.
+// where it says SHA256, and the folder of the script where it says WORKDIR.
 func pin(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
 		ts.Fatalf("usage: pin RECIPE TAR DIR")
@@ -89,7 +93,7 @@ func pin(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), b.Bytes(), 0o644))
 	recipe, err := os.ReadFile(ts.MkAbs(args[0]))
 	ts.Check(err)
-	pinned := strings.ReplaceAll(string(recipe), "SHA256", digest.Of(b.Bytes()).Hex())
+	pinned := strings.NewReplacer("SHA256", digest.Of(b.Bytes()).Hex(), "WORKDIR", ts.Getenv("WORK")).Replace(string(recipe))
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(pinned), 0o644))
 }
 

@@ -90,7 +90,7 @@ func (c *caller) writeToken(made api.MadeToken) error {
 	if c.asJSON {
 		return writeJSON(c.out, made)
 	}
-	c.say("token %s of %s (%s) holds until %s. Its secret is shown this once: keep it where\nonly its owner can read it, and hand it to commands as ZFARM_TOKEN or with --token-file.",
+	c.say("token %s of %s (%s) holds until %s.\nIts secret is shown this once: keep it where only its owner can read it, and hand it to\ncommands as ZFARM_TOKEN or with --token-file.",
 		made.Token.ID, made.Token.Name, strings.Join(made.Token.Roles, ", "), clock(made.Token.Expires))
 	_, err := fmt.Fprintln(c.out, made.Secret)
 	return err

@@ -153,6 +153,7 @@ type Engine struct {
 
 	mu       sync.Mutex
 	carried  map[place]*carriage
+	probed   map[string]bool // workers being looked at aside
 	draining bool
 	all      sync.WaitGroup
 	poke     chan struct{} // asks for a look at all holds at once
@@ -180,7 +181,7 @@ func New(p Parts) *Engine {
 		}
 	}
 	return &Engine{Parts: p, now: time.Now, here: make(chan struct{}, p.Settings.Here), matched: -1, wants: map[string]*schedule.Wants{},
-		carried: map[place]*carriage{}, poke: make(chan struct{}, 1)}
+		carried: map[place]*carriage{}, probed: map[string]bool{}, poke: make(chan struct{}, 1)}
 }
 
 // Why a stage is not carried on here any more.
@@ -194,15 +195,13 @@ var (
 // of this one) joins it at once.
 func (e *Engine) Run(ctx context.Context) error {
 	renewing, stop := context.WithCancel(context.WithoutCancel(ctx))
-	renewed := make(chan struct{})
-	go func() {
-		defer close(renewed)
-		e.renewing(renewing)
-	}()
-	err := e.Store.Work(ctx, store.Work{Parallel: 32, Handle: e.handle, Every: e.Settings.Sweep, Tick: e.sweep})
+	var beside sync.WaitGroup
+	beside.Go(func() { e.renewing(renewing) })
+	beside.Go(func() { e.sweeping(ctx) })
+	err := e.Store.Work(ctx, store.Work{Parallel: 32, Handle: e.handle, Every: time.Hour, Tick: func(context.Context) error { return nil }})
 	e.drain()
 	stop()
-	<-renewed
+	beside.Wait()
 	if ctx.Err() != nil {
 		return nil
 	}

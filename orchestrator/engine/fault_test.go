@@ -31,7 +31,7 @@ func fast() engine.Settings {
 
 // counted is a build that notes outside of its workspace that it was run.
 func counted(dir string) string {
-	return fmt.Sprintf("echo run >>%s/$(basename \"$ZFARM_ROOT\")\n", dir) + same
+	return fmt.Sprintf("echo run >>%s/$(basename \"$ZFARM_ROOT\")\n", dir) + installing
 }
 
 // killer lets an engine lose its database at the n-th thing it tells: it goes
@@ -77,29 +77,38 @@ func TestKilledAtEveryPoint(t *testing.T) {
 func killedAt(t *testing.T, url string, point int) {
 	dir := t.TempDir()
 	s := newScene(t, counted(dir), "w1", "w2")
+	s.recipe = s.port("base")
 	s.recipe.Summary = fmt.Sprint("killed at ", point) // a build of its own
 	doomed, err := store.Open(t.Context(), url, store.Options{Node: fmt.Sprint("doomed-", point)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := &killer{left: point, next: s.watch, kill: func() { go doomed.Close() }} //nolint:errcheck // it is killed
+	k := &killer{left: point, next: s.watch, kill: sync.OnceFunc(func() { go doomed.Close() })} //nolint:errcheck // it is cut off
 	s.parts.Watch, s.parts.Store, s.parts.Settings = k.watch, doomed, fast()
 	e := s.engine()
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- e.Run(ctx) }()
-	id := s.submit(e, submission(s.port("base")))[0].Build.ID
+	id := s.submit(e, submission(s.recipe))[0].Build.ID
 	s.eventually("the orchestrator to be cut off, or the build to end", func() bool {
 		b, err := doomed.Build(t.Context(), id)
 		return err != nil || b.Over()
 	})
-	defer func() { // the zombie goes on while the other one works
+	defer func() { // until here the zombie goes on while the other one works
 		cancel()
 		<-ended
-		doomed.Close() //nolint:errcheck // closed already
+		k.kill()
 	}()
 
-	heir := storetest.Open(t, url, store.Options{Node: fmt.Sprint("heir-", point)})
+	var heir *store.Store
+	s.eventually("the database to be free", func() bool {
+		heir, err = store.Open(t.Context(), url, store.Options{Node: fmt.Sprint("heir-", point)})
+		if err != nil && !errors.Is(err, store.ErrInUse) {
+			t.Fatal(err)
+		}
+		return err == nil
+	})
+	t.Cleanup(func() { heir.Close() }) //nolint:errcheck // the test is over
 	s.parts.Store, s.parts.Watch = heir, s.watch
 	next := s.engine()
 	s.work(next)
@@ -228,7 +237,7 @@ func (f *full) Fill(ctx context.Context, write func(io.Writer) error) (digest.Di
 }
 
 func TestFullDiskIsWaitedFor(t *testing.T) {
-	s := newScene(t, same, "w1", "w2")
+	s := newScene(t, installing, "w1", "w2")
 	disk := &full{Artifacts: s.parts.Artifacts}
 	s.parts.Artifacts = disk
 	s.parts.Settings = fast()
@@ -236,7 +245,7 @@ func TestFullDiskIsWaitedFor(t *testing.T) {
 	s.work(e)
 	id := s.submit(e, submission(s.port("base")))[0].Build.ID
 	disk.mu.Lock()
-	disk.left = 12
+	disk.left = 4
 	disk.mu.Unlock()
 	b := s.wait(e, id, orchestrator.Done)
 	for _, stage := range b.Stages {
@@ -249,7 +258,7 @@ func TestFullDiskIsWaitedFor(t *testing.T) {
 // TestFenceHolds gives a repeat to another worker while the one that had it
 // lives on, and lets the old holder say what came of it.
 func TestFenceHolds(t *testing.T) {
-	s := newScene(t, same, "w1", "w2")
+	s := newScene(t, installing, "w1", "w2")
 	s.parts.Store = s.open()
 	e := s.engine()
 	id := s.submit(e, submission(s.port("base")))[0].Build.ID
@@ -354,7 +363,7 @@ func TestBurst(t *testing.T) {
 }
 
 func TestPausedBuildWaits(t *testing.T) {
-	s := newScene(t, same, "w1", "w2")
+	s := newScene(t, installing, "w1", "w2")
 	e := s.engine()
 	id := s.submit(e, submission(s.port("base")))[0].Build.ID
 	pause := func(paused bool) {

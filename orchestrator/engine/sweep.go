@@ -158,24 +158,42 @@ func (e *Engine) Tidy(ctx context.Context, build string) error {
 	return errors.Join(errs...)
 }
 
-// sweep looks for everything that is due by the tables: whatever wake-up was
-// lost is found here.
+// sweeping looks for what is due until ctx ends. Every engine does: what one
+// of them began to act on and did not live to end is found by the others.
+func (e *Engine) sweeping(ctx context.Context) {
+	tick := time.NewTicker(e.Settings.Sweep)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		if err := e.sweep(ctx); err != nil && ctx.Err() == nil {
+			e.Log.Error("looking for what is due", "error", err)
+		}
+	}
+}
+
+// sweep looks for everything that is due by the tables and acts on it: whatever
+// wake-up was lost is found here. It goes past the queue, where an entry that
+// a dead engine was acting on would stand in the way of a new one.
 func (e *Engine) sweep(ctx context.Context) error {
 	due, err := e.Store.Due(ctx, e.now())
 	if err != nil {
 		return err
 	}
-	wakes := slices.Concat(due.Carry, due.Needs)
+	registered, err := e.Store.Workers(ctx)
+	if err != nil {
+		return err
+	}
+	wakes := slices.Concat(due.Needs, due.Carry)
 	if due.Match {
 		// Time alone can make a repeat ready, or give it another rank.
 		e.matching.Lock()
 		e.matched = -1
 		e.matching.Unlock()
 		wakes = append(wakes, store.Wake{Kind: store.Match})
-	}
-	registered, err := e.Store.Workers(ctx)
-	if err != nil {
-		return err
 	}
 	for _, w := range registered {
 		stale := w.Registered && e.now().Sub(w.Probed) >= e.Settings.Probe
@@ -184,15 +202,46 @@ func (e *Engine) sweep(ctx context.Context) error {
 			wakes = append(wakes, store.Wake{Kind: store.Probe, Worker: w.Name})
 		}
 	}
-	if len(wakes) > 0 {
-		if err := e.Store.Update(ctx, func(ctx context.Context, tx *store.Tx) error { return tx.Wake(ctx, wakes...) }); err != nil {
-			return err
-		}
+	if err := e.actOn(ctx, wakes); err != nil {
+		return err
 	}
 	if err := e.rebuild(ctx); err != nil {
 		return err
 	}
 	return e.retain(ctx)
+}
+
+// actOn acts on wake-ups, a few at a time. A worker that does not answer is
+// not waited for.
+func (e *Engine) actOn(ctx context.Context, wakes []store.Wake) error {
+	g, acting := errgroup.WithContext(ctx)
+	g.SetLimit(8)
+	for _, w := range wakes {
+		if w.Kind == store.Probe {
+			e.probeAside(ctx, w.Worker)
+			continue
+		}
+		g.Go(func() error { return e.handle(acting, w) })
+	}
+	return g.Wait()
+}
+
+// probeAside looks at a worker without keeping anybody waiting, once at a time.
+func (e *Engine) probeAside(ctx context.Context, name string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.probed[name] || e.draining {
+		return
+	}
+	e.probed[name] = true
+	e.all.Go(func() {
+		if err := e.probe(ctx, name); err != nil && ctx.Err() == nil {
+			e.Log.Error("looking at a worker", "worker", name, "error", err)
+		}
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		delete(e.probed, name)
+	})
 }
 
 // Register makes the workers of the farm's file the registered ones and has

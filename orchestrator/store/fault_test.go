@@ -61,9 +61,9 @@ func TestKilledServer(t *testing.T) {
 		counted <- n
 	}()
 	for range 3 {
-		next, err := s.Seq(t.Context())
-		for err == nil && next < 5 {
-			next, err = s.Seq(t.Context())
+		from, err := s.Seq(t.Context())
+		for now := from; err == nil && now < from+10; {
+			now, err = s.Seq(t.Context())
 		}
 		if err := errors.Join(err, server.Kill(), server.Restart()); err != nil {
 			t.Fatal(err)
