@@ -255,7 +255,7 @@ func (c *caller) writeWhy(b store.Build, waiting []engine.Waiting) error {
 		return err
 	}
 	for _, w := range waiting {
-		if err := c.writeText(fmt.Sprintf("\n%s is %s: %s\n", w.Stage, w.State, w.Why)); err != nil {
+		if err := c.writeText("\n" + wrapped(fmt.Sprintf("%s is %s: %s", w.Stage, w.State, w.Why), width(c.out), 2) + "\n"); err != nil {
 			return err
 		}
 		t := table{columns: []column{{most: 30}, {state: true}, {}}}

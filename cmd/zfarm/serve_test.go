@@ -50,7 +50,11 @@ func serving(e *testscript.Env) {
 			}
 		}
 		if tb, ok := e.T().(testing.TB); ok && tb.Failed() {
-			tb.Log(s.log.String())
+			for text := range strings.Lines(s.log.String()) {
+				if !strings.Contains(text, "msg=request") {
+					tb.Log(strings.TrimSpace(text))
+				}
+			}
 		}
 	})
 }

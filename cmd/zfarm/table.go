@@ -90,7 +90,28 @@ func line(s string, most int) string {
 	if most == 0 {
 		most = utf8.RuneCountInString(s) + 1
 	}
-	return clip(strings.TrimSpace(s), most)
+	return clip(strings.TrimRight(s, " \n\t"), most)
+}
+
+// wrapped breaks text for people into lines of a width, the later ones indented.
+func wrapped(text string, most, indent int) string {
+	var b strings.Builder
+	at := 0
+	for i, word := range strings.Fields(text) {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case i == 0:
+		case at+1+n > most:
+			b.WriteString("\n" + strings.Repeat(" ", indent))
+			at = indent
+		default:
+			b.WriteString(" ")
+			at++
+		}
+		b.WriteString(word)
+		at += n
+	}
+	return b.String()
 }
 
 // colours reports whether text on w may be coloured (https://no-color.org).

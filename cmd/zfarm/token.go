@@ -40,8 +40,11 @@ admin may do everything. The first token of a farm is made on the machine that s
 it: zfarm token add --farm farm.hcl --name NAME --role admin.`,
 		Args: cobra.NoArgs,
 	}, func(ctx context.Context, c *caller, _ []string) error {
-		if name == "" || len(roles) == 0 {
-			return exit{usageError, errors.New("a token needs --name, whose it is, and --role: reader, release, maintainer or admin")}
+		if name == "" {
+			return exit{usageError, errors.New("a token needs --name: whose it is")}
+		}
+		if err := api.CheckRoles(roles, ports); err != nil {
+			return exit{usageError, fmt.Errorf("%w; say --role ROLE, and --port PATTERN for a maintainer", err)}
 		}
 		want := api.NewToken{Name: name, Ports: ports}
 		for _, r := range roles {

@@ -64,8 +64,11 @@ func TestKilledAtEveryPoint(t *testing.T) {
 		stride = 9
 	}
 	storetest.EachURL(t, func(t *testing.T, url string) {
-		first := storetest.Open(t, url, store.Options{Node: "migrate"})
-		if err := first.Close(); err != nil {
+		first, err := store.Open(t.Context(), url, store.Options{})
+		if err == nil {
+			err = errors.Join(first.Migrate(t.Context()), first.Close())
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 		for point := 1; point <= points; point += stride {
@@ -245,7 +248,7 @@ func TestFullDiskIsWaitedFor(t *testing.T) {
 	s.work(e)
 	id := s.submit(e, submission(s.port("base")))[0].Build.ID
 	disk.mu.Lock()
-	disk.left = 4
+	disk.left = 2
 	disk.mu.Unlock()
 	b := s.wait(e, id, orchestrator.Done)
 	for _, stage := range b.Stages {

@@ -36,7 +36,7 @@ func (c *course) repeat(ctx context.Context) end {
 		return end{err: fmt.Errorf("worker %s has no facts: %w", registered.Name, workers.ErrLost)}
 	}
 	order := attempt.Order{Recipe: c.recipe, Conditions: c.conditions[c.stage.Repeat], Stage: c.stage.ID, Repeat: c.stage.Repeat,
-		Attempt: c.stage.Attempts, Worker: c.stage.Worker, Facts: *registered.Facts, Sources: c.pins.Sources, Needs: c.pins.Needs, Epoch: c.pins.Inputs.Epoch, Begun: made.Begun}
+		Attempt: c.stage.Attempts, Worker: c.stage.Worker, Facts: *registered.Facts, Sources: c.pins.Sources, Needs: c.pins.Needs, Epoch: c.pins.Inputs.Epoch, Begun: made.Begun, Output: made.Output}
 	record, root, failure, err := c.persist(ctx, made, order)
 	if err != nil {
 		return end{err: err}
@@ -65,11 +65,15 @@ func kept(r orchestrator.Record) []digest.Digest {
 // gives up when that has lasted longer than the farm's patience, or when the
 // worker answers and knows nothing of the step any more.
 func (c *course) persist(ctx context.Context, made store.Attempt, o attempt.Order) (orchestrator.Record, string, *orchestrator.Failure, error) {
+	fetched := func(ctx context.Context, output digest.Digest) error {
+		o.Output = output
+		return persistently(ctx, func() error { return c.Store.Fetched(ctx, made.Build, made.Stage, made.Fence, output) })
+	}
 	var since time.Time // when the trouble began
 	vanished := 0
 	for pause := time.Second; ; pause = min(2*pause, 30*time.Second) {
 		begun := c.now()
-		record, root, failure, err := c.try(ctx, made, o)
+		record, root, failure, err := c.try(ctx, made, o, fetched)
 		lost := errors.Is(err, workers.ErrLost)
 		if err == nil || ctx.Err() != nil || !lost && !passing(err) {
 			return record, root, failure, err
@@ -95,7 +99,8 @@ func (c *course) persist(ctx context.Context, made store.Attempt, o attempt.Orde
 
 // try makes the attempt from the top: steps that have ended are recalled, the
 // one that runs is joined.
-func (c *course) try(ctx context.Context, made store.Attempt, o attempt.Order) (orchestrator.Record, string, *orchestrator.Failure, error) {
+func (c *course) try(ctx context.Context, made store.Attempt, o attempt.Order,
+	fetched func(context.Context, digest.Digest) error) (orchestrator.Record, string, *orchestrator.Failure, error) {
 	none := orchestrator.Record{}
 	w, err := c.Workers.Get(ctx, o.Worker)
 	if err != nil {
@@ -113,7 +118,7 @@ func (c *course) try(ctx context.Context, made store.Attempt, o attempt.Order) (
 		p.Build = c.build.ID
 		c.Watch(p)
 	}
-	crew := attempt.Crew{Plugins: c.Plugins, Store: c.Artifacts, Watch: watch, Now: c.now,
+	crew := attempt.Crew{Plugins: c.Plugins, Store: c.Artifacts, Watch: watch, Now: c.now, Fetched: fetched,
 		Steps: journal{store: c.Store, build: c.build.ID, stage: c.stage.ID, fence: c.stage.Fence}}
 	record, failure, err := crew.Do(ctx, ws, o)
 	return record, root, failure, err

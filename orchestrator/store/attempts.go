@@ -75,8 +75,9 @@ func (tx *Tx) Cleaned(ctx context.Context, build, stage string, fence int64) err
 func (s *Store) Attempts(ctx context.Context, build string) (all []Attempt, err error) {
 	err = s.read(ctx, "listing attempts", func(q *query.Queries) error {
 		rows, err := q.Attempts(ctx, build)
-		all = convert(rows, attemptOf)
-		return err
+		c := columns{}
+		all = convert(rows, c.attempt)
+		return errors.Join(err, c.err)
 	})
 	return all, err
 }

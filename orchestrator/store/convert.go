@@ -145,10 +145,10 @@ func (c *columns) need(row query.Need) Need {
 	return Need{Port: row.Port, Build: row.Need, At: c.strings(row.Uses)}
 }
 
-func attemptOf(row query.Attempt) Attempt {
+func (c *columns) attempt(row query.Attempt) Attempt {
 	return Attempt{
 		Build: row.Build, Stage: row.Stage, Fence: row.Fence, Worker: row.Worker, Workspace: row.Workspace,
-		Begun: moment(row.Begun), Ended: moment(row.Ended), Outcome: row.Outcome, Detail: row.Detail, Cleaned: row.Cleaned != 0,
+		Begun: moment(row.Begun), Ended: moment(row.Ended), Outcome: row.Outcome, Detail: row.Detail, Cleaned: row.Cleaned != 0, Output: c.digest(row.Output),
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/zfarm/zfarm/attest/digest"
 	"github.com/zfarm/zfarm/orchestrator/store/query"
 )
 
@@ -48,8 +49,9 @@ func (s *Store) Worker(ctx context.Context, name string) (w Worker, err error) {
 func (s *Store) Left(ctx context.Context, worker string) (all []Attempt, err error) {
 	err = s.read(ctx, "reading what is left on "+worker, func(q *query.Queries) error {
 		rows, err := q.LeftOn(ctx, worker)
-		all = convert(rows, attemptOf)
-		return err
+		c := columns{}
+		all = convert(rows, c.attempt)
+		return errors.Join(err, c.err)
 	})
 	return all, err
 }
@@ -58,8 +60,12 @@ func (s *Store) Left(ctx context.Context, worker string) (all []Attempt, err err
 func (s *Store) Attempt(ctx context.Context, build, stage string, fence int64) (a Attempt, err error) {
 	err = s.read(ctx, fmt.Sprintf("reading attempt %d at %s of build %s", fence, stage, build), func(q *query.Queries) error {
 		row, err := q.OneAttempt(ctx, query.OneAttemptParams{Build: build, Stage: stage, Fence: fence})
-		a = attemptOf(row)
-		return wrap(err)
+		if err != nil {
+			return wrap(err)
+		}
+		c := columns{}
+		a = c.attempt(row)
+		return c.err
 	})
 	return a, err
 }
@@ -71,4 +77,19 @@ func (tx *Tx) Occupied(ctx context.Context, worker, workspace string) (bool, err
 		return false, fmt.Errorf("looking for workspace %s on %s: %w", workspace, worker, err)
 	}
 	return found, nil
+}
+
+// Fetched remembers what was fetched of an attempt that runs, and keeps it. The
+// first that is told counts.
+func (s *Store) Fetched(ctx context.Context, build, stage string, fence int64, output digest.Digest) error {
+	return s.write(ctx, fmt.Sprintf("noting the output of attempt %d at %s of build %s", fence, stage, build), func(q *query.Queries) error {
+		n, err := q.SetAttemptOutput(ctx, query.SetAttemptOutputParams{Output: sum(output), Build: build, Stage: stage, Fence: fence})
+		if err == nil && n == 0 {
+			return ErrRefused
+		}
+		if err != nil {
+			return err
+		}
+		return q.Keep(ctx, query.KeepParams{Build: build, Digest: sum(output)})
+	})
 }

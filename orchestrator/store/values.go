@@ -85,6 +85,8 @@ type Attempt struct {
 	Detail  string `json:"detail,omitempty"`
 	// Cleaned says that nothing of it is left on the worker.
 	Cleaned bool `json:"cleaned"`
+	// Output is what was fetched of it, before its tests began.
+	Output digest.Digest `json:"output,omitzero"`
 }
 
 // Step is a step of an attempt, as far as it has come.

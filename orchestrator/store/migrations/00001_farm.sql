@@ -94,6 +94,7 @@ CREATE TABLE attempt (
     outcome TEXT NOT NULL,
     detail TEXT NOT NULL,
     cleaned BIGINT NOT NULL,
+    output TEXT NOT NULL,
     PRIMARY KEY (build, stage, fence)
 );
 CREATE INDEX attempt_left ON attempt (worker) WHERE cleaned = 0 AND worker <> '';

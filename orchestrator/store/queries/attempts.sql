@@ -2,8 +2,8 @@
 -- SPDX-License-Identifier: Apache-2.0
 
 -- name: AddAttempt :execrows
-INSERT INTO attempt (build, stage, fence, worker, workspace, begun, ended, outcome, detail, cleaned)
-VALUES (@build, @stage, @fence, @worker, @workspace, @begun, @ended, @outcome, @detail, @cleaned)
+INSERT INTO attempt (build, stage, fence, worker, workspace, begun, ended, outcome, detail, cleaned, output)
+VALUES (@build, @stage, @fence, @worker, @workspace, @begun, @ended, @outcome, @detail, @cleaned, '')
 ON CONFLICT DO NOTHING;
 
 -- name: EndAttempt :execrows

@@ -16,3 +16,6 @@ SELECT * FROM attempt WHERE build = @build AND stage = @stage AND fence = @fence
 
 -- name: Occupied :one
 SELECT EXISTS (SELECT 1 FROM attempt WHERE worker = @worker AND worker <> '' AND workspace = @workspace AND cleaned = 0);
+
+-- name: SetAttemptOutput :execrows
+UPDATE attempt SET output = @output WHERE build = @build AND stage = @stage AND fence = @fence AND ended = 0 AND output = '';

@@ -11,8 +11,8 @@ import (
 
 const addAttempt = `-- name: AddAttempt :execrows
 
-INSERT INTO attempt (build, stage, fence, worker, workspace, begun, ended, outcome, detail, cleaned)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+INSERT INTO attempt (build, stage, fence, worker, workspace, begun, ended, outcome, detail, cleaned, output)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, '')
 ON CONFLICT DO NOTHING
 `
 
@@ -105,7 +105,7 @@ func (q *Queries) AddStep(ctx context.Context, arg AddStepParams) (int64, error)
 }
 
 const attempts = `-- name: Attempts :many
-SELECT build, stage, fence, worker, workspace, begun, ended, outcome, detail, cleaned FROM attempt WHERE build = $1 ORDER BY begun, stage, fence
+SELECT build, stage, fence, worker, workspace, begun, ended, outcome, detail, cleaned, output FROM attempt WHERE build = $1 ORDER BY begun, stage, fence
 `
 
 func (q *Queries) Attempts(ctx context.Context, build string) ([]Attempt, error) {
@@ -128,6 +128,7 @@ func (q *Queries) Attempts(ctx context.Context, build string) ([]Attempt, error)
 			&i.Outcome,
 			&i.Detail,
 			&i.Cleaned,
+			&i.Output,
 		); err != nil {
 			return nil, err
 		}

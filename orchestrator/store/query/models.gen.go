@@ -15,6 +15,7 @@ type Attempt struct {
 	Outcome   string
 	Detail    string
 	Cleaned   int64
+	Output    string
 }
 
 type Audit struct {

@@ -10,7 +10,7 @@ import (
 )
 
 const leftOn = `-- name: LeftOn :many
-SELECT build, stage, fence, worker, workspace, begun, ended, outcome, detail, cleaned FROM attempt WHERE worker = $1 AND worker <> '' AND cleaned = 0 AND ended > 0 AND workspace <> '' ORDER BY begun
+SELECT build, stage, fence, worker, workspace, begun, ended, outcome, detail, cleaned, output FROM attempt WHERE worker = $1 AND worker <> '' AND cleaned = 0 AND ended > 0 AND workspace <> '' ORDER BY begun
 `
 
 // What has ended on a worker and may still lie there.
@@ -34,6 +34,7 @@ func (q *Queries) LeftOn(ctx context.Context, worker string) ([]Attempt, error) 
 			&i.Outcome,
 			&i.Detail,
 			&i.Cleaned,
+			&i.Output,
 		); err != nil {
 			return nil, err
 		}
@@ -65,7 +66,7 @@ func (q *Queries) Occupied(ctx context.Context, arg OccupiedParams) (bool, error
 }
 
 const oneAttempt = `-- name: OneAttempt :one
-SELECT build, stage, fence, worker, workspace, begun, ended, outcome, detail, cleaned FROM attempt WHERE build = $1 AND stage = $2 AND fence = $3
+SELECT build, stage, fence, worker, workspace, begun, ended, outcome, detail, cleaned, output FROM attempt WHERE build = $1 AND stage = $2 AND fence = $3
 `
 
 type OneAttemptParams struct {
@@ -88,6 +89,7 @@ func (q *Queries) OneAttempt(ctx context.Context, arg OneAttemptParams) (Attempt
 		&i.Outcome,
 		&i.Detail,
 		&i.Cleaned,
+		&i.Output,
 	)
 	return i, err
 }
@@ -104,6 +106,30 @@ func (q *Queries) Plan(ctx context.Context, name string) (int64, error) {
 	var due int64
 	err := row.Scan(&due)
 	return due, err
+}
+
+const setAttemptOutput = `-- name: SetAttemptOutput :execrows
+UPDATE attempt SET output = $1 WHERE build = $2 AND stage = $3 AND fence = $4 AND ended = 0 AND output = ''
+`
+
+type SetAttemptOutputParams struct {
+	Output string
+	Build  string
+	Stage  string
+	Fence  int64
+}
+
+func (q *Queries) SetAttemptOutput(ctx context.Context, arg SetAttemptOutputParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, setAttemptOutput,
+		arg.Output,
+		arg.Build,
+		arg.Stage,
+		arg.Fence,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }
 
 const setPlan = `-- name: SetPlan :exec
