@@ -62,7 +62,11 @@ func (f *serverFlags) client(ctx context.Context, errs io.Writer) (*api.Client, 
 		if err != nil {
 			return nil, nil, err
 		}
-		return api.NewClient(server, token, nil), func() {}, nil
+		c := api.NewClient(server, token, nil)
+		if err := c.Check(); err != nil {
+			return nil, nil, exit{usageError, err}
+		}
+		return c, func() {}, nil
 	case f.file == "":
 		return nil, nil, exit{usageError, errors.New("which farm? Say --server https://HOST, or --farm farm.hcl on the machine that serves it")}
 	}

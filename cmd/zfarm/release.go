@@ -178,8 +178,7 @@ func (f *collectFlags) find(ctx context.Context, c *caller, port, ver string) (a
 		waiting, cancel = context.WithTimeout(ctx, f.timeout)
 		defer cancel()
 	}
-	told := ""
-	var last error
+	told, last := "", errors.New("the farm has not answered")
 	for pause := 250 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
 		var found api.ReleaseFiles
 		look := func() (err error) {

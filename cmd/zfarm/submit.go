@@ -186,7 +186,10 @@ func (c *caller) follow(ctx context.Context, taken []engine.Taken) error {
 		b := t.Build
 		if !b.State().Over() {
 			var err error
-			if b, err = c.await(ctx, b.ID, func(e orchestrator.Event) error { return c.writeEvent(b.Port, e) }); err != nil {
+			if b, err = c.await(ctx, b.ID, func(e orchestrator.Event) error { return c.writeEvent(t.Build.Port, e) }); err != nil {
+				if ctx.Err() != nil {
+					c.say("the builds go on without this command; zfarm list shows them")
+				}
 				return err
 			}
 		}

@@ -37,7 +37,37 @@ func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
 // write aligns the table to the width of w, or to 100 columns. Without heads
 // there is no first line.
 func (t *table) write(w io.Writer) error {
-	const gap = "  "
+	shown, wide := t.shown()
+	last := len(wide) - 1
+	left := width(w)
+	for _, n := range wide[:last] {
+		left -= n + len(gap)
+	}
+	coloured := colours(w)
+	for i, cells := range shown {
+		var b strings.Builder
+		for j, cell := range cells {
+			if j == last {
+				cell = clip(cell, max(left, 12))
+			}
+			pad := strings.Repeat(" ", max(0, wide[j]-utf8.RuneCountInString(cell)))
+			if coloured && t.columns[j].state && (i > 0 || t.columns[0].head == "") {
+				cell = paint(cell)
+			}
+			b.WriteString(cell + pad + gap)
+		}
+		if _, err := fmt.Fprintln(w, strings.TrimRight(b.String(), " ")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const gap = "  "
+
+// shown are the cells as they are shown, the heads first, and how wide the
+// columns are.
+func (t *table) shown() (cells [][]string, wide []int) {
 	rows := t.rows
 	if t.columns[0].head != "" {
 		heads := make([]string, len(t.columns))
@@ -46,46 +76,21 @@ func (t *table) write(w io.Writer) error {
 		}
 		rows = append([][]string{heads}, rows...)
 	}
-	wide := make([]int, len(t.columns))
-	shown := make([][]string, len(rows))
-	for i, cells := range rows {
-		shown[i] = make([]string, len(cells))
-		for j, cell := range cells {
-			shown[i][j] = line(cell, t.columns[j].most)
-			wide[j] = max(wide[j], utf8.RuneCountInString(shown[i][j]))
+	wide = make([]int, len(t.columns))
+	for _, row := range rows {
+		line := make([]string, len(row))
+		for j, cell := range row {
+			line[j] = oneLine(cell, t.columns[j].most)
+			wide[j] = max(wide[j], utf8.RuneCountInString(line[j]))
 		}
+		cells = append(cells, line)
 	}
-	left := width(w)
-	for _, n := range wide[:len(wide)-1] {
-		left -= n + len(gap)
-	}
-	coloured, last := colours(w), len(wide)-1
-	var b strings.Builder
-	for i, cells := range shown {
-		for j, cell := range cells {
-			if j == last {
-				cell = clip(cell, max(left, 12))
-			}
-			pad := strings.Repeat(" ", wide[j]-min(wide[j], utf8.RuneCountInString(cell)))
-			if coloured && t.columns[j].state && (i > 0 || t.columns[0].head == "") {
-				cell = paint(cell)
-			}
-			if b.WriteString(cell); j < last {
-				b.WriteString(pad + gap)
-			}
-		}
-		trimmed := strings.TrimRight(b.String(), " ")
-		b.Reset()
-		if _, err := fmt.Fprintln(w, trimmed); err != nil {
-			return err
-		}
-	}
-	return nil
+	return cells, wide
 }
 
-// line makes text from anywhere one line of at most so many characters; 0 is
+// oneLine makes text from anywhere one line of at most so many characters; 0 is
 // any number.
-func line(s string, most int) string {
+func oneLine(s string, most int) string {
 	s = codepage.PrintableString(strings.ToValidUTF8(s, "?"))
 	if most == 0 {
 		most = utf8.RuneCountInString(s) + 1

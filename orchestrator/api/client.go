@@ -61,6 +61,9 @@ func NewClient(base, token string, hc *http.Client) *Client {
 	return c
 }
 
+// Check says what is wrong with the address; nil if it can be asked.
+func (c *Client) Check() error { return c.fault }
+
 // Problem is what a farm says when it does not do what was asked (RFC 9457).
 type Problem struct {
 	Title  string `json:"title"`

@@ -195,8 +195,12 @@ func TestClientStopsWhenToldTo(t *testing.T) {
 
 func TestClientAddresses(t *testing.T) {
 	for base, want := range map[string]string{"farm.example.org": "is no URL", "ftp://farm": "is no URL", "http://farm.example.org": "pass in the clear", "": "is no URL", "http://%zz": "is no URL"} {
-		if _, err := NewClient(base, "zft_x", nil).Workers(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
+		c := NewClient(base, "zft_x", nil)
+		if _, err := c.Workers(t.Context()); err == nil || !strings.Contains(err.Error(), want) || !errors.Is(err, c.Check()) {
 			t.Errorf("%q: %v", base, err)
 		}
+	}
+	if err := NewClient("http://127.0.0.1:1", "zft_x", nil).Check(); err != nil {
+		t.Error(err)
 	}
 }

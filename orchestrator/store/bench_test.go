@@ -98,7 +98,7 @@ func fill(b *testing.B, url string, builds, attempts int, live string) *store.St
 		run(b, db, numbers(builds)+fmt.Sprintf(`INSERT INTO stage SELECT 'b' || n, '%s', %d, '%s', %s, %d, '["before"]', 1, 1, '', '', 0, 1000, '', '', '', 0 FROM c`,
 			stage.ID, place, stage.Kind, state, stage.Repeat))
 	}
-	run(b, db, numbers(attempts)+fmt.Sprintf(`INSERT INTO attempt SELECT 'b' || (1 + n %% %d), 'repeat-0', n, 'w1', 'ws', 1000, 2000, 'succeeded', '', 1 FROM c`, builds))
+	run(b, db, numbers(attempts)+fmt.Sprintf(`INSERT INTO attempt SELECT 'b' || (1 + n %% %d), 'repeat-0', n, 'w1', 'ws', 1000, 2000, 'succeeded', '', 1, '' FROM c`, builds))
 	run(b, db, "ANALYZE")
 	return s
 }

@@ -344,7 +344,7 @@ func stagesOf(ctx context.Context, db query.DBTX, ids []any, each func(query.Sta
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }() // what it could say, Err says
 	for rows.Next() {
 		var s query.Stage
 		if err := rows.Scan(&s.Build, &s.ID, &s.Kind, &s.State, &s.Repeat, &s.Follows, &s.Attempts, &s.Fence, &s.Worker, &s.Lost,

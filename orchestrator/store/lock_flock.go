@@ -24,7 +24,7 @@ func lockFile(path string) (io.Closer, error) {
 		return nil, fmt.Errorf("locking database %s: %w", path, err)
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		defer f.Close()
+		defer func() { _ = f.Close() }() // it was only read
 		if errors.Is(err, syscall.EWOULDBLOCK) {
 			return nil, fmt.Errorf("%w: %s is served by process %s; ask that one through its address, or stop it first", ErrInUse, path, holder(f))
 		}

@@ -263,3 +263,41 @@ func TestAttempts(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatWasFetchedOfAnAttempt(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
+		s := open()
+		create(t, s, sample("b1"))
+		a := store.Attempt{Build: "b1", Stage: "repeat-0", Fence: 1, Worker: "w1", Workspace: "ws"}
+		fetched := func(fence int64, what string) error {
+			return s.Fetched(t.Context(), "b1", "repeat-0", fence, digest.Of([]byte(what)))
+		}
+		if err := fetched(1, "tree"); !errors.Is(err, store.ErrRefused) {
+			t.Errorf("of an attempt that did not begin: %v", err)
+		}
+		update(t, s, func(ctx context.Context, tx *store.Tx) error { return tx.BeginAttempt(ctx, a) })
+		if err := fetched(1, "tree"); err != nil {
+			t.Fatal(err)
+		}
+		if err := fetched(1, "another tree"); !errors.Is(err, store.ErrRefused) {
+			t.Errorf("something else later: %v", err)
+		}
+		update(t, s, func(ctx context.Context, tx *store.Tx) error {
+			later := a
+			later.Fence = 2
+			return errors.Join(tx.BeginAttempt(ctx, later), tx.EndAttempt(ctx, later))
+		})
+		if err := fetched(2, "late tree"); !errors.Is(err, store.ErrRefused) {
+			t.Errorf("of an attempt that has ended: %v", err)
+		}
+		have, err := s.Attempt(t.Context(), "b1", "repeat-0", 1)
+		if err != nil || have.Output != digest.Of([]byte("tree")) {
+			t.Errorf("the output is %s (%v)", have.Output.Short(), err)
+		}
+		for what, want := range map[string]bool{"tree": true, "another tree": false, "late tree": false} {
+			if kept, err := s.Kept(t.Context(), digest.Of([]byte(what))); err != nil || kept != want {
+				t.Errorf("the %s is kept: %t (%v)", what, kept, err)
+			}
+		}
+	})
+}

@@ -94,7 +94,7 @@ func TestEveryStatementHasAnIndex(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close()
+		defer func() { _ = conn.Close() }()
 		explain := explainSQLite
 		if !strings.HasPrefix(url, "sqlite:") {
 			explain = explainPostgres
@@ -130,7 +130,7 @@ func explainSQLite(ctx context.Context, conn *sql.Conn, statement string) ([]str
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }()
 	var plan []string
 	for rows.Next() {
 		var id, parent, unused int

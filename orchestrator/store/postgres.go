@@ -160,5 +160,5 @@ func (t *postgresTx) rollback() {
 	ctx, cancel := context.WithTimeout(context.Background(), ending)
 	defer cancel()
 	_ = t.tx.Rollback(ctx) // after a commit, or on a broken connection, there is nothing to undo
-	_ = t.Conn.Close()
+	_ = t.Close()
 }

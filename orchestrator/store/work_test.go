@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -345,7 +346,7 @@ func sweepUp(ctx context.Context, s *store.Store) error {
 	if err != nil {
 		return err
 	}
-	wakes := append(due.Carry, due.Needs...)
+	wakes := slices.Concat(due.Carry, due.Needs)
 	if due.Match {
 		wakes = append(wakes, store.Wake{Kind: store.Match})
 	}
