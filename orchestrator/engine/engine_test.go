@@ -71,7 +71,7 @@ func (s sources) Fetch(context.Context, recipes.Source) (source.Fetched, error) 
 
 // scene is an engine on workers of this machine.
 type scene struct {
-	t       *testing.T
+	t       testing.TB
 	parts   engine.Parts
 	workers []workers.Worker
 	recipe  *recipes.Recipe
@@ -86,7 +86,7 @@ type scene struct {
 // same installs what is the same under all conditions.
 const same = `mkdir -p "$ZFARM_ROOT/stage/opt/p" && umask 022 && cp file "$ZFARM_ROOT/stage/opt/p/file" && chmod 755 "$ZFARM_ROOT/stage/opt" "$ZFARM_ROOT/stage/opt/p"`
 
-func newScene(t *testing.T, script string, names ...string) *scene {
+func newScene(t testing.TB, script string, names ...string) *scene {
 	t.Helper()
 	s := &scene{t: t, out: filepath.Join(t.TempDir(), "out")}
 	artifacts, err := cas.Open(t.TempDir())

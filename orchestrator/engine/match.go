@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/zfarm/zfarm/orchestrator"
@@ -36,16 +37,27 @@ func (e *Engine) match(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		assigned := schedule.Assign(e.now(), q, e.Settings.Policy)
-		given, err := e.assign(ctx, assigned[:min(len(assigned), atOnce)])
-		if err != nil {
-			return err
+		given := 0
+		for some := range slices.Chunk(e.decide(q), atOnce) {
+			n, err := e.assign(ctx, some)
+			if err != nil {
+				return err
+			}
+			given += n
 		}
 		if given == 0 {
 			e.matched = seq
 			return nil
 		}
 	}
+}
+
+// decide asks the schedule.
+func (e *Engine) decide(q schedule.Queue) []schedule.Assignment {
+	if len(q.Stages) == 0 {
+		return nil
+	}
+	return schedule.Assign(e.now(), q, e.Settings.Policy)
 }
 
 // queue reads what a decision is made from.
