@@ -112,7 +112,11 @@ func (f *buildFlags) build(ctx context.Context, paths []string, out, errs io.Wri
 	}
 	defer closeAll(all)
 	shown := newDisplay(out, f.asJSON)
-	e, err := f.engine(ctx, all, catalog, signer, public, shown.Show)
+	watch := shown.Show
+	if len(paths) > 1 && !f.asJSON {
+		watch = labelled(watch, submission)
+	}
+	e, err := f.engine(ctx, all, catalog, signer, public, watch)
 	if err != nil {
 		shown.Close()
 		return err
@@ -146,6 +150,23 @@ func (f *buildFlags) submission(ctx context.Context, paths []string, catalog *pl
 		s.Recipes = append(s.Recipes, one)
 	}
 	return s, nil
+}
+
+// labelled tells the stages of several ports apart.
+func labelled(watch orchestrator.Watch, s engine.Submission) orchestrator.Watch {
+	ports := map[string]string{}
+	for _, r := range s.Recipes {
+		if sum, err := r.Recipe.Digest(); err == nil {
+			ports[sum.Short()] = r.Recipe.Port
+		}
+	}
+	return func(p orchestrator.Progress) {
+		short, _, _ := strings.Cut(p.Build, "-") // the id of a build begins with its recipe's digest
+		if port := ports[short]; port != "" {
+			p.Stage = strings.TrimSpace(port + " " + p.Stage)
+		}
+		watch(p)
+	}
 }
 
 // folder is where a port is laid out: --out itself for one recipe, a folder in
