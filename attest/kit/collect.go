@@ -71,7 +71,7 @@ func same(ctx context.Context, dir string, pieces []Piece) bool {
 	if err != nil {
 		return false
 	}
-	defer root.Close() //nolint:errcheck // read only
+	defer root.Close()
 	f := folder{root: root}
 	names, faults, err := f.names()
 	if err != nil || len(faults) > 0 || len(names) != len(pieces) {
@@ -105,7 +105,7 @@ func Pieces(ctx context.Context, dir string) ([]Piece, []int64, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading kit: %w", err)
 	}
-	defer root.Close() //nolint:errcheck // read only
+	defer root.Close()
 	f := folder{root: root}
 	names, faults, err := f.names()
 	if err := errors.Join(append(faults, err)...); err != nil {
@@ -131,6 +131,6 @@ func openIn(dir, name string) (fs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer root.Close() //nolint:errcheck // the file stays open
+	defer root.Close()
 	return root.Open(name)
 }

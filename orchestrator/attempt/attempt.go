@@ -229,7 +229,7 @@ func (a *attempt) putStored(ctx context.Context, name string, d digest.Digest) e
 	if err != nil {
 		return err
 	}
-	defer r.Close() //nolint:errcheck // read only
+	defer r.Close()
 	return a.put(ctx, name, r, d)
 }
 
@@ -282,8 +282,8 @@ func (a *attempt) fetch(ctx context.Context, dir string) (*orchestrator.Failure,
 	if failure, err := a.farmStep(ctx, farm, "pack", "", script); failure != nil || err != nil {
 		return failure, err
 	}
-	if !a.Order.Output.IsZero() {
-		a.record.Output = a.Order.Output
+	if !a.Output.IsZero() {
+		a.record.Output = a.Output
 		return nil, nil
 	}
 	var got digest.Digest

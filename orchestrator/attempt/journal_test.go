@@ -36,7 +36,7 @@ func (k *taker) take(off int64, p []byte) error {
 	defer k.mu.Unlock()
 	k.got = append(k.got, batch{time.Since(k.begun), off, len(p)})
 	k.log = append(k.log, p...)
-	time.Sleep(k.pause) // in a bubble: it takes no time
+	<-time.After(k.pause) // in a bubble: it takes no time
 	return k.fail
 }
 
@@ -53,9 +53,9 @@ func TestFeedCutsLogs(t *testing.T) {
 		f := begun(k.take)
 		write(t, f, 10)
 		write(t, f, 5)
-		time.Sleep(400 * time.Millisecond)
+		<-time.After(400 * time.Millisecond)
 		write(t, f, batchBytes+7) // a full batch goes at once, the rest with the time
-		time.Sleep(300 * time.Millisecond)
+		<-time.After(300 * time.Millisecond)
 		write(t, f, 3)
 		if err := f.end(); err != nil {
 			t.Error(err)
@@ -98,7 +98,7 @@ func TestFeedTellsWhatTheJournalSaid(t *testing.T) {
 			k := &taker{begun: time.Now(), fail: full}
 			f := begun(k.take)
 			write(t, f, 1)
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 			if _, err := f.Write([]byte("more")); !errors.Is(err, full) {
 				t.Errorf("writing: %v", err)
 			}

@@ -56,7 +56,7 @@ func (a *attempt) folders(ctx context.Context, n Need) (map[string]bool, error) 
 	if err != nil {
 		return nil, err
 	}
-	defer r.Close() //nolint:errcheck // read only
+	defer r.Close()
 	has := map[string]bool{}
 	for members := pax.NewReader(r); ; {
 		m, err := members.Next()

@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package plan decides how the repeats of a build differ on purpose: which
-// conditions each is built under, and on which worker.
+// conditions each is built under. Which worker each is given is
+// orchestrator/schedule's.
 //
 // It is pure: a recipe and the facts of workers in, conditions out. Nothing is
 // started here; orchestrator/attempt lays the conditions over the steps of a
@@ -43,9 +44,6 @@ type Conditions struct {
 	Home string
 	// Extra is laid over the environment.
 	Extra map[string]string
-	// Apart says that the repeat should be on another worker than the
-	// baseline where there is one.
-	Apart bool
 }
 
 // Locale is a wish for a locale.
@@ -113,8 +111,6 @@ func vary(c *Conditions, variation string, i int) {
 		c.Home = "home-" + strconv.Itoa(i)
 	case "environment":
 		c.Extra["ZFARM_CAPTURED"] = "captured by repeat " + strconv.Itoa(i)
-	case "worker":
-		c.Apart = true
 	}
 }
 
@@ -204,61 +200,4 @@ func zos() map[string]string {
 		"__IPC_CLEANUP":    "1",
 		"_ENCODE_FILE_NEW": "ISO8859-1",
 	}
-}
-
-// Candidate is a worker as the choice sees it.
-type Candidate struct {
-	Name  string
-	Facts workers.Facts
-	// Busy says that an attempt holds it now.
-	Busy bool
-}
-
-// Choose returns the name of the worker that the repeat should go to, "" if it
-// should wait. used are the workers the other repeats of the build were given,
-// lost those that lost this repeat before. A worker apart from the others is
-// waited for as long as one exists that may still come free.
-func Choose(c Conditions, from []Candidate, used, lost []string) string {
-	fit := func(w Candidate, apart, fresh bool) bool {
-		return (!apart || !slices.Contains(used, w.Name)) && (!fresh || !slices.Contains(lost, w.Name))
-	}
-	for _, want := range []struct{ apart, fresh bool }{{true, true}, {true, false}, {false, true}, {false, false}} {
-		if want.apart && !c.Apart {
-			continue
-		}
-		exists := false
-		for _, w := range from {
-			if !fit(w, want.apart, want.fresh) {
-				continue
-			}
-			exists = true
-			if !w.Busy {
-				return w.Name
-			}
-		}
-		if exists {
-			return "" // the right kind exists and is busy: wait for it
-		}
-	}
-	return ""
-}
-
-// Missing returns why the worker cannot build the recipe, one sentence a
-// tool, or nothing. A recipe with patches wants patch without saying so.
-func Missing(r *recipes.Recipe, f workers.Facts) []string {
-	var lacks []string
-	patched := slices.ContainsFunc(r.Sources, func(s recipes.Source) bool { return len(s.Patches) > 0 })
-	if _, ok := f.Tools["patch"]; patched && !ok {
-		lacks = append(lacks, "it has no patch")
-	}
-	for _, t := range r.Tools {
-		have, ok := f.Tools[t.Name]
-		switch {
-		case !ok:
-			lacks = append(lacks, fmt.Sprintf("it has no %s", t.Name))
-		case !t.Version.Has(have.Version):
-			lacks = append(lacks, fmt.Sprintf("its %s is %q, the recipe wants %s", t.Name, have.Version, t.Version))
-		}
-	}
-	return lacks
 }

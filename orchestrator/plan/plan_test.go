@@ -53,9 +53,6 @@ func TestEveryVariationChangesWhatItSaysAndNothingElse(t *testing.T) {
 			if path := varied.Path != repeats[0].Path; path != (v == "path") {
 				t.Errorf("%s: path %q and %q", v, repeats[0].Path, varied.Path)
 			}
-			if varied.Apart != (v == "worker") {
-				t.Errorf("%s: apart is %v", v, varied.Apart)
-			}
 		}
 	}
 }
@@ -120,56 +117,5 @@ func TestEnvIsWholeAndTheSameButForConditions(t *testing.T) {
 		if !workers.ValidEnvName(name) {
 			t.Errorf("%q cannot be put into an environment", name)
 		}
-	}
-}
-
-func TestChoose(t *testing.T) {
-	free := func(names ...string) []plan.Candidate {
-		var all []plan.Candidate
-		for _, n := range names {
-			busy := n[0] == '-'
-			if busy {
-				n = n[1:]
-			}
-			all = append(all, plan.Candidate{Name: n, Busy: busy})
-		}
-		return all
-	}
-	apart, same := plan.Conditions{Apart: true}, plan.Conditions{}
-	for _, tt := range []struct {
-		name       string
-		c          plan.Conditions
-		from       []plan.Candidate
-		used, lost []string
-		want       string
-	}{
-		{"first free", same, free("-w1", "w2"), nil, nil, "w2"},
-		{"another than the baseline's", apart, free("w1", "w2"), []string{"w1"}, nil, "w2"},
-		{"waits for another", apart, free("w1", "-w2"), []string{"w1"}, nil, ""},
-		{"there is no other", apart, free("w1"), []string{"w1"}, nil, "w1"},
-		{"not where it was lost", same, free("w1", "w2"), nil, []string{"w1"}, "w2"},
-		{"lost everywhere, again", same, free("w1"), nil, []string{"w1"}, "w1"},
-		{"apart before fresh", apart, free("w1", "w2"), []string{"w1"}, []string{"w2"}, "w2"},
-		{"none", same, nil, nil, nil, ""},
-	} {
-		if have := plan.Choose(tt.c, tt.from, tt.used, tt.lost); have != tt.want {
-			t.Errorf("%s: %q, want %q", tt.name, have, tt.want)
-		}
-	}
-}
-
-func TestMissing(t *testing.T) {
-	r := &recipes.Recipe{Tools: []recipes.Tool{{Name: "make", Version: ">= 4.0"}, {Name: "perl"}, {Name: "m4", Version: ">= 1.4"}}}
-	f := workers.Facts{Tools: map[string]workers.Tool{"make": {Version: "3.81"}, "perl": {}, "m4": {Version: "1.4.19"}}}
-	want := []string{`its make is "3.81", the recipe wants >= 4.0`}
-	if diff := cmp.Diff(want, plan.Missing(r, f)); diff != "" {
-		t.Errorf("missing (-want +have):\n%s", diff)
-	}
-	patched := &recipes.Recipe{Sources: []recipes.Source{{Patches: []recipes.File{{Name: "p"}}}}}
-	if diff := cmp.Diff([]string{"it has no patch"}, plan.Missing(patched, f)); diff != "" {
-		t.Errorf("missing (-want +have):\n%s", diff)
-	}
-	if diff := cmp.Diff([]string{"it has no make", "it has no perl", "it has no m4"}, plan.Missing(r, workers.Facts{})); diff != "" {
-		t.Errorf("missing (-want +have):\n%s", diff)
 	}
 }

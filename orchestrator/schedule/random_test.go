@@ -286,7 +286,7 @@ func TestNobodyStarves(t *testing.T) {
 			schedule.Stage{Owner: "bob", Wants: narrow, Priority: -1000}, 15*time.Minute + takes},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := stream{now: noon, waiting: 40, policy: schedule.Policy{Shares: map[string]float64{"none": 0}}, make: func(i int) schedule.Stage {
+			s := stream{now: noon, waiting: 40, policy: schedule.Policy{Shares: map[string]float64{"none": 0}}, make: func(int) schedule.Stage {
 				st := tt.other
 				st.Expected = takes
 				return st

@@ -39,7 +39,7 @@ func TestHealth(t *testing.T) {
 		"host key":           {nil, nil, workers.ErrHostKey, pool.Limits{}, []string{"Ask its administrator for the fingerprint"}},
 		"refused, by a pool": {nil, nil, refused, pool.Limits{}, []string{"refused the farm's credentials", "authorized_keys"}},
 		"unfit":              {nil, with(nil), fmt.Errorf("probing lpar1: %w: no shell; install bash", workers.ErrUnfit), pool.Limits{}, []string{"lacks what the farm", "install bash."}},
-		"another error":      {nil, nil, errors.New("no such identity file."), pool.Limits{}, []string{"could not be looked at", "no such identity file."}},
+		"another error":      {nil, nil, errors.New("no such identity file"), pool.Limits{}, []string{"could not be looked at", "no such identity file."}},
 		"no archiver":        {nil, without, nil, pool.Limits{}, []string{"no archiver", "Install GNU tar"}},
 		"archiver gone":      {with(nil), without, nil, pool.Limits{}, []string{"It had gnu-tar before."}},
 		"room at the limit":  {nil, free(1 << 30), nil, pool.Limits{}, nil},
