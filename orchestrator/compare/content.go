@@ -14,16 +14,18 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/span"
 )
 
-// format knows how files of one kind are laid out.
+// format knows how files of one kind are laid out: by a list of spans, which
+// also tells parts apart in files of unlike size, or by a layout of its own.
 type format struct {
-	is    func(head []byte) bool
-	spans func(r io.ReaderAt, size int64) ([]span.Span, error)
+	is     func(head []byte) bool
+	spans  func(r io.ReaderAt, size int64) ([]span.Span, error)
+	layout func(r io.ReaderAt, size int64) (span.Layout, error)
 }
 
 // formats are those known. What a format cannot read is compared as plain
 // bytes.
 func formats() []format {
-	return []format{{elf.Is, elf.Spans}}
+	return []format{{is: elf.Is, spans: elf.Spans}}
 }
 
 const (
@@ -33,19 +35,34 @@ const (
 	maxMisses = 256  // per member: bytes looked at in vain for what explains them
 )
 
+// parts is what a format knows of one file.
+type parts struct {
+	span.Layout
+	list []span.Span
+}
+
 // layouts returns the parts of both files if one format knows them.
-func layouts(a, b file) (spansA, spansB []span.Span) {
+func layouts(a, b file) (inA, inB parts) {
 	headA, headB := head(a), head(b)
 	for _, f := range formats() {
-		if !f.is(headA) || !f.is(headB) {
-			continue
+		if f.is(headA) && f.is(headB) {
+			return f.parts(a), f.parts(b)
 		}
-		// A table that cannot be read leaves what was read of it.
-		spansA, _ = f.spans(a.r, a.size)
-		spansB, _ = f.spans(b.r, b.size)
-		return spansA, spansB
 	}
-	return nil, nil
+	return parts{Layout: span.NewMap(nil)}, parts{Layout: span.NewMap(nil)}
+}
+
+// parts reads what there is to read: a table that cannot be read leaves what
+// was read of it.
+func (f format) parts(x file) parts {
+	if f.layout != nil {
+		if l, err := f.layout(x.r, x.size); err == nil {
+			return parts{Layout: l}
+		}
+		return parts{Layout: span.NewMap(nil)}
+	}
+	list, _ := f.spans(x.r, x.size)
+	return parts{span.NewMap(list), list}
 }
 
 func head(f file) []byte {
@@ -57,15 +74,14 @@ func head(f file) []byte {
 // content compares the content of a member, which is known to differ.
 func (c *comparison) content(ctx context.Context, path string, a, b file) error {
 	d := &difference{c: c, path: path, a: a, b: b, worst: Container, seen: map[seenKey]int{}}
-	spansA, spansB := layouts(a, b)
-	d.inA, d.inB = span.NewMap(spansA), span.NewMap(spansB)
+	d.inA, d.inB = layouts(a, b)
 	text, err := readTexts(a, b)
 	if err != nil {
 		return err
 	}
 	d.text = text
 	if a.size != b.size {
-		err = d.resized(ctx, spansA, spansB)
+		err = d.resized(ctx)
 	} else {
 		err = d.sameSize(ctx)
 	}
@@ -86,7 +102,7 @@ type difference struct {
 	c        *comparison
 	path     string
 	a, b     file
-	inA, inB span.Map
+	inA, inB parts
 	text     *texts // nil if they are not text
 	findings []Finding
 	seen     map[seenKey]int // explained before: index in findings
@@ -139,9 +155,12 @@ func (d *difference) explain(at, end int64) (int64, error) {
 	sa, _ := d.inA.At(at)
 	sb, _ := d.inB.At(at)
 	part := min(d.inA.End(at, end), d.inB.End(at, end))
-	if sa == sb && sa.Kind == span.Digest {
+	if sa.Same(sb) && sa.Kind == span.Digest {
 		d.digests = append(d.digests, bytediff.Range{Offset: at, Length: part - at})
 		return part, nil
+	}
+	if sa.Same(sb) && sa.Read != nil && (sa.Kind == span.Stamp || sa.Kind == span.Owner || sa.Kind == span.Fixed) {
+		return d.typed(sa)
 	}
 	if d.misses < maxMisses {
 		x, ok, err := d.c.explanation(d.a.r, d.b.r, d.a.size, at)
@@ -156,7 +175,7 @@ func (d *difference) explain(at, end int64) (int64, error) {
 		part = min(part, at+1)
 	}
 	field := "content"
-	if sa.Name != "" && sa == sb {
+	if sa.Name != "" && sa.Same(sb) {
 		field = sa.Name
 	}
 	if _, ok := d.plain[field]; !ok {
@@ -164,6 +183,51 @@ func (d *difference) explain(at, end int64) (int64, error) {
 	}
 	d.plain[field] = append(d.plain[field], bytediff.Range{Offset: at, Length: part - at})
 	return part, nil
+}
+
+// maxTyped bounds a span that is read as one value.
+const maxTyped = 4096
+
+// typed tells of a field whose form the format fixes: a stamp of the build, who
+// built it, or what must not differ. It returns where the field ends.
+func (d *difference) typed(s span.Span) (int64, error) {
+	bufA, bufB := make([]byte, min(s.Length, maxTyped)), make([]byte, min(s.Length, maxTyped))
+	for _, x := range []struct {
+		f   file
+		buf []byte
+	}{{d.a, bufA}, {d.b, bufB}} {
+		if n, err := x.f.r.ReadAt(x.buf, s.Offset); n < len(x.buf) {
+			return 0, fmt.Errorf("reading %s at %d: %w", s.Name, s.Offset, err)
+		}
+	}
+	va, vb := s.Read(bufA), s.Read(bufB)
+	f := Finding{Field: s.Name, A: va.Text, B: vb.Text, Offset: s.Offset, Tier: Forbidden}
+	switch s.Kind {
+	case span.Stamp:
+		d.c.stampField(&f, va, vb)
+	case span.Owner:
+		f.Tier, f.Cause = Stamp, "who built it is recorded"
+	default:
+		f.Cause = "what made it is recorded, and it was not the same"
+	}
+	d.add(f)
+	return s.Offset + s.Length, nil
+}
+
+// stampField judges a stamp: it is one only if each value lies in the time of
+// its own build.
+func (c *comparison) stampField(f *Finding, a, b span.Value) {
+	winA, winB := windowOf(c.o.Known.A), windowOf(c.o.Known.B)
+	switch {
+	case a.From.IsZero() || b.From.IsZero():
+		f.Cause = "the bytes of a time stamp are no time"
+	case !winA.Known() || !winB.Known():
+		f.Cause = "the time of the build is not known, so that this cannot be told from any other time"
+	case !winA.Holds(a.From, a.To, a.Zoned) || !winB.Holds(b.From, b.To, b.Zoned):
+		f.Cause = "a time stamp that lies outside the time of its build"
+	default:
+		f.Tier, f.Cause, f.Evidence = Stamp, "the time of the build is recorded", "each lies within the time of its build"
+	}
 }
 
 // tell adds what an explanation says, once for each pair of values.
@@ -272,7 +336,7 @@ func (d *difference) hunk(ranges []bytediff.Range) string {
 
 // resized tells how files of unlike size differ. Nothing is explained away:
 // what was shifted cannot be masked.
-func (d *difference) resized(ctx context.Context, spansA, spansB []span.Span) error {
+func (d *difference) resized(ctx context.Context) error {
 	sizes := fmt.Sprintf("%d bytes in A, %d in B", d.a.size, d.b.size)
 	if d.text != nil {
 		if f, ok := d.text.substituted(d.c.known); ok {
@@ -284,7 +348,7 @@ func (d *difference) resized(ctx context.Context, spansA, spansB []span.Span) er
 			Evidence: sizes, Hunk: d.hunk(nil)})
 		return nil
 	}
-	if err := d.parts(ctx, spansA, spansB); err != nil {
+	if err := d.parts(ctx, d.inA.list, d.inB.list); err != nil {
 		return err
 	}
 	least := min(d.a.size, d.b.size)

@@ -10,6 +10,7 @@ import (
 	"math"
 	"slices"
 	"sort"
+	"time"
 )
 
 // Kind says what is known of the bytes of a span.
@@ -22,7 +23,28 @@ const (
 	// Digest bytes follow from the rest of the file: they differ when and only
 	// when something else differs.
 	Digest
+	// Stamp bytes are a time of the build in a form that the format fixes; the
+	// span's Read says which. Bytes that are no such time are no stamp.
+	Stamp
+	// Owner bytes name who built it.
+	Owner
+	// Fixed bytes must be the same: the product and version of a tool, a zap,
+	// an attribute. Whatever the values are, they are never masked.
+	Fixed
 )
+
+// Value is what the bytes of a span say.
+type Value struct {
+	// Text is for people.
+	Text string
+	// From and To bound the moments that a Stamp may mean, both included, as
+	// if its zone were UTC; zero if the bytes are no time. A date alone means
+	// a whole day.
+	From, To time.Time
+	// Zoned says that the zone is known to be UTC; otherwise the time may be
+	// that of any zone.
+	Zoned bool
+}
 
 // Span is one named stretch.
 type Span struct {
@@ -30,6 +52,20 @@ type Span struct {
 	Name           string
 	Offset, Length int64
 	Kind           Kind
+	// Read says what all bytes of the span mean; nil where that is not known.
+	Read func([]byte) Value
+}
+
+// Same reports whether two spans are the same part of two files.
+func (s Span) Same(o Span) bool {
+	return s.Name == o.Name && s.Offset == o.Offset && s.Length == o.Length && s.Kind == o.Kind
+}
+
+// Layout knows the span of each byte of a file. Formats with few parts make a
+// Map; those with many compute a span when asked.
+type Layout interface {
+	At(offset int64) (Span, bool)
+	End(offset, limit int64) int64
 }
 
 // Map finds the span of a byte.

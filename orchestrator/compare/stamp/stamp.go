@@ -37,6 +37,25 @@ func NewWindow(begun, ended time.Time, zone string) Window {
 // Known reports whether the window has times.
 func (w Window) Known() bool { return !w.begun.IsZero() && !w.ended.Before(w.begun) }
 
+// Holds reports whether the window holds a moment between from and to, both
+// included, given as if in UTC: in UTC itself if it is zoned, else in UTC or
+// the zone of the build.
+func (w Window) Holds(from, to time.Time, zoned bool) bool {
+	if !w.Known() {
+		return false
+	}
+	holds := func(z *time.Location) bool {
+		local := func(t time.Time) time.Time {
+			return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), z)
+		}
+		return !local(from).After(w.ended) && !local(to).Before(w.begun)
+	}
+	if zoned {
+		return holds(time.UTC)
+	}
+	return w.inZones(holds)
+}
+
 // Stamp is one that was found at the same place in two texts.
 type Stamp struct {
 	// Field names its form, e.g. "stamp.date".
