@@ -118,7 +118,7 @@ var pure = struct {
 	pkgs, without []string
 	spool         string
 }{
-	[]string{"orchestrator", "orchestrator/plan", "orchestrator/compare", "recipes", "attest/statement", "plugins/suite"},
+	[]string{"orchestrator", "orchestrator/plan", "orchestrator/schedule", "orchestrator/compare", "recipes", "attest/statement", "plugins/suite"},
 	[]string{"os", "os/exec", "net", "net/http", "log", "log/slog", "math/rand", "math/rand/v2"},
 	"orchestrator/compare",
 }

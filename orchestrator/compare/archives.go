@@ -183,6 +183,7 @@ type comparison struct {
 	// reformatted is the first member of which headers differ although all
 	// that they say is the same.
 	reformatted string
+	depth       int // of containers within containers
 }
 
 // add adds a finding about a member.

@@ -43,7 +43,7 @@ type parts struct {
 
 // layouts returns the parts of both files if one format knows them.
 func layouts(a, b file) (inA, inB parts) {
-	headA, headB := head(a), head(b)
+	headA, headB := headOf(a, headSize), headOf(b, headSize)
 	for _, f := range formats() {
 		if f.is(headA) && f.is(headB) {
 			return f.parts(a), f.parts(b)
@@ -65,14 +65,11 @@ func (f format) parts(x file) parts {
 	return parts{span.NewMap(list), list}
 }
 
-func head(f file) []byte {
-	buf := make([]byte, min(headSize, f.size))
-	n, _ := f.r.ReadAt(buf, 0) // what cannot be read fails again where it is compared
-	return buf[:n]
-}
-
 // content compares the content of a member, which is known to differ.
 func (c *comparison) content(ctx context.Context, path string, a, b file) error {
+	if done, err := c.nested(ctx, path, a, b); done || err != nil {
+		return err
+	}
 	d := &difference{c: c, path: path, a: a, b: b, worst: Container, seen: map[seenKey]int{}}
 	d.inA, d.inB = layouts(a, b)
 	text, err := readTexts(a, b)

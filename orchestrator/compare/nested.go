@@ -1,0 +1,312 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package compare
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/zfarm/zfarm/orchestrator/compare/compress"
+	"github.com/zfarm/zfarm/orchestrator/compare/container"
+	"github.com/zfarm/zfarm/orchestrator/compare/pax"
+)
+
+// opener opens files of one kind as containers.
+type opener struct {
+	is   func(head []byte) bool
+	open func(r io.ReaderAt, size int64, l container.Limits) (*container.Container, error)
+}
+
+// openers are the containers that are known inside of others.
+func openers() []opener {
+	return []opener{
+		{is: func(head []byte) bool { return len(head) > 2 && string(head[:2]) == compress.Magic }, open: openCompress},
+	}
+}
+
+// openCompress makes a compress stream a container of one member.
+func openCompress(r io.ReaderAt, size int64, _ container.Limits) (*container.Container, error) {
+	return &container.Container{Kind: "compress stream", Entries: []container.Entry{{Size: -1, Open: func() (io.ReadCloser, error) {
+		z, err := compress.NewReader(io.NewSectionReader(r, 0, size))
+		if err != nil {
+			return nil, err
+		}
+		return io.NopCloser(z), nil
+	}}}}, nil
+}
+
+// maxDepth bounds containers within containers.
+const maxDepth = 8
+
+// nested compares two files that differ as the containers that they are. It
+// reports false where they are none of one kind, or cannot be read to their
+// end: their bytes are compared then, and nothing of them is explained away.
+func (c *comparison) nested(ctx context.Context, path string, a, b file) (bool, error) {
+	if c.depth >= maxDepth {
+		return false, nil
+	}
+	c.depth++
+	defer func() { c.depth-- }()
+	headA, headB := headOf(a, paxHead), headOf(b, paxHead)
+	if pax.Is(headA) && pax.Is(headB) {
+		return c.nestedPax(ctx, path, a, b)
+	}
+	for _, o := range openers() {
+		if !o.is(headA) || !o.is(headB) {
+			continue
+		}
+		limits := container.Limits{Members: c.o.MaxMembers, Content: c.o.MaxBytes}
+		ca, errA := o.open(a.r, a.size, limits)
+		cb, errB := o.open(b.r, b.size, limits)
+		if errA != nil || errB != nil {
+			return false, ctx.Err()
+		}
+		return c.containers(ctx, path, ca, cb, a, b)
+	}
+	return false, nil
+}
+
+// paxHead is what pax.Is wants to see.
+const paxHead = 512
+
+// nestedPax compares two archives that lie in members.
+func (c *comparison) nestedPax(ctx context.Context, path string, a, b file) (bool, error) {
+	open := func(f file) func() (io.ReadCloser, error) {
+		return func() (io.ReadCloser, error) {
+			return struct {
+				*io.SectionReader
+				io.Closer
+			}{io.NewSectionReader(f.r, 0, f.size), io.NopCloser(nil)}, nil
+		}
+	}
+	left, right, err := loadBoth(ctx, Input{Name: path, Open: open(a)}, Input{Name: path, Open: open(b)}, c.o)
+	defer left.close()
+	defer right.close()
+	if err != nil {
+		return false, err
+	}
+	if left.fault != nil || right.fault != nil {
+		return false, nil
+	}
+	before, reformatted := c.found.total(), c.reformatted
+	if err := c.trees(ctx, path+"/", left.tree, right.tree); err != nil {
+		return false, err
+	}
+	if c.found.total() == before {
+		c.add(Finding{Path: path, Field: "format", Offset: -1, Tier: Container, Cause: "the archives say the same in another form"})
+	}
+	c.reformatted = reformatted
+	return true, nil
+}
+
+// containers compares two containers that were read to their end. It reports
+// false, having told nothing, where the content of a member cannot be decoded.
+func (c *comparison) containers(ctx context.Context, path string, a, b *container.Container, fa, fb file) (bool, error) {
+	left, err := c.decode(ctx, a, fa)
+	defer left.close()
+	if err != nil {
+		return false, ctx.Err()
+	}
+	right, err := c.decode(ctx, b, fb)
+	defer right.close()
+	if err != nil {
+		return false, ctx.Err()
+	}
+	before := c.found.total()
+	c.fields(path, a.Fields, b.Fields)
+	c.hidden(path, a.Hidden, b.Hidden)
+	pairs := c.pairDecoded(path, left, right)
+	for _, p := range pairs {
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
+		if err := c.decodedPair(ctx, path, p); err != nil {
+			return false, err
+		}
+	}
+	if c.found.total() == before {
+		c.add(Finding{Path: path, Field: "compression", Offset: -1, Tier: Container, A: a.Kind, B: b.Kind,
+			Cause: "the same content was packed in another way"})
+	}
+	return true, nil
+}
+
+// decoded is the content of a container, as files that can be read anywhere.
+type decoded struct {
+	members []decodedMember
+	spool   *spool
+}
+
+type decodedMember struct {
+	container.Entry
+	file
+	sum [sha256.Size]byte
+	at  int
+}
+
+func (d *decoded) close() {
+	if d != nil && d.spool != nil {
+		d.spool.Close() //nolint:errcheck // to be thrown away
+	}
+}
+
+// decode sums up the content of all members and keeps what is not stored as it
+// is in one file without a name.
+func (c *comparison) decode(ctx context.Context, in *container.Container, f file) (*decoded, error) {
+	d := &decoded{}
+	var kept, all int64
+	for i, e := range in.Entries {
+		if err := ctx.Err(); err != nil {
+			return d, err
+		}
+		m := decodedMember{Entry: e, at: i}
+		if e.Open == nil {
+			m.file = file{r: io.NewSectionReader(f.r, e.Offset, e.Size), size: e.Size}
+		} else {
+			n, err := d.unpack(c.o, e, kept, c.o.MaxBytes-all)
+			if err != nil {
+				return d, fmt.Errorf("unpacking %s: %w", e.Name, err)
+			}
+			m.file = file{r: io.NewSectionReader(d.spool.f, kept, n), size: n}
+			kept += n
+		}
+		if all += m.size; all > c.o.MaxBytes {
+			return d, errTooLarge
+		}
+		h := sha256.New()
+		if _, err := io.Copy(h, io.NewSectionReader(m.r, 0, m.size)); err != nil {
+			return d, err
+		}
+		h.Sum(m.sum[:0])
+		d.members = append(d.members, m)
+	}
+	return d, nil
+}
+
+// unpack appends the content of a member to the spool.
+func (d *decoded) unpack(o Options, e container.Entry, at, left int64) (int64, error) {
+	if d.spool == nil {
+		s, err := newSpool(o.Workdir)
+		if err != nil {
+			return 0, err
+		}
+		d.spool = s
+	}
+	r, err := e.Open()
+	if err != nil {
+		return 0, err
+	}
+	defer r.Close()
+	return io.Copy(io.NewOffsetWriter(d.spool.f, at), limit(r, left))
+}
+
+// decodedTwins are two members of one name.
+type decodedTwins struct{ a, b decodedMember }
+
+// pairDecoded pairs members by name, the first with the first where a name
+// stands more than once, and tells of those without a partner and of another
+// order.
+func (c *comparison) pairDecoded(path string, a, b *decoded) []decodedTwins {
+	inB := map[string][]decodedMember{}
+	for _, m := range b.members {
+		inB[m.Name] = append(inB[m.Name], m)
+	}
+	var pairs []decodedTwins
+	for _, m := range a.members {
+		if len(inB[m.Name]) == 0 {
+			c.add(Finding{Path: within(path, m.Name), Field: "member", A: "member", Offset: -1, Tier: Forbidden, Cause: "it is in A only"})
+			continue
+		}
+		pairs = append(pairs, decodedTwins{m, inB[m.Name][0]})
+		inB[m.Name] = inB[m.Name][1:]
+	}
+	for _, m := range b.members {
+		if left := inB[m.Name]; len(left) > 0 && left[0].at == m.at {
+			inB[m.Name] = left[1:]
+			c.add(Finding{Path: within(path, m.Name), Field: "member", B: "member", Offset: -1, Tier: Forbidden, Cause: "it is in B only"})
+		}
+	}
+	for i := 1; i < len(pairs); i++ {
+		if pairs[i].b.at < pairs[i-1].b.at {
+			c.add(Finding{Path: path, Field: "order", Offset: -1, Tier: Container, Cause: "the members stand in another order",
+				Evidence: fmt.Sprintf("B has %s before %s", printable(pairs[i].b.Name, maxValue), printable(pairs[i-1].b.Name, maxValue))})
+			break
+		}
+	}
+	return pairs
+}
+
+// within names a member of a container; a stream's only member has no name.
+func within(path, name string) string {
+	if name == "" {
+		return path + "!"
+	}
+	return path + "/" + name
+}
+
+func (c *comparison) decodedPair(ctx context.Context, path string, p decodedTwins) error {
+	at := within(path, p.a.Name)
+	c.fields(at, p.a.Fields, p.b.Fields)
+	c.hidden(at, p.a.Hidden, p.b.Hidden)
+	if p.a.sum == p.b.sum && p.a.size == p.b.size {
+		return nil
+	}
+	return c.content(ctx, at, p.a.file, p.b.file)
+}
+
+// fields tells of the fields that differ: those of one name by their order.
+func (c *comparison) fields(path string, a, b []container.Field) {
+	left := slices.Clone(b)
+	for _, f := range a {
+		i := slices.IndexFunc(left, func(g container.Field) bool { return g.Name == f.Name })
+		other := ""
+		if i >= 0 {
+			other = left[i].Value
+			left = slices.Delete(left, i, i+1)
+		}
+		if i < 0 || other != f.Value {
+			c.add(Finding{Path: path, Field: f.Name, A: f.Value, B: other, Offset: -1, Tier: weighed(f.Weight)})
+		}
+	}
+	for _, f := range left {
+		c.add(Finding{Path: path, Field: f.Name, B: f.Value, Offset: -1, Tier: weighed(f.Weight)})
+	}
+}
+
+func weighed(w container.Weight) Tier {
+	switch w {
+	case container.Form:
+		return Container
+	case container.Header:
+		return Header
+	case container.Stamp:
+		return Stamp
+	default:
+		return Forbidden
+	}
+}
+
+func (c *comparison) hidden(path string, a, b container.Hidden) {
+	if a.Count == b.Count && a.Sum == b.Sum {
+		return
+	}
+	text := func(h container.Hidden) string {
+		if h.Count == 0 {
+			return ""
+		}
+		return fmt.Sprintf("%s from byte %d", plural(int(h.Count), "byte"), h.First)
+	}
+	c.add(Finding{Path: path, Field: "hidden", A: text(a), B: text(b), Offset: -1, Tier: Forbidden,
+		Cause: "bytes stand where no reader looks"})
+}
+
+// headOf returns the first bytes of a file.
+func headOf(f file, n int64) []byte {
+	buf := make([]byte, min(n, f.size))
+	got, _ := f.r.ReadAt(buf, 0) // what cannot be read fails again where it is compared
+	return buf[:got]
+}

@@ -1,0 +1,76 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package compare
+
+import (
+	"archive/tar"
+	"strings"
+	"testing"
+)
+
+// wrapped puts an archive that lies in a compressed one into a third.
+func wrapped(t *testing.T, inner ...member) []byte {
+	t.Helper()
+	middle := archive(t, reg("readme", "the same"), reg("inner.pax.Z", string(dotZ(t, archive(t, inner...)))))
+	return archive(t, reg("doc", "the same"), reg("outer.pax", string(middle)))
+}
+
+func TestContainersNest(t *testing.T) {
+	const at = "outer.pax/inner.pax.Z!/bin/tool"
+	stamped := func(clock string) member { return reg("bin/tool", "built at Nov 22 2026 "+clock+" by us") }
+	for _, tt := range []struct {
+		name    string
+		a, b    member
+		outcome Outcome
+		path    string
+		field   string
+	}{
+		{"a stamp", stamped("15:03:00"), stamped("16:04:00"), Equivalent, at, "stamp.datetime"},
+		{"a changed byte beside a stamp", reg("bin/tool", "built at 15:03:00, version 1"), reg("bin/tool", "built at 16:04:00, version 2"), Different, at, "content"},
+		{"a time in a header", reg("bin/tool", "x"), reg("bin/tool", "x").with(func(h *tar.Header) { h.ModTime = begun().AddDate(0, 0, 1) }), Equivalent, at, "mtime"},
+		{"setuid", reg("bin/tool", "x"), reg("bin/tool", "x").with(func(h *tar.Header) { h.Mode = 0o4755 }), Different, at, "mode"},
+		{"an attribute", reg("bin/tool", "x"), reg("bin/tool", "x").record("ZOS.extattr", "ap--"), Different, at, "zos.extattr"},
+		{"another name", reg("bin/tool", "x"), reg("bin/tools", "x"), Different, at, "member"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			v := verdict(t, wrapped(t, tt.a), wrapped(t, tt.b), known())
+			if v.Outcome != tt.outcome {
+				t.Errorf("%s, want %s: %+v", v.Outcome, tt.outcome, v.Findings)
+			}
+			for _, f := range v.Findings {
+				if f.Path == tt.path && f.Field == tt.field {
+					return
+				}
+			}
+			t.Errorf("no finding %s at %s: %+v", tt.field, tt.path, v.Findings)
+		})
+	}
+}
+
+// TestUnreadableContainerIsBytes: what cannot be opened is compared as it is,
+// and nothing of it is explained away.
+func TestUnreadableContainerIsBytes(t *testing.T) {
+	broken := func(body string) []byte {
+		z := dotZ(t, archive(t, reg("bin/tool", body)))
+		return archive(t, reg("inner.pax.Z", string(z[:len(z)-3])+"\xff\xff\xff"))
+	}
+	v := verdict(t, broken("built at 15:03:00"), broken("built at 16:04:00"), known())
+	if v.Outcome != Different {
+		t.Errorf("%s: %+v", v.Outcome, v.Findings)
+	}
+}
+
+func TestContainersNestBoundedly(t *testing.T) {
+	deep := func(body string) []byte {
+		b := archive(t, reg("tool", body))
+		for range 3 * maxDepth {
+			b = archive(t, reg("a", string(b)))
+		}
+		return b
+	}
+	v := verdict(t, deep("x"), deep("y"), known())
+	if v.Outcome != Different || len(v.Findings) == 0 || strings.Count(v.Findings[0].Path, "/") > maxDepth+1 {
+		t.Errorf("%s: %+v", v.Outcome, v.Findings)
+	}
+}
