@@ -43,7 +43,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	root.SetErr(errs)
 	root.SetArgs(args)
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(buildCommand(), demoCommand(), recipeCommand(), verifyCommand(), keyCommand(), workerCommand(), pluginCommand(), versionCommand(), serveCommand(), dbCommand(),
+	root.AddCommand(buildCommand(), compareCommand(), demoCommand(), recipeCommand(), verifyCommand(), keyCommand(), workerCommand(), pluginCommand(), versionCommand(), serveCommand(), dbCommand(),
 		submitCommand(), logsCommand(), eventsCommand(), releaseCommand(), tokenCommand(), auditCommand())
 	root.AddCommand(buildCommands()...)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
