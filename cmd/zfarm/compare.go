@@ -39,6 +39,7 @@ differing by no more than --allow; 1: different; 2: they could not be compared.`
 	c.Flags().IntSliceVar(&f.allow, "allow", nil, "tiers of difference that are no difference: 0, 1, 2")
 	c.Flags().IntVar(&f.members, "members", 100, "how many differing members to show")
 	c.Flags().BoolVar(&f.asJSON, "json", false, "the verdict as JSON")
+	c.Flags().StringVar(&f.page, "html", "", "write the report as one page to this file")
 	c.Flags().BoolVar(&f.brief, "brief", false, "no hunks")
 	return c
 }
@@ -48,6 +49,7 @@ type compareFlags struct {
 	members int
 	asJSON  bool
 	brief   bool
+	page    string
 }
 
 func (f *compareFlags) compare(ctx context.Context, a, b string, out io.Writer) error {
@@ -64,6 +66,9 @@ func (f *compareFlags) compare(ctx context.Context, a, b string, out io.Writer) 
 		return exit{compareTrouble, err}
 	}
 	v, err := compare.Archives(ctx, left, right, o)
+	if err == nil && f.page != "" {
+		err = f.writePage(v, a, b)
+	}
 	if err != nil {
 		return exit{compareTrouble, err}
 	}
@@ -83,6 +88,15 @@ func (f *compareFlags) compare(ctx context.Context, a, b string, out io.Writer) 
 	default:
 		return exit{compareTrouble, errSaid}
 	}
+}
+
+func (f *compareFlags) writePage(v compare.Verdict, a, b string) error {
+	file, err := os.Create(f.page)
+	if err != nil {
+		return err
+	}
+	err = v.WriteHTML(file, compare.PageOptions{Title: filepath.Base(a) + " and " + filepath.Base(b), A: a, B: b})
+	return errors.Join(err, file.Close())
 }
 
 // comparable opens a file or a folder.

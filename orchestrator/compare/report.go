@@ -46,6 +46,13 @@ func (v Verdict) WriteText(w io.Writer, o ReportOptions) error {
 	return out.Flush()
 }
 
+// writeSummary writes what the verdict comes to.
+func (v Verdict) writeSummary(w io.Writer) error {
+	out := bufio.NewWriter(w)
+	v.summary(out)
+	return out.Flush()
+}
+
 // say writes to out, which keeps its error until Flush.
 func say(out *bufio.Writer, format string, args ...any) { _, _ = fmt.Fprintf(out, format, args...) }
 
