@@ -43,10 +43,10 @@ func serving(e *testscript.Env) {
 		if s.cmd != nil {
 			s.cmd.Process.Signal(os.Interrupt) //nolint:errcheck // it may have ended
 			select {
-			case <-s.ended:
+			case <-s.ended: //nolint:errcheck // however it ended, it is gone
 			case <-time.After(20 * time.Second):
 				s.cmd.Process.Kill() //nolint:errcheck // it may have ended
-				<-s.ended
+				<-s.ended            //nolint:errcheck // it was killed
 			}
 		}
 		if tb, ok := e.T().(testing.TB); ok && tb.Failed() {

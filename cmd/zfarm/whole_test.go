@@ -105,7 +105,7 @@ func newWhole(t *testing.T, database string, only ...string) *whole {
 func (w *whole) stop() {
 	for name, n := range w.nodes {
 		n.cmd.Process.Kill() //nolint:errcheck // it may have ended
-		<-n.ended
+		<-n.ended            //nolint:errcheck // it was killed
 		if w.t.Failed() {
 			w.t.Logf("log of %s:\n%s", name, tailOf(n.log.String(), 60))
 		}
