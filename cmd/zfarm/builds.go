@@ -290,7 +290,7 @@ func reportCommand() *cobra.Command {
 			return c.Verdict(ctx, id, c.out)
 		}
 		w := readable(c.out)
-		if err := c.Report(ctx, id, "text", w); err != nil {
+		if err := c.Report(ctx, id, w); err != nil {
 			return err
 		}
 		return w.Close()

@@ -18,6 +18,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/zfarm/zfarm/attest/keys"
 	"github.com/zfarm/zfarm/attest/statement"
 	"github.com/zfarm/zfarm/orchestrator/api"
 	"github.com/zfarm/zfarm/orchestrator/cas"
@@ -194,7 +195,7 @@ func (f *farm) Close() {
 
 func (f *farm) settings() engine.Settings {
 	return engine.Settings{Policy: f.file.Policy, Patience: f.file.Patience, Probe: f.file.Probe.Every,
-		Retain: f.file.Retention.Builds, Grace: f.file.Retention.Grace}
+		Retain: f.file.Retention.Builds, Logs: f.file.Retention.Logs, Grace: f.file.Retention.Grace}
 }
 
 func (f *farm) rebuilds() []engine.Rebuild {
@@ -220,9 +221,35 @@ func (f *farm) sign(ctx context.Context, parts *engine.Parts) error {
 	if err != nil {
 		return err
 	}
+	if s.Public != "" {
+		if err := samePublic(s.Public, public); err != nil {
+			return exit{notSigned, err}
+		}
+	}
 	claim := statement.StrongestClaim(statement.Evidence{Registered: true, Signer: statement.KeyFile, Isolation: statement.Shared, Attempts: 1})
 	parts.Signer, parts.Seal = signer, engine.Seal{PublicKey: public, TrustedRoot: trustedRoot()}
 	parts.BuilderID = claim.BuilderID
+	return nil
+}
+
+// samePublic holds the public key in a file against that of the signing key:
+// with another one nobody could verify what is signed.
+func samePublic(path string, signing []byte) error {
+	given, err := keys.ReadPublic(path)
+	if err != nil {
+		return err
+	}
+	want, err := keys.ParsePublic(given)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	have, err := keys.ParsePublic(signing)
+	if err != nil {
+		return err
+	}
+	if !have.Equal(want) {
+		return fmt.Errorf("%s is not the public half of the key that signs; name that one in the signing block of the farm's file, or leave public out", path)
+	}
 	return nil
 }
 

@@ -217,7 +217,7 @@ func (w *whole) endNode(ts *testscript.TestScript, name string, with os.Signal, 
 		}
 	case <-time.After(time.Minute):
 		n.cmd.Process.Kill() //nolint:errcheck // the test has failed
-		<-n.ended
+		<-n.ended            //nolint:errcheck // it was killed
 		ts.Fatalf("orchestrator %s does not end\n%s", name, tailOf(n.log.String(), 30))
 	}
 }

@@ -38,7 +38,7 @@ const SecretPrefix = "zft_"
 // remembered: 32 random bytes need no salt and no slow hash.
 func NewSecret() (secret string, hash digest.Digest) {
 	var b [32]byte
-	rand.Read(b[:]) //nolint:errcheck // it never returns an error (crypto/rand)
+	rand.Read(b[:])
 	secret = SecretPrefix + base64.RawURLEncoding.EncodeToString(b[:])
 	return secret, digest.Of([]byte(secret))
 }

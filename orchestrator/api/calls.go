@@ -145,9 +145,9 @@ func (c *Client) Verdict(ctx context.Context, build string, w io.Writer) error {
 	return copyWhole(ctx, c, c.calls.verdict, &BuildInput{ID: build}, w)
 }
 
-// Report writes the report about a build; format is "text" or "json".
-func (c *Client) Report(ctx context.Context, build, format string, w io.Writer) error {
-	return copyWhole(ctx, c, c.calls.report, &ReportInput{BuildInput: BuildInput{ID: build}, Format: format}, w)
+// Report writes the report about a build, text for people.
+func (c *Client) Report(ctx context.Context, build string, w io.Writer) error {
+	return copyWhole(ctx, c, c.calls.report, &BuildInput{ID: build}, w)
 }
 
 // File writes a file that a build published. Cut off, it goes on where it was;
@@ -244,7 +244,7 @@ func (c *Client) Metrics(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close() //nolint:errcheck // read only
+	defer resp.Body.Close()
 	_, err = io.Copy(w, resp.Body)
 	return err
 }

@@ -213,7 +213,7 @@ func sendWith[I, O any](ctx context.Context, c *Client, call call[I, O], in *I, 
 	if err != nil {
 		return nil, err
 	}
-	defer resp.Body.Close() //nolint:errcheck // read only
+	defer resp.Body.Close()
 	out := new(O)
 	body := reflect.ValueOf(out).Elem().FieldByName("Body")
 	if !body.IsValid() {
@@ -258,7 +258,7 @@ func (c *Client) once(r *http.Request) (*http.Response, error) {
 	if resp.StatusCode < 300 {
 		return resp, nil
 	}
-	defer resp.Body.Close() //nolint:errcheck // read only
+	defer resp.Body.Close()
 	p := &Problem{}
 	text, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	if err != nil || json.Unmarshal(text, p) != nil {

@@ -61,7 +61,7 @@ func TestEmbeddedClient(t *testing.T) {
 	workers, e8 := c.Workers(ctx)
 	events, e9 := c.Events(ctx, 0, "", 10)
 	at, e10 := c.Log(ctx, a, "make", 1, &log)
-	err = errors.Join(e1, e2, e3, e4, e5, e6, e7, e8, e9, e10, c.Verdict(ctx, id, &verdict), c.Report(ctx, id, "", &report),
+	err = errors.Join(e1, e2, e3, e4, e5, e6, e7, e8, e9, e10, c.Verdict(ctx, id, &verdict), c.Report(ctx, id, &report),
 		c.ReleaseFile(ctx, "gzip", "1.0", "report.txt", &file), c.Ready(ctx))
 	if err != nil {
 		t.Fatal(err)
@@ -88,7 +88,7 @@ func TestTransportStreams(t *testing.T) {
 			panic("oh dear")
 		default:
 			b, _ := io.ReadAll(r.Body)
-			fmt.Fprintf(w, "%s %s", r.Host, b)
+			fmt.Fprintf(w, "%s %s", r.Host, b) //nolint:errcheck // the test reads it or fails
 			<-r.Context().Done()
 			_, err := io.WriteString(w, "nobody reads this")
 			left <- err
@@ -108,7 +108,7 @@ func TestTransportStreams(t *testing.T) {
 		t.Error("the handler wrote to nobody")
 	}
 	resp, err = hc.Get("http://farm/quiet")
-	if err != nil || resp.StatusCode != 200 || resp.Header.Get("X-Late") != "no" {
+	if err != nil || resp.StatusCode != http.StatusOK || resp.Header.Get("X-Late") != "no" {
 		t.Errorf("%+v, %v", resp, err)
 	}
 	resp.Body.Close()

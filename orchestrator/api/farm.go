@@ -101,13 +101,6 @@ type TokenChanges interface {
 type Health interface {
 	// Writable returns nil if a change could be stored now.
 	Writable(ctx context.Context) error
-	// Tally counts builds and stages.
-	Tally(ctx context.Context) (Tally, error)
-}
-
-// Tally is how many builds are in each state, and how many repeats wait for a
-// slot.
-type Tally struct {
-	Builds map[orchestrator.BuildState]int
-	Ready  int
+	// Tally counts builds by state, and repeats that wait for a slot.
+	Tally(ctx context.Context) (store.Tally, error)
 }

@@ -232,9 +232,9 @@ func (f *farm) Writable(context.Context) error {
 	return f.unwritable
 }
 
-func (f *farm) Tally(context.Context) (Tally, error) {
+func (f *farm) Tally(context.Context) (store.Tally, error) {
 	defer f.lock()()
-	t := Tally{Builds: map[orchestrator.BuildState]int{}, Ready: 3}
+	t := store.Tally{Builds: map[orchestrator.BuildState]int{}, Ready: 3}
 	for _, b := range f.builds {
 		t.Builds[b.State()]++
 	}
@@ -293,7 +293,7 @@ func (f *farm) Cancel(_ context.Context, id string) error {
 	defer f.lock()()
 	for i := range f.builds {
 		if f.builds[i].ID == id {
-			f.builds[i].Build, _ = f.builds[i].Build.Cancel(time.Date(2025, 11, 1, 13, 0, 0, 0, time.UTC))
+			f.builds[i].Build, _ = f.builds[i].Cancel(time.Date(2025, 11, 1, 13, 0, 0, 0, time.UTC))
 			return nil
 		}
 	}

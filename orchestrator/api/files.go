@@ -23,9 +23,8 @@ import (
 
 // Names of what every build that was compared publishes (see attest/kit).
 const (
-	verdictFile    = "verdict.json"
-	reportTextFile = "report.txt"
-	reportJSONFile = "report.json"
+	verdictFile = "verdict.json"
+	reportFile  = "report.txt"
 )
 
 func (s *Server) files(ctx context.Context, in *BuildInput) (*FilesOutput, error) {
@@ -45,11 +44,8 @@ func (s *Server) verdict(ctx context.Context, in *BuildInput) (*huma.StreamRespo
 	return s.about(ctx, in.ID, verdictFile, "application/json")
 }
 
-func (s *Server) report(ctx context.Context, in *ReportInput) (*huma.StreamResponse, error) {
-	if in.Format == "json" {
-		return s.about(ctx, in.ID, reportJSONFile, "application/json")
-	}
-	return s.about(ctx, in.ID, reportTextFile, "text/plain; charset=utf-8")
+func (s *Server) report(ctx context.Context, in *BuildInput) (*huma.StreamResponse, error) {
+	return s.about(ctx, in.ID, reportFile, "text/plain; charset=utf-8")
 }
 
 // about sends what was found about a build.
@@ -252,10 +248,10 @@ func (b *blob) Read(p []byte) (int, error) {
 	}
 	n, err := b.open.Read(p)
 	b.at += int64(n)
-	if err == io.EOF && b.at < b.size {
+	if errors.Is(err, io.EOF) && b.at < b.size {
 		err = fmt.Errorf("artifact %s ends at %d of %d bytes", b.digest, b.at, b.size)
 	}
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		b.failed = err
 	}
 	return n, err
@@ -277,7 +273,7 @@ func (b *blob) reopen() error {
 
 func (b *blob) close() {
 	if b.open != nil {
-		b.open.Close() //nolint:errcheck // read only
+		b.open.Close()
 		b.open = nil
 	}
 }

@@ -84,7 +84,7 @@ func copyPart[I, O any](ctx context.Context, c *Client, call call[I, O], in *I, 
 	if err != nil {
 		return "", err
 	}
-	defer resp.Body.Close() //nolint:errcheck // read only
+	defer resp.Body.Close()
 	if at > 0 && resp.StatusCode != http.StatusPartialContent {
 		if _, err := io.CopyN(io.Discard, resp.Body, at); err != nil {
 			return "", fmt.Errorf("reading what the farm sent: %w", err)
@@ -160,7 +160,7 @@ func (c *Client) logPart(ctx context.Context, in LogInput, w io.Writer) (int64, 
 	if err != nil {
 		return 0, err
 	}
-	defer resp.Body.Close() //nolint:errcheck // read only
+	defer resp.Body.Close()
 	n, err := io.Copy(w, resp.Body)
 	if err != nil {
 		return n, fmt.Errorf("reading the log: %w", err)
@@ -222,7 +222,7 @@ func (c *Client) eventsPart(ctx context.Context, after *int64, build string, tel
 	if err != nil {
 		return nil, err
 	}
-	defer resp.Body.Close() //nolint:errcheck // read only
+	defer resp.Body.Close()
 	lines := bufio.NewScanner(resp.Body)
 	lines.Buffer(make([]byte, 4<<10), 1<<20)
 	for lines.Scan() {

@@ -52,7 +52,7 @@ func (s *Server) admitted(r *http.Request, d definition) error {
 			return later(http.StatusTooManyRequests, wait, "too many requests of %s; wait as long as Retry-After says", p.Name)
 		}
 	}
-	if !p.Has(d.role) && !(d.owned && p.Has(Maintainer)) {
+	if !p.Has(d.role) && (!d.owned || !p.Has(Maintainer)) {
 		return problem(http.StatusForbidden, "%s lacks the role %s for this; ask an admin for a token with it", p.Name, d.role)
 	}
 	if !d.archive && r.ContentLength > maxJSON {

@@ -70,6 +70,9 @@ func (s *Server) log(ctx context.Context, in *LogInput) (*huma.StreamResponse, e
 	if err != nil {
 		return nil, err
 	}
+	if err := s.remembered(ctx, in.ID, step); err != nil {
+		return nil, err
+	}
 	if in.Offset > step.Size {
 		return nil, problem(http.StatusRequestedRangeNotSatisfiable, "the log has %d bytes so far; ask for an offset up to that", step.Size)
 	}
@@ -78,6 +81,18 @@ func (s *Server) log(ctx context.Context, in *LogInput) (*huma.StreamResponse, e
 		t.in.Follow = in.Follow && w.request.Method != http.MethodHead
 		return t.send(ctx)
 	})
+}
+
+// remembered returns a problem if the log of a step was forgotten.
+func (s *Server) remembered(ctx context.Context, build string, step store.Step) error {
+	if !step.Log.IsZero() {
+		return nil
+	}
+	b, err := s.Store.Build(ctx, build)
+	if err == nil && b.LogsForgotten {
+		err = problem(http.StatusGone, "the logs of build %s were forgotten, as the retention of this farm says; how its steps ended is still there", build)
+	}
+	return err
 }
 
 // stream answers with what send writes. An error cuts the connection, so that

@@ -130,11 +130,11 @@ func (o *OIDC) Authenticate(ctx context.Context, token string) (Principal, error
 		return Principal{}, fmt.Errorf("fetching the keys of issuer %s: %w", o.issuer.URL, err)
 	}
 	if err != nil {
-		return Principal{}, fmt.Errorf("%w: %v", ErrToken, err)
+		return Principal{}, fmt.Errorf("%w: %w", ErrToken, err)
 	}
 	var claims map[string]any
 	if err := parsed.Claims(&claims); err != nil {
-		return Principal{}, fmt.Errorf("%w: its claims cannot be read: %v", ErrToken, err)
+		return Principal{}, fmt.Errorf("%w: its claims cannot be read: %w", ErrToken, err)
 	}
 	if err := o.times(claims); err != nil {
 		return Principal{}, err

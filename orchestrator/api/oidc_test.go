@@ -4,7 +4,6 @@
 package api
 
 import (
-	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -98,7 +97,7 @@ func TestOIDC(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	public, err := json.Marshal(jose.JSONWebKey{Key: crypto.PublicKey(i.key.Public())})
+	public, err := json.Marshal(jose.JSONWebKey{Key: i.key.Public()})
 	if err != nil {
 		t.Fatal(err)
 	}

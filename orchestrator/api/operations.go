@@ -67,7 +67,7 @@ type table struct {
 	attempts     call[BuildInput, AttemptsOutput]
 	why          call[BuildInput, WhyOutput]
 	verdict      call[BuildInput, huma.StreamResponse]
-	report       call[ReportInput, huma.StreamResponse]
+	report       call[BuildInput, huma.StreamResponse]
 	files        call[BuildInput, FilesOutput]
 	file         call[FileInput, huma.StreamResponse]
 	steps        call[AttemptInput, StepsOutput]
@@ -137,7 +137,8 @@ func (t *table) defineBuilds() {
 	t.verdict.definition = definition{id: "verdict", method: http.MethodGet, path: "/v1/builds/{id}/verdict", tag: "builds", role: Reader,
 		summary: "What the comparison says, with its findings", content: "application/json", ranges: true, errors: []int{404, 416}}
 	t.report.definition = definition{id: "report", method: http.MethodGet, path: "/v1/builds/{id}/report", tag: "builds", role: Reader,
-		summary: "The report about the comparison", content: "text/plain", ranges: true, errors: []int{404, 416}}
+		summary: "The report about the comparison, for people", content: "text/plain", ranges: true, errors: []int{404, 416},
+		detail: "Programs read the verdict."}
 	t.files.definition = definition{id: "files", method: http.MethodGet, path: "/v1/builds/{id}/files", tag: "builds", role: Reader,
 		summary: "The files a build published", errors: []int{404}}
 	t.file.definition = definition{id: "file", method: http.MethodGet, path: "/v1/builds/{id}/files/{name}", tag: "builds", role: Collector, owned: true,
@@ -151,7 +152,7 @@ func (t *table) defineLogs() {
 	t.log.definition = definition{id: "log", method: http.MethodGet, path: "/v1/builds/{id}/stages/{stage}/attempts/{fence}/steps/{step}/log", tag: "logs", role: Reader,
 		summary: "The log of a step, raw bytes", content: octets, stream: true,
 		detail: "From an offset, up to what is there, or with follow until the step has ended. Whoever is cut off asks again with the offset it has come to. " +
-			"The bytes come from a worker and may hold terminal controls.", errors: []int{404, 416, 429}}
+			"The bytes come from a worker and may hold terminal controls. A farm may forget logs that are old.", errors: []int{404, 410, 416, 429}}
 }
 
 func (t *table) defineReleases() {

@@ -265,7 +265,7 @@ func TestClientAndServerAgree(t *testing.T) {
 	agree(t, ops.changeBuild, &ChangeBuildInput{BuildInput{"x"}, BuildChange{Priority: &eight, Paused: &no}})
 	agree(t, ops.attempts, &BuildInput{ID: "x"})
 	agree(t, ops.why, &BuildInput{ID: "x"})
-	agree(t, ops.report, &ReportInput{BuildInput{"x"}, "json"})
+	agree(t, ops.report, &BuildInput{ID: "x"})
 	agree(t, ops.file, &FileInput{BuildInput{"x"}, "gzip-1.12+git~1.pax.Z"})
 	agree(t, ops.steps, &AttemptInput{BuildInput{"x"}, "repeat-0", 1 << 40})
 	agree(t, ops.log, &LogInput{AttemptInput{BuildInput{"x"}, "repeat-0", 3}, "build.make", 1 << 50, true})
@@ -333,7 +333,7 @@ func FuzzQuery(f *testing.F) {
 	f.Add("/v1/builds/x/files/report.txt", "", "bytes=0-1,3-")
 	f.Add("/v1/builds/../../etc/passwd", "a[b]=c", "")
 	f.Fuzz(func(t *testing.T, path, query, header string) {
-		r, err := http.NewRequest("GET", "http://localhost/", nil)
+		r, err := http.NewRequest(http.MethodGet, "http://localhost/", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -367,6 +367,6 @@ func (r *recorded) WriteHeader(s int) {
 	}
 }
 func (r *recorded) Write(p []byte) (int, error) {
-	r.WriteHeader(200)
+	r.WriteHeader(http.StatusOK)
 	return r.body.Write(p)
 }

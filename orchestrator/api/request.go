@@ -70,7 +70,7 @@ func (s *Server) enter(w http.ResponseWriter, r *http.Request) {
 	begun := s.Now()
 	defer func() {
 		fault := recover()
-		if fault != nil && fault != http.ErrAbortHandler {
+		if err, _ := fault.(error); fault != nil && !errors.Is(err, http.ErrAbortHandler) {
 			s.Log.ErrorContext(r.Context(), "request panicked", "request", x.id, "operation", x.operation, "panic", fmt.Sprint(fault))
 			if a.status == 0 {
 				s.refuse(a, r, fmt.Errorf("panic: %v", fault))
@@ -179,7 +179,7 @@ func requestID(given string) string {
 		return given
 	}
 	var b [12]byte
-	rand.Read(b[:]) //nolint:errcheck // it never returns an error (crypto/rand)
+	rand.Read(b[:])
 	return hex.EncodeToString(b[:])
 }
 

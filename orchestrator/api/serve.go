@@ -31,7 +31,7 @@ const (
 // Without TLS it listens on loopback addresses only, unless a proxy in front
 // ends TLS: a token sent in the clear is everybody's.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	defer l.Close() //nolint:errcheck // Shutdown has closed it when all went well
+	defer l.Close() // Shutdown has closed it when all went well
 	if err := s.mayListen(l.Addr()); err != nil {
 		return err
 	}

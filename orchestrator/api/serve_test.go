@@ -83,7 +83,7 @@ func TestTLS(t *testing.T) {
 	}
 	old, err := tls.Dial("tcp", strings.TrimPrefix(base, "https://"), &tls.Config{RootCAs: roots, MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10})
 	if err == nil {
-		old.Close()
+		_ = old.Close()
 		t.Error("TLS 1.1 was accepted")
 	}
 	// Over HTTP/2 as well, a log is followed to its end.

@@ -184,7 +184,9 @@ func TestTooLarge(t *testing.T) {
 		}
 		defer c.Close()
 		c.SetDeadline(time.Now().Add(time.Minute)) //nolint:errcheck // only a bound
-		fmt.Fprintf(c, "POST /v1/submissions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n%s\r\n\r\n", secret, header)
+		if _, err := fmt.Fprintf(c, "POST /v1/submissions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n%s\r\n\r\n", secret, header); err != nil {
+			t.Fatal(err)
+		}
 		go io.Copy(c, body)        //nolint:errcheck // the server closes it in the middle
 		answer, _ := io.ReadAll(c) // it ends because the server closes, whatever it ends with
 		return string(answer)
@@ -424,7 +426,7 @@ func TestEmbedded(t *testing.T) {
 	if a := ask(t, "POST", base+"/v1/builds/gz/cancel", "", nil, "Sec-Fetch-Site", "cross-site"); a.status != 403 {
 		t.Errorf("cross site: %d %s", a.status, a.body)
 	}
-	r, err := http.NewRequestWithContext(t.Context(), "GET", base+"/v1/builds", nil)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/v1/builds", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -434,7 +436,7 @@ func TestEmbedded(t *testing.T) {
 		t.Fatal(err)
 	}
 	resp.Body.Close()
-	if resp.StatusCode != 403 {
+	if resp.StatusCode != http.StatusForbidden {
 		t.Errorf("a name that points here: %d", resp.StatusCode)
 	}
 }

@@ -106,30 +106,3 @@ func (s Stored) Writable(ctx context.Context) error {
 	}
 	return s.Update(ctx, func(context.Context, *store.Tx) error { return nil })
 }
-
-// Over is the state under which [Stored.Tally] counts all builds that have
-// ended; what has ended is not read again to be counted.
-const Over orchestrator.BuildState = "over"
-
-// Tally counts builds that are not over by state, the others together.
-func (s Stored) Tally(ctx context.Context) (Tally, error) {
-	t := Tally{Builds: map[orchestrator.BuildState]int{orchestrator.Waiting: 0, orchestrator.Queued: 0, orchestrator.Underway: 0}}
-	status, err := s.Status(ctx)
-	if err != nil {
-		return t, err
-	}
-	living, err := s.Graph(ctx)
-	if err != nil {
-		return t, err
-	}
-	ready, err := s.Ready(ctx)
-	if err != nil {
-		return t, err
-	}
-	for _, b := range living {
-		t.Builds[b.State]++
-	}
-	t.Builds[Over] = max(0, int(status.Builds)-len(living))
-	t.Ready = len(ready)
-	return t, nil
-}

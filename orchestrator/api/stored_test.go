@@ -128,8 +128,14 @@ func TestOverARealDatabase(t *testing.T) {
 		t.Errorf("%v (-want +have):\n%s", err, diff)
 	}
 	var figures bytes.Buffer
-	if err := c.Metrics(ctx, &figures); err != nil || !strings.Contains(figures.String(), "zfarm_store_up 1\n") || !strings.Contains(figures.String(), `zfarm_builds{state="running"} 1`) {
-		t.Errorf("%v\n%s", err, figures.String())
+	if err := c.Metrics(ctx, &figures); err != nil {
+		t.Error(err)
+	}
+	for _, want := range []string{"zfarm_store_up 1", "zfarm_ready_stages 0", `zfarm_builds{state="waiting"} 0`, `zfarm_builds{state="queued"} 0`, `zfarm_builds{state="running"} 1`,
+		`zfarm_builds{state="succeeded"} 0`, `zfarm_builds{state="failed"} 0`, `zfarm_builds{state="cancelled"} 0`} {
+		if !strings.Contains(figures.String(), want+"\n") {
+			t.Errorf("%s is missing in\n%s", want, figures.String())
+		}
 	}
 	if err := c.Ready(ctx); err != nil {
 		t.Error(err)

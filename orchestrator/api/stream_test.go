@@ -113,7 +113,7 @@ func TestLogReachesItsWatcherAtOnce(t *testing.T) {
 	f.add("gz", "gzip", "anna")
 	a := f.begin("gz", "make")
 	base, _ := serve(t, f.options())
-	r, err := http.NewRequestWithContext(t.Context(), "GET", base+"/v1/builds/gz/stages/repeat-0/attempts/1/steps/make/log?follow=true", nil)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/v1/builds/gz/stages/repeat-0/attempts/1/steps/make/log?follow=true", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,6 +194,39 @@ func TestAbandonedLog(t *testing.T) {
 	}
 }
 
+// TestForgottenLog: what the farm has forgotten is gone, and not empty.
+func TestForgottenLog(t *testing.T) {
+	f := newFarm()
+	f.add("gz", "gzip", "anna")
+	a := f.begin("gz", "make")
+	f.write(a, "half")
+	f.end(a)
+	base, _ := serve(t, f.options())
+	c := NewClient(base, f.token("ro", Reader), nil)
+	var b bytes.Buffer
+	if _, err := c.Log(t.Context(), a, "make", 0, &b); err != nil || b.String() != "half" {
+		t.Errorf("before: %q, %v", b.String(), err)
+	}
+	unlock := f.lock()
+	f.builds[0].LogsForgotten = true
+	f.steps[attemptKey("gz", "repeat-0", 1)][0].Log = digest.Digest{}
+	unlock()
+	for name, read := range map[string]func(int64) (int64, error){
+		"read":     func(at int64) (int64, error) { return c.Log(t.Context(), a, "make", at, &b) },
+		"followed": func(at int64) (int64, error) { return c.FollowLog(t.Context(), a, "make", at, &b) },
+	} {
+		for _, at := range []int64{0, 2, 4, 9} {
+			var p *Problem
+			if _, err := read(at); !errors.As(err, &p) || p.Status != http.StatusGone || !strings.Contains(p.Detail, "build gz were forgotten") {
+				t.Errorf("%s from %d: %v", name, at, err)
+			}
+		}
+	}
+	if steps, err := c.Steps(t.Context(), a); err != nil || len(steps) != 1 || steps[0].Status == nil || steps[0].Size != 4 {
+		t.Errorf("the step: %+v, %v", steps, err)
+	}
+}
+
 // TestDamagedLogIsCut: bytes that are missing end the connection, not the log.
 func TestDamagedLogIsCut(t *testing.T) {
 	f := newFarm()
@@ -216,7 +249,7 @@ func TestDamagedLogIsCut(t *testing.T) {
 
 func authorised(t *testing.T, url, token string) *http.Request {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), "GET", url, nil)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -389,6 +422,7 @@ func TestFiles(t *testing.T) {
 	f.add("gz", "gzip", "anna")
 	f.add("same", "gzip", "anna")
 	f.builds[1].SameAs = "gz"
+	f.add("bare", "gzip", "anna")
 	artifact := strings.Repeat("0123456789", 30_000)
 	file := f.publish("gz", "gzip.pax.Z", artifact)
 	f.publish("gz", "verdict.json", `{"outcome":"identical"}`)
@@ -434,10 +468,13 @@ func TestFiles(t *testing.T) {
 		t.Errorf("past the end: %d %s", a.status, a.body)
 	}
 	for where, want := range map[string]string{"/v1/builds/gz/files/other": "not known", "/v1/builds/gz/files/%2e%2e%2fverdict.json": "not known", "/v1/releases/gzip/2.0": "not known",
-		"/v1/builds/same/verdict": "ask for that one", "/v1/builds/gz/report?format=json": "has no report.json yet", "/v1/releases/gzip/2.0/files/x": "not known"} {
+		"/v1/builds/same/verdict": "ask for that one", "/v1/builds/bare/report": "has no report.txt yet", "/v1/releases/gzip/2.0/files/x": "not known"} {
 		if a := ask(t, "GET", base+where, secret, nil); a.status != 404 || !strings.Contains(a.body, want) {
 			t.Errorf("%s: %d %s", where, a.status, a.body)
 		}
+	}
+	if a := ask(t, "GET", base+"/v1/builds/gz/report?format=json", secret, nil); a.status != 422 {
+		t.Errorf("another form of the report: %d %s", a.status, a.body)
 	}
 	f.blobs[file.Digest] = []byte("short")
 	if a := ask(t, "GET", url, secret, nil); a.status != 500 {
@@ -467,7 +504,7 @@ func TestFileGoesOnAfterACut(t *testing.T) {
 	if err := c.File(t.Context(), "gz", "a.pax.Z", &b); err != nil || b.String() != artifact || requests.Load() < 4 {
 		t.Errorf("%d bytes in %d requests, %v", b.Len(), requests.Load(), err)
 	}
-	changing := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	changing := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("ETag", `"`+digest.Of([]byte("other")).String()+`"`)
 		io.WriteString(w, "something") //nolint:errcheck // a pipe
 	})

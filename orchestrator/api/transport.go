@@ -40,7 +40,7 @@ func (t *inside) RoundTrip(r *http.Request) (*http.Response, error) {
 		return w.response, nil
 	case <-ctx.Done():
 		cancel()
-		body.CloseWithError(ctx.Err()) //nolint:errcheck // it never returns an error
+		body.CloseWithError(ctx.Err())
 		return nil, ctx.Err()
 	}
 }
@@ -51,9 +51,9 @@ func (t *inside) serve(w *pipeWriter, r *http.Request) {
 		if recover() != nil { // as a server does: the answer is cut
 			end = io.ErrUnexpectedEOF
 		}
-		r.Body.Close() //nolint:errcheck // the sender sees its own errors
+		r.Body.Close() // the sender sees its own errors
 		w.WriteHeader(http.StatusOK)
-		w.pipe.CloseWithError(end) //nolint:errcheck // it never returns an error
+		w.pipe.CloseWithError(end)
 	}()
 	t.handler.ServeHTTP(w, r)
 }

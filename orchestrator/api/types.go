@@ -112,12 +112,6 @@ type WhyOutput struct {
 	}
 }
 
-// ReportInput chooses the form of a report.
-type ReportInput struct {
-	BuildInput
-	Format string `query:"format" enum:"text,json" doc:"text if not given"`
-}
-
 // FilesOutput lists files.
 type FilesOutput struct {
 	Body struct {

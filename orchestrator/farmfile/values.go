@@ -301,13 +301,24 @@ func (r *reader) mirror(it item) (string, bool) {
 	switch {
 	case err == nil && u.User != nil:
 		r.errorf(it.at, "Invalid mirror", "The address holds a user name or password. Leave it out; mirrors are read without one.")
-	case err != nil || strings.ContainsFunc(it.text, func(c rune) bool { return c <= ' ' || c > '~' }) || u.Fragment != "" || u.RawQuery != "" ||
-		!(u.Scheme == "file" && u.Host == "" && strings.HasPrefix(u.Path, "/") || (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != ""):
+	case err != nil || strings.ContainsFunc(it.text, func(c rune) bool { return c <= ' ' || c > '~' }) || u.Fragment != "" || u.RawQuery != "" || !isMirror(u):
 		r.errorf(it.at, "Invalid mirror", "A mirror is a folder, a file:///folder address, or an https:// or http:// address below which the files lie.")
 	default:
 		return it.text, true
 	}
 	return "", false
+}
+
+// isMirror reports whether sources can be looked for below an address.
+func isMirror(u *url.URL) bool {
+	switch u.Scheme {
+	case "file":
+		return u.Host == "" && strings.HasPrefix(u.Path, "/")
+	case "http", "https":
+		return u.Hostname() != ""
+	default:
+		return false
+	}
 }
 
 // checkSSH wants an address as workers/ssh reads it, without a query.

@@ -14,6 +14,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator"
 	"github.com/zfarm/zfarm/orchestrator/store"
 	"github.com/zfarm/zfarm/orchestrator/store/storetest"
+	"github.com/zfarm/zfarm/workers"
 )
 
 func each(b *testing.B, fn func(b *testing.B, url string)) {
@@ -89,7 +90,7 @@ func fill(b *testing.B, url string, builds, attempts int, live string) *store.St
 	// the owners are rare.
 	run(b, db, numbers(builds)+`INSERT INTO build SELECT 'b' || n, n, CASE WHEN n % 10007 = 5 THEN 'rare' ELSE 'port' || (n % 300) END, '1.0', '', '', 'https://example.org/ports.git', 'recipe.hcl',
 		CASE WHEN n % 9973 = 5 THEN 'rare' ELSE 'owner' || (n % 20) END, '', '', 0, 0, '', '{"apart":true}', 'identical',
-		CASE WHEN `+live+` THEN 'queued' WHEN n % 97 = 0 THEN 'failed' ELSE 'succeeded' END, 0, '', n, n FROM c`)
+		CASE WHEN `+live+` THEN 'queued' WHEN n % 97 = 0 THEN 'failed' ELSE 'succeeded' END, 0, '', n, CASE WHEN `+live+` THEN 0 ELSE n END, 0 FROM c`)
 	for place, stage := range orchestrator.New("b", 2, time.Time{}).Stages {
 		state := "CASE WHEN " + live + " THEN 'blocked' ELSE 'succeeded' END"
 		if stage.Kind == orchestrator.Repeat {
@@ -103,17 +104,58 @@ func fill(b *testing.B, url string, builds, attempts int, live string) *store.St
 	return s
 }
 
-// BenchmarkReady reads 10,000 repeats that wait for slots.
-func BenchmarkReady(b *testing.B) {
+// BenchmarkDecision reads what a decision about slots is made from: 10,000
+// repeats that wait, of 5,000 builds with two needs each, and 200 workers that
+// are all taken.
+func BenchmarkDecision(b *testing.B) {
 	each(b, func(b *testing.B, url string) {
 		s := fill(b, url, 5000, 1, "n > 0")
-		for b.Loop() {
-			ready, err := s.Ready(b.Context())
-			if err != nil || len(ready) != 10_000 {
-				b.Fatal(len(ready), err)
+		db := raw(b, url)
+		for place := range 2 {
+			run(b, db, fmt.Sprintf("INSERT INTO need SELECT id, %d, port, 'b' || (1 + seq / 2), '[\"build\"]' FROM build", place))
+		}
+		var all []store.Worker
+		for i := range 200 {
+			all = append(all, store.Worker{Name: fmt.Sprintf("w%03d", i), Slots: 2, Labels: map[string]string{"site": "muc"}, Facts: facts()})
+		}
+		register(b, s, all...)
+		update(b, s, func(ctx context.Context, tx *store.Tx) error {
+			for i, w := range all {
+				if err := tx.SetWorker(ctx, w); err != nil {
+					return err
+				}
+				for slot := range 2 {
+					if taken, err := tx.Take(ctx, store.Lease{Worker: w.Name, Build: fmt.Sprint("b", 1+i), Stage: fmt.Sprint("repeat-", slot), Fence: 1}); err != nil || !taken {
+						return fmt.Errorf("a slot was not to be had: %w", err)
+					}
+				}
 			}
+			return nil
+		})
+		run(b, db, "ANALYZE")
+		for name, read := range map[string]func(context.Context) (int, error){
+			"ready":   func(ctx context.Context) (int, error) { r, err := s.Ready(ctx); return len(r), err },
+			"graph":   func(ctx context.Context) (int, error) { g, err := s.Graph(ctx); return len(g), err },
+			"workers": func(ctx context.Context) (int, error) { w, err := s.Workers(ctx); return len(w), err },
+		} {
+			b.Run(name, func(b *testing.B) {
+				for b.Loop() {
+					if n, err := read(b.Context()); err != nil || n != map[string]int{"ready": 10_000, "graph": 5000, "workers": 200}[name] {
+						b.Fatal(n, err)
+					}
+				}
+			})
 		}
 	})
+}
+
+// facts are as long as those of a real worker.
+func facts() *workers.Facts {
+	f := &workers.Facts{System: "OS/390", Release: "29.00", Host: "lpar1", Cores: 4, Tools: map[string]workers.Tool{}}
+	for i := range 40 {
+		f.Tools[fmt.Sprint("tool", i)] = workers.Tool{Path: "/usr/local/zopen/bin/tool", Version: "4.4.1", Banner: "GNU tool 4.4.1, built for z/OS, with some words of licence"}
+	}
+	return f
 }
 
 // BenchmarkLarge reads from a database in which a million attempts were made.
@@ -144,6 +186,8 @@ func BenchmarkLarge(b *testing.B) {
 			"due":      func(ctx context.Context) error { _, err := s.Due(ctx, time.Now()); return err },
 			"build":    func(ctx context.Context) error { _, err := s.Build(ctx, "b150000"); return err },
 			"attempts": func(ctx context.Context) error { _, err := s.Attempts(ctx, "b150000"); return err },
+			"tally":    func(ctx context.Context) error { _, err := s.Tally(ctx); return err },
+			"oldlogs":  func(ctx context.Context) error { _, err := s.OldLogs(ctx, time.UnixMilli(150_000), 100); return err },
 			"old":      func(ctx context.Context) error { _, err := s.Old(ctx, time.UnixMilli(150_000), 100); return err },
 		} {
 			b.Run(name, func(b *testing.B) {

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strings"
 	"time"
 
 	"github.com/zfarm/zfarm/attest/digest"
@@ -307,53 +306,29 @@ func page(ctx context.Context, q *query.Queries, f Filter) ([]query.Build, error
 	}
 }
 
-// batch is how many builds one statement reads the stages of. A short batch is
-// filled up with its last id, so that the text of the statement is one.
-const batch = 50
-
 // withStages adds the stages to many builds.
 func withStages(ctx context.Context, db query.DBTX, rows []query.Build) ([]Build, error) {
 	c := columns{}
-	builds, at := make([]Build, len(rows)), make(map[string]int, len(rows))
+	builds, at, ids := make([]Build, len(rows)), make(map[string]int, len(rows)), make([]string, len(rows))
 	for i, row := range rows {
-		builds[i], at[row.ID] = c.build(row), i
+		builds[i], at[row.ID], ids[i] = c.build(row), i, row.ID
 	}
-	for first := 0; first < len(rows); first += batch {
-		ids := make([]any, batch)
-		for i := range ids {
-			ids[i] = rows[min(first+i, len(rows)-1)].ID
-		}
-		if err := stagesOf(ctx, db, ids, func(s query.Stage) {
-			b := &builds[at[s.Build]]
-			b.Stages = append(b.Stages, c.stage(s))
-		}); err != nil {
-			return nil, err
-		}
-	}
-	return builds, c.err
+	err := stagesOf(ctx, db, ids, func(s query.Stage) {
+		b := &builds[at[s.Build]]
+		b.Stages = append(b.Stages, c.stage(s))
+	})
+	return builds, errors.Join(err, c.err)
 }
 
 // stagesOf is written by hand: sqlc has no list of values for both databases.
-func stagesOf(ctx context.Context, db query.DBTX, ids []any, each func(query.Stage)) error {
-	marks := make([]string, len(ids))
-	for i := range ids {
-		marks[i] = fmt.Sprintf("$%d", i+1)
-	}
-	rows, err := db.QueryContext(ctx, "SELECT build, id, kind, state, repeat, follows, attempts, fence, worker, lost, "+
-		"not_before, since, output, failure FROM stage WHERE build IN ("+strings.Join(marks, ", ")+") ORDER BY build, place", ids...)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = rows.Close() }() // what it could say, Err says
-	for rows.Next() {
+func stagesOf(ctx context.Context, db query.DBTX, ids []string, each func(query.Stage)) error {
+	return inBatches(ids, func(marks string, some []any) error {
 		var s query.Stage
-		if err := rows.Scan(&s.Build, &s.ID, &s.Kind, &s.State, &s.Repeat, &s.Follows, &s.Attempts, &s.Fence, &s.Worker, &s.Lost,
-			&s.NotBefore, &s.Since, &s.Output, &s.Failure); err != nil {
-			return err
-		}
-		each(s)
-	}
-	return rows.Err()
+		return scan(ctx, db, "SELECT build, id, kind, state, repeat, follows, attempts, fence, worker, lost, "+
+			"not_before, since, output, failure FROM stage WHERE build IN ("+marks+") ORDER BY build, place", some,
+			[]any{&s.Build, &s.ID, &s.Kind, &s.State, &s.Repeat, &s.Follows, &s.Attempts, &s.Fence, &s.Worker, &s.Lost,
+				&s.NotBefore, &s.Since, &s.Output, &s.Failure}, func() { each(s) })
+	})
 }
 
 // Forget deletes a build that is over, with everything of it but the audit. A
@@ -377,7 +352,7 @@ func (tx *Tx) Forget(ctx context.Context, build string) error {
 		return fmt.Errorf("forgetting build %s: %w: build %s needs it", build, ErrRefused, needed[0])
 	}
 	tx.moved = true
-	if err := errors.Join(tx.q.ForgetLogs(ctx, build), tx.q.ForgetBuild(ctx, build)); err != nil {
+	if err := errors.Join(tx.q.ForgetChunks(ctx, build), tx.q.ForgetBuild(ctx, build)); err != nil {
 		return fmt.Errorf("forgetting build %s: %w", build, err)
 	}
 	return nil

@@ -130,7 +130,7 @@ func (c *columns) build(row query.Build) Build {
 		Recipe: c.digest(row.Recipe), Document: c.digest(row.Document), URI: row.Uri, Path: row.Path,
 		Owner: row.Owner, Identity: c.digest(row.Identity), Inputs: c.digest(row.Inputs),
 		Priority: int(row.Priority), Paused: row.Paused != 0, Checks: row.Checks, Wants: bytesOf(row.Wants),
-		Verdict: row.Verdict, Submitted: moment(row.Submitted), Ended: moment(row.Ended),
+		Verdict: row.Verdict, Submitted: moment(row.Submitted), Ended: moment(row.Ended), LogsForgotten: row.LogsForgotten != 0,
 	}
 }
 

@@ -12,25 +12,26 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/store/query"
 )
 
-// ReadyRepeat is a repeat that may begin as soon as a slot is found for it.
+// ReadyRepeat is a repeat that may begin as soon as a slot is found for it. Its
+// lists are shared with others: they must not be changed.
 type ReadyRepeat struct {
-	Build  string
-	Stage  string
-	Repeat int
-	Port   string
-	Owner  string
+	Build string
+	Stage string
+	Port  string
+	Owner string
 	// Priority is that of the build.
 	Priority int
 	// Since is when it became ready.
 	Since time.Time
-	// Wants is that of the build; one slice serves all its repeats.
+	// Wants is that of the build.
 	Wants []byte
 	// Lost are the workers that lost it, Used those that the other repeats of
 	// the build run on or were last done on.
 	Lost, Used []string
 }
 
-// Node is a build that is not over, in the graph of all of them.
+// Node is a build that is not over, in the graph of all of them. Its Needs must
+// not be changed.
 type Node struct {
 	ID    string
 	Port  string
@@ -64,42 +65,68 @@ const sweep = 10_000
 func (s *Store) Ready(ctx context.Context) (ready []ReadyRepeat, err error) {
 	now := stamp(s.now())
 	err = s.view(ctx, "reading what is ready", func(db query.DBTX) error {
-		q, c := query.New(db), columns{}
-		rows, err := q.ReadyRepeats(ctx, now)
+		q := query.New(db)
+		repeats, err := q.ReadyRepeats(ctx, now)
+		if err != nil || len(repeats) == 0 {
+			ready = nil
+			return err
+		}
+		builds, err := q.ReadyBuilds(ctx)
 		if err != nil {
 			return err
 		}
-		used, err := q.UsedWorkers(ctx)
+		known, err := s.last(ctx, db, func(yield func(int64, string) bool) {
+			for _, b := range builds {
+				if !yield(b.Seq, b.ID) {
+					return
+				}
+			}
+		})
 		if err != nil {
 			return err
 		}
-		users := map[string][]query.UsedWorkersRow{}
-		for _, u := range used {
-			users[u.Build] = append(users[u.Build], u)
-		}
-		ready = make([]ReadyRepeat, len(rows))
-		for i, row := range rows {
-			ready[i] = c.ready(row, users[row.Build])
-			if i > 0 && ready[i-1].Build == row.Build {
-				ready[i].Wants = ready[i-1].Wants
+		ready = make([]ReadyRepeat, 0, len(repeats))
+		of := byBuild(repeats, func(r query.ReadyRepeatsRow) string { return r.Build })
+		for _, b := range builds {
+			l := known[b.ID]
+			for _, r := range of[b.ID] {
+				ready = append(ready, ReadyRepeat{
+					Build: b.ID, Stage: r.ID, Port: l.port, Owner: l.owner, Priority: int(b.Priority), Since: moment(r.Since), Wants: l.wants,
+				})
 			}
 		}
-		return c.err
+		return addWorkers(ctx, q, now, ready)
 	})
 	return ready, err
 }
 
-func (c *columns) ready(row query.ReadyRepeatsRow, users []query.UsedWorkersRow) ReadyRepeat {
-	r := ReadyRepeat{
-		Build: row.Build, Stage: row.ID, Repeat: int(row.Repeat), Port: row.Port, Owner: row.Owner,
-		Priority: int(row.Priority), Since: moment(row.Since), Wants: bytesOf(row.Wants), Lost: c.strings(row.Lost),
+// addWorkers adds Lost and Used, which most of what waits has not.
+func addWorkers(ctx context.Context, q *query.Queries, now int64, ready []ReadyRepeat) error {
+	lost, err := q.LostRepeats(ctx, now)
+	if err != nil {
+		return err
 	}
-	for _, u := range users {
-		if u.ID != row.ID {
-			r.Used = append(r.Used, u.Worker)
+	used, err := q.UsedWorkers(ctx)
+	if err != nil || len(lost)+len(used) == 0 {
+		return err
+	}
+	c := columns{}
+	losses := byBuild(lost, func(l query.LostRepeatsRow) string { return l.Build })
+	uses := byBuild(used, func(u query.UsedWorkersRow) string { return u.Build })
+	for i := range ready {
+		r := &ready[i]
+		for _, l := range losses[r.Build] {
+			if l.ID == r.Stage {
+				r.Lost = c.strings(l.Lost)
+			}
+		}
+		for _, u := range uses[r.Build] {
+			if u.ID != r.Stage {
+				r.Used = append(r.Used, u.Worker)
+			}
 		}
 	}
-	return r
+	return c.err
 }
 
 // Graph returns all builds that are not over, in the order of submission.
@@ -110,7 +137,13 @@ func (s *Store) Graph(ctx context.Context) (nodes []Node, err error) {
 		if err != nil {
 			return err
 		}
-		edges, err := q.LivingNeeds(ctx)
+		known, err := s.last(ctx, db, func(yield func(int64, string) bool) {
+			for _, b := range builds {
+				if !yield(b.Seq, b.ID) {
+					return
+				}
+			}
+		})
 		if err != nil {
 			return err
 		}
@@ -118,16 +151,48 @@ func (s *Store) Graph(ctx context.Context) (nodes []Node, err error) {
 		if err != nil {
 			return err
 		}
-		needs := map[string][]string{}
-		for _, e := range edges {
-			needs[e.Build] = append(needs[e.Build], e.Need)
-		}
 		nodes = convert(builds, func(b query.LivingBuildsRow) Node {
-			return Node{ID: b.ID, Port: b.Port, Owner: b.Owner, State: orchestrator.BuildState(b.State), Expected: expected[b.Port], Needs: needs[b.ID]}
+			l := known[b.ID]
+			return Node{ID: b.ID, Port: l.port, Owner: l.owner, State: orchestrator.BuildState(b.State), Expected: expected[l.port], Needs: l.needs}
 		})
 		return nil
 	})
 	return nodes, err
+}
+
+// Tally counts builds, and repeats that wait for a slot.
+type Tally struct {
+	// Builds has every state, those that are ends too.
+	Builds map[orchestrator.BuildState]int
+	// Ready are the repeats that may begin now.
+	Ready int
+}
+
+// Tally counts all builds by their state. The counting reads an index from end
+// to end: it is for figures that somebody asks for every few seconds.
+func (s *Store) Tally(ctx context.Context) (t Tally, err error) {
+	now := stamp(s.now())
+	err = s.view(ctx, "counting builds", func(db query.DBTX) error {
+		q := query.New(db)
+		t = Tally{Builds: map[orchestrator.BuildState]int{
+			orchestrator.Waiting: 0, orchestrator.Queued: 0, orchestrator.Underway: 0,
+			orchestrator.Done: 0, orchestrator.Broken: 0, orchestrator.CancelledThen: 0,
+		}}
+		rows, err := q.Tally(ctx)
+		if err != nil {
+			return err
+		}
+		for _, row := range rows {
+			t.Builds[orchestrator.BuildState(row.State)] = int(row.Count)
+		}
+		ready, err := q.CountReady(ctx, now)
+		t.Ready = int(ready)
+		return err
+	})
+	if err != nil {
+		return Tally{}, err
+	}
+	return t, nil
 }
 
 // Due returns what should be woken up at that time if nobody had been told of

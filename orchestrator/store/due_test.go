@@ -5,12 +5,14 @@ package store_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/zfarm/zfarm/attest/digest"
 	"github.com/zfarm/zfarm/orchestrator"
 	"github.com/zfarm/zfarm/orchestrator/store"
 	"github.com/zfarm/zfarm/orchestrator/store/storetest"
@@ -142,7 +144,7 @@ func TestReady(t *testing.T) {
 		})
 		ready := func(id string, n int, used, lost []string, since time.Time) store.ReadyRepeat {
 			return store.ReadyRepeat{
-				Build: id, Stage: []string{"repeat-0", "repeat-1", "repeat-2"}[n], Repeat: n, Port: "gzip", Owner: "anna", Priority: 3,
+				Build: id, Stage: []string{"repeat-0", "repeat-1", "repeat-2"}[n], Port: "gzip", Owner: "anna", Priority: 3,
 				Since: since, Wants: []byte(`{"apart":true}`), Lost: lost, Used: used,
 			}
 		}
@@ -188,5 +190,165 @@ func TestGraph(t *testing.T) {
 		if diff := cmp.Diff(map[string]time.Duration{"gzip": 4 * time.Minute}, history); diff != "" || err != nil {
 			t.Errorf("%v (-want +have):\n%s", err, diff)
 		}
+	})
+}
+
+// TestBuildsThatLiveAreReadOnce: what is remembered of them follows what becomes
+// of them, also where an id is given a second time.
+func TestBuildsThatLiveAreReadOnce(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
+		one, two := open(), open()
+		look := func(when string, want ...store.Node) {
+			t.Helper()
+			for _, s := range []*store.Store{one, two, one} {
+				have, err := s.Graph(t.Context())
+				if diff := cmp.Diff(want, have, cmpopts.EquateEmpty()); diff != "" || err != nil {
+					t.Errorf("%s: %v (-want +have):\n%s", when, err, diff)
+				}
+			}
+		}
+		wants := func(when string, want ...string) {
+			t.Helper()
+			for _, s := range []*store.Store{two, one, two} {
+				ready, err := s.Ready(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				var have []string
+				for _, r := range ready {
+					have = append(have, r.Build+" "+r.Stage+" "+r.Port+" "+string(r.Wants))
+				}
+				if diff := cmp.Diff(want, have); diff != "" {
+					t.Errorf("%s (-want +have):\n%s", when, diff)
+				}
+			}
+		}
+		ready := func(id string) {
+			for _, step := range []func(orchestrator.Build, time.Time) (orchestrator.Build, []orchestrator.Event, error){unblock, begin("resolve", ""), succeed("resolve")} {
+				move(t, one, id, step)
+			}
+		}
+		create(t, one, sample("b1"))
+		waiting := func(id, port string, needs ...string) store.Node {
+			return store.Node{ID: id, Port: port, Owner: "anna", State: orchestrator.Waiting, Needs: needs}
+		}
+		look("one build", waiting("b1", "gzip"))
+		create(t, two, sample("b2", store.Need{Port: "gzip", Build: "b1"}))
+		look("two builds", waiting("b1", "gzip"), waiting("b2", "gzip", "b1"))
+		ready("b1")
+		ready("b2")
+		wants("both are ready", `b1 repeat-0 gzip {"apart":true}`, `b1 repeat-1 gzip {"apart":true}`, `b2 repeat-0 gzip {"apart":true}`, `b2 repeat-1 gzip {"apart":true}`)
+		pause(t, two, "b2", true)
+		wants("one is paused", `b1 repeat-0 gzip {"apart":true}`, `b1 repeat-1 gzip {"apart":true}`)
+		for _, id := range []string{"b1", "b2"} {
+			move(t, two, id, func(b orchestrator.Build, now time.Time) (orchestrator.Build, []orchestrator.Event, error) {
+				next, events := b.Cancel(now)
+				return next, events, nil
+			})
+		}
+		update(t, two, func(ctx context.Context, tx *store.Tx) error { return tx.Forget(ctx, "b1") })
+		other := sample("b1", store.Need{Port: "m4", Build: "b9"})
+		other.Port, other.Wants = "tar", []byte(`{}`)
+		create(t, two, other)
+		look("another build of the same id", waiting("b1", "tar", "b9"))
+		ready("b1")
+		wants("another build of the same id is ready", "b1 repeat-0 tar {}", "b1 repeat-1 tar {}")
+	})
+}
+
+// TestManyBuildsLive has more of them than one statement asks for, and forgets
+// those that have ended.
+func TestManyBuildsLive(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
+		s := open()
+		const n = 1203
+		update(t, s, func(ctx context.Context, tx *store.Tx) error {
+			for i := range n {
+				b := sample(fmt.Sprint("b", i), store.Need{Port: "gzip", Build: fmt.Sprint("b", i-1)}, store.Need{Port: "gzip", Build: fmt.Sprint("b", i/2)})
+				b.Port = fmt.Sprint("port", i)
+				if _, err := tx.Create(ctx, b); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		check := func(from int) {
+			t.Helper()
+			graph, err := s.Graph(t.Context())
+			if err != nil || len(graph) != n-from {
+				t.Fatalf("%d builds live (%v)", len(graph), err)
+			}
+			for i, node := range graph {
+				i += from
+				want := store.Node{ID: fmt.Sprint("b", i), Port: fmt.Sprint("port", i), Owner: "anna", State: orchestrator.Waiting, Needs: []string{fmt.Sprint("b", i-1), fmt.Sprint("b", i/2)}}
+				if diff := cmp.Diff(want, node); diff != "" {
+					t.Fatalf("(-want +have):\n%s", diff)
+				}
+			}
+		}
+		check(0)
+		update(t, s, func(ctx context.Context, tx *store.Tx) error {
+			for i := range n - 10 {
+				was, err := tx.Build(ctx, fmt.Sprint("b", i))
+				if err != nil {
+					return err
+				}
+				next := was
+				next.Build, _ = was.Cancel(tx.Now())
+				if err := tx.Save(ctx, was, next); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		check(n - 10)
+		last := sample("last")
+		create(t, s, last)
+		graph, err := s.Graph(t.Context())
+		if err != nil || len(graph) != 11 || graph[10].ID != "last" || graph[10].Port != "gzip" || graph[0].Port != fmt.Sprint("port", n-10) {
+			t.Errorf("%+v, %v", graph, err)
+		}
+	})
+}
+
+func TestTally(t *testing.T) {
+	storetest.EachURL(t, func(t *testing.T, url string) {
+		s, _, c := nodes(t, url)
+		check := func(when string, ready int, want map[orchestrator.BuildState]int) {
+			t.Helper()
+			all := map[orchestrator.BuildState]int{orchestrator.Waiting: 0, orchestrator.Queued: 0, orchestrator.Underway: 0, orchestrator.Done: 0, orchestrator.Broken: 0, orchestrator.CancelledThen: 0}
+			for state, n := range want {
+				all[state] = n
+			}
+			have, err := s.Tally(t.Context())
+			if diff := cmp.Diff(store.Tally{Builds: all, Ready: ready}, have); diff != "" || err != nil {
+				t.Errorf("%s: %v (-want +have):\n%s", when, err, diff)
+			}
+		}
+		check("nothing", 0, nil)
+		create(t, s, sample("b1"), sample("b2"), sample("b3"), sample("b4"), sample("b5"))
+		finish(t, s, "b1")
+		move(t, s, "b2", func(b orchestrator.Build, now time.Time) (orchestrator.Build, []orchestrator.Event, error) {
+			next, events := b.Cancel(now)
+			return next, events, nil
+		})
+		move(t, s, "b3", unblock)
+		move(t, s, "b3", begin("resolve", ""))
+		move(t, s, "b3", func(b orchestrator.Build, now time.Time) (orchestrator.Build, []orchestrator.Event, error) {
+			return b.Fail("resolve", 1, orchestrator.Failure{Kind: orchestrator.FaultySource, Message: "gone"}, digest.Digest{}, now)
+		})
+		move(t, s, "b4", unblock)
+		move(t, s, "b4", begin("resolve", ""))
+		check("one of each", 0, map[orchestrator.BuildState]int{orchestrator.Waiting: 1, orchestrator.Underway: 1, orchestrator.Done: 1, orchestrator.Broken: 1, orchestrator.CancelledThen: 1})
+		move(t, s, "b4", succeed("resolve"))
+		check("two are ready", 2, map[orchestrator.BuildState]int{orchestrator.Waiting: 1, orchestrator.Queued: 1, orchestrator.Done: 1, orchestrator.Broken: 1, orchestrator.CancelledThen: 1})
+		move(t, s, "b4", begin("repeat-0", "w1"))
+		move(t, s, "b4", func(b orchestrator.Build, now time.Time) (orchestrator.Build, []orchestrator.Event, error) {
+			return b.Lose("repeat-0", 1, "lost", now)
+		})
+		check("one waits for another try", 1, map[orchestrator.BuildState]int{orchestrator.Waiting: 1, orchestrator.Queued: 1, orchestrator.Done: 1, orchestrator.Broken: 1, orchestrator.CancelledThen: 1})
+		c.advance(2 * time.Second)
+		pause(t, s, "b4", true)
+		check("but is paused", 0, map[orchestrator.BuildState]int{orchestrator.Waiting: 1, orchestrator.Queued: 1, orchestrator.Done: 1, orchestrator.Broken: 1, orchestrator.CancelledThen: 1})
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/zfarm/zfarm/attest/digest"
@@ -179,4 +180,33 @@ func (s *Store) DropLog(ctx context.Context, build, stage string, fence int64) e
 	return s.write(ctx, "dropping logs of build "+build, func(q *query.Queries) error {
 		return q.DropLog(ctx, query.DropLogParams{Build: build, Stage: stage, Fence: fence})
 	})
+}
+
+// ForgetLogs deletes the logs of a build that is over, and what keeps them in
+// the artifact store: what else keeps the same bytes still does. That the steps
+// were made, how they ended and how long their logs were stays known.
+func (tx *Tx) ForgetLogs(ctx context.Context, build string) error {
+	b, err := tx.Build(ctx, build)
+	if err != nil {
+		return err
+	}
+	if !b.State().Over() {
+		return fmt.Errorf("forgetting the logs of build %s: %w: it is %s", build, ErrRefused, b.State())
+	}
+	err = errors.Join(tx.q.ForgetChunks(ctx, build), tx.q.ForgetLogs(ctx, build), tx.q.SetLogsForgotten(ctx, build))
+	if err != nil {
+		return fmt.Errorf("forgetting the logs of build %s: %w", build, err)
+	}
+	tx.moved = true
+	return nil
+}
+
+// OldLogs returns builds that were over before that time and whose logs were
+// not forgotten yet, the longest over first; released ones too.
+func (s *Store) OldLogs(ctx context.Context, before time.Time, limit int) (ids []string, err error) {
+	err = s.read(ctx, "looking for old logs", func(q *query.Queries) error {
+		ids, err = q.OldLogs(ctx, query.OldLogsParams{Before: stamp(before), Most: int32(min(max(limit, 0), math.MaxInt32))})
+		return err
+	})
+	return ids, err
 }

@@ -301,3 +301,79 @@ func TestWhatWasFetchedOfAnAttempt(t *testing.T) {
 		}
 	})
 }
+
+func TestForgetLogs(t *testing.T) {
+	storetest.EachURL(t, func(t *testing.T, url string) {
+		s, _, c := nodes(t, url)
+		create(t, s, sample("b1"), sample("b2"), sample("b3"))
+		forget := func(id string) error {
+			return s.Update(t.Context(), func(ctx context.Context, tx *store.Tx) error { return tx.ForgetLogs(ctx, id) })
+		}
+		old := func(before time.Time, limit int) []string {
+			t.Helper()
+			ids, err := s.OldLogs(t.Context(), before, limit)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return ids
+		}
+		status := workers.Status{State: workers.Exited}
+		for name, log := range map[string]string{"make": "log", "check": "log that is a report, too"} {
+			step(t, s, name)
+			if err := s.EndStep(t.Context(), "b1", "repeat-0", 1, name, status, time.Second, sumOf(log)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		step(t, s, "lost") // its worker was lost: the log never came to the artifact store
+		if err := s.AppendLog(t.Context(), "b1", "repeat-0", 1, "lost", 0, []byte("half a log")); err != nil {
+			t.Fatal(err)
+		}
+		update(t, s, func(ctx context.Context, tx *store.Tx) error {
+			return tx.Keep(ctx, "b1", sumOf("log that is a report, too"), sumOf("tree"))
+		})
+		if err := forget("b1"); !errors.Is(err, store.ErrRefused) {
+			t.Errorf("forgetting the logs of a build that lives: %v", err)
+		}
+		if err := forget("nobody"); !errors.Is(err, store.ErrUnknown) {
+			t.Errorf("forgetting the logs of no build: %v", err)
+		}
+		for _, id := range []string{"b2", "b1"} {
+			finish(t, s, id)
+			c.advance(time.Minute)
+		}
+		update(t, s, func(ctx context.Context, tx *store.Tx) error {
+			return tx.Publish(ctx, store.Release{Port: "gzip", Version: "1", Build: "b1"}, nil)
+		})
+		if diff := cmp.Diff([][]string{{"b2", "b1"}, {"b2"}, {"b2"}, nil}, [][]string{old(c.now(), 10), old(c.now(), 1), old(c.now().Add(-time.Minute), 10), old(time.Time{}, 10)}); diff != "" {
+			t.Errorf("what may be forgotten (-want +have):\n%s", diff)
+		}
+		if err := forget("b1"); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]string{"b2"}, old(c.now(), 10)); diff != "" {
+			t.Errorf("what may be forgotten afterwards (-want +have):\n%s", diff)
+		}
+		steps, err := s.Steps(t.Context(), "b1", "repeat-0", 1)
+		if err != nil || len(steps) != 3 {
+			t.Fatalf("%d steps, %v", len(steps), err)
+		}
+		for _, st := range steps {
+			if !st.Log.IsZero() || (st.Status == nil) != (st.Name == "lost") {
+				t.Errorf("a step afterwards: %+v", st)
+			}
+		}
+		if log, err := s.Log(t.Context(), "b1", "repeat-0", 1, "lost", 0, 0); err != nil || len(log) > 0 {
+			t.Errorf("the log of the lost step is %q, %v", log, err)
+		}
+		for what, want := range map[string]bool{"log": false, "log that is a report, too": true, "tree": true, "document of b1": true} {
+			if kept, err := s.Kept(t.Context(), sumOf(what)); err != nil || kept != want {
+				t.Errorf("the %s is kept: %t (%v)", what, kept, err)
+			}
+		}
+		for id, want := range map[string]bool{"b1": true, "b2": false} {
+			if b, err := s.Build(t.Context(), id); err != nil || b.LogsForgotten != want {
+				t.Errorf("the logs of build %s are forgotten: %t (%v)", id, b.LogsForgotten, err)
+			}
+		}
+	})
+}

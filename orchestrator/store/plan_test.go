@@ -29,15 +29,16 @@ var (
 	index = regexp.MustCompile(`(?i) USING (COVERING )?INDEX `)
 	scans = map[string]string{
 		"countBuilds": "says how many there are",
+		"tally":       "says how many there are in each state",
 		"releases":    "lists all of a small table",
 		"durations":   "reads all of a small table",
 	}
-	// through says by which index a statement must come to its rows.
+	// through says by which index a statement must come to its rows (an expression).
 	through = map[string]string{
 		"buildsOfPort": "build_port", "buildsOfOwner": "build_owner", "buildsInState": "build_state", "offers": "build_port",
-		"buildOfIdentity": "build_identity", "buildOfInputs": "build_inputs", "oldBuilds": "build_ended", "livingBuilds": "build_state",
-		"dependants": "need_need", "eventsOf": "event_build", "readyRepeats": "stage_ready", "usedWorkers": "stage_ready",
-		"dueReady": "stage_ready", "dueMatch": "stage_ready", "dueRunning": "stage_running", "dueNeeds": "build_state",
+		"buildOfIdentity": "build_identity", "buildOfInputs": "build_inputs", "oldBuilds": "build_ended", "livingBuilds": "build_living", "readyBuilds": "build_living",
+		"dependants": "need_need", "eventsOf": "event_build", "readyRepeats": "stage_ready", "usedWorkers": "stage_used", "lostRepeats": "stage_ready", "countReady": "stage_ready", "oldLogs": "build_logs",
+		"dueReady": "stage_ready", "dueMatch": "stage_ready", "dueRunning": "stage_running", "dueNeeds": "build_state|build_living",
 		"dueProbes": "attempt_left", "leftOn": "attempt_left", "occupied": "attempt_left", "kept": "kept_digest", "freeSlot": "slot_stage",
 	}
 )
@@ -108,7 +109,7 @@ func TestEveryStatementHasAnIndex(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 				continue
 			}
-			if want := through[name]; !strings.Contains(strings.Join(plan, "\n"), want) {
+			if want := through[name]; !regexp.MustCompile(want).MatchString(strings.Join(plan, "\n")) {
 				t.Errorf("%s does not use the index %s:\n%s", name, want, strings.Join(plan, "\n"))
 			}
 			for _, line := range plan {

@@ -52,6 +52,8 @@ type Store struct {
 
 	mu      sync.Mutex
 	changed chan struct{}
+	lasting map[string]lasting // of builds that live, by id
+	seen    map[string]seen    // of workers, by name
 }
 
 // Open opens the database that url names: "sqlite:PATH" or a plain path, or
@@ -68,7 +70,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Store{options: o, writing: make(chan struct{}, 1), changed: make(chan struct{})}
+	s := &Store{options: o, writing: make(chan struct{}, 1), changed: make(chan struct{}), seen: map[string]seen{}}
 	if target.postgres {
 		s.backend, err = openPostgres(ctx, url, &s.options)
 	} else {

@@ -59,6 +59,8 @@ type Build struct {
 	Verdict   string    `json:"verdict,omitempty"`
 	Submitted time.Time `json:"submitted"`
 	Ended     time.Time `json:"ended,omitzero"`
+	// LogsForgotten: the logs of its steps are not there any more.
+	LogsForgotten bool `json:"logs_forgotten,omitempty"`
 }
 
 // Need is one edge of the graph of builds.

@@ -19,21 +19,9 @@ type Work struct {
 	// (always one at a time) not counted.
 	Parallel int
 	// Handle acts on one wake-up. Its context ends with the work, and after a
-	// minute: what takes longer returns an [Again] in time. Another error is
-	// tried again some times.
+	// minute. An error is tried again some times.
 	Handle func(ctx context.Context, w Wake) error
-	// Every is how often Tick is called, by one process of all that work; 0
-	// means 15 s.
-	Every time.Duration
-	Tick  func(ctx context.Context) error
 }
-
-// Again is what Handle returns to be called again with the same wake-up, After
-// that long. It is no failure.
-type Again struct{ After time.Duration }
-
-// Error says that nothing went wrong.
-func (a Again) Error() string { return fmt.Sprintf("to be called again after %s", a.After) }
 
 const (
 	// slice bounds one call of Handle. A node that dies leaves its calls in
@@ -49,9 +37,7 @@ const (
 	firstRetry = time.Second
 	lastRetry  = 15 * time.Second
 
-	queueMatch, queueWake, queueTick = "match", "wake", "tick"
-	// tick is the wake-up that calls Work.Tick.
-	tick WakeKind = "tick"
+	queueMatch, queueWake = "match", "wake"
 )
 
 // entry is the one kind of entry of the queue, so that no older program meets
@@ -78,14 +64,15 @@ func entries(wakes []Wake) []river.InsertManyParams {
 // optionsOf says where an entry goes. A match must not be unique: the queue
 // counts one that runs among those that there are, and it may have read the
 // tables too early.
+//
+// The others are. One that a node was acting on when it died counts among them
+// until it is rescued, and keeps equal ones out for minutes. That does no harm:
+// every node sweeps over [Store.Due] and acts on what is there past the queue.
 func optionsOf(kind WakeKind) *river.InsertOpts {
 	o := &river.InsertOpts{MaxAttempts: attempts, Queue: queueWake}
-	switch kind {
-	case Match:
+	if kind == Match {
 		o.Queue = queueMatch
 		return o
-	case tick:
-		o.Queue = queueTick
 	}
 	o.UniqueOpts = river.UniqueOpts{ByArgs: true, ByState: []rivertype.JobState{
 		rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable,
@@ -105,7 +92,7 @@ func working(o *Options, w Work, over <-chan struct{}) *river.Config {
 		ID:                          o.Node,
 		Logger:                      silent(),
 		Workers:                     workers,
-		Queues:                      map[string]river.QueueConfig{queueMatch: {MaxWorkers: 1}, queueTick: {MaxWorkers: 1}, queueWake: {MaxWorkers: w.Parallel}},
+		Queues:                      map[string]river.QueueConfig{queueMatch: {MaxWorkers: 1}, queueWake: {MaxWorkers: w.Parallel}},
 		FetchPollInterval:           o.Poll,
 		FetchCooldown:               min(o.Poll, 20*time.Millisecond),
 		JobTimeout:                  slice,
@@ -114,11 +101,6 @@ func working(o *Options, w Work, over <-chan struct{}) *river.Config {
 		CompletedJobRetentionPeriod: 5 * time.Minute,
 		CancelledJobRetentionPeriod: 5 * time.Minute,
 		DiscardedJobRetentionPeriod: time.Hour,
-		PeriodicJobs: []*river.PeriodicJob{river.NewPeriodicJob(
-			river.PeriodicInterval(w.Every),
-			func() (river.JobArgs, *river.InsertOpts) { return entry{For: tick}, optionsOf(tick) },
-			&river.PeriodicJobOpts{RunOnStart: true},
-		)},
 	}
 }
 
@@ -141,13 +123,10 @@ type actor struct {
 
 // Work acts on one entry.
 func (a *actor) Work(ctx context.Context, job *river.Job[entry]) error {
-	err := a.act(ctx, job.Args)
-	var again Again
-	switch {
-	case err == nil:
+	e := job.Args
+	err := a.work.Handle(ctx, Wake{Kind: e.For, Build: e.Build, Stage: e.Stage, Worker: e.Worker})
+	if err == nil {
 		return nil
-	case errors.As(err, &again):
-		return river.JobSnooze(max(again.After, 0))
 	}
 	select {
 	case <-a.over:
@@ -158,29 +137,19 @@ func (a *actor) Work(ctx context.Context, job *river.Job[entry]) error {
 	}
 }
 
-func (a *actor) act(ctx context.Context, e entry) error {
-	if e.For == tick {
-		return a.work.Tick(ctx)
-	}
-	return a.work.Handle(ctx, Wake{Kind: e.For, Build: e.Build, Stage: e.Stage, Worker: e.Worker})
-}
-
-// Work calls w.Handle for every wake-up in the queue, and w.Tick from time to
-// time, until ctx ends; then it waits for them to return. The queue only says
-// where to look: an entry may be handled twice, and one that was given up or
-// lost is put back by whoever sweeps over [Store.Due].
+// Work calls w.Handle for every wake-up in the queue until ctx ends; then it
+// waits for them to return. The queue only says where to look: an entry may be
+// handled twice, and what one said that was given up or lost is found by
+// whoever sweeps over [Store.Due].
 func (s *Store) Work(ctx context.Context, w Work) error {
 	switch {
 	case s.options.Node == "":
 		return errNode
-	case w.Handle == nil || w.Tick == nil:
+	case w.Handle == nil:
 		return errors.New("working: nobody is there to handle wake-ups")
 	}
 	if w.Parallel <= 0 {
 		w.Parallel = 1
-	}
-	if w.Every <= 0 {
-		w.Every = 15 * time.Second
 	}
 	return s.work(ctx, w)
 }

@@ -94,10 +94,11 @@ func loadWorker(ctx context.Context, q *query.Queries, name string) (Worker, err
 	return w, c.err
 }
 
-// Workers returns all workers by name, those no longer registered too.
+// Workers returns all workers by name, those no longer registered too. Labels
+// and facts are shared with later calls: they must not be changed.
 func (s *Store) Workers(ctx context.Context) (all []Worker, err error) {
 	err = s.view(ctx, "listing workers", func(db query.DBTX) error {
-		all, err = loadWorkers(ctx, query.New(db))
+		all, err = loadWorkers(ctx, query.New(db), s.familiar)
 		return err
 	})
 	return all, err
@@ -105,14 +106,40 @@ func (s *Store) Workers(ctx context.Context) (all []Worker, err error) {
 
 // Workers returns all workers as they stand in this transition.
 func (tx *Tx) Workers(ctx context.Context) ([]Worker, error) {
-	all, err := loadWorkers(ctx, tx.q)
+	all, err := loadWorkers(ctx, tx.q, (*columns).worker)
 	if err != nil {
 		return nil, fmt.Errorf("listing workers: %w", err)
 	}
 	return all, nil
 }
 
-func loadWorkers(ctx context.Context, q *query.Queries) ([]Worker, error) {
+// seen is what was read of a worker before, and the columns it was read from:
+// facts are long and rarely change.
+type seen struct {
+	row    query.Worker
+	worker Worker
+}
+
+// familiar is columns.worker that reads JSON only if it is another than before.
+func (s *Store) familiar(c *columns, row query.Worker) Worker {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before, known := s.seen[row.Name]
+	if known && before.row.Labels == row.Labels && before.row.Facts == row.Facts {
+		plain := row
+		plain.Labels, plain.Facts = "", ""
+		w := c.worker(plain)
+		w.Labels, w.Facts = before.worker.Labels, before.worker.Facts
+		return w
+	}
+	w := c.worker(row)
+	if c.err == nil {
+		s.seen[row.Name] = seen{row, w}
+	}
+	return w
+}
+
+func loadWorkers(ctx context.Context, q *query.Queries, read func(*columns, query.Worker) Worker) ([]Worker, error) {
 	rows, err := q.Workers(ctx)
 	if err != nil {
 		return nil, err
@@ -128,7 +155,7 @@ func loadWorkers(ctx context.Context, q *query.Queries) ([]Worker, error) {
 	c := columns{}
 	all := make([]Worker, len(rows))
 	for i, row := range rows {
-		all[i] = c.worker(row)
+		all[i] = read(&c, row)
 		all[i].Held = held[row.Name]
 	}
 	return all, c.err

@@ -82,6 +82,18 @@ func TestWorkersAreRemembered(t *testing.T) {
 		if diff := cmp.Diff(want, have); diff != "" {
 			t.Errorf("(-want +have):\n%s", diff)
 		}
+		update(t, s, func(ctx context.Context, tx *store.Tx) error {
+			w := want[0]
+			w.Trouble, w.Facts = "", &workers.Facts{Release: "31.00"}
+			return tx.SetWorker(ctx, w)
+		})
+		want[0].Trouble, want[0].Facts = "", &workers.Facts{Release: "31.00"}
+		for _, when := range []string{"changed", "read again"} {
+			have, err := s.Workers(t.Context())
+			if diff := cmp.Diff(want, have); diff != "" || err != nil {
+				t.Errorf("%s: %v (-want +have):\n%s", when, err, diff)
+			}
+		}
 		err = s.Update(t.Context(), func(ctx context.Context, tx *store.Tx) error { return tx.SetWorker(ctx, store.Worker{Name: "w3"}) })
 		if !errors.Is(err, store.ErrUnknown) {
 			t.Errorf("setting a worker that is not there: %v", err)

@@ -123,7 +123,7 @@ func Read(ctx context.Context, r io.Reader, l Limits) (*Archive, error) {
 func decompress(r io.Reader) (io.Reader, error) {
 	buffered := bufio.NewReaderSize(r, 64<<10)
 	head, err := buffered.Peek(2)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("reading the archive: %w", err)
 	}
 	if !bytes.Equal(head, []byte{0x1f, 0x8b}) {

@@ -39,7 +39,8 @@ CREATE TABLE build (
     cancelled BIGINT NOT NULL,
     same_as TEXT NOT NULL,
     submitted BIGINT NOT NULL,
-    ended BIGINT NOT NULL
+    ended BIGINT NOT NULL,
+    logs_forgotten BIGINT NOT NULL
 );
 CREATE UNIQUE INDEX build_identity ON build (identity) WHERE identity <> '';
 CREATE INDEX build_inputs ON build (inputs, state, seq) WHERE inputs <> '';
@@ -48,6 +49,10 @@ CREATE INDEX build_owner ON build (owner, seq);
 CREATE INDEX build_state ON build (state, seq);
 CREATE INDEX build_ended ON build (ended) WHERE ended > 0;
 CREATE INDEX build_document ON build (document);
+CREATE INDEX build_logs ON build (ended) WHERE ended > 0 AND logs_forgotten = 0;
+CREATE INDEX build_paused ON build (id) WHERE paused = 1;
+-- What every decision about slots reads: this index and stage_ready hold all of it.
+CREATE INDEX build_living ON build (seq, id, state, priority, paused) WHERE ended = 0;
 
 CREATE TABLE stage (
     build TEXT NOT NULL REFERENCES build (id) ON DELETE CASCADE,
@@ -69,7 +74,8 @@ CREATE TABLE stage (
     held_until BIGINT NOT NULL,
     PRIMARY KEY (build, id)
 );
-CREATE INDEX stage_ready ON stage (build) WHERE state = 'ready';
+CREATE INDEX stage_ready ON stage (build, place, id, kind, since, not_before, lost) WHERE state = 'ready';
+CREATE INDEX stage_used ON stage (build, place, id, worker) WHERE kind = 'repeat' AND worker <> '';
 CREATE INDEX stage_running ON stage (build) WHERE state = 'running';
 CREATE INDEX stage_output ON stage (output) WHERE output <> '';
 

@@ -22,8 +22,8 @@ SELECT * FROM stage WHERE build = @build ORDER BY place;
 SELECT * FROM need WHERE build = @build ORDER BY place;
 
 -- name: AddBuild :execrows
-INSERT INTO build (id, seq, port, version, recipe, document, uri, path, owner, identity, inputs, priority, paused, checks, wants, verdict, state, cancelled, same_as, submitted, ended)
-VALUES (@id, @seq, @port, @version, @recipe, @document, @uri, @path, @owner, @identity, @inputs, @priority, @paused, @checks, @wants, @verdict, @state, @cancelled, @same_as, @submitted, @ended)
+INSERT INTO build (id, seq, port, version, recipe, document, uri, path, owner, identity, inputs, priority, paused, checks, wants, verdict, state, cancelled, same_as, submitted, ended, logs_forgotten)
+VALUES (@id, @seq, @port, @version, @recipe, @document, @uri, @path, @owner, @identity, @inputs, @priority, @paused, @checks, @wants, @verdict, @state, @cancelled, @same_as, @submitted, @ended, 0)
 ON CONFLICT DO NOTHING;
 
 -- name: AddStage :exec
@@ -91,8 +91,17 @@ ORDER BY b.ended LIMIT @most;
 -- name: ForgetBuild :exec
 DELETE FROM build WHERE id = @id;
 
--- name: ForgetLogs :exec
+-- name: ForgetChunks :exec
 DELETE FROM log_chunk WHERE build = @build;
+
+-- name: ForgetLogs :exec
+UPDATE step SET log = '' WHERE build = @build AND log <> '';
+
+-- name: SetLogsForgotten :exec
+UPDATE build SET logs_forgotten = 1 WHERE id = @id;
+
+-- name: OldLogs :many
+SELECT id FROM build WHERE ended > 0 AND ended < @before AND logs_forgotten = 0 ORDER BY ended LIMIT @most;
 
 -- name: TakeHold :execrows
 UPDATE stage SET holder = @holder, held_until = @until

@@ -2,10 +2,14 @@
 -- SPDX-License-Identifier: Apache-2.0
 
 -- name: ReadyRepeats :many
-SELECT s.build, s.id, s.repeat, s.since, s.lost, b.port, b.owner, b.priority, b.wants
-FROM stage s JOIN build b ON b.id = s.build
-WHERE s.state = 'ready' AND s.kind = 'repeat' AND s.not_before <= @now AND b.paused = 0
-ORDER BY b.seq, s.place;
+SELECT build, id, since FROM stage
+WHERE state = 'ready' AND kind = 'repeat' AND not_before <= @now
+ORDER BY build, place;
+
+-- name: LostRepeats :many
+SELECT build, id, lost FROM stage
+WHERE state = 'ready' AND kind = 'repeat' AND not_before <= @now AND lost <> ''
+ORDER BY build, place;
 
 -- name: UsedWorkers :many
 SELECT s.build, s.id, s.worker FROM stage s
@@ -13,12 +17,21 @@ WHERE s.kind = 'repeat' AND s.worker <> ''
     AND s.build IN (SELECT r.build FROM stage r WHERE r.state = 'ready')
 ORDER BY s.build, s.place;
 
--- name: LivingBuilds :many
-SELECT id, port, owner, state FROM build WHERE state IN ('waiting', 'queued', 'running') ORDER BY seq;
+-- A build has ended when it is over, and not before.
 
--- name: LivingNeeds :many
-SELECT n.build, n.need FROM need n JOIN build b ON b.id = n.build
-WHERE b.state IN ('waiting', 'queued', 'running') ORDER BY n.build, n.place;
+-- name: ReadyBuilds :many
+SELECT seq, id, priority FROM build WHERE ended = 0 AND paused = 0 ORDER BY seq;
+
+-- name: LivingBuilds :many
+SELECT seq, id, state FROM build WHERE ended = 0 ORDER BY seq;
+
+-- name: Tally :many
+SELECT state, count(*) FROM build GROUP BY state;
+
+-- name: CountReady :one
+SELECT count(*) FROM stage
+WHERE state = 'ready' AND kind = 'repeat' AND not_before <= @now
+    AND build NOT IN (SELECT id FROM build WHERE paused = 1);
 
 -- name: DueReady :many
 SELECT s.build, s.id FROM stage s JOIN build b ON b.id = s.build

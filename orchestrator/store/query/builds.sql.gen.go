@@ -40,8 +40,8 @@ func (q *Queries) AddAudit(ctx context.Context, arg AddAuditParams) error {
 }
 
 const addBuild = `-- name: AddBuild :execrows
-INSERT INTO build (id, seq, port, version, recipe, document, uri, path, owner, identity, inputs, priority, paused, checks, wants, verdict, state, cancelled, same_as, submitted, ended)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
+INSERT INTO build (id, seq, port, version, recipe, document, uri, path, owner, identity, inputs, priority, paused, checks, wants, verdict, state, cancelled, same_as, submitted, ended, logs_forgotten)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, 0)
 ON CONFLICT DO NOTHING
 `
 
@@ -240,7 +240,7 @@ func (q *Queries) Audits(ctx context.Context, arg AuditsParams) ([]Audit, error)
 }
 
 const build = `-- name: Build :one
-SELECT id, seq, port, version, recipe, document, uri, path, owner, identity, inputs, priority, paused, checks, wants, verdict, state, cancelled, same_as, submitted, ended FROM build WHERE id = $1
+SELECT id, seq, port, version, recipe, document, uri, path, owner, identity, inputs, priority, paused, checks, wants, verdict, state, cancelled, same_as, submitted, ended, logs_forgotten FROM build WHERE id = $1
 `
 
 func (q *Queries) Build(ctx context.Context, id string) (Build, error) {
@@ -268,12 +268,13 @@ func (q *Queries) Build(ctx context.Context, id string) (Build, error) {
 		&i.SameAs,
 		&i.Submitted,
 		&i.Ended,
+		&i.LogsForgotten,
 	)
 	return i, err
 }
 
 const buildOfIdentity = `-- name: BuildOfIdentity :one
-SELECT id, seq, port, version, recipe, document, uri, path, owner, identity, inputs, priority, paused, checks, wants, verdict, state, cancelled, same_as, submitted, ended FROM build WHERE identity = $1 AND identity <> ''
+SELECT id, seq, port, version, recipe, document, uri, path, owner, identity, inputs, priority, paused, checks, wants, verdict, state, cancelled, same_as, submitted, ended, logs_forgotten FROM build WHERE identity = $1 AND identity <> ''
 `
 
 func (q *Queries) BuildOfIdentity(ctx context.Context, identity string) (Build, error) {
@@ -301,12 +302,13 @@ func (q *Queries) BuildOfIdentity(ctx context.Context, identity string) (Build, 
 		&i.SameAs,
 		&i.Submitted,
 		&i.Ended,
+		&i.LogsForgotten,
 	)
 	return i, err
 }
 
 const buildOfInputs = `-- name: BuildOfInputs :one
-SELECT id, seq, port, version, recipe, document, uri, path, owner, identity, inputs, priority, paused, checks, wants, verdict, state, cancelled, same_as, submitted, ended FROM build WHERE inputs = $1 AND inputs <> '' AND state = 'succeeded' AND same_as = ''
+SELECT id, seq, port, version, recipe, document, uri, path, owner, identity, inputs, priority, paused, checks, wants, verdict, state, cancelled, same_as, submitted, ended, logs_forgotten FROM build WHERE inputs = $1 AND inputs <> '' AND state = 'succeeded' AND same_as = ''
 ORDER BY seq DESC LIMIT 1
 `
 
@@ -335,12 +337,13 @@ func (q *Queries) BuildOfInputs(ctx context.Context, inputs string) (Build, erro
 		&i.SameAs,
 		&i.Submitted,
 		&i.Ended,
+		&i.LogsForgotten,
 	)
 	return i, err
 }
 
 const buildsInState = `-- name: BuildsInState :many
-SELECT id, seq, port, version, recipe, document, uri, path, owner, identity, inputs, priority, paused, checks, wants, verdict, state, cancelled, same_as, submitted, ended FROM build WHERE state = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3
+SELECT id, seq, port, version, recipe, document, uri, path, owner, identity, inputs, priority, paused, checks, wants, verdict, state, cancelled, same_as, submitted, ended, logs_forgotten FROM build WHERE state = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3
 `
 
 type BuildsInStateParams struct {
@@ -380,6 +383,7 @@ func (q *Queries) BuildsInState(ctx context.Context, arg BuildsInStateParams) ([
 			&i.SameAs,
 			&i.Submitted,
 			&i.Ended,
+			&i.LogsForgotten,
 		); err != nil {
 			return nil, err
 		}
@@ -395,7 +399,7 @@ func (q *Queries) BuildsInState(ctx context.Context, arg BuildsInStateParams) ([
 }
 
 const buildsOfOwner = `-- name: BuildsOfOwner :many
-SELECT id, seq, port, version, recipe, document, uri, path, owner, identity, inputs, priority, paused, checks, wants, verdict, state, cancelled, same_as, submitted, ended FROM build WHERE owner = $1 AND seq < $2 AND (CAST($3 AS TEXT) = '' OR state = $3)
+SELECT id, seq, port, version, recipe, document, uri, path, owner, identity, inputs, priority, paused, checks, wants, verdict, state, cancelled, same_as, submitted, ended, logs_forgotten FROM build WHERE owner = $1 AND seq < $2 AND (CAST($3 AS TEXT) = '' OR state = $3)
 ORDER BY seq DESC LIMIT $4
 `
 
@@ -442,6 +446,7 @@ func (q *Queries) BuildsOfOwner(ctx context.Context, arg BuildsOfOwnerParams) ([
 			&i.SameAs,
 			&i.Submitted,
 			&i.Ended,
+			&i.LogsForgotten,
 		); err != nil {
 			return nil, err
 		}
@@ -457,7 +462,7 @@ func (q *Queries) BuildsOfOwner(ctx context.Context, arg BuildsOfOwnerParams) ([
 }
 
 const buildsOfPort = `-- name: BuildsOfPort :many
-SELECT id, seq, port, version, recipe, document, uri, path, owner, identity, inputs, priority, paused, checks, wants, verdict, state, cancelled, same_as, submitted, ended FROM build WHERE port = $1 AND seq < $2
+SELECT id, seq, port, version, recipe, document, uri, path, owner, identity, inputs, priority, paused, checks, wants, verdict, state, cancelled, same_as, submitted, ended, logs_forgotten FROM build WHERE port = $1 AND seq < $2
     AND (CAST($3 AS TEXT) = '' OR owner = $3) AND (CAST($4 AS TEXT) = '' OR state = $4)
 ORDER BY seq DESC LIMIT $5
 `
@@ -507,6 +512,7 @@ func (q *Queries) BuildsOfPort(ctx context.Context, arg BuildsOfPortParams) ([]B
 			&i.SameAs,
 			&i.Submitted,
 			&i.Ended,
+			&i.LogsForgotten,
 		); err != nil {
 			return nil, err
 		}
@@ -713,8 +719,17 @@ func (q *Queries) ForgetBuild(ctx context.Context, id string) error {
 	return err
 }
 
-const forgetLogs = `-- name: ForgetLogs :exec
+const forgetChunks = `-- name: ForgetChunks :exec
 DELETE FROM log_chunk WHERE build = $1
+`
+
+func (q *Queries) ForgetChunks(ctx context.Context, build string) error {
+	_, err := q.db.ExecContext(ctx, forgetChunks, build)
+	return err
+}
+
+const forgetLogs = `-- name: ForgetLogs :exec
+UPDATE step SET log = '' WHERE build = $1 AND log <> ''
 `
 
 func (q *Queries) ForgetLogs(ctx context.Context, build string) error {
@@ -779,7 +794,7 @@ func (q *Queries) NeedsOf(ctx context.Context, build string) ([]Need, error) {
 
 const newestBuilds = `-- name: NewestBuilds :many
 
-SELECT id, seq, port, version, recipe, document, uri, path, owner, identity, inputs, priority, paused, checks, wants, verdict, state, cancelled, same_as, submitted, ended FROM build WHERE seq < $1 ORDER BY seq DESC LIMIT $2
+SELECT id, seq, port, version, recipe, document, uri, path, owner, identity, inputs, priority, paused, checks, wants, verdict, state, cancelled, same_as, submitted, ended, logs_forgotten FROM build WHERE seq < $1 ORDER BY seq DESC LIMIT $2
 `
 
 type NewestBuildsParams struct {
@@ -820,6 +835,7 @@ func (q *Queries) NewestBuilds(ctx context.Context, arg NewestBuildsParams) ([]B
 			&i.SameAs,
 			&i.Submitted,
 			&i.Ended,
+			&i.LogsForgotten,
 		); err != nil {
 			return nil, err
 		}
@@ -835,7 +851,7 @@ func (q *Queries) NewestBuilds(ctx context.Context, arg NewestBuildsParams) ([]B
 }
 
 const offers = `-- name: Offers :many
-SELECT id, seq, port, version, recipe, document, uri, path, owner, identity, inputs, priority, paused, checks, wants, verdict, state, cancelled, same_as, submitted, ended FROM build WHERE port = $1 AND state IN ('waiting', 'queued', 'running', 'succeeded')
+SELECT id, seq, port, version, recipe, document, uri, path, owner, identity, inputs, priority, paused, checks, wants, verdict, state, cancelled, same_as, submitted, ended, logs_forgotten FROM build WHERE port = $1 AND state IN ('waiting', 'queued', 'running', 'succeeded')
 ORDER BY seq DESC LIMIT 50
 `
 
@@ -870,6 +886,7 @@ func (q *Queries) Offers(ctx context.Context, port string) ([]Build, error) {
 			&i.SameAs,
 			&i.Submitted,
 			&i.Ended,
+			&i.LogsForgotten,
 		); err != nil {
 			return nil, err
 		}
@@ -899,6 +916,38 @@ type OldBuildsParams struct {
 
 func (q *Queries) OldBuilds(ctx context.Context, arg OldBuildsParams) ([]string, error) {
 	rows, err := q.db.QueryContext(ctx, oldBuilds, arg.Before, arg.Most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const oldLogs = `-- name: OldLogs :many
+SELECT id FROM build WHERE ended > 0 AND ended < $1 AND logs_forgotten = 0 ORDER BY ended LIMIT $2
+`
+
+type OldLogsParams struct {
+	Before int64
+	Most   int32
+}
+
+func (q *Queries) OldLogs(ctx context.Context, arg OldLogsParams) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, oldLogs, arg.Before, arg.Most)
 	if err != nil {
 		return nil, err
 	}
@@ -1031,6 +1080,15 @@ func (q *Queries) SaveStage(ctx context.Context, arg SaveStageParams) (int64, er
 		return 0, err
 	}
 	return result.RowsAffected()
+}
+
+const setLogsForgotten = `-- name: SetLogsForgotten :exec
+UPDATE build SET logs_forgotten = 1 WHERE id = $1
+`
+
+func (q *Queries) SetLogsForgotten(ctx context.Context, id string) error {
+	_, err := q.db.ExecContext(ctx, setLogsForgotten, id)
+	return err
 }
 
 const stages = `-- name: Stages :many

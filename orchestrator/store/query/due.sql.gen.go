@@ -9,6 +9,19 @@ import (
 	"context"
 )
 
+const countReady = `-- name: CountReady :one
+SELECT count(*) FROM stage
+WHERE state = 'ready' AND kind = 'repeat' AND not_before <= $1
+    AND build NOT IN (SELECT id FROM build WHERE paused = 1)
+`
+
+func (q *Queries) CountReady(ctx context.Context, now int64) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countReady, now)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const dueMatch = `-- name: DueMatch :one
 SELECT EXISTS (SELECT 1 FROM stage s JOIN build b ON b.id = s.build
     WHERE s.state = 'ready' AND s.kind = 'repeat' AND s.not_before <= $1 AND b.paused = 0)
@@ -160,13 +173,12 @@ func (q *Queries) DueRunning(ctx context.Context, arg DueRunningParams) ([]DueRu
 }
 
 const livingBuilds = `-- name: LivingBuilds :many
-SELECT id, port, owner, state FROM build WHERE state IN ('waiting', 'queued', 'running') ORDER BY seq
+SELECT seq, id, state FROM build WHERE ended = 0 ORDER BY seq
 `
 
 type LivingBuildsRow struct {
+	Seq   int64
 	ID    string
-	Port  string
-	Owner string
 	State string
 }
 
@@ -179,12 +191,7 @@ func (q *Queries) LivingBuilds(ctx context.Context) ([]LivingBuildsRow, error) {
 	var items []LivingBuildsRow
 	for rows.Next() {
 		var i LivingBuildsRow
-		if err := rows.Scan(
-			&i.ID,
-			&i.Port,
-			&i.Owner,
-			&i.State,
-		); err != nil {
+		if err := rows.Scan(&i.Seq, &i.ID, &i.State); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -198,26 +205,63 @@ func (q *Queries) LivingBuilds(ctx context.Context) ([]LivingBuildsRow, error) {
 	return items, nil
 }
 
-const livingNeeds = `-- name: LivingNeeds :many
-SELECT n.build, n.need FROM need n JOIN build b ON b.id = n.build
-WHERE b.state IN ('waiting', 'queued', 'running') ORDER BY n.build, n.place
+const lostRepeats = `-- name: LostRepeats :many
+SELECT build, id, lost FROM stage
+WHERE state = 'ready' AND kind = 'repeat' AND not_before <= $1 AND lost <> ''
+ORDER BY build, place
 `
 
-type LivingNeedsRow struct {
+type LostRepeatsRow struct {
 	Build string
-	Need  string
+	ID    string
+	Lost  string
 }
 
-func (q *Queries) LivingNeeds(ctx context.Context) ([]LivingNeedsRow, error) {
-	rows, err := q.db.QueryContext(ctx, livingNeeds)
+func (q *Queries) LostRepeats(ctx context.Context, now int64) ([]LostRepeatsRow, error) {
+	rows, err := q.db.QueryContext(ctx, lostRepeats, now)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []LivingNeedsRow
+	var items []LostRepeatsRow
 	for rows.Next() {
-		var i LivingNeedsRow
-		if err := rows.Scan(&i.Build, &i.Need); err != nil {
+		var i LostRepeatsRow
+		if err := rows.Scan(&i.Build, &i.ID, &i.Lost); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const readyBuilds = `-- name: ReadyBuilds :many
+
+SELECT seq, id, priority FROM build WHERE ended = 0 AND paused = 0 ORDER BY seq
+`
+
+type ReadyBuildsRow struct {
+	Seq      int64
+	ID       string
+	Priority int64
+}
+
+// A build has ended when it is over, and not before.
+func (q *Queries) ReadyBuilds(ctx context.Context) ([]ReadyBuildsRow, error) {
+	rows, err := q.db.QueryContext(ctx, readyBuilds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ReadyBuildsRow
+	for rows.Next() {
+		var i ReadyBuildsRow
+		if err := rows.Scan(&i.Seq, &i.ID, &i.Priority); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -233,22 +277,15 @@ func (q *Queries) LivingNeeds(ctx context.Context) ([]LivingNeedsRow, error) {
 
 const readyRepeats = `-- name: ReadyRepeats :many
 
-SELECT s.build, s.id, s.repeat, s.since, s.lost, b.port, b.owner, b.priority, b.wants
-FROM stage s JOIN build b ON b.id = s.build
-WHERE s.state = 'ready' AND s.kind = 'repeat' AND s.not_before <= $1 AND b.paused = 0
-ORDER BY b.seq, s.place
+SELECT build, id, since FROM stage
+WHERE state = 'ready' AND kind = 'repeat' AND not_before <= $1
+ORDER BY build, place
 `
 
 type ReadyRepeatsRow struct {
-	Build    string
-	ID       string
-	Repeat   int64
-	Since    int64
-	Lost     string
-	Port     string
-	Owner    string
-	Priority int64
-	Wants    string
+	Build string
+	ID    string
+	Since int64
 }
 
 // Copyright The zfarm Authors
@@ -262,17 +299,39 @@ func (q *Queries) ReadyRepeats(ctx context.Context, now int64) ([]ReadyRepeatsRo
 	var items []ReadyRepeatsRow
 	for rows.Next() {
 		var i ReadyRepeatsRow
-		if err := rows.Scan(
-			&i.Build,
-			&i.ID,
-			&i.Repeat,
-			&i.Since,
-			&i.Lost,
-			&i.Port,
-			&i.Owner,
-			&i.Priority,
-			&i.Wants,
-		); err != nil {
+		if err := rows.Scan(&i.Build, &i.ID, &i.Since); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const tally = `-- name: Tally :many
+SELECT state, count(*) FROM build GROUP BY state
+`
+
+type TallyRow struct {
+	State string
+	Count int64
+}
+
+func (q *Queries) Tally(ctx context.Context) ([]TallyRow, error) {
+	rows, err := q.db.QueryContext(ctx, tally)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []TallyRow
+	for rows.Next() {
+		var i TallyRow
+		if err := rows.Scan(&i.State, &i.Count); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

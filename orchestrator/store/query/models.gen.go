@@ -30,27 +30,28 @@ type Audit struct {
 }
 
 type Build struct {
-	ID        string
-	Seq       int64
-	Port      string
-	Version   string
-	Recipe    string
-	Document  string
-	Uri       string
-	Path      string
-	Owner     string
-	Identity  string
-	Inputs    string
-	Priority  int64
-	Paused    int64
-	Checks    string
-	Wants     string
-	Verdict   string
-	State     string
-	Cancelled int64
-	SameAs    string
-	Submitted int64
-	Ended     int64
+	ID            string
+	Seq           int64
+	Port          string
+	Version       string
+	Recipe        string
+	Document      string
+	Uri           string
+	Path          string
+	Owner         string
+	Identity      string
+	Inputs        string
+	Priority      int64
+	Paused        int64
+	Checks        string
+	Wants         string
+	Verdict       string
+	State         string
+	Cancelled     int64
+	SameAs        string
+	Submitted     int64
+	Ended         int64
+	LogsForgotten int64
 }
 
 type Counter struct {

@@ -1,0 +1,146 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"maps"
+	"strings"
+
+	"github.com/zfarm/zfarm/orchestrator/store/query"
+)
+
+// lasting is what of a build stays as it was created, as far as a decision
+// about slots needs it.
+type lasting struct {
+	// seq is never given twice, as an id is that was forgotten.
+	seq         int64
+	port, owner string
+	wants       []byte
+	needs       []string
+}
+
+// spare is how many builds that are over may be remembered beside the others.
+const spare = 1000
+
+// last returns what lasts of builds, by their ids; of others, too. It is read
+// once for each: thousands of builds wait through thousands of decisions.
+func (s *Store) last(ctx context.Context, db query.DBTX, builds iter.Seq2[int64, string]) (map[string]lasting, error) {
+	s.mu.Lock()
+	known := s.lasting // never changed, only replaced
+	s.mu.Unlock()
+	var strangers []string
+	asked := 0
+	for seq, id := range builds {
+		asked++
+		if known[id].seq != seq {
+			strangers = append(strangers, id)
+		}
+	}
+	if len(strangers) == 0 {
+		return known, nil
+	}
+	all, err := lastingOf(ctx, db, strangers)
+	if err != nil {
+		return nil, err
+	}
+	keep := maps.All(known)
+	if len(known) > 2*asked+spare {
+		keep = func(yield func(string, lasting) bool) {
+			for _, id := range builds {
+				if l, there := known[id]; there && !yield(id, l) {
+					return
+				}
+			}
+		}
+	}
+	for id, l := range keep {
+		if _, fresh := all[id]; !fresh {
+			all[id] = l
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lasting = all
+	return all, nil
+}
+
+// lastingOf is written by hand: sqlc has no list of values for both databases.
+func lastingOf(ctx context.Context, db query.DBTX, ids []string) (map[string]lasting, error) {
+	all := make(map[string]lasting, len(ids))
+	err := inBatches(ids, func(marks string, some []any) error {
+		var id, wants string
+		var l lasting
+		err := scan(ctx, db, "SELECT id, seq, port, owner, wants FROM build WHERE id IN ("+marks+")", some,
+			[]any{&id, &l.seq, &l.port, &l.owner, &wants}, func() {
+				l.wants = bytesOf(wants)
+				all[id] = l
+			})
+		if err != nil {
+			return err
+		}
+		var need string
+		return scan(ctx, db, "SELECT build, need FROM need WHERE build IN ("+marks+") ORDER BY build, place", some, []any{&id, &need}, func() {
+			l := all[id]
+			l.needs = append(l.needs, need)
+			all[id] = l
+		})
+	})
+	return all, err
+}
+
+// batch is how many ids one statement asks for. A short batch is filled up with
+// its last id, so that the text of the statement is one.
+const batch = 50
+
+// inBatches calls read with some ids after the other, and with the marks that
+// stand for them in a statement.
+func inBatches(ids []string, read func(marks string, some []any) error) error {
+	marks := make([]string, batch)
+	for i := range marks {
+		marks[i] = fmt.Sprintf("$%d", i+1)
+	}
+	for first := 0; first < len(ids); first += batch {
+		some := make([]any, batch)
+		for i := range some {
+			some[i] = ids[min(first+i, len(ids)-1)]
+		}
+		if err := read(strings.Join(marks, ", "), some); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// scan calls each after every row was read into the values.
+func scan(ctx context.Context, db query.DBTX, statement string, args, values []any, each func()) error {
+	rows, err := db.QueryContext(ctx, statement, args...)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }() // what it could say, Err says
+	for rows.Next() {
+		if err := rows.Scan(values...); err != nil {
+			return err
+		}
+		each()
+	}
+	return rows.Err()
+}
+
+// byBuild finds the rows of each build among those of all, which stand together.
+func byBuild[Row any](rows []Row, build func(Row) string) map[string][]Row {
+	groups := map[string][]Row{}
+	for first := 0; first < len(rows); {
+		id, end := build(rows[first]), first+1
+		for end < len(rows) && build(rows[end]) == id {
+			end++
+		}
+		groups[id] = rows[first:end:end]
+		first = end
+	}
+	return groups
+}
