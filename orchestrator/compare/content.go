@@ -11,6 +11,7 @@ import (
 
 	"github.com/zfarm/zfarm/orchestrator/compare/bytediff"
 	"github.com/zfarm/zfarm/orchestrator/compare/elf"
+	"github.com/zfarm/zfarm/orchestrator/compare/progobj"
 	"github.com/zfarm/zfarm/orchestrator/compare/span"
 )
 
@@ -25,7 +26,18 @@ type format struct {
 // formats are those known. What a format cannot read is compared as plain
 // bytes.
 func formats() []format {
-	return []format{{is: elf.Is, spans: elf.Spans}}
+	return []format{
+		{is: elf.Is, spans: elf.Spans},
+		{is: progobj.Is, layout: func(r io.ReaderAt, size int64) (span.Layout, error) { return opened(progobj.Open(r, size)) }},
+	}
+}
+
+// opened keeps a layout that could not be read from becoming one.
+func opened[L span.Layout](l L, err error) (span.Layout, error) {
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
 }
 
 const (
@@ -69,6 +81,9 @@ func (f format) parts(x file) parts {
 func (c *comparison) content(ctx context.Context, path string, a, b file) error {
 	if done, err := c.nested(ctx, path, a, b); done || err != nil {
 		return err
+	}
+	if c.decks(path, a, b) {
+		return nil
 	}
 	d := &difference{c: c, path: path, a: a, b: b, worst: Container, seen: map[seenKey]int{}}
 	d.inA, d.inB = layouts(a, b)

@@ -9,22 +9,57 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
+	"github.com/zfarm/zfarm/orchestrator/compare/ar"
 	"github.com/zfarm/zfarm/orchestrator/compare/compress"
 	"github.com/zfarm/zfarm/orchestrator/compare/container"
 	"github.com/zfarm/zfarm/orchestrator/compare/pax"
+	"github.com/zfarm/zfarm/orchestrator/compare/stream"
+	"github.com/zfarm/zfarm/orchestrator/compare/zip"
 )
 
 // opener opens files of one kind as containers.
 type opener struct {
 	is   func(head []byte) bool
 	open func(r io.ReaderAt, size int64, l container.Limits) (*container.Container, error)
+	// index reads the member that only says where things are, nil if there
+	// is none of that kind.
+	index func(r io.ReaderAt, size int64, c *container.Container, l container.Limits) (*index, error)
+}
+
+// index is a member that says which member has what, in whatever order.
+type index struct {
+	entry  int
+	says   []string // sorted
+	hidden container.Hidden
+}
+
+// arIndex reads the symbol table of an ar archive.
+func arIndex(r io.ReaderAt, size int64, c *container.Container, l container.Limits) (*index, error) {
+	t, err := ar.Symbols(r, size, l)
+	if err != nil || t == nil {
+		return nil, err
+	}
+	x := &index{entry: t.Entry, hidden: t.Hidden}
+	for _, s := range t.Symbols {
+		in := "nowhere"
+		if s.Member >= 0 && s.Member < len(c.Entries) {
+			in = c.Entries[s.Member].Name
+		}
+		x.says = append(x.says, fmt.Sprintf("%q in %q, %#x", s.Name, in, s.Attributes))
+	}
+	slices.Sort(x.says)
+	return x, nil
 }
 
 // openers are the containers that are known inside of others.
 func openers() []opener {
 	return []opener{
 		{is: func(head []byte) bool { return len(head) > 2 && string(head[:2]) == compress.Magic }, open: openCompress},
+		{is: ar.Is, open: ar.Open, index: arIndex},
+		{is: zip.Is, open: zip.Open},
+		{is: stream.Is, open: stream.Open},
 	}
 }
 
@@ -65,7 +100,16 @@ func (c *comparison) nested(ctx context.Context, path string, a, b file) (bool, 
 		if errA != nil || errB != nil {
 			return false, ctx.Err()
 		}
-		return c.containers(ctx, path, ca, cb, a, b)
+		var indexA, indexB *index
+		if o.index != nil {
+			if indexA, errA = o.index(a.r, a.size, ca, limits); errA != nil {
+				return false, ctx.Err()
+			}
+			if indexB, errB = o.index(b.r, b.size, cb, limits); errB != nil {
+				return false, ctx.Err()
+			}
+		}
+		return c.containers(ctx, path, box{ca, indexA, a}, box{cb, indexB, b})
 	}
 	return false, nil
 }
@@ -103,15 +147,28 @@ func (c *comparison) nestedPax(ctx context.Context, path string, a, b file) (boo
 	return true, nil
 }
 
+// box is a container that was read to its end, and the file it was read from.
+type box struct {
+	*container.Container
+	index *index
+	file  file
+}
+
+// sameIndex reports whether two members are indexes that say the same.
+func sameIndex(a, b box, p decodedTwins) bool {
+	return a.index != nil && b.index != nil && a.index.entry == p.a.at && b.index.entry == p.b.at &&
+		a.index.hidden.Count == b.index.hidden.Count && a.index.hidden.Sum == b.index.hidden.Sum && slices.Equal(a.index.says, b.index.says)
+}
+
 // containers compares two containers that were read to their end. It reports
 // false, having told nothing, where the content of a member cannot be decoded.
-func (c *comparison) containers(ctx context.Context, path string, a, b *container.Container, fa, fb file) (bool, error) {
-	left, err := c.decode(ctx, a, fa)
+func (c *comparison) containers(ctx context.Context, path string, a, b box) (bool, error) {
+	left, err := c.decode(ctx, a.Container, a.file)
 	defer left.close()
 	if err != nil {
 		return false, ctx.Err()
 	}
-	right, err := c.decode(ctx, b, fb)
+	right, err := c.decode(ctx, b.Container, b.file)
 	defer right.close()
 	if err != nil {
 		return false, ctx.Err()
@@ -124,7 +181,7 @@ func (c *comparison) containers(ctx context.Context, path string, a, b *containe
 		if err := ctx.Err(); err != nil {
 			return false, err
 		}
-		if err := c.decodedPair(ctx, path, p); err != nil {
+		if err := c.decodedPair(ctx, path, p, sameIndex(a, b, p)); err != nil {
 			return false, err
 		}
 	}
@@ -248,14 +305,28 @@ func within(path, name string) string {
 	return path + "/" + name
 }
 
-func (c *comparison) decodedPair(ctx context.Context, path string, p decodedTwins) error {
+func (c *comparison) decodedPair(ctx context.Context, path string, p decodedTwins, sameIndex bool) error {
 	at := within(path, p.a.Name)
-	c.fields(at, p.a.Fields, p.b.Fields)
+	same := p.a.sum == p.b.sum && p.a.size == p.b.size
+	c.fields(at, packedAs(p.a.Fields, same), packedAs(p.b.Fields, same))
 	c.hidden(at, p.a.Hidden, p.b.Hidden)
-	if p.a.sum == p.b.sum && p.a.size == p.b.size {
+	switch {
+	case same:
+		return nil
+	case sameIndex:
+		c.add(Finding{Path: at, Field: "order", Offset: -1, Tier: Container, Cause: "the same index in another order, or for members in another order"})
 		return nil
 	}
 	return c.content(ctx, at, p.a.file, p.b.file)
+}
+
+// packedAs leaves out how a member is compressed where its content differs: it
+// follows from that.
+func packedAs(fields []container.Field, same bool) []container.Field {
+	if same {
+		return fields
+	}
+	return slices.DeleteFunc(slices.Clone(fields), func(f container.Field) bool { return strings.HasSuffix(f.Name, ".compression") })
 }
 
 // fields tells of the fields that differ: those of one name by their order.
@@ -263,13 +334,13 @@ func (c *comparison) fields(path string, a, b []container.Field) {
 	left := slices.Clone(b)
 	for _, f := range a {
 		i := slices.IndexFunc(left, func(g container.Field) bool { return g.Name == f.Name })
-		other := ""
+		other := container.Field{Weight: f.Weight}
 		if i >= 0 {
-			other = left[i].Value
+			other = left[i]
 			left = slices.Delete(left, i, i+1)
 		}
-		if i < 0 || other != f.Value {
-			c.add(Finding{Path: path, Field: f.Name, A: f.Value, B: other, Offset: -1, Tier: weighed(f.Weight)})
+		if i < 0 || other.Value != f.Value {
+			c.add(Finding{Path: path, Field: f.Name, A: f.Value, B: other.Value, Offset: -1, Tier: weighed(max(f.Weight, other.Weight))})
 		}
 	}
 	for _, f := range left {

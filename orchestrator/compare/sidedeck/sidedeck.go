@@ -1,0 +1,424 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package sidedeck reads the definition side-deck of a dynamic link library
+// on z/OS (a file NAME.x): cards with IMPORT statements, by which the binder
+// resolves symbols of programs that use the library.
+//
+//	IMPORT CODE64,'libfoo.so','foo_open',001
+//
+// The order of the statements has no meaning, and nor has where a card ends;
+// the class, the name of the library, the symbol and the place of its
+// descriptor have. So two decks are compared as sets (orchestrator/compare
+// does that). A deck with anything else in it (comments, sequence numbers,
+// other statements) is no set of imports: reading it fails, and its bytes are
+// what is left to compare.
+//
+// The syntax is that of the binder (z/OS MVS Program Management: User's Guide
+// and Reference, "Binder syntax conventions" and "IMPORT statement"); see
+// docs/formats/sidedeck.md.
+package sidedeck
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"golang.org/x/text/encoding/charmap"
+)
+
+// ErrFormat: the file is not a side-deck, or holds more than imports.
+var ErrFormat = errors.New("not a side-deck of imports alone")
+
+const (
+	cardLength = 80
+	contentEnd = 71 // columns 1 to 71 are of the statement
+	markColumn = 71 // column 72, counted from 0: the statement goes on
+	maxName    = 1024
+	maxImports = 1 << 18
+	maxNames   = 16 << 20 // bytes of all names
+)
+
+// Import is one statement.
+type Import struct {
+	// Class is CODE, DATA, CODE64 or DATA64.
+	Class string
+	// DLL and Symbol are the names, without quotes, in UTF-8.
+	DLL, Symbol string
+	// Place is the place of the function descriptor as it stands there; empty
+	// if the statement has none.
+	Place string
+	// BareDLL and BareSymbol say that a name stands without quotes: the binder
+	// may then take it in upper case.
+	BareDLL, BareSymbol bool
+	// Line is the card on which the statement begins, from 1; Offset is the
+	// byte at which that card does.
+	Line   int
+	Offset int64
+}
+
+// String returns the statement in one form: the same text only for the same
+// meaning.
+func (i Import) String() string {
+	s := i.Class + "," + operand(i.DLL, i.BareDLL) + "," + operand(i.Symbol, i.BareSymbol)
+	if i.Place != "" {
+		s += "," + i.Place
+	}
+	return s
+}
+
+func operand(name string, bare bool) string {
+	if bare {
+		return name
+	}
+	return "'" + strings.ReplaceAll(name, "'", "''") + "'"
+}
+
+// code is how the characters of a deck are written.
+type code struct {
+	blank    byte
+	newlines string
+	decode   *charmap.Charmap
+}
+
+func codes() []code {
+	return []code{{0x40, "\x15\x25", charmap.CodePage1047}, {' ', "\n", charmap.ISO8859_1}}
+}
+
+// codeOf returns the code in which head begins a side-deck.
+func codeOf(head []byte) (code, bool) {
+	for _, c := range codes() {
+		text := make([]rune, 0, cardLength)
+		for _, b := range bytes.TrimLeft(head[:min(len(head), cardLength)], string(c.blank)) {
+			text = append(text, c.decode.DecodeByte(b))
+		}
+		verb, rest, found := strings.Cut(string(text), " ")
+		rest = strings.TrimLeft(rest, " ")
+		blanks := len(head) > 0 && head[0] == c.blank
+		if found && blanks && verb == "IMPORT" && (strings.HasPrefix(rest, "CODE") || strings.HasPrefix(rest, "DATA")) {
+			return c, true
+		}
+	}
+	return code{}, false
+}
+
+// Is reports whether head, 64 bytes or more, begins a side-deck.
+func Is(head []byte) bool {
+	_, ok := codeOf(head)
+	return ok
+}
+
+// Imports returns the statements of the side-deck in r in their order. The
+// cards are 80 bytes long, or lines of at most as many, in IBM-1047 or ASCII.
+// At most 262,144 statements with 16 MiB of names are read. An error wraps
+// ErrFormat and says which card it is about, or comes from r.
+func Imports(r io.ReaderAt, size int64) ([]Import, error) {
+	head := make([]byte, min(size, cardLength+1))
+	if n, err := r.ReadAt(head, 0); n < len(head) {
+		return nil, fmt.Errorf("reading side-deck: %w", err)
+	}
+	c, ok := codeOf(head)
+	if !ok {
+		return nil, fmt.Errorf("%w: it does not begin with IMPORT", ErrFormat)
+	}
+	d := deck{in: bufio.NewReaderSize(io.NewSectionReader(r, 0, size), 1<<16), fixed: size >= cardLength && !containsByte(head, c.newlines)}
+	d.interpret(c)
+	var all []Import
+	names := 0
+	for {
+		i, err := d.statement()
+		if errors.Is(err, io.EOF) {
+			return all, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		names += len(i.DLL) + len(i.Symbol)
+		if len(all) == maxImports || names > maxNames {
+			return nil, fmt.Errorf("%w: card %d: there are too many imports to read", ErrFormat, i.Line)
+		}
+		all = append(all, i)
+	}
+}
+
+func containsByte(b []byte, wanted string) bool {
+	for i := range wanted {
+		if bytes.IndexByte(b, wanted[i]) >= 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// What stands in a table of characters instead of one.
+const (
+	newline = -1
+	control = -2
+)
+
+// deck reads cards, and characters of a statement across them.
+type deck struct {
+	in    *bufio.Reader
+	fixed bool
+	table [256]rune
+
+	line          int
+	begins, after int64 // of the card
+	card          [cardLength]rune
+	column        int // of the next character, from 0
+}
+
+// interpret fills the table of characters.
+func (d *deck) interpret(c code) {
+	for i := range d.table {
+		r := c.decode.DecodeByte(byte(i))
+		switch {
+		case strings.IndexByte(c.newlines, byte(i)) >= 0:
+			r = newline
+		case r < ' ' || r >= 0x7f && r < 0xa0:
+			r = control
+		}
+		d.table[i] = r
+	}
+}
+
+func (d *deck) wrong(format string, args ...any) error {
+	return fmt.Errorf("%w: card %d: %s", ErrFormat, d.line, fmt.Sprintf(format, args...))
+}
+
+// next reads a card, filled up with blanks. The error is io.EOF if there is
+// none.
+func (d *deck) next() error {
+	d.line, d.begins, d.column = d.line+1, d.after, 0
+	for i := range d.card {
+		d.card[i] = ' '
+	}
+	for n := 0; ; n++ {
+		if d.fixed && n == cardLength {
+			return nil
+		}
+		b, err := d.in.ReadByte()
+		if err != nil {
+			return d.ended(n, err)
+		}
+		d.after++
+		switch c := d.table[b]; {
+		case c == newline && !d.fixed:
+			return nil
+		case n == cardLength:
+			return d.wrong("it has more than %d columns", cardLength)
+		case c < 0:
+			return d.wrong("it has a control character in column %d", n+1)
+		default:
+			d.card[n] = c
+		}
+	}
+}
+
+// ended says what the end of the file within a card means: a last line needs
+// no newline, but a card of fixed length is never cut.
+func (d *deck) ended(n int, err error) error {
+	switch {
+	case !errors.Is(err, io.EOF):
+		return fmt.Errorf("reading side-deck: %w", err)
+	case n == 0:
+		return io.EOF
+	case d.fixed:
+		return d.wrong("it has only %d columns", n)
+	}
+	return nil
+}
+
+// statement reads the next statement. Cards without anything are skipped.
+func (d *deck) statement() (Import, error) {
+	for {
+		if err := d.next(); err != nil {
+			return Import{}, err
+		}
+		if d.rest() {
+			break
+		}
+	}
+	i := Import{Line: d.line, Offset: d.begins}
+	err := d.read(&i)
+	if errors.Is(err, io.EOF) {
+		return i, d.wrong("the statement that begins on card %d does not end", i.Line)
+	}
+	return i, err
+}
+
+// rest reports whether anything but blanks is left on the card.
+func (d *deck) rest() bool { return filled(d.card[d.column:]) }
+
+// filled reports whether there is anything but blanks.
+func filled(columns []rune) bool {
+	for _, c := range columns {
+		if c != ' ' {
+			return true
+		}
+	}
+	return false
+}
+
+func (d *deck) read(i *Import) error {
+	if d.card[0] != ' ' {
+		return d.wrong("something stands in column 1")
+	}
+	d.blanks()
+	verb, err := d.word()
+	if err != nil {
+		return err
+	}
+	if verb != "IMPORT" || d.column >= contentEnd || d.card[d.column] != ' ' {
+		return d.wrong("it is no IMPORT statement")
+	}
+	d.blanks()
+	if i.Class, err = d.word(); err != nil {
+		return err
+	}
+	switch i.Class {
+	case "CODE", "DATA", "CODE64", "DATA64":
+	default:
+		return d.wrong("it imports neither code nor data")
+	}
+	if i.DLL, i.BareDLL, err = d.name(); err != nil {
+		return err
+	}
+	if i.Symbol, i.BareSymbol, err = d.name(); err != nil {
+		return err
+	}
+	if more, err := d.comma(); err != nil || !more {
+		return err
+	}
+	if i.Place, err = d.word(); err != nil {
+		return err
+	}
+	if i.Place == "" || strings.Trim(i.Place, "0123456789ABCDEFabcdef") != "" {
+		return d.wrong("the place of the descriptor is no number")
+	}
+	if more, err := d.comma(); err != nil || !more {
+		return err
+	}
+	return d.wrong("the statement has too many operands")
+}
+
+func (d *deck) blanks() {
+	for d.column < contentEnd && d.card[d.column] == ' ' {
+		d.column++
+	}
+}
+
+// follow goes to the next card where the statement goes on: at its first
+// character, or in column 2 within quotes.
+func (d *deck) follow(quoted bool) error {
+	if filled(d.card[markColumn+1:]) {
+		return d.wrong("something stands in columns 73 to 80")
+	}
+	if err := d.next(); err != nil {
+		return err
+	}
+	if d.card[0] != ' ' {
+		return d.wrong("something stands in column 1")
+	}
+	d.column = 1
+	if !quoted {
+		d.blanks()
+	}
+	return nil
+}
+
+// marked reports whether the statement goes on because its card is full.
+func (d *deck) marked() bool { return d.column >= contentEnd && d.card[markColumn] != ' ' }
+
+// word reads what stands without quotes.
+func (d *deck) word() (string, error) {
+	var s strings.Builder
+	for {
+		if d.marked() {
+			if err := d.follow(false); err != nil {
+				return "", err
+			}
+		}
+		if d.column >= contentEnd || strings.ContainsRune(" ,'()", d.card[d.column]) {
+			return s.String(), nil
+		}
+		s.WriteRune(d.card[d.column])
+		d.column++
+		if s.Len() > maxName {
+			return "", d.wrong("a name has more than %d bytes", maxName)
+		}
+	}
+}
+
+// comma reads a comma, if one follows, and goes to what is behind it. If none
+// follows, nothing else may either.
+func (d *deck) comma() (bool, error) {
+	if d.marked() {
+		if err := d.follow(false); err != nil {
+			return false, err
+		}
+	}
+	if d.column >= contentEnd || d.card[d.column] != ',' {
+		if d.rest() {
+			return false, d.wrong("something stands behind the statement")
+		}
+		return false, nil
+	}
+	d.column++
+	if d.column < contentEnd && d.card[d.column] != ' ' || d.marked() {
+		return true, nil
+	}
+	if filled(d.card[d.column:contentEnd]) {
+		return false, d.wrong("something stands behind a comma and a blank")
+	}
+	return true, d.follow(false)
+}
+
+// name reads a comma and the name behind it.
+func (d *deck) name() (name string, bare bool, err error) {
+	if more, err := d.comma(); err != nil {
+		return "", false, err
+	} else if !more {
+		return "", false, d.wrong("an operand is missing")
+	}
+	if d.marked() {
+		if err := d.follow(false); err != nil {
+			return "", false, err
+		}
+	}
+	if d.card[d.column] != '\'' {
+		name, err = d.word()
+		bare = true
+	} else {
+		name, err = d.quoted()
+	}
+	if err == nil && name == "" {
+		err = d.wrong("a name is empty")
+	}
+	return name, bare, err
+}
+
+// quoted reads a name in quotes, in which two quotes stand for one.
+func (d *deck) quoted() (string, error) {
+	var s strings.Builder
+	for d.column++; ; d.column++ {
+		if d.column >= contentEnd {
+			if err := d.follow(true); err != nil {
+				return "", err
+			}
+		}
+		c := d.card[d.column]
+		if c == '\'' {
+			if d.column++; d.column >= contentEnd || d.card[d.column] != '\'' {
+				return s.String(), nil
+			}
+		}
+		s.WriteRune(c)
+		if s.Len() > maxName {
+			return "", d.wrong("a name has more than %d bytes", maxName)
+		}
+	}
+}
