@@ -12,6 +12,7 @@ package workers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"path"
@@ -26,6 +27,9 @@ var (
 	// ErrLost: contact with the worker was lost, or the step vanished with it.
 	// Nothing is known about the step; try elsewhere. Never an exit code.
 	ErrLost = errors.New("worker lost")
+	// ErrVanished: the worker answers, and what had begun there is gone: it was
+	// started anew, or somebody tidied up. Every such error is also an ErrLost.
+	ErrVanished = fmt.Errorf("nothing of it is left there: %w", ErrLost)
 	// ErrUnreachable: no connection could be made in the first place. Every
 	// such error is also an ErrLost.
 	ErrUnreachable = errors.New("worker unreachable")

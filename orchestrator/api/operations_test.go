@@ -341,7 +341,7 @@ func FuzzQuery(f *testing.F) {
 		r.Header.Set("Range", header)
 		r.Header.Set("X-Request-Id", header)
 		if strings.Contains(path, "stream") || strings.Contains(query, "follow") {
-			t.Skip("goes on for ever")
+			return // it goes on for ever
 		}
 		w := &recorded{header: http.Header{}}
 		s.Handler().ServeHTTP(w, r)

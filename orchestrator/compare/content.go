@@ -11,6 +11,8 @@ import (
 
 	"github.com/zfarm/zfarm/orchestrator/compare/bytediff"
 	"github.com/zfarm/zfarm/orchestrator/compare/elf"
+	"github.com/zfarm/zfarm/orchestrator/compare/goff"
+	"github.com/zfarm/zfarm/orchestrator/compare/obj"
 	"github.com/zfarm/zfarm/orchestrator/compare/progobj"
 	"github.com/zfarm/zfarm/orchestrator/compare/span"
 )
@@ -28,6 +30,8 @@ type format struct {
 func formats() []format {
 	return []format{
 		{is: elf.Is, spans: elf.Spans},
+		{is: goff.Is, layout: func(r io.ReaderAt, size int64) (span.Layout, error) { return opened(goff.Open(r, size)) }},
+		{is: obj.Is, layout: func(r io.ReaderAt, size int64) (span.Layout, error) { return opened(obj.Open(r, size)) }},
 		{is: progobj.Is, layout: func(r io.ReaderAt, size int64) (span.Layout, error) { return opened(progobj.Open(r, size)) }},
 	}
 }

@@ -174,3 +174,46 @@ func TestContainersInMembers(t *testing.T) {
 		})
 	}
 }
+
+// TestObjectsForZOS compares objects that a compiler for z/OS made of the same
+// source, and of another.
+func TestObjectsForZOS(t *testing.T) {
+	object := func(name string) string {
+		b, err := os.ReadFile(filepath.Join("goff", "testdata", name+".o"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	at := time.Unix(1_800_000_000, 0)
+	k := Known{A: Conditions{Begun: at.Add(-time.Minute), Ended: at.Add(time.Minute), Zone: "ZFA+12"},
+		B: Conditions{Begun: at.Add(-time.Minute), Ended: at.Add(time.Minute), Zone: "ZFB-14"}}
+	elsewhen := Known{A: Conditions{Begun: at.Add(time.Hour), Ended: at.Add(2 * time.Hour)}, B: Conditions{Begun: at.Add(time.Hour), Ended: at.Add(2 * time.Hour)}}
+	for _, tt := range []struct {
+		name, a, b string
+		known      Known
+		outcome    Outcome
+		fields     []string
+	}{
+		{"two seconds later", "plain", "later", k, Equivalent, []string{"ppa2.compiled", "idrl.translated"}},
+		{"outside the time of the build", "plain", "later", elsewhen, Different, []string{"ppa2.compiled", "idrl.translated"}},
+		{"a changed constant", "plain", "changed", k, Different, []string{"goff.txt.C_CODE64"}},
+		{"another folder", "mapped-a", "mapped-b", k, Identical, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			v := verdict(t, archive(t, reg("lib.a", arFile("1", "x.o="+object(tt.a)))), archive(t, reg("lib.a", arFile("1", "x.o="+object(tt.b)))), tt.known)
+			seen := map[string]bool{}
+			for _, f := range v.Findings {
+				seen[f.Field] = true
+			}
+			for _, f := range tt.fields {
+				if !seen[f] {
+					t.Errorf("no finding %s: %+v", f, v.Findings)
+				}
+			}
+			if v.Outcome != tt.outcome || len(seen) != len(tt.fields) {
+				t.Errorf("%s: %+v", v.Outcome, v.Findings)
+			}
+		})
+	}
+}

@@ -104,7 +104,7 @@ func (c *course) provenance(ctx context.Context) (statement.Provenance, []digest
 			Conditions: c.repeats[0].Record.Vary},
 		Dependencies: c.dependencies(),
 		Builder:      statement.Builder{ID: c.BuilderID, Version: versions},
-		InvocationID: c.build.ID, StartedOn: begun, FinishedOn: c.now(), Byproducts: byproducts,
+		InvocationID: c.build.ID, StartedOn: begun, FinishedOn: onward(begun, c.now)(), Byproducts: byproducts,
 	}
 	p.Internal.Conditions = maps.Clone(p.Internal.Conditions)
 	p.Internal.Conditions["SOURCE_DATE_EPOCH"] = strconv.FormatInt(c.pins.Inputs.Epoch, 10)

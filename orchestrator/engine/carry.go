@@ -17,11 +17,16 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
+// dropping bounds how long a database is told that a stage is given up.
+const dropping = 10 * time.Second
+
 // carriage is one running stage that this engine holds.
 type carriage struct {
 	place
 	fence int64
+	// stop is nil until the hold is taken.
 	stop  context.CancelCauseFunc
+	ended chan struct{}
 }
 
 // end is what came of one stage.
@@ -82,31 +87,91 @@ func (e *Engine) carry(ctx context.Context, build, id string) error {
 // hold takes the stage and carries it in a goroutine of its own: what wakes
 // us up must not last as long as a build.
 func (e *Engine) hold(ctx context.Context, b store.Build, s orchestrator.Stage) error {
-	at := place{b.ID, s.ID}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if c := e.carried[at]; e.draining || c != nil && c.fence == s.Fence {
+	c := e.reserve(place{b.ID, s.ID}, s.Fence)
+	if c == nil {
 		return nil
 	}
-	ok, err := e.Store.Take(ctx, e.holding(at, s.Fence))
-	if err != nil || !ok {
+	// What is carried outlives the wake-up.
+	carrying, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	taken, err := e.Store.Take(ctx, e.holding(c.place, c.fence))
+	if err != nil || !taken {
+		stop(nil)
+		e.leave(c)
+		e.all.Done()
 		return err
 	}
-	carrying, stop := context.WithCancelCause(context.WithoutCancel(ctx))
-	c := &carriage{place: at, fence: s.Fence, stop: stop}
-	e.carried[at] = c
-	e.all.Add(1)
+	e.taken(c, stop)
 	go func() {
 		defer e.all.Done()
 		defer stop(nil)
 		e.carryOut(carrying, b, s)
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		if e.carried[at] == c {
-			delete(e.carried, at)
+		if errors.Is(context.Cause(carrying), errDraining) {
+			e.drop(carrying, c)
+		}
+		e.leave(c)
+		if errors.Is(context.Cause(carrying), errGone) && s.Kind == orchestrator.Repeat {
+			e.mopUp(context.WithoutCancel(carrying), c, s.Worker)
 		}
 	}()
 	return nil
+}
+
+// reserve keeps a place for a stage that is about to be carried here, nil if it
+// is already, or if this engine takes nothing any more.
+func (e *Engine) reserve(at place, fence int64) *carriage {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	before := e.carried[at]
+	if e.draining || before != nil && before.fence == fence {
+		return nil
+	}
+	if before != nil && before.stop != nil {
+		before.stop(errGone) // others have ended that attempt, and we have not heard of it
+	}
+	c := &carriage{place: at, fence: fence, ended: make(chan struct{})}
+	e.carried[at] = c
+	e.all.Add(1)
+	return c
+}
+
+func (e *Engine) taken(c *carriage, stop context.CancelCauseFunc) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	c.stop = stop
+	if e.draining {
+		stop(errDraining)
+	}
+}
+
+func (e *Engine) leave(c *carriage) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.carried[c.place] == c {
+		delete(e.carried, c.place)
+	}
+	close(c.ended)
+}
+
+// relinquish ends the carrying of an attempt that has ended, if it is carried
+// here, and waits for it: nothing may be put into a workspace that is being
+// removed.
+func (e *Engine) relinquish(ctx context.Context, at place, fence int64) error {
+	e.mu.Lock()
+	c := e.carried[at]
+	if c == nil || c.fence != fence {
+		e.mu.Unlock()
+		return nil
+	}
+	if c.stop != nil {
+		c.stop(errGone)
+	}
+	e.mu.Unlock()
+	select {
+	case <-c.ended:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for attempt %d at %s of build %s to be let go of: %w", fence, at.stage, at.build, context.Cause(ctx))
+	}
 }
 
 func (e *Engine) holding(at place, fence int64) store.Hold {
@@ -262,7 +327,7 @@ func (e *Engine) settle(ctx context.Context, tx *store.Tx, s orchestrator.Stage,
 		}
 	}
 	if s.Kind == orchestrator.Repeat {
-		if err := leave(ctx, tx, s.Worker, outcome, detail); err != nil {
+		if err := vacate(ctx, tx, s.Worker, outcome, came.err); err != nil {
 			return err
 		}
 	}
@@ -279,11 +344,15 @@ func (e *Engine) settle(ctx context.Context, tx *store.Tx, s orchestrator.Stage,
 	return tx.Publish(ctx, r, came.publish)
 }
 
-// leave has the worker rid of an attempt that has ended. One that was lost
+// vacate has the worker rid of an attempt that has ended. One that was lost
 // keeps the worker out of everything until somebody has looked.
-func leave(ctx context.Context, tx *store.Tx, worker, outcome, detail string) error {
-	if outcome == "lost" {
-		return suspect(ctx, tx, worker, "contact was lost: "+detail)
+func vacate(ctx context.Context, tx *store.Tx, worker, outcome string, cause error) error {
+	unfit := (*ailing)(nil)
+	switch {
+	case errors.As(cause, &unfit):
+		return suspect(ctx, tx, worker, unfit.trouble)
+	case outcome == "lost":
+		return suspect(ctx, tx, worker, "an attempt was lost there: "+cause.Error())
 	}
 	return tx.Wake(ctx, store.Wake{Kind: store.Probe, Worker: worker})
 }
@@ -378,7 +447,9 @@ func (e *Engine) renew(ctx context.Context) {
 	e.mu.Lock()
 	var holds []store.Hold
 	for at, c := range e.carried {
-		holds = append(holds, e.holding(at, c.fence))
+		if c.stop != nil {
+			holds = append(holds, e.holding(at, c.fence))
+		}
 	}
 	e.mu.Unlock()
 	if len(holds) == 0 {
@@ -394,29 +465,31 @@ func (e *Engine) renew(ctx context.Context) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, h := range lost {
-		if c := e.carried[place{h.Build, h.Stage}]; c != nil && c.fence == h.Fence {
+		if c := e.carried[place{h.Build, h.Stage}]; c != nil && c.fence == h.Fence && c.stop != nil {
 			c.stop(errGone)
 		}
 	}
 }
 
-// drain lets go of everything without ending anything.
-func (e *Engine) drain() {
+// letGo stops carrying without ending anything. Each stage is given up as soon
+// as nothing is done for it here any more.
+func (e *Engine) letGo() {
 	e.mu.Lock()
+	defer e.mu.Unlock()
 	e.draining = true
-	var holds []store.Hold
-	for at, c := range e.carried {
-		holds = append(holds, e.holding(at, c.fence))
-		c.stop(errDraining)
+	for _, c := range e.carried {
+		if c.stop != nil {
+			c.stop(errDraining)
+		}
 	}
-	e.mu.Unlock()
-	e.all.Wait()
-	if len(holds) == 0 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+}
+
+// drop gives up the hold of a stage, so that another engine joins it at once.
+func (e *Engine) drop(ctx context.Context, c *carriage) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), dropping)
 	defer cancel()
-	if err := e.Store.Drop(ctx, holds...); err != nil {
-		e.Log.Error("what was carried here cannot be dropped; others join it once its hold has run out", "error", err)
+	if err := e.Store.Drop(ctx, e.holding(c.place, c.fence)); err != nil {
+		e.Log.Error("what was carried here cannot be dropped; others join it once its hold has run out",
+			"build", c.build, "stage", c.stage, "error", err)
 	}
 }

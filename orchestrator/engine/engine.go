@@ -90,6 +90,9 @@ type Parts struct {
 	// Rebuilds are the released ports that are built again from time to time.
 	Rebuilds []Rebuild
 	Settings Settings
+	// Now is the clock by which things are due; nil is time.Now. How long
+	// something lasts here is not measured by it.
+	Now func() time.Time
 }
 
 // Rebuild is a plan of rebuilding released ports to see whether they still
@@ -115,11 +118,14 @@ type Settings struct {
 	Sweep time.Duration
 	// Probe is how often a worker is looked at; 10 minutes.
 	Probe time.Duration
+	// Idle is how long a plugin may neither return nor ask for anything; 10 minutes.
+	Idle time.Duration
 	// Here is how many stages other than repeats are carried at once; 4.
 	Here int
-	// Retain is how long builds that were not released are remembered, Grace
-	// how long bytes that nobody keeps are left; 0: for ever.
-	Retain, Grace time.Duration
+	// Retain is how long builds that were not released are remembered, Logs
+	// how long the logs of all builds, from their end on. Grace is how long
+	// bytes that nobody keeps are left. 0: for ever.
+	Retain, Logs, Grace time.Duration
 	// KeepWorkspaces leaves the workspaces of attempts on their workers.
 	KeepWorkspaces bool
 }
@@ -133,6 +139,7 @@ func (s Settings) withDefaults() Settings {
 	or(&s.Hold, 15*time.Second)
 	or(&s.Sweep, 5*time.Second)
 	or(&s.Probe, 10*time.Minute)
+	or(&s.Idle, 10*time.Minute)
 	if s.Here == 0 {
 		s.Here = 4
 	}
@@ -146,18 +153,19 @@ type Engine struct {
 	here chan struct{} // a token for each stage that is carried here
 
 	// matching keeps one decision at a time; matched is the state of the store
-	// that the last one saw, graph what it remembers between decisions.
+	// that the last one saw.
 	matching sync.Mutex
 	matched  int64
-	wants    map[string]*schedule.Wants
 
 	mu       sync.Mutex
+	wants    map[string]*schedule.Wants // of builds that wait, by id
 	carried  map[place]*carriage
-	probed   map[string]bool // workers being looked at aside
+	probed   map[string]bool          // workers being looked at aside
+	brooms   map[string]chan struct{} // held by whoever cleans up on a worker
 	draining bool
 	all      sync.WaitGroup
 	poke     chan struct{} // asks for a look at all holds at once
-	swept    time.Time     // when retention was last looked at
+	swept    retention
 }
 
 // place names a stage of a build.
@@ -172,6 +180,9 @@ func New(p Parts) *Engine {
 	if p.Log == nil {
 		p.Log = slog.New(slog.DiscardHandler)
 	}
+	if p.Now == nil {
+		p.Now = time.Now
+	}
 	if p.Health == nil {
 		p.Health = func(_, _ *workers.Facts, err error) string {
 			if err == nil {
@@ -180,8 +191,8 @@ func New(p Parts) *Engine {
 			return err.Error()
 		}
 	}
-	return &Engine{Parts: p, now: time.Now, here: make(chan struct{}, p.Settings.Here), matched: -1, wants: map[string]*schedule.Wants{},
-		carried: map[place]*carriage{}, probed: map[string]bool{}, poke: make(chan struct{}, 1)}
+	return &Engine{Parts: p, now: p.Now, here: make(chan struct{}, p.Settings.Here), matched: -1, wants: map[string]*schedule.Wants{},
+		carried: map[place]*carriage{}, probed: map[string]bool{}, brooms: map[string]chan struct{}{}, poke: make(chan struct{}, 1)}
 }
 
 // Why a stage is not carried on here any more.
@@ -195,11 +206,16 @@ var (
 // of this one) joins it at once.
 func (e *Engine) Run(ctx context.Context) error {
 	renewing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	sweeping, rest := context.WithCancel(ctx)
 	var beside sync.WaitGroup
 	beside.Go(func() { e.renewing(renewing) })
-	beside.Go(func() { e.sweeping(ctx) })
-	err := e.Store.Work(ctx, store.Work{Parallel: 32, Handle: e.handle, Every: time.Hour, Tick: func(context.Context) error { return nil }})
-	e.drain()
+	beside.Go(func() { e.sweeping(sweeping) })
+	// At once, not when the queue has come to rest.
+	context.AfterFunc(sweeping, e.letGo)
+	err := e.Store.Work(ctx, store.Work{Parallel: 32, Handle: e.handle})
+	rest()
+	e.letGo()
+	e.all.Wait()
 	stop()
 	beside.Wait()
 	if ctx.Err() != nil {

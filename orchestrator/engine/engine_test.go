@@ -58,8 +58,16 @@ func (a acts) Build(ctx context.Context, ws plugins.Workspace, c plugins.Config)
 	return []plugins.Output{{Dir: c.Stage}}, nil
 }
 
-func (a acts) Test(context.Context, plugins.Workspace, plugins.Config) (plugins.Report, error) {
-	return plugins.Report{Format: "tap", Cases: []plugins.Case{{Name: "it works", Outcome: plugins.Passed}}}, nil
+func (a acts) Test(ctx context.Context, ws plugins.Workspace, _ plugins.Config) (plugins.Report, error) {
+	st, err := ws.Run(ctx, workers.Step{Name: "check", Script: "true"}, nil)
+	if err != nil {
+		return plugins.Report{}, err
+	}
+	outcome := plugins.Passed
+	if !st.OK() {
+		outcome = plugins.Failed
+	}
+	return plugins.Report{Format: "tap", Cases: []plugins.Case{{Name: "it works", Outcome: outcome}}}, nil
 }
 
 // sources gives one file for every source.
@@ -69,6 +77,21 @@ func (s sources) Fetch(context.Context, recipes.Source) (source.Fetched, error) 
 	return source.Fetched{Path: s.path, From: source.FromMirror}, nil
 }
 
+// key signs for all tests: opening one is slow on purpose.
+type key struct {
+	public []byte
+	signer attest.Signer
+}
+
+var keyOfTests = sync.OnceValues(func() (key, error) {
+	private, public, err := cosign.GenerateKey([]byte("x"))
+	if err != nil {
+		return key{}, err
+	}
+	signer, err := cosign.NewSigner(private, []byte("x"))
+	return key{public, signer}, err
+})
+
 // scene is an engine on workers of this machine.
 type scene struct {
 	t       testing.TB
@@ -77,6 +100,7 @@ type scene struct {
 	recipe  *recipes.Recipe
 	more    []engine.Submitted
 	public  []byte
+	roots   map[string]string // of the workspaces, by worker
 	out     string
 
 	mu   sync.Mutex
@@ -88,21 +112,17 @@ const same = `mkdir -p "$ZFARM_ROOT/stage/opt/p" && umask 022 && cp file "$ZFARM
 
 func newScene(t testing.TB, script string, names ...string) *scene {
 	t.Helper()
-	s := &scene{t: t, out: filepath.Join(t.TempDir(), "out")}
+	s := &scene{t: t, out: filepath.Join(t.TempDir(), "out"), roots: map[string]string{}}
 	artifacts, err := cas.Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	private, public, err := cosign.GenerateKey([]byte("x"))
+	key, err := keyOfTests()
 	if err != nil {
 		t.Fatal(err)
 	}
-	signer, err := cosign.NewSigner(private, []byte("x"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.public = public
-	s.parts = engine.Parts{Sources: sources{s.tar()}, Plugins: acts{script}, Artifacts: artifacts, Signer: signer, Temp: t.TempDir(),
+	s.public = key.public
+	s.parts = engine.Parts{Sources: sources{s.tar()}, Plugins: acts{script}, Artifacts: artifacts, Signer: key.signer, Temp: t.TempDir(),
 		Version: "1", BuilderID: statement.BuilderLocal, Watch: s.watch}
 	for _, name := range names {
 		s.workers = append(s.workers, s.worker(name))
@@ -116,7 +136,8 @@ func newScene(t testing.TB, script string, names ...string) *scene {
 
 func (s *scene) worker(name string) workers.Worker {
 	s.t.Helper()
-	w, err := local.New(name, runner.Options{Root: s.t.TempDir(), Lease: 10 * time.Second})
+	s.roots[name] = filepath.Join(s.t.TempDir(), name)
+	w, err := local.New(name, runner.Options{Root: s.roots[name], Lease: 10 * time.Second})
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -7,12 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -55,81 +51,112 @@ func (k *killer) watch(p orchestrator.Progress) {
 	}
 }
 
+// points are the moments at which an engine is cut off: transitions, and steps
+// that begin and end, of one build.
+func points(stride int) []int {
+	var all []int
+	for point := 1; point <= 32; point += stride {
+		all = append(all, point)
+	}
+	return all
+}
+
 // TestKilledAtEveryPoint loses an orchestrator at each thing it tells and lets
 // another one go on.
 func TestKilledAtEveryPoint(t *testing.T) {
-	const points = 32 // transitions, and steps that begin and end, of one build
-	stride := 3
+	stride := 4
 	if testing.Short() {
-		stride = 9
+		stride = 14
 	}
-	storetest.EachURL(t, func(t *testing.T, url string) {
-		first, err := store.Open(t.Context(), url, store.Options{})
-		if err == nil {
-			err = errors.Join(first.Migrate(t.Context()), first.Close())
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		for point := 1; point <= points; point += stride {
-			t.Run(fmt.Sprint(point), func(t *testing.T) { killedAt(t, url, point) })
-		}
+	each(t, func(t *testing.T, fresh func(*testing.T) string) {
+		atOnce(t, points(stride), func(t *testing.T, point int) { killedAt(t, fresh(t), point) })
 	})
+}
+
+// doomed submits one build to an engine that is cut off at a point, and
+// returns when it is, or when the build has ended. What is left of the engine
+// goes on while others work.
+func (s *scene) doomed(url string, point int) (build string) {
+	k := &killer{left: point, next: s.watch}
+	n := s.node(url, "doomed", func(p *engine.Parts) { p.Watch = k.watch })
+	k.mu.Lock()
+	k.kill = sync.OnceFunc(func() { go n.cut() })
+	k.mu.Unlock()
+	taken, err := n.Submit(s.t.Context(), submission(s.port("base")))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	id := taken[0].Build.ID
+	s.eventually("the orchestrator to be cut off, or the build to end", func() bool {
+		b, err := n.db.Build(s.t.Context(), id)
+		return err != nil || b.Over()
+	})
+	k.kill()
+	return id
 }
 
 func killedAt(t *testing.T, url string, point int) {
 	dir := t.TempDir()
 	s := newScene(t, counted(dir), "w1", "w2")
-	s.recipe = s.port("base")
-	s.recipe.Summary = fmt.Sprint("killed at ", point) // a build of its own
-	doomed, err := store.Open(t.Context(), url, store.Options{Node: fmt.Sprint("doomed-", point)})
+	s.parts.Settings = fast()
+	id := s.doomed(url, point)
+	heir := s.node(url, "heir", nil)
+	b := s.wait(heir.Engine, id, orchestrator.Done)
+	s.endedOnce(b)
+	s.eventually("all workspaces to be gone", func() bool { return s.clean(id) })
+	if n := s.ranOnce(dir); n < 2 {
+		t.Errorf("the build was run in %d workspaces", n)
+	}
+	if c, err := heir.Conclusion(t.Context(), id); err != nil || c.Verdict.Outcome != compare.Identical || len(c.Records) != 2 {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+// TestCancelledAtEveryPoint cancels a build after its orchestrator was lost at
+// each thing it tells.
+func TestCancelledAtEveryPoint(t *testing.T) {
+	stride := 6
+	if testing.Short() {
+		stride = 20
+	}
+	each(t, func(t *testing.T, fresh func(*testing.T) string) {
+		atOnce(t, points(stride), func(t *testing.T, point int) { cancelledAt(t, fresh(t), point) })
+	})
+}
+
+func cancelledAt(t *testing.T, url string, point int) {
+	dir := t.TempDir()
+	s := newScene(t, counted(dir), "w1", "w2")
+	s.parts.Settings = fast()
+	id := s.doomed(url, point)
+	heir := s.node(url, "heir", nil)
+	dependant := s.submit(heir.Engine, submission(s.port("top", "base")))[0].Build.ID
+	if err := heir.Cancel(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	b, err := heir.Wait(t.Context(), id)
+	if err != nil || b.State() != orchestrator.CancelledThen && b.State() != orchestrator.Done {
+		t.Fatalf("it is %s, %v", b.State(), err)
+	}
+	s.endedOnce(b)
+	s.eventually("all workspaces to be gone", func() bool { return s.clean(id) })
+	s.ranOnce(dir)
+	if b.State() == orchestrator.Done { // it was over before anybody asked
+		s.wait(heir.Engine, dependant, orchestrator.Done)
+	} else if f := s.wait(heir.Engine, dependant, orchestrator.Broken).Failure(); f.Kind != orchestrator.FailedNeed {
+		t.Errorf("what needs a cancelled build ended with %+v", f)
+	}
+	s.eventually("the dependant's workspaces to be gone", func() bool { return s.clean(dependant) })
+	workers, err := heir.db.Workers(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := &killer{left: point, next: s.watch, kill: sync.OnceFunc(func() { go doomed.Close() })} //nolint:errcheck // it is cut off
-	s.parts.Watch, s.parts.Store, s.parts.Settings = k.watch, doomed, fast()
-	e := s.engine()
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- e.Run(ctx) }()
-	id := s.submit(e, submission(s.recipe))[0].Build.ID
-	s.eventually("the orchestrator to be cut off, or the build to end", func() bool {
-		b, err := doomed.Build(t.Context(), id)
-		return err != nil || b.Over()
-	})
-	defer func() { // until here the zombie goes on while the other one works
-		cancel()
-		<-ended
-		k.kill()
-	}()
-
-	var heir *store.Store
-	s.eventually("the database to be free", func() bool {
-		heir, err = store.Open(t.Context(), url, store.Options{Node: fmt.Sprint("heir-", point)})
-		if err != nil && !errors.Is(err, store.ErrInUse) {
-			t.Fatal(err)
-		}
-		return err == nil
-	})
-	t.Cleanup(func() { heir.Close() }) //nolint:errcheck // the test is over
-	s.parts.Store, s.parts.Watch = heir, s.watch
-	next := s.engine()
-	s.work(next)
-	b := s.wait(next, id, orchestrator.Done)
-	s.endedOnce(b)
-	s.eventually("all workspaces to be gone", func() bool { return s.clean(id) })
-	runs, err := filepath.Glob(filepath.Join(dir, "*"))
-	if err != nil || len(runs) < 2 {
-		t.Errorf("the build was run in %v, %v", runs, err)
-	}
-	for _, name := range runs {
-		if text, err := os.ReadFile(name); err != nil || string(text) != "run\n" {
-			t.Errorf("in %s it ran %q, %v", filepath.Base(name), text, err)
+	for _, w := range workers {
+		if len(w.Held) > 0 {
+			t.Errorf("%s still holds %+v", w.Name, w.Held)
 		}
 	}
-	if c, err := next.Conclusion(t.Context(), id); err != nil || c.Verdict.Outcome != compare.Identical || len(c.Records) != 2 {
-		t.Errorf("%+v, %v", c, err)
-	}
+	s.empty()
 }
 
 // endedOnce checks that every stage came to its end once.
@@ -216,45 +243,6 @@ func emptying(t *testing.T, url string) (stop func() int64) {
 	return func() int64 {
 		close(done)
 		return <-deleted
-	}
-}
-
-// full is a store of artifacts whose disk is full for some writes.
-type full struct {
-	engine.Artifacts
-	mu   sync.Mutex
-	left int
-}
-
-func (f *full) Fill(ctx context.Context, write func(io.Writer) error) (digest.Digest, error) {
-	f.mu.Lock()
-	short := f.left > 0
-	if short {
-		f.left--
-	}
-	f.mu.Unlock()
-	if short {
-		return digest.Digest{}, fmt.Errorf("storing an artifact: %w", syscall.ENOSPC)
-	}
-	return f.Artifacts.Fill(ctx, write)
-}
-
-func TestFullDiskIsWaitedFor(t *testing.T) {
-	s := newScene(t, installing, "w1", "w2")
-	disk := &full{Artifacts: s.parts.Artifacts}
-	s.parts.Artifacts = disk
-	s.parts.Settings = fast()
-	e := s.engine()
-	s.work(e)
-	id := s.submit(e, submission(s.port("base")))[0].Build.ID
-	disk.mu.Lock()
-	disk.left = 2
-	disk.mu.Unlock()
-	b := s.wait(e, id, orchestrator.Done)
-	for _, stage := range b.Stages {
-		if len(stage.Lost) > 0 {
-			t.Errorf("stage %s blames %v for a disk that was full here", stage.ID, stage.Lost)
-		}
 	}
 }
 

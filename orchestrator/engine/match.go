@@ -84,34 +84,44 @@ func (e *Engine) queue(ctx context.Context) (schedule.Queue, error) {
 	}
 	paths := schedule.Paths(nodes)
 	var q schedule.Queue
-	seen := map[string]*schedule.Wants{}
-	for _, r := range ready {
-		w, err := e.wantsOf(r)
-		if err != nil {
-			return schedule.Queue{}, err
-		}
-		seen[r.Build] = w
-		q.Stages = append(q.Stages, schedule.Stage{Build: r.Build, ID: r.Stage, Owner: r.Owner, Priority: r.Priority, Since: r.Since,
-			Wants: w, Used: r.Used, Lost: r.Lost, Expected: expected[r.Build], Path: paths[r.Build]})
+	wants, err := e.wantsOf(ready)
+	if err != nil {
+		return schedule.Queue{}, err
 	}
-	e.wants = seen
+	for _, r := range ready {
+		q.Stages = append(q.Stages, schedule.Stage{Build: r.Build, ID: r.Stage, Owner: r.Owner, Priority: r.Priority, Since: r.Since,
+			Wants: wants[r.Build], Used: r.Used, Lost: r.Lost, Expected: expected[r.Build], Path: paths[r.Build]})
+	}
 	for _, w := range registered {
 		q.Workers = append(q.Workers, scheduled(w, expected, owners))
 	}
 	return q, nil
 }
 
-// wantsOf reads what a build wants, once.
-func (e *Engine) wantsOf(r store.ReadyRepeat) (*schedule.Wants, error) {
-	if w, ok := e.wants[r.Build]; ok {
-		return w, nil
+// wantsOf reads what builds want, each once for as long as it waits. Several
+// may read the queue at a time: match, and who asks why.
+func (e *Engine) wantsOf(ready []store.ReadyRepeat) (map[string]*schedule.Wants, error) {
+	e.mu.Lock()
+	known := e.wants // never changed, only replaced
+	e.mu.Unlock()
+	all := make(map[string]*schedule.Wants, len(known))
+	for i, r := range ready {
+		if i > 0 && ready[i-1].Build == r.Build {
+			continue
+		}
+		w := known[r.Build]
+		if w == nil {
+			w = &schedule.Wants{}
+			if err := json.Unmarshal(r.Wants, w); err != nil {
+				return nil, fmt.Errorf("reading what build %s wants: %w", r.Build, err)
+			}
+		}
+		all[r.Build] = w
 	}
-	w := &schedule.Wants{}
-	if err := json.Unmarshal(r.Wants, w); err != nil {
-		return nil, fmt.Errorf("reading what build %s wants: %w", r.Build, err)
-	}
-	e.wants[r.Build] = w
-	return w, nil
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.wants = all
+	return all, nil
 }
 
 // scheduled is a registered worker as the schedule sees it.

@@ -30,6 +30,7 @@ const (
 	mediaBundle  = "application/vnd.dev.sigstore.bundle.v0.3+json"
 	mediaJSON    = "application/json"
 	mediaText    = "text/plain; charset=utf-8"
+	mediaPage    = "text/html; charset=utf-8"
 	mediaPEM     = "application/x-pem-file"
 )
 
@@ -110,6 +111,8 @@ func mediaType(name string) string {
 		return mediaPEM
 	case ext == ".txt":
 		return mediaText
+	case ext == ".html":
+		return mediaPage
 	default:
 		return "application/octet-stream"
 	}
@@ -216,7 +219,12 @@ func (c *course) extras() ([]kit.Extra, error) {
 	if err := c.judged.Verdict.WriteText(&report, compare.ReportOptions{Hunks: true}); err != nil {
 		return nil, fmt.Errorf("writing the report: %w", err)
 	}
-	return []kit.Extra{{Name: "verdict.json", Data: append(verdict, '\n')}, {Name: "report.txt", Data: report.Bytes()}}, nil
+	var page bytes.Buffer
+	title := fmt.Sprintf("%s %s", c.recipe.Port, c.recipe.Version)
+	if err := c.judged.Verdict.WriteHTML(&page, compare.PageOptions{Title: title, A: c.judged.Packages[0].Repeat, B: "the repeat that differs most"}); err != nil {
+		return nil, fmt.Errorf("writing the page: %w", err)
+	}
+	return []kit.Extra{{Name: "verdict.json", Data: append(verdict, '\n')}, {Name: "report.txt", Data: report.Bytes()}, {Name: "report.html", Data: page.Bytes()}}, nil
 }
 
 // metadata is the description that installers of z/OS open tools read.

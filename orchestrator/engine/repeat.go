@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/zfarm/zfarm/attest/digest"
@@ -38,6 +40,9 @@ func (c *course) repeat(ctx context.Context) end {
 	order := attempt.Order{Recipe: c.recipe, Conditions: c.conditions[c.stage.Repeat], Stage: c.stage.ID, Repeat: c.stage.Repeat,
 		Attempt: c.stage.Attempts, Worker: c.stage.Worker, Facts: *registered.Facts, Sources: c.pins.Sources, Needs: c.pins.Needs, Epoch: c.pins.Inputs.Epoch, Begun: made.Begun, Output: made.Output}
 	record, root, failure, err := c.persist(ctx, made, order)
+	if err == nil && failure != nil {
+		err = c.doubtful(ctx, record, failure)
+	}
 	if err != nil {
 		return end{err: err}
 	}
@@ -49,43 +54,37 @@ func (c *course) repeat(ctx context.Context) end {
 	return came
 }
 
+// kept is what must outlive the attempt. Its logs are kept by its steps, until
+// they are forgotten.
 func kept(r orchestrator.Record) []digest.Digest {
 	var all []digest.Digest
 	if !r.Output.IsZero() {
 		all = append(all, r.Output)
 	}
-	for _, s := range r.Steps {
-		all = append(all, s.Log)
-	}
 	return all
 }
 
 // persist makes the attempt, and joins it again when the worker cannot be
-// reached or this machine cannot write: what runs there goes on meanwhile. It
-// gives up when that has lasted longer than the farm's patience, or when the
-// worker answers and knows nothing of the step any more.
+// reached or this machine cannot write: what runs there goes on meanwhile.
 func (c *course) persist(ctx context.Context, made store.Attempt, o attempt.Order) (orchestrator.Record, string, *orchestrator.Failure, error) {
 	fetched := func(ctx context.Context, output digest.Digest) error {
 		o.Output = output
 		return persistently(ctx, func() error { return c.Store.Fetched(ctx, made.Build, made.Stage, made.Fence, output) })
 	}
-	var since time.Time // when the trouble began
-	vanished := 0
-	for pause := time.Second; ; pause = min(2*pause, 30*time.Second) {
-		begun := c.now()
+	p := patience{limit: c.Settings.Patience}
+	for {
+		begun := time.Now()
 		record, root, failure, err := c.try(ctx, made, o, fetched)
-		lost := errors.Is(err, workers.ErrLost)
-		if err == nil || ctx.Err() != nil || !lost && !passing(err) {
+		if err == nil || ctx.Err() != nil {
 			return record, root, failure, err
 		}
-		now := c.now()
-		if since.IsZero() || now.Sub(begun) > c.Settings.Patience/2 {
-			since, vanished, pause = now, 0, time.Second
+		if at := (*there)(nil); errors.As(err, &at) {
+			if unfit := c.blame(ctx, err.Error()); unfit != nil {
+				return record, root, failure, unfit
+			}
 		}
-		if lost && !errors.Is(err, workers.ErrUnreachable) {
-			vanished++
-		}
-		if vanished > 1 || now.Sub(since) >= c.Settings.Patience {
+		pause, again := p.again(err, begun, time.Now())
+		if !again {
 			return record, root, failure, err
 		}
 		c.note(fmt.Sprintf("joining the attempt again in %s: %v", pause, err))
@@ -95,6 +94,44 @@ func (c *course) persist(ctx context.Context, made store.Attempt, o attempt.Orde
 			return record, root, failure, err
 		}
 	}
+}
+
+// patience says how often an attempt that was broken off is joined again. It
+// is measured by what this process lived through, whatever the clock says.
+type patience struct {
+	limit  time.Duration
+	since  time.Time // when the trouble began
+	pause  time.Duration
+	faults int // that will hardly pass by themselves
+}
+
+const (
+	// settled is how long an attempt must have gone well for what was wrong
+	// before to be forgotten; longer than it takes to see that a step is gone.
+	settled = time.Minute
+	// rejoins is how often an attempt is joined whose worker or plugin made a
+	// fault that does not look as if it would pass.
+	rejoins    = 2
+	firstPause = time.Second
+	lastPause  = 30 * time.Second
+)
+
+// again returns after what pause the attempt is joined once more, or false.
+func (p *patience) again(err error, begun, now time.Time) (time.Duration, bool) {
+	if p.since.IsZero() || now.Sub(begun) > max(p.limit/2, settled) {
+		*p = patience{limit: p.limit, since: now}
+	}
+	at := (*there)(nil)
+	switch {
+	case errors.Is(err, store.ErrRefused), errors.Is(err, store.ErrUnknown), errors.Is(err, errIdle):
+		return 0, false
+	case errors.Is(err, workers.ErrVanished):
+		p.faults += rejoins // once more, should it have been looked at in a bad moment
+	case errors.As(err, &at), !errors.Is(err, workers.ErrLost) && !passing(err):
+		p.faults++
+	}
+	p.pause = min(max(2*p.pause, firstPause), lastPause)
+	return p.pause, p.faults <= rejoins && now.Sub(p.since) < p.limit
 }
 
 // try makes the attempt from the top: steps that have ended are recalled, the
@@ -111,43 +148,91 @@ func (c *course) try(ctx context.Context, made store.Attempt, o attempt.Order,
 		return none, "", nil, fmt.Errorf("making workspace %s on %s: %w", made.Workspace, o.Worker, err)
 	}
 	root := ""
-	if r, ok := ws.(rooted); ok {
+	if r, ok := ws.Workspace.(rooted); ok {
 		root = r.Root()
 	}
 	watch := func(p orchestrator.Progress) {
 		p.Build = c.build.ID
 		c.Watch(p)
 	}
-	crew := attempt.Crew{Plugins: c.Plugins, Store: c.Artifacts, Watch: watch, Now: c.now, Fetched: fetched,
+	crew := attempt.Crew{Plugins: attended{c.Plugins, c.Settings.Idle}, Store: c.Artifacts, Watch: watch, Now: onward(made.Begun, c.now), Fetched: fetched,
 		Steps: journal{store: c.Store, build: c.build.ID, stage: c.stage.ID, fence: c.stage.Fence}}
 	record, failure, err := crew.Do(ctx, ws, o)
-	return record, root, failure, err
+	return record, root, failure, ws.explain(err)
+}
+
+// onward is a clock that stands still where the other one was set back, so
+// that nothing in a record ends before it began.
+func onward(from time.Time, now func() time.Time) func() time.Time {
+	var mu sync.Mutex
+	last := from
+	return func() time.Time {
+		mu.Lock()
+		defer mu.Unlock()
+		if t := now(); t.After(last) {
+			last = t
+		}
+		return last
+	}
 }
 
 // enter makes the workspace or joins it. Nothing of anybody else may lie in
 // it: steps found there would be recalled instead of run, and two repeats
 // would agree because they are one. So what lies in a workspace of which the
 // store knows no step goes away first.
-func (c *course) enter(ctx context.Context, w workers.Worker, made store.Attempt) (workers.Workspace, error) {
-	ws, err := w.Workspace(ctx, made.Workspace)
-	if err != nil {
+func (c *course) enter(ctx context.Context, w workers.Worker, made store.Attempt) (*site, error) {
+	if err := c.current(ctx, made); err != nil {
 		return nil, err
+	}
+	found, err := w.Workspace(ctx, made.Workspace)
+	if err != nil {
+		return nil, foreign(ctx, err)
+	}
+	if err := c.current(ctx, made); err != nil {
+		return nil, errors.Join(err, c.takeBack(ctx, found, made))
 	}
 	steps, err := c.Store.Steps(ctx, c.build.ID, c.stage.ID, c.stage.Fence)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errPassing, err)
 	}
+	ws := &site{Workspace: found}
 	entries, err := ws.List(ctx, "")
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	if len(steps) > 0 || len(entries) == 0 {
+	ended := slices.ContainsFunc(steps, func(s store.Step) bool { return s.Status != nil })
+	switch {
+	case len(entries) == 0 && ended:
+		return nil, fmt.Errorf("the workspace is empty, and steps have ended in it: %w", workers.ErrVanished)
+	case len(entries) == 0, len(steps) > 0:
 		return ws, nil
 	}
-	if err := ws.Remove(ctx); err != nil {
-		return nil, err
+	if err := found.Remove(ctx); err != nil {
+		return nil, foreign(ctx, err)
 	}
-	return w.Workspace(ctx, made.Workspace)
+	found, err = w.Workspace(ctx, made.Workspace)
+	return &site{Workspace: found}, foreign(ctx, err)
+}
+
+// foreign marks an error of a worker as its own.
+func foreign(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() != nil || errors.Is(err, workers.ErrLost) {
+		return err
+	}
+	return &there{err}
+}
+
+// current refuses an attempt that has ended: this engine stood still meanwhile,
+// and others went on.
+func (c *course) current(ctx context.Context, made store.Attempt) error {
+	now, err := c.Store.Attempt(ctx, made.Build, made.Stage, made.Fence)
+	switch {
+	case errors.Is(err, store.ErrUnknown), err == nil && !now.Ended.IsZero():
+		return fmt.Errorf("the attempt has ended elsewhere: %w", store.ErrRefused)
+	case err != nil:
+		return fmt.Errorf("%w: %w", errPassing, err)
+	}
+	return nil
 }
 
 // journal enters the steps of an attempt and their logs in the store, as they
@@ -160,9 +245,17 @@ type journal struct {
 	fence int64
 }
 
+// Begin refuses a step of an attempt that has ended: an engine that stood still
+// while others ended it must not run anything more.
 func (j journal) Begin(ctx context.Context, step string) error {
 	return persistently(ctx, func() error {
-		_, err := j.store.BeginStep(ctx, j.build, j.stage, j.fence, step)
+		if _, err := j.store.BeginStep(ctx, j.build, j.stage, j.fence, step); err != nil {
+			return err
+		}
+		now, err := j.store.Attempt(ctx, j.build, j.stage, j.fence)
+		if err == nil && !now.Ended.IsZero() {
+			err = fmt.Errorf("the attempt has ended elsewhere: %w", store.ErrRefused)
+		}
 		return err
 	})
 }

@@ -172,7 +172,7 @@ type taking struct {
 
 // take makes the build of an entry, or finds the one that is the same.
 func (t *taking) take(ctx context.Context, in entry) (Taken, []orchestrator.Event, error) {
-	needs, err := t.resolveNeeds(ctx, in.Recipe)
+	needs, err := t.needs(ctx, in.Recipe)
 	if err != nil {
 		return Taken{}, nil, err
 	}
@@ -223,6 +223,28 @@ func (t *taking) create(ctx context.Context, in entry, identity digest.Digest, n
 		return Taken{}, nil, err
 	}
 	return Taken{Build: b, Fresh: true}, events, t.tx.Wake(ctx, wake)
+}
+
+// needs are the builds that are needed. A check needs what the build needed that
+// it checks: with other needs, another package would say nothing about it.
+func (t *taking) needs(ctx context.Context, r *recipes.Recipe) ([]store.Need, error) {
+	if t.Checks == "" {
+		return t.resolveNeeds(ctx, r)
+	}
+	checked, err := t.tx.Build(ctx, t.Checks)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range checked.Needs {
+		switch _, err := t.tx.Build(ctx, n.Build); {
+		case errors.Is(err, store.ErrUnknown):
+			return nil, fmt.Errorf("%w: %s was built with build %s of %s, which is forgotten; build and release it anew, so that it can be checked again",
+				ErrNeeds, r.Port, n.Build, n.Port)
+		case err != nil:
+			return nil, err
+		}
+	}
+	return checked.Needs, nil
 }
 
 // resolveNeeds finds a build for each need: among this submission, then among

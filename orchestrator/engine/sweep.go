@@ -37,7 +37,7 @@ func (e *Engine) probe(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	due := w.Facts == nil || w.Trouble != "" || e.now().Sub(w.Probed) >= e.Settings.Probe
+	due := w.Facts == nil || w.Trouble != "" || e.old(w.Probed, e.Settings.Probe)
 	var facts *workers.Facts
 	trouble := ""
 	if due {
@@ -51,24 +51,7 @@ func (e *Engine) probe(ctx context.Context, name string) error {
 	if trouble == "" && cleanErr != nil {
 		trouble = fmt.Sprintf("%d workspaces of attempts that have ended are still there: %v", left, cleanErr)
 	}
-	err = e.Store.Update(ctx, func(ctx context.Context, tx *store.Tx) error {
-		now, err := tx.Worker(ctx, name)
-		if err != nil {
-			return err
-		}
-		now.Trouble = trouble
-		if due {
-			now.Probed = tx.Now()
-		}
-		if facts != nil {
-			now.Facts = facts
-		}
-		if err := tx.SetWorker(ctx, now); err != nil || trouble != "" {
-			return err
-		}
-		return tx.Wake(ctx, store.Wake{Kind: store.Match})
-	})
-	if err != nil {
+	if err := e.looked(ctx, name, due, facts, trouble); err != nil {
 		return fmt.Errorf("probing worker %s: %w", name, err)
 	}
 	if trouble != "" {
@@ -77,6 +60,41 @@ func (e *Engine) probe(ctx context.Context, name string) error {
 	}
 	return nil
 }
+
+// looked enters what a look at a worker has shown. What was lost there in the
+// meantime it has not seen: that keeps its trouble until the next look.
+func (e *Engine) looked(ctx context.Context, name string, due bool, facts *workers.Facts, trouble string) error {
+	return e.Store.Update(ctx, func(ctx context.Context, tx *store.Tx) error {
+		now, err := tx.Worker(ctx, name)
+		if err != nil {
+			return err
+		}
+		if due {
+			now.Probed = tx.Now()
+		}
+		if facts != nil {
+			now.Facts = facts
+		}
+		wake := store.Wake{Kind: store.Match}
+		left, err := e.Store.Left(ctx, name)
+		switch {
+		case err != nil:
+			return err
+		case trouble == "" && now.Trouble != "" && len(left) > 0:
+			wake = store.Wake{Kind: store.Probe, Worker: name}
+		default:
+			now.Trouble = trouble
+		}
+		if err := tx.SetWorker(ctx, now); err != nil || trouble != "" {
+			return err
+		}
+		return tx.Wake(ctx, wake)
+	})
+}
+
+// old reports whether a moment is further away than that. One that lies ahead
+// was noted before the clock was set back.
+func (e *Engine) old(t time.Time, than time.Duration) bool { return e.now().Sub(t).Abs() >= than }
 
 func (e *Engine) lookAt(ctx context.Context, name string) (*workers.Facts, error) {
 	ctx, cancel := context.WithTimeout(ctx, probing)
@@ -108,9 +126,42 @@ func (e *Engine) clean(ctx context.Context, worker string) (left int, err error)
 	return left, err
 }
 
+// sweepAlone waits until nobody else of this engine removes anything on a worker: the
+// place of what was removed may have been given away since.
+func (e *Engine) sweepAlone(ctx context.Context, worker string) (done func(), err error) {
+	e.mu.Lock()
+	broom := e.brooms[worker]
+	if broom == nil {
+		broom = make(chan struct{}, 1)
+		e.brooms[worker] = broom
+	}
+	e.mu.Unlock()
+	select {
+	case broom <- struct{}{}:
+		return func() { <-broom }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
 func (e *Engine) cleanOne(ctx context.Context, w workers.Worker, a store.Attempt) error {
 	bounded, cancel := context.WithTimeout(ctx, cleaning)
 	defer cancel()
+	done, err := e.sweepAlone(bounded, a.Worker)
+	if err != nil {
+		return fmt.Errorf("removing workspace %s: %w", a.Workspace, err)
+	}
+	defer done()
+	if err := e.relinquish(bounded, place{a.Build, a.Stage}, a.Fence); err != nil {
+		return err
+	}
+	now, err := e.Store.Attempt(bounded, a.Build, a.Stage, a.Fence)
+	if errors.Is(err, store.ErrUnknown) || err == nil && now.Cleaned {
+		return nil // somebody was faster
+	}
+	if err != nil {
+		return err
+	}
 	ws, err := w.Workspace(bounded, a.Workspace)
 	if err != nil {
 		return fmt.Errorf("joining workspace %s: %w", a.Workspace, err)
@@ -133,6 +184,47 @@ func (e *Engine) cleanOne(ctx context.Context, w workers.Worker, a store.Attempt
 		}
 		return tx.Wake(ctx, store.Wake{Kind: store.Match}) // somebody may wait for the place
 	})
+}
+
+// mopUp removes what was put on a worker after others had ended the attempt
+// and tidied up: this engine stood still, and had not heard of it.
+func (e *Engine) mopUp(ctx context.Context, c *carriage, worker string) {
+	ctx, cancel := context.WithTimeout(ctx, cleaning)
+	defer cancel()
+	a, err := e.Store.Attempt(ctx, c.build, c.stage, c.fence)
+	if err != nil || !a.Cleaned {
+		return // it is still carried, or will be cleaned up after
+	}
+	w, err := e.Workers.Get(ctx, worker)
+	if err != nil {
+		return
+	}
+	ws, err := w.Workspace(ctx, a.Workspace)
+	if err == nil {
+		err = e.takeBack(ctx, ws, a)
+	}
+	if err != nil {
+		e.Log.Warn("something may be left on a worker", "worker", worker, "workspace", a.Workspace, "error", err)
+	}
+}
+
+// takeBack removes a workspace that others had removed, and that came back only
+// because we asked for it. One that is somebody else's by now stays.
+func (e *Engine) takeBack(ctx context.Context, ws workers.Workspace, a store.Attempt) error {
+	done, err := e.sweepAlone(ctx, a.Worker)
+	if err != nil {
+		return err
+	}
+	defer done()
+	occupied := true
+	err = e.Store.Update(ctx, func(ctx context.Context, tx *store.Tx) (err error) {
+		occupied, err = tx.Occupied(ctx, a.Worker, a.Workspace)
+		return err
+	})
+	if err != nil || occupied || e.Settings.KeepWorkspaces {
+		return err
+	}
+	return ws.Remove(ctx)
 }
 
 // Tidy waits until nothing of a build is left on any worker, as far as that
@@ -163,14 +255,14 @@ func (e *Engine) Tidy(ctx context.Context, build string) error {
 func (e *Engine) sweeping(ctx context.Context) {
 	tick := time.NewTicker(e.Settings.Sweep)
 	defer tick.Stop()
-	for {
+	for { // at once, too: what the start before has left is due
+		if err := e.sweep(ctx); err != nil && ctx.Err() == nil {
+			e.Log.Error("looking for what is due", "error", err)
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
-		}
-		if err := e.sweep(ctx); err != nil && ctx.Err() == nil {
-			e.Log.Error("looking for what is due", "error", err)
 		}
 	}
 }
@@ -196,8 +288,8 @@ func (e *Engine) sweep(ctx context.Context) error {
 		wakes = append(wakes, store.Wake{Kind: store.Match})
 	}
 	for _, w := range registered {
-		stale := w.Registered && e.now().Sub(w.Probed) >= e.Settings.Probe
-		troubled := w.Registered && w.Trouble != "" && e.now().Sub(w.Probed) >= 2*e.Settings.Sweep
+		stale := w.Registered && e.old(w.Probed, e.Settings.Probe)
+		troubled := w.Registered && w.Trouble != "" && e.old(w.Probed, 2*e.Settings.Sweep)
 		if stale || troubled || slices.Contains(due.Probe, w.Name) {
 			wakes = append(wakes, store.Wake{Kind: store.Probe, Worker: w.Name})
 		}
@@ -328,43 +420,56 @@ func (e *Engine) check(ctx context.Context, release store.Release, priority int)
 	return err
 }
 
-// retain forgets what need not be remembered any longer. Once an hour is
-// often enough.
+// retention says when it was last looked at what need not be remembered: by
+// the clock, and by what this process lived through.
+type retention struct{ clock, lived time.Time }
+
+// due is true once an hour, which is often enough. A clock that has jumped
+// would make new things look old, so everything has an hour from then on.
+func (r *retention) due(clock, lived time.Time) bool {
+	passed := lived.Sub(r.lived)
+	jumped := !r.clock.IsZero() && (clock.Round(0).Sub(r.clock)-passed).Abs() > time.Minute
+	if passed < time.Hour && !jumped {
+		return false
+	}
+	r.clock, r.lived = clock.Round(0), lived
+	return !jumped
+}
+
+// retain forgets what need not be remembered any longer.
 func (e *Engine) retain(ctx context.Context) error {
 	now := e.now()
 	e.mu.Lock()
-	due := now.Sub(e.swept) >= time.Hour
-	if due {
-		e.swept = now
-	}
+	due := e.swept.due(now, time.Now())
 	e.mu.Unlock()
-	if !due || e.Settings.Retain == 0 {
+	if !due {
 		return nil
 	}
-	return e.Forget(ctx, now.Add(-e.Settings.Retain), now.Add(-e.Settings.Grace))
+	var ended, logged, stored time.Time
+	if e.Settings.Retain > 0 {
+		ended = now.Add(-e.Settings.Retain)
+	}
+	if e.Settings.Logs > 0 {
+		logged = now.Add(-e.Settings.Logs)
+	}
+	if e.Settings.Grace > 0 {
+		stored = now.Add(-e.Settings.Grace)
+	}
+	return e.Forget(ctx, ended, logged, stored)
 }
 
-// Forget removes builds that ended before a time and were not released, and
-// the bytes stored before another time that no build keeps.
-func (e *Engine) Forget(ctx context.Context, ended, stored time.Time) error {
-	for {
-		old, err := e.Store.Old(ctx, ended, 100)
-		if err != nil {
-			return err
-		}
-		if len(old) == 0 {
-			break
-		}
-		if err := e.Store.Update(ctx, func(ctx context.Context, tx *store.Tx) error {
-			for _, id := range old {
-				if err := tx.Forget(ctx, id); err != nil {
-					return err
-				}
-			}
-			return nil
-		}); err != nil {
-			return fmt.Errorf("forgetting old builds: %w", err)
-		}
+// Forget removes builds that ended before a time and were not released, the
+// logs of builds that ended before another, and the bytes stored before a third
+// that no build keeps; the zero time is before everything.
+func (e *Engine) Forget(ctx context.Context, ended, logged, stored time.Time) error {
+	if err := e.forgetAll(ctx, ended, e.Store.Old, (*store.Tx).Forget); err != nil {
+		return fmt.Errorf("forgetting old builds: %w", err)
+	}
+	if err := e.forgetAll(ctx, logged, e.Store.OldLogs, (*store.Tx).ForgetLogs); err != nil {
+		return fmt.Errorf("forgetting old logs: %w", err)
+	}
+	if stored.IsZero() {
+		return nil
 	}
 	freed, err := e.Artifacts.Sweep(ctx, stored, func(d digest.Digest) (bool, error) { return e.Store.Kept(ctx, d) })
 	if err != nil {
@@ -372,6 +477,30 @@ func (e *Engine) Forget(ctx context.Context, ended, stored time.Time) error {
 	}
 	if freed > 0 {
 		e.Log.Info("swept the artifact store", "freed_bytes", freed)
+	}
+	return nil
+}
+
+// forgetAll forgets what is old, some at a time.
+func (e *Engine) forgetAll(ctx context.Context, before time.Time, old func(context.Context, time.Time, int) ([]string, error),
+	forget func(*store.Tx, context.Context, string) error) error {
+	for !before.IsZero() {
+		builds, err := old(ctx, before, 100)
+		if err != nil || len(builds) == 0 {
+			return err
+		}
+		err = e.Store.Update(ctx, func(ctx context.Context, tx *store.Tx) error {
+			for _, id := range builds {
+				// Another engine may have been faster.
+				if err := forget(tx, ctx, id); err != nil && !errors.Is(err, store.ErrUnknown) {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -78,7 +78,7 @@ func (w *workspace) begin(ctx context.Context, b blueprint) (joined bool, err er
 	case 0:
 		return false, b.same(string(out.Stdout))
 	case codeBegun:
-		return false, fmt.Errorf("its runner died as it began: %w", workers.ErrLost)
+		return false, fmt.Errorf("its runner died as it began: %w", workers.ErrVanished)
 	}
 	return false, fmt.Errorf("%w: the runner does not start, %w", workers.ErrUnfit, told(out))
 }
@@ -94,7 +94,7 @@ func (b blueprint) same(text string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("contents %q are none of ours: %w", cut(text, 80), workers.ErrLost)
+	return fmt.Errorf("contents %q are none of ours: %w", cut(text, 80), workers.ErrVanished)
 }
 
 // small reads a file of a few words that the runner wrote.
@@ -259,7 +259,7 @@ func (l *look) ask(ctx context.Context, now time.Time) error {
 	if _, ended, err := l.once(ctx); ended || err != nil {
 		return err // the next look tells the status
 	}
-	return fmt.Errorf("it has gone from the worker without a status: %w", workers.ErrLost)
+	return fmt.Errorf("it has gone from the worker without a status: %w", workers.ErrVanished)
 }
 
 // errEnough ends the copying of a log at its limit.

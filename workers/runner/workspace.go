@@ -115,7 +115,9 @@ func (w *workspace) makeParent(ctx context.Context, dir string) error {
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	out, err := w.host.Exec(ctx, "umask 022; mkdir -p "+word(full))
+	// Below the root only: a workspace that was removed must not come back
+	// because somebody who has not heard of it puts one more file there.
+	out, err := w.host.Exec(ctx, "umask 022; cd "+word(w.root)+" && mkdir -p "+word("./"+dir))
 	if err == nil && out.Code != 0 {
 		err = fmt.Errorf("making its folder: %w", told(out))
 	}

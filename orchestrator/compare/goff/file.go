@@ -1,0 +1,332 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package goff
+
+import (
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sort"
+	"strings"
+	"sync"
+)
+
+// Bounds of what is kept of a file, together below 64 MiB. What lies beyond
+// them has no name: its bytes are "goff.txt" or "goff.unknown".
+const (
+	maxModules = 1 << 16
+	maxItems   = 1 << 17
+	maxName    = 64 // bytes of a name that are kept
+)
+
+// Types of symbols that hold text.
+const (
+	elementType = 1
+	partType    = 3
+)
+
+// File is an object file of which an index is kept. It is a span.Layout, and
+// safe for use by several goroutines.
+type File struct {
+	r       io.ReaderAt
+	size    int64
+	modules []module
+	items   []item
+	stamps  []compiled
+	fault   error
+
+	mu   sync.Mutex
+	last kept
+	lost int64 // a card of no record, counted from 1
+}
+
+// module is where one object module lies, and its part of the items.
+type module struct {
+	begin, end int64
+	items      [2]int
+}
+
+// item is a symbol that text is placed in.
+type item struct {
+	id, owner uint32
+	kind      byte
+	twice     bool // its id is given to two
+	name      string
+}
+
+// kept is the record that was looked at last, or where there is none.
+type kept struct {
+	at, end int64
+	raw     record
+	// idents is where items of identification begin, if the record has such.
+	idents []int
+}
+
+// Open reads the object file in r, of that many bytes, once to its end. Errors
+// are those of r, or wrap ErrFormat where the file does not begin as a module;
+// what is wrong behind its beginning is told by Fault, and its bytes lie in
+// "goff.unknown".
+func Open(r io.ReaderAt, size int64) (*File, error) {
+	o := opener{f: &File{r: r, size: size}, cards: newFeed(io.NewSectionReader(r, 0, size), size)}
+	o.text.found = &o.f.stamps
+	for {
+		at := o.cards.at
+		raw, ok, err := o.cards.next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading GOFF at byte %d: %w", at, err)
+		}
+		if at == 0 && (!ok || raw.kind() != KindHeader) {
+			return nil, fmt.Errorf("%w: it does not begin with a header record", ErrFormat)
+		}
+		o.record(at, raw, ok)
+	}
+	switch {
+	case size <= 0:
+		return nil, fmt.Errorf("%w: it is empty", ErrFormat)
+	case o.cards.at != size:
+		return nil, fmt.Errorf("reading GOFF at byte %d of %d: %w", o.cards.at, size, io.ErrUnexpectedEOF)
+	}
+	if o.open {
+		o.complain(size, "the last module has no end record")
+		o.close(size)
+	}
+	slices.SortFunc(o.f.stamps, func(a, b compiled) int { return cmp.Compare(a.from, b.from) })
+	return o.f, nil
+}
+
+// Fault returns the first thing in which the file is not as the format wants
+// it: an error that wraps ErrFormat, or nil.
+func (f *File) Fault() error { return f.fault }
+
+// opener reads a file.
+type opener struct {
+	f       *File
+	cards   *feed
+	text    scanner
+	open    bool // within a module
+	records uint32
+	// entry is what entrySize says of the text of one id.
+	entry struct {
+		id    uint32
+		size  int
+		known bool
+	}
+}
+
+func (o *opener) complain(at int64, format string, args ...any) {
+	if o.f.fault == nil {
+		o.f.fault = fmt.Errorf("%w: at byte %d: %s", ErrFormat, at, fmt.Sprintf(format, args...))
+	}
+}
+
+// record takes in one record, or bytes that are none.
+func (o *opener) record(at int64, raw record, ok bool) {
+	switch {
+	case !ok:
+		o.complain(at, "no record that can be read")
+		return
+	case raw.kind() == KindHeader:
+		o.begin(at)
+		return
+	case !o.open:
+		o.complain(at, "a record outside of a module")
+		return
+	}
+	o.records++
+	switch raw.kind() {
+	case KindSymbol:
+		o.symbol(raw)
+	case KindText:
+		o.place(at, raw)
+	case KindEnd:
+		if count := binary.BigEndian.Uint32(raw[8:]); count != 0 && count != o.records {
+			o.complain(at, "a module of %d records says that it has %d", o.records, count)
+		}
+		o.close(at + int64(len(raw)))
+	}
+}
+
+func (o *opener) begin(at int64) {
+	if o.open {
+		o.complain(at, "a module begins before the last one ended")
+		o.close(at)
+	}
+	if len(o.f.modules) == maxModules {
+		o.complain(at, "more than %d modules", maxModules)
+		return
+	}
+	n := len(o.f.items)
+	o.f.modules = append(o.f.modules, module{at, 0, [2]int{n, n}})
+	o.open, o.records, o.entry.known = true, 1, false
+}
+
+// close ends the module that is open.
+func (o *opener) close(end int64) {
+	m := &o.f.modules[len(o.f.modules)-1]
+	m.end, m.items[1] = end, len(o.f.items)
+	o.text.end()
+	items := o.f.items[m.items[0]:]
+	byID := func(a, b item) int { return cmp.Compare(a.id, b.id) }
+	if !slices.IsSortedFunc(items, byID) {
+		slices.SortStableFunc(items, byID)
+	}
+	for i := 1; i < len(items); i++ {
+		if items[i].id == items[i-1].id {
+			items[i].twice, items[i-1].twice = true, true
+		}
+	}
+	o.open = false
+}
+
+// symbol keeps what text may be placed in.
+func (o *opener) symbol(raw record) {
+	kind := raw[3]
+	if kind != elementType && kind != partType || len(o.f.items) == maxItems {
+		return
+	}
+	o.entry.known = false
+	from, to := raw.data()
+	name := raw.joined(from, min(to, from+maxName))
+	o.f.items = append(o.f.items, item{id: binary.BigEndian.Uint32(raw[4:]), owner: binary.BigEndian.Uint32(raw[8:]), kind: kind, name: string(name)})
+}
+
+// place hands text on to be searched.
+func (o *opener) place(at int64, raw record) {
+	id := binary.BigEndian.Uint32(raw[4:])
+	if !o.entry.known || o.entry.id != id {
+		m := o.f.modules[len(o.f.modules)-1]
+		class, _ := o.f.class(m.items[0], len(o.f.items), id)
+		o.entry.id, o.entry.size, o.entry.known = id, entrySize(class), true
+	}
+	if o.entry.size != noText {
+		o.text.take(at, raw, o.entry.size)
+	}
+}
+
+// noText: the class holds no text of the program.
+const noText = -1
+
+// entrySize returns the size of the entries of a class that registers PPA2s
+// with the run-time, noText for one that says who made the module, and 0 for
+// any other.
+func entrySize(class string) int {
+	switch class {
+	case "C_@@QPPA2":
+		return 8
+	case "C_@@PPA2":
+		return 4
+	case "B_IDRL", "B_IDRU", "B_IDRZ":
+		return noText
+	}
+	return 0
+}
+
+// class returns the names of the class and of the part that an id stands for
+// among the items from to to; none where it stands for two.
+func (f *File) class(from, to int, id uint32) (class, part string) {
+	find := func(id uint32) (item, bool) {
+		items := f.items[from:to]
+		i := sort.Search(len(items), func(i int) bool { return items[i].id >= id })
+		if i == len(items) || items[i].id != id || items[i].twice {
+			return item{}, false
+		}
+		return items[i], true
+	}
+	it, ok := find(id)
+	if ok && it.kind == partType {
+		part = ebcdic([]byte(it.name))
+		it, ok = find(it.owner)
+	}
+	if !ok || it.kind != elementType {
+		return "", ""
+	}
+	return ebcdic([]byte(it.name)), part
+}
+
+// moduleAt returns the module in which a byte lies.
+func (f *File) moduleAt(offset int64) (module, bool) {
+	i := sort.Search(len(f.modules), func(i int) bool { return f.modules[i].begin > offset }) - 1
+	if i < 0 || offset >= f.modules[i].end {
+		return module{}, false
+	}
+	return f.modules[i], true
+}
+
+// textField names text by what it is placed in.
+func textField(class, part string) string {
+	return strings.TrimSuffix("goff.txt."+class+"."+part, ".")
+}
+
+// recordAt returns the record in which the card at a byte lies; its raw is nil
+// where there is none that can be read.
+func (f *File) recordAt(at int64) kept {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if at >= f.last.at && at < f.last.end {
+		return f.last
+	}
+	begin, ok := f.beginOf(at / cardSize)
+	if !ok {
+		return kept{}
+	}
+	f.last = f.readChain(begin * cardSize)
+	if at >= f.last.end {
+		f.lost = at/cardSize + 1
+		return kept{}
+	}
+	return f.last
+}
+
+// beginOf looks back for the card that begins a record. A card for which it
+// was in vain ends the search of those behind it.
+func (f *File) beginOf(card int64) (int64, bool) {
+	var prefixes []byte
+	low := card + 1
+	for i := card; i >= 0 && card-i < maxCards && i != f.lost-1; i-- {
+		if i < low {
+			next := max(i-63, 0)
+			prefixes = make([]byte, (i+1-next)*cardSize)
+			if n, _ := f.r.ReadAt(prefixes, next*cardSize); n < len(prefixes) {
+				break
+			}
+			low = next
+		}
+		c := prefixes[(i-low)*cardSize:]
+		if !known(c) {
+			break
+		}
+		if c[1]&continuation == 0 {
+			return i, true
+		}
+	}
+	f.lost = card + 1
+	return 0, false
+}
+
+// readChain reads the record that begins there.
+func (f *File) readChain(begin int64) kept {
+	for _, cards := range []int64{8, maxCards + 1} {
+		buf := make([]byte, min(cards*cardSize, f.size-begin))
+		read, _ := f.r.ReadAt(buf, begin) // what cannot be read is no record
+		n, whole, short := chain(buf[:read])
+		if short && int64(read) == cards*cardSize {
+			continue
+		}
+		k := kept{at: begin, end: begin + int64(max(n, 1))*cardSize}
+		if raw := record(buf[:min(n*cardSize, read)]); whole && raw.fits() {
+			k.raw = raw
+			if raw.kind() == KindText && raw[3]&0x0f == structured {
+				k.idents = idents(raw)
+			}
+		}
+		return k
+	}
+	return kept{}
+}

@@ -1,0 +1,227 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/zfarm/zfarm/attest/cosign"
+	"github.com/zfarm/zfarm/orchestrator"
+	"github.com/zfarm/zfarm/orchestrator/engine"
+	"github.com/zfarm/zfarm/orchestrator/store"
+	"github.com/zfarm/zfarm/orchestrator/store/storetest"
+)
+
+// each runs a test on both databases, with as many fresh ones as it asks for.
+func each(t *testing.T, fn func(t *testing.T, fresh func(t *testing.T) string)) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		fn(t, func(t *testing.T) string { return storetest.SQLite(t) })
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		fn(t, func(t *testing.T) string { return storetest.Database(t) })
+	})
+}
+
+// atOnce runs some cases of a test that wait more than they work.
+func atOnce[T any](t *testing.T, cases []T, fn func(t *testing.T, c T)) {
+	t.Helper()
+	places := make(chan struct{}, 8)
+	var all sync.WaitGroup
+	for _, c := range cases {
+		all.Go(func() {
+			places <- struct{}{}
+			defer func() { <-places }()
+			t.Run(fmt.Sprint(c), func(t *testing.T) { fn(t, c) })
+		})
+	}
+	all.Wait()
+}
+
+// node is an engine with a connection of its own to the database.
+type node struct {
+	*engine.Engine
+	db     *store.Store
+	url    string
+	cancel context.CancelFunc
+	ended  chan error
+}
+
+// node starts an engine on a database, with the parts of the scene as change
+// leaves them. The first one of a scene registers its workers.
+func (s *scene) node(url, name string, change func(*engine.Parts)) *node {
+	s.t.Helper()
+	var p engine.Parts
+	var now func() time.Time
+	p = s.parts
+	if change != nil {
+		change(&p)
+		now = p.Now
+	}
+	n := &node{url: url, ended: make(chan error, 1)}
+	s.eventually("the database to be free", func() bool {
+		var err error
+		n.db, err = store.Open(s.t.Context(), url, store.Options{Node: name, Now: now})
+		if err != nil && !errors.Is(err, store.ErrInUse) {
+			s.t.Fatal(err)
+		}
+		return err == nil
+	})
+	if n.db.Check(s.t.Context()) != nil {
+		if err := n.db.Migrate(s.t.Context()); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	p.Store, p.Workers = n.db, s
+	p.Seal = engine.Seal{PublicKey: s.public, TrustedRoot: cosign.TrustedRoot()}
+	n.Engine = engine.New(p)
+	s.parts.Store = n.db // what the scene looks things up in
+	if known, err := n.db.Workers(s.t.Context()); err != nil || len(known) == 0 {
+		if err := errors.Join(err, n.Enlist(s.t.Context(), s.workers)); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(s.t.Context()))
+	n.cancel = cancel
+	go func() { n.ended <- n.Run(ctx) }()
+	s.t.Cleanup(n.kill)
+	return n
+}
+
+// drain ends the engine as SIGTERM does and gives the database back.
+func (n *node) drain(t *testing.T) {
+	t.Helper()
+	n.cancel()
+	select {
+	case err := <-n.ended:
+		n.ended <- nil
+		if err != nil {
+			t.Errorf("running an engine: %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("the engine does not let go of what it carries")
+	}
+	if err := n.db.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// cut takes the database away, as when a process is killed: whatever it does
+// from now on, it can change nothing any more.
+func (n *node) cut() { n.db.Close() } //nolint:errcheck // it is cut off
+
+// kill ends whatever is left of it.
+func (n *node) kill() {
+	n.cancel()
+	n.ended <- <-n.ended
+	n.cut()
+}
+
+// gate lets scripts wait until a test wants them to go on.
+type gate struct{ file string }
+
+func newGate(t *testing.T) gate { return gate{filepath.Join(t.TempDir(), "open")} }
+
+func (g gate) open(t *testing.T) {
+	t.Helper()
+	if err := os.WriteFile(g.file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// script notes its process and waits at the gate, for a minute at most.
+func (g gate) script() string {
+	return fmt.Sprintf("echo $$ >\"$ZFARM_ROOT/pid\"\nn=0\nwhile [ ! -e %s ] && [ $n -lt 600 ]; do sleep 0.1; n=$((n+1)); done\n", g.file)
+}
+
+// pids are the processes of scripts that wait at a gate, in all workspaces.
+func (s *scene) pids() []int {
+	s.t.Helper()
+	var all []int
+	for _, root := range s.roots {
+		files, err := filepath.Glob(filepath.Join(root, "*", "pid"))
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if pid, bad := strconv.Atoi(strings.TrimSpace(string(text))); err == nil && bad == nil {
+				all = append(all, pid)
+			}
+		}
+	}
+	return all
+}
+
+func lives(pid int) bool { return !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) }
+
+// waiting waits until n scripts stand at a gate and returns their processes.
+func (s *scene) waiting(n int) []int {
+	s.t.Helper()
+	s.eventually(fmt.Sprintf("%d scripts to stand at the gate", n), func() bool { return len(s.pids()) == n })
+	return s.pids()
+}
+
+// empty checks that nothing is left below the roots of the workers.
+func (s *scene) empty() {
+	s.t.Helper()
+	for _, root := range s.roots {
+		left, err := os.ReadDir(root)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			s.t.Fatal(err)
+		}
+		for _, e := range left {
+			if !strings.HasPrefix(e.Name(), ".probe.") { // somebody looks at it
+				s.t.Errorf("%s is left on a worker", e.Name())
+			}
+		}
+	}
+}
+
+// ranOnce checks what counted scripts noted: no workspace, which is one
+// attempt, ran its script twice. It returns how many did run it.
+func (s *scene) ranOnce(dir string) int {
+	s.t.Helper()
+	runs, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, name := range runs {
+		if text, err := os.ReadFile(name); err != nil || string(text) != "run\n" {
+			s.t.Errorf("in %s it ran %q, %v", filepath.Base(name), text, err)
+		}
+	}
+	return len(runs)
+}
+
+// unblamed checks that a build lost no worker and began everything once.
+func (s *scene) unblamed(b store.Build) {
+	s.t.Helper()
+	for _, stage := range b.Stages {
+		if len(stage.Lost) > 0 || stage.Kind == orchestrator.Repeat && stage.Fence != 1 {
+			s.t.Errorf("stage %s was begun %d times, lost on %v", stage.ID, stage.Fence, stage.Lost)
+		}
+	}
+}
+
+// clock is a clock that somebody sets. It says what the machine's would: no
+// time since anything.
+type clock struct{ off atomic.Int64 }
+
+func (c *clock) now() time.Time { return time.Now().Round(0).Add(time.Duration(c.off.Load())) }
+
+func (c *clock) set(d time.Duration) { c.off.Add(int64(d)) }

@@ -1,0 +1,124 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package engine_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/zfarm/zfarm/attest/digest"
+	"github.com/zfarm/zfarm/orchestrator"
+	"github.com/zfarm/zfarm/orchestrator/store/storetest"
+	"github.com/zfarm/zfarm/workers"
+)
+
+// crammed is a worker whose disk is full while full is set: what is put there
+// fails as said, steps see it, and it says itself that there is no room.
+type crammed struct {
+	workers.Worker
+	full *atomic.Bool
+	put  error
+	// silent: what it says of itself does not show it.
+	silent bool
+	// suite: it is full while the tests run only.
+	suite bool
+}
+
+func (c crammed) Facts(ctx context.Context) (workers.Facts, error) {
+	f, err := c.Worker.Facts(ctx)
+	if c.full.Load() && !c.silent {
+		f.FreeBytes = 1
+	}
+	return f, err
+}
+
+func (c crammed) Workspace(ctx context.Context, id string) (workers.Workspace, error) {
+	ws, err := c.Worker.Workspace(ctx, id)
+	return crammedWorkspace{ws, c}, err
+}
+
+type crammedWorkspace struct {
+	workers.Workspace
+	worker crammed
+}
+
+func (c crammedWorkspace) Put(ctx context.Context, name string, mode fs.FileMode, r io.Reader) (digest.Digest, error) {
+	if c.worker.full.Load() && c.worker.put != nil {
+		return digest.Digest{}, fmt.Errorf("putting %s: %w", name, c.worker.put)
+	}
+	return c.Workspace.Put(ctx, name, mode, r)
+}
+
+func (c crammedWorkspace) Run(ctx context.Context, s workers.Step, log io.Writer) (workers.Status, error) {
+	if c.worker.full.Load() && (s.Name == "build-make" && !c.worker.suite || s.Name == "test-1-check") {
+		s.Script = "echo cannot write: No space left on device; exit 1"
+	}
+	return c.Workspace.Run(ctx, s, log)
+}
+
+// roomy asks for a megabyte.
+func roomy(_, now *workers.Facts, err error) string {
+	switch {
+	case err != nil:
+		return err.Error()
+	case now.FreeBytes < 1<<20:
+		return "Its disk is nearly full."
+	default:
+		return ""
+	}
+}
+
+// TestFullDiskOfAWorker: a worker without room fails in all the ways there are.
+// No port is blamed for it, and no worker that has room.
+func TestFullDiskOfAWorker(t *testing.T) {
+	for name, c := range map[string]crammed{
+		"the step fails":             {},
+		"the suite fails":            {suite: true},
+		"putting fails, here":        {put: syscall.ENOSPC},
+		"putting fails, over sftp":   {put: fmt.Errorf("%w: no space left on the worker", workers.ErrUnfit)},
+		"putting fails, and no word": {put: syscall.ENOSPC, silent: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t, installing, "w1", "w2", "w3")
+			c.Worker, c.full = s.workers[0], &atomic.Bool{}
+			s.workers[0] = c
+			s.parts.Settings, s.parts.Health = fast(), roomy
+			n := s.node(storetest.SQLite(t), "one", nil)
+			c.full.Store(true)
+			id := s.submit(n.Engine, submission(s.port("base")))[0].Build.ID
+			b := s.wait(n.Engine, id, orchestrator.Done)
+			s.endedOnce(b)
+			if !s.lost(n, id, "w1") || s.lost(n, id, "w2") || s.lost(n, id, "w3") {
+				t.Errorf("%+v", b.Stages)
+			}
+			if why := s.trouble(n, "w1"); !c.silent && why != "Its disk is nearly full." {
+				t.Errorf("the worker that has no room is in trouble because of %q", why)
+			}
+			c.full.Store(false)
+			s.eventually("the worker to serve again", func() bool { return s.trouble(n, "w1") == "" })
+			s.eventually("all workspaces to be gone", func() bool { return s.clean(id) })
+		})
+	}
+}
+
+// TestFailureOfThePort is the other side: where the workers are fit, a step
+// that fails is the port's failure, at once.
+func TestFailureOfThePort(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, "echo no such header; exit 2", "w1", "w2")
+	s.parts.Settings, s.parts.Health = fast(), roomy
+	n := s.node(storetest.SQLite(t), "one", nil)
+	b := s.wait(n.Engine, s.submit(n.Engine, submission(s.port("base")))[0].Build.ID, orchestrator.Broken)
+	if f := b.Failure(); f.Kind != orchestrator.FailedStep || !strings.Contains(f.Message, "no such header") {
+		t.Errorf("%+v", f)
+	}
+	s.unblamed(b)
+}
