@@ -24,14 +24,12 @@ func (e *Engine) Alone(ctx context.Context, s Submission) ([]Conclusion, error) 
 	go func() { ended <- e.Run(working) }()
 	all, err := e.alone(ctx, s, ended)
 	stop()
-	for range cap(ended) {
-		select {
-		case <-ended:
-		case <-time.After(tidying):
-			err = errors.Join(err, errors.New("stopping this orchestrator: what it carried does not end"))
-		}
+	select {
+	case failed := <-ended:
+		return all, errors.Join(err, failed)
+	case <-time.After(tidying):
+		return all, errors.Join(err, errors.New("stopping this orchestrator: what it carried does not end"))
 	}
-	return all, err
 }
 
 func (e *Engine) alone(ctx context.Context, s Submission, ended chan error) ([]Conclusion, error) {
@@ -50,7 +48,7 @@ func (e *Engine) alone(ctx context.Context, s Submission, ended chan error) ([]C
 		select {
 		case err := <-ended: // only if it could not work at all
 			cancel(err)
-			ended <- err
+			ended <- nil // it is told once
 		case <-waited.Done():
 		}
 	}()

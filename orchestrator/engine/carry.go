@@ -334,12 +334,17 @@ func (e *Engine) settle(ctx context.Context, tx *store.Tx, s orchestrator.Stage,
 	if next.Checks != "" && next.Over() {
 		return e.doubt(ctx, tx, next, came)
 	}
-	if s.Kind != orchestrator.Publish || came.err != nil {
-		return nil
+	if laidOut := s.Kind == orchestrator.Publish && came.err == nil; laidOut {
+		return e.lay(ctx, tx, next, came)
 	}
-	r := store.Release{Build: next.ID, At: tx.Now(), Verdict: next.Verdict, Signed: e.Signer != nil}
-	if came.failure == nil && next.Checks == "" {
-		r.Port, r.Version = next.Port, next.Version
+	return nil
+}
+
+// lay enters what was laid out, as a release if it may be one.
+func (e *Engine) lay(ctx context.Context, tx *store.Tx, b store.Build, came end) error {
+	r := store.Release{Build: b.ID, At: tx.Now(), Verdict: b.Verdict, Signed: e.Signer != nil}
+	if came.failure == nil {
+		r.Port, r.Version = b.Port, b.Version
 	}
 	return tx.Publish(ctx, r, came.publish)
 }

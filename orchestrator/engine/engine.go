@@ -218,10 +218,12 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.all.Wait()
 	stop()
 	beside.Wait()
-	if ctx.Err() != nil {
+	select {
+	case <-ctx.Done():
 		return nil
+	default:
+		return err
 	}
-	return err
 }
 
 // handle acts on one wake-up.

@@ -88,7 +88,7 @@ func (c *course) take(ctx context.Context, p kit.Piece) error {
 	if err != nil {
 		return err
 	}
-	defer r.Close() //nolint:errcheck // read only
+	defer r.Close()
 	sum, err := c.Artifacts.Fill(ctx, func(w io.Writer) error {
 		_, err := io.Copy(w, r)
 		return err

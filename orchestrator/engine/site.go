@@ -127,7 +127,7 @@ func (w *watched) reader() io.Reader {
 
 func (w *watched) Read(p []byte) (int, error) {
 	n, err := w.r.Read(p)
-	if err != io.EOF { //nolint:errorlint // wrapped, it is what broke r off
+	if err != io.EOF { // wrapped, it is what broke r off
 		w.note(err)
 	}
 	return n, err
