@@ -156,9 +156,10 @@ func (s *Store) Work(ctx context.Context, w Work) error {
 
 // serve works until ctx ends.
 func serve[TTx any](ctx context.Context, client *river.Client[TTx]) error {
-	// Not ctx itself: with it the queue would not wait.
-	if err := client.Start(context.WithoutCancel(ctx)); err != nil {
-		return fmt.Errorf("starting to work on the queue: %w", wrap(err))
+	// Not ctx itself: with it the queue would not wait. A database that goes
+	// away in this very moment is no reason to give up.
+	if err := retry(ctx, func() error { return client.Start(context.WithoutCancel(ctx)) }); err != nil {
+		return fmt.Errorf("starting to work on the queue: %w", err)
 	}
 	select {
 	case <-ctx.Done():
