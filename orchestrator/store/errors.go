@@ -78,7 +78,7 @@ func contended(err error) bool {
 // disconnected: the server went away, or is not there yet.
 func disconnected(err error) bool {
 	switch postgresCode(err) {
-	case "57P01", "57P02", "57P03", "53300":
+	case "57P01", "57P02", "57P03", "53300", "25P03":
 		return true
 	}
 	var broken net.Error

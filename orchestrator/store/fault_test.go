@@ -32,6 +32,37 @@ func TestUpdateOutlivesARestartOfTheServer(t *testing.T) {
 	}
 }
 
+// TestStoppedInMidTransition has a process stop while it holds the lock that
+// all transitions wait for: the others go on, and it tries again when it wakes.
+func TestStoppedInMidTransition(t *testing.T) {
+	t.Parallel()
+	url := storetest.Database(t)
+	stopped := storetest.Open(t, url, store.Options{Node: "node-1"})
+	other := storetest.Open(t, url, store.Options{Node: "node-2"})
+	create(t, other, sample("b1"))
+	holds, woken := make(chan bool), make(chan bool)
+	tries, ended := 0, make(chan error, 1)
+	go func() {
+		ended <- stopped.Update(context.WithoutCancel(t.Context()), func(ctx context.Context, tx *store.Tx) error {
+			if tries++; tries == 1 {
+				holds <- true
+				<-woken
+			}
+			return count(ctx, tx)
+		})
+	}()
+	within(t, holds, "the lock")
+	update(t, other, count)
+	close(woken)
+	if err := within(t, ended, "the one that was stopped"); err != nil {
+		t.Error(err)
+	}
+	b, err := other.Build(t.Context(), "b1")
+	if want := sample("b1").Priority + 2; err != nil || b.Priority != want || tries != 2 {
+		t.Errorf("counted to %d in %d tries, not to %d in 2 (%v)", b.Priority, tries, want, err)
+	}
+}
+
 // TestKilledServer kills the server again and again while somebody counts:
 // every count that was told is there, and nothing that was refused.
 func TestKilledServer(t *testing.T) {

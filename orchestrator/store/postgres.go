@@ -27,6 +27,12 @@ const (
 	migrationLock = 0x7a6661726d
 	// ending bounds a rollback, which must happen though the context is done.
 	ending = 5 * time.Second
+	// session is how connections are set up. Every statement here is short;
+	// compiling one takes longer than running it. A transition locks a row that
+	// every other one waits for: the server ends one whose process was stopped,
+	// or whose line is dead, before others think that the farm is. Whoever was
+	// only slow tries again.
+	session = "SET jit = off; SET idle_in_transaction_session_timeout = '5s'"
 )
 
 type postgresBackend struct {
@@ -45,9 +51,8 @@ func openPostgres(ctx context.Context, url string, o *Options) (*postgresBackend
 		return nil, fmt.Errorf("reading the address of the database: %w", err)
 	}
 	config.MaxConns = max(config.MaxConns, postgresConnections)
-	// Every statement here is short; compiling one takes longer than running it.
 	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, "SET jit = off")
+		_, err := conn.Exec(ctx, session)
 		return err
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
