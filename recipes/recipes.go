@@ -160,6 +160,25 @@ type Reproduce struct {
 	Repeats int      `json:"repeats"`
 	Vary    []string `json:"vary"`
 	Tiers   []int    `json:"tiers"`
+	Rules   []Rule   `json:"rules,omitempty"`
+}
+
+// Rule is one difference that the port is known to have and that may count as
+// one of a tier: never metadata, code, or what was added or removed.
+type Rule struct {
+	Name string `json:"name"`
+	// Format is "text", "json" or "bytes".
+	Format string `json:"format"`
+	// Path is a glob (path.Match) below the artifact's first folder; "" is
+	// every member.
+	Path string `json:"path,omitempty"`
+	// Field is a JSON pointer, for format "json".
+	Field string `json:"field,omitempty"`
+	// Pattern is an RE2 expression with one group: what may differ.
+	Pattern string `json:"pattern,omitempty"`
+	// Tier is what the difference counts as; it is among those allowed.
+	Tier   int    `json:"tier"`
+	Reason string `json:"reason"`
 }
 
 // Variations lists what can be varied between repeats, in the order in which

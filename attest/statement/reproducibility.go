@@ -63,6 +63,8 @@ type Reproducibility struct {
 	Findings Findings
 	// Masked are the fields whose differences were allowed.
 	Masked []Masked
+	// Rules are those that the recipe gave for the comparison.
+	Rules []Rule
 	// Recipe is the recipe, by digest.
 	Recipe Resource
 	// InvocationID is the id of the build, as in its provenance.
@@ -101,6 +103,18 @@ type Finding struct {
 	Field string `json:"field"`
 	Tier  Tier   `json:"tier"`
 	Cause string `json:"cause,omitempty"`
+}
+
+// Rule is one difference that the recipe declared, in its own words; a masked
+// field "rule.NAME" was allowed by it.
+type Rule struct {
+	Name    string `json:"name"`
+	Format  string `json:"format"`
+	Path    string `json:"path,omitempty"`
+	Field   string `json:"field,omitempty"`
+	Pattern string `json:"pattern,omitempty"`
+	Tier    Tier   `json:"tier"`
+	Reason  string `json:"reason"`
 }
 
 // Masked is a field whose differences were allowed, and how many there were.

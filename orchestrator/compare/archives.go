@@ -11,6 +11,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/zfarm/zfarm/attest/digest"
 	"github.com/zfarm/zfarm/orchestrator/compare/pax"
 	"github.com/zfarm/zfarm/orchestrator/compare/stamp"
 	"golang.org/x/sync/errgroup"
@@ -25,6 +26,9 @@ type Input struct {
 	// otherwise, and where it is compressed, what lies inside is written to
 	// Options.Workdir for as long as the comparison takes.
 	Open func() (io.ReadCloser, error)
+	// Digest is that of its bytes where it is known, else zero. Inputs of one
+	// digest are identical without being read.
+	Digest digest.Digest
 }
 
 // Options are the conditions of a comparison.
@@ -33,6 +37,8 @@ type Options struct {
 	Allowed []Tier
 	// Known is what is known of the two repeats.
 	Known Known
+	// Rules are those of the recipe.
+	Rules []Rule
 	// MaxFindings bounds the findings of a verdict; default 1000. Those of
 	// higher tiers are kept rather than others.
 	MaxFindings int
