@@ -6,6 +6,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"time"
@@ -89,8 +90,8 @@ func (b *postgresBackend) begin(ctx context.Context) (transaction, error) {
 		return nil, err
 	}
 	t := &postgresTx{Conn: conn, river: b.river}
-	err = conn.Raw(func(driver any) (err error) {
-		t.tx, err = driver.(*stdlib.Conn).Conn().BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
+	err = conn.Raw(func(c any) (err error) {
+		t.tx, err = c.(*stdlib.Conn).Conn().BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
 		return err
 	})
 	if err != nil {
@@ -147,23 +148,37 @@ func (t *postgresTx) counter(ctx context.Context) (query.Counter, error) {
 	return query.New(t).Lock(ctx)
 }
 
-func (t *postgresTx) wake(ctx context.Context, wakes []Wake) error {
-	_, err := t.river.InsertManyTx(ctx, t.tx, entries(wakes))
+// own runs fn while the connection is still that of the transaction:
+// database/sql takes a broken one away at once.
+func (t *postgresTx) own(fn func() error) error {
+	err := t.Raw(func(any) error { return fn() })
+	if errors.Is(err, sql.ErrConnDone) {
+		return fmt.Errorf("%w: %w", driver.ErrBadConn, err)
+	}
 	return err
+}
+
+func (t *postgresTx) wake(ctx context.Context, wakes []Wake) error {
+	return t.own(func() error {
+		_, err := t.river.InsertManyTx(ctx, t.tx, entries(wakes))
+		return err
+	})
 }
 
 // commit tells apart what PostgreSQL answered from no answer at all.
 func (t *postgresTx) commit(ctx context.Context) error {
-	err := t.tx.Commit(ctx)
-	if err == nil || postgresCode(err) != "" || errors.Is(err, pgx.ErrTxCommitRollback) {
-		return err
-	}
-	return fmt.Errorf("%w (%w)", ErrUncertain, err)
+	return t.own(func() error {
+		err := t.tx.Commit(ctx)
+		if err == nil || postgresCode(err) != "" || errors.Is(err, pgx.ErrTxCommitRollback) {
+			return err
+		}
+		return fmt.Errorf("%w (%w)", ErrUncertain, err)
+	})
 }
 
 func (t *postgresTx) rollback() {
 	ctx, cancel := context.WithTimeout(context.Background(), ending)
 	defer cancel()
-	_ = t.tx.Rollback(ctx) // after a commit, or on a broken connection, there is nothing to undo
+	_ = t.own(func() error { return t.tx.Rollback(ctx) }) // after a commit, or on a broken connection, there is nothing to undo
 	_ = t.Close()
 }
