@@ -125,7 +125,7 @@ func TestCollect(t *testing.T) {
 			"GET /v1/builds/b/files/p.txt": refuse(403)}, code: notAllowed, says: "said"},
 		"name that leads out": {farm: answers{"GET /v1/releases/p/1": tell(api.ReleaseFiles{Release: store.Release{Port: "p", Version: "1", Build: "b"},
 			Files: []store.File{{Name: "../p.txt"}}})}, code: otherError, says: "../p.txt"},
-		"nobody submitted it":  {farm: answers{"GET /v1/builds": tell(api.BuildsPage{Builds: []store.Build{}})}, code: notYet, says: "nobody has submitted p 1"},
+		"nobody submitted it":  {farm: answers{"GET /v1/builds": tell(api.BuildsPage{Builds: []api.Build{}})}, code: notYet, says: "nobody has submitted p 1"},
 		"timeout without wait": {farm: answers{}, args: []string{"--timeout", "5s"}, code: usageError, says: "give both"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -198,7 +198,7 @@ func TestCollectWaits(t *testing.T) {
 	check, other := b, b
 	check.Checks, check.Cancelled = "a", true
 	other.Version = "2"
-	have["GET /v1/builds"] = tell(api.BuildsPage{Builds: []store.Build{check, other, b}})
+	have["GET /v1/builds"] = tell(api.BuildsPage{Builds: api.NewBuilds([]store.Build{check, other, b})})
 	dir := filepath.Join(t.TempDir(), "out")
 	code, out, errs := ask(t, have.farm(t), "release", "collect", "p@1", "--out", dir, "--wait", "--json")
 	if code != 0 || strings.Count(errs, "waiting: p 1 is not released yet: build b is waiting") != 1 {

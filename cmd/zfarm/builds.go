@@ -53,8 +53,8 @@ func listCommand() *cobra.Command {
 			}
 			if c.asJSON {
 				return writeJSON(c.out, struct {
-					Builds []stated `json:"builds"`
-				}{withStates(all)})
+					Builds []api.Build `json:"builds"`
+				}{api.NewBuilds(all)})
 			}
 			return c.writeBuilds(all)
 		})
@@ -76,7 +76,9 @@ func (c *caller) builds(ctx context.Context, f store.Filter) ([]store.Build, err
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, got.Builds...)
+		for _, b := range got.Builds {
+			all = append(all, b.Build)
+		}
 		if got.Before == 0 || len(got.Builds) == 0 || len(all) >= most {
 			return all, nil
 		}
@@ -137,7 +139,7 @@ func showCommand() *cobra.Command {
 
 // sight is everything there is to see of a build.
 type sight struct {
-	Build    stated          `json:"build"`
+	Build    api.Build       `json:"build"`
 	Attempts []store.Attempt `json:"attempts"`
 	Files    []store.File    `json:"files"`
 	// Needs are the states of the builds that this one needs, by build.
@@ -150,7 +152,7 @@ func (c *caller) sight(ctx context.Context, id string) (sight, error) {
 	if err != nil {
 		return s, err
 	}
-	s.Build = withState(b)
+	s.Build = api.NewBuild(b)
 	if s.Attempts, err = c.Attempts(ctx, id); err != nil {
 		return s, err
 	}
@@ -237,9 +239,9 @@ func whyCommand() *cobra.Command {
 		}
 		if c.asJSON {
 			return writeJSON(c.out, struct {
-				Build   stated           `json:"build"`
+				Build   api.Build        `json:"build"`
 				Waiting []engine.Waiting `json:"waiting"`
-			}{withState(b), waiting})
+			}{api.NewBuild(b), waiting})
 		}
 		return c.writeWhy(b, waiting)
 	})
@@ -339,7 +341,7 @@ func prioritiseCommand() *cobra.Command {
 
 func (c *caller) writeChanged(b store.Build) error {
 	if c.asJSON {
-		return writeJSON(c.out, withState(b))
+		return writeJSON(c.out, api.NewBuild(b))
 	}
 	return c.writeText(fmt.Sprintf("%s %s: build %s is %s, priority %d\n", b.Port, b.Version, b.ID, stateWord(b), b.Priority))
 }

@@ -244,7 +244,7 @@ func (c *caller) newestBuild(ctx context.Context, port, ver string) (store.Build
 		}
 		for _, b := range page.Builds {
 			if b.Version == ver && b.Checks == "" {
-				return b, true, nil
+				return b.Build, true, nil
 			}
 		}
 		if page.Before == 0 || len(page.Builds) == 0 {
@@ -268,7 +268,11 @@ func (f *collectFlags) layOut(ctx context.Context, dir string, pieces []kit.Piec
 	if err := os.MkdirAll(parent, 0o755); err != nil {
 		return false, exit{usageError, fmt.Errorf("making room for %s: %w", dir, err)}
 	}
-	aside, err := os.MkdirTemp(parent, ".zfarm-collect-*")
+	asides := ".zfarm-collect-" + filepath.Base(dir) + "-"
+	if err := discard(parent, asides, time.Now().Add(-leftBehind)); err != nil {
+		return false, exit{usageError, err}
+	}
+	aside, err := os.MkdirTemp(parent, asides+"*")
 	if err != nil {
 		return false, exit{usageError, fmt.Errorf("making room for %s: %w", dir, err)}
 	}
@@ -288,6 +292,27 @@ func (f *collectFlags) layOut(ctx context.Context, dir string, pieces []kit.Piec
 		return false, fmt.Errorf("naming %s: %w", dir, err)
 	}
 	return false, flushed(parent)
+}
+
+// leftBehind is the age at which nobody is still filling a folder.
+const leftBehind = 24 * time.Hour
+
+// discard removes what commands that were killed before then left in parent.
+func discard(parent, prefix string, before time.Time) error {
+	all, err := os.ReadDir(parent)
+	if err != nil {
+		return fmt.Errorf("looking into %s: %w", parent, err)
+	}
+	for _, e := range all {
+		info, err := e.Info()
+		if err != nil || !e.IsDir() || !strings.HasPrefix(e.Name(), prefix) || info.ModTime().After(before) {
+			continue // gone meanwhile, somebody else's, or still in use
+		}
+		if err := os.RemoveAll(filepath.Join(parent, e.Name())); err != nil {
+			return fmt.Errorf("removing what an earlier command left: %w", err)
+		}
+	}
+	return nil
 }
 
 // flushed has a folder's names survive a power cut.

@@ -133,33 +133,13 @@ func (l *luggage) ReadDir(name string) ([]fs.DirEntry, error) {
 	return all, nil
 }
 
-// stated is a build with the state that its stages sum up to.
-type stated struct {
-	State orchestrator.BuildState `json:"state"`
-	store.Build
-}
-
-func withState(b store.Build) stated { return stated{b.State(), b} }
-
-func withStates(all []store.Build) []stated {
-	out := make([]stated, len(all))
-	for i, b := range all {
-		out[i] = withState(b)
-	}
-	return out
-}
-
 func (c *caller) writeTaken(taken []engine.Taken, oneLine bool) error {
 	if c.asJSON {
-		type one struct {
-			Build stated `json:"build"`
-			Fresh bool   `json:"fresh"`
-		}
 		all := struct {
-			Taken []one `json:"taken"`
-		}{[]one{}}
+			Taken []api.Taken `json:"taken"`
+		}{[]api.Taken{}}
 		for _, t := range taken {
-			all.Taken = append(all.Taken, one{withState(t.Build), t.Fresh})
+			all.Taken = append(all.Taken, api.Taken{Build: api.NewBuild(t.Build), Fresh: t.Fresh})
 		}
 		if oneLine {
 			return json.NewEncoder(c.out).Encode(all)
@@ -226,8 +206,8 @@ func (c *caller) writeEvent(port string, e orchestrator.Event) error {
 func (c *caller) conclude(all []store.Build) error {
 	if c.asJSON {
 		err := json.NewEncoder(c.out).Encode(struct {
-			Ended []stated `json:"ended"`
-		}{withStates(all)})
+			Ended []api.Build `json:"ended"`
+		}{api.NewBuilds(all)})
 		if err != nil {
 			return err
 		}

@@ -29,7 +29,7 @@ func (s *Server) builds(ctx context.Context, in *BuildsInput) (*BuildsOutput, er
 	if err != nil {
 		return nil, err
 	}
-	out := &BuildsOutput{Body: BuildsPage{Builds: listed(all)}}
+	out := &BuildsOutput{Body: BuildsPage{Builds: NewBuilds(all)}}
 	if len(all) == f.Limit {
 		out.Body.Before = all[len(all)-1].Seq
 	}
@@ -41,7 +41,7 @@ func (s *Server) build(ctx context.Context, in *BuildInput) (*BuildOutput, error
 	if err != nil {
 		return nil, err
 	}
-	return &BuildOutput{Body: b}, nil
+	return &BuildOutput{Body: NewBuild(b)}, nil
 }
 
 // own returns a build that the caller may change.
@@ -87,7 +87,7 @@ func (s *Server) changeBuild(ctx context.Context, in *ChangeBuildInput) (*BuildO
 	if err != nil {
 		return nil, err
 	}
-	return &BuildOutput{Body: b}, nil
+	return &BuildOutput{Body: NewBuild(b)}, nil
 }
 
 func (s *Server) attempts(ctx context.Context, in *BuildInput) (*AttemptsOutput, error) {

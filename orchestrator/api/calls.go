@@ -59,7 +59,11 @@ func (c *Client) Submit(ctx context.Context, archive io.Reader, o SubmitOptions)
 	if err != nil {
 		return nil, err
 	}
-	return out.Body.Taken, nil
+	all := make([]engine.Taken, len(out.Body.Taken))
+	for i, t := range out.Body.Taken {
+		all[i] = engine.Taken{Build: t.Build.Build, Fresh: t.Fresh}
+	}
+	return all, nil
 }
 
 // Builds returns a page of builds, newest first.
@@ -90,7 +94,7 @@ func buildOf(out *BuildOutput, err error) (store.Build, error) {
 	if err != nil {
 		return store.Build{}, err
 	}
-	return out.Body, nil
+	return out.Body.Build, nil
 }
 
 // Attempts returns the attempts of a build.

@@ -44,16 +44,20 @@ func (s *Server) submit(ctx context.Context, in *SubmitInput) (*SubmitOutput, er
 		}
 		names = append(names, r.Recipe.Port+" "+r.Recipe.Version)
 	}
-	out := &SubmitOutput{}
+	var taken []engine.Taken
 	ask := engine.Submission{Recipes: all, Owner: s.who(ctx).Name, Priority: in.Priority, Force: in.Force}
 	err = s.audited(ctx, summary(names), "archive "+sum.String(), func() error {
-		out.Body.Taken, err = s.Engine.Submit(ctx, ask)
+		taken, err = s.Engine.Submit(ctx, ask)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	out.Body.Taken = listed(out.Body.Taken)
+	out := &SubmitOutput{}
+	out.Body.Taken = make([]Taken, len(taken))
+	for i, t := range taken {
+		out.Body.Taken[i] = Taken{NewBuild(t.Build), t.Fresh}
+	}
 	return out, nil
 }
 

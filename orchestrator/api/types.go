@@ -53,7 +53,7 @@ func (in *SubmitInput) Resolve(ctx huma.Context) []error {
 // SubmitOutput is what became of each recipe, in the order of their folders.
 type SubmitOutput struct {
 	Body struct {
-		Taken []engine.Taken `json:"taken" nullable:"false"`
+		Taken []Taken `json:"taken" nullable:"false"`
 	}
 }
 
@@ -73,7 +73,7 @@ type BuildsOutput struct {
 
 // BuildsPage is a page of builds, newest first.
 type BuildsPage struct {
-	Builds []store.Build `json:"builds" nullable:"false"`
+	Builds []Build `json:"builds" nullable:"false"`
 	// Before asks for the next page; 0 when there is none.
 	Before int64 `json:"before,omitempty" doc:"Ask for the next page with this; absent when there is none"`
 }
@@ -84,7 +84,32 @@ type BuildInput struct {
 }
 
 // BuildOutput is a build.
-type BuildOutput struct{ Body store.Build }
+type BuildOutput struct{ Body Build }
+
+// Build is a build as people and programs are told of it: with the state that
+// its stages sum up to.
+type Build struct {
+	State orchestrator.BuildState `json:"state" enum:"waiting,queued,running,succeeded,failed,cancelled"`
+	store.Build
+}
+
+// NewBuild sums up a build.
+func NewBuild(b store.Build) Build { return Build{b.State(), b} }
+
+// NewBuilds sums up builds.
+func NewBuilds(all []store.Build) []Build {
+	out := make([]Build, len(all))
+	for i, b := range all {
+		out[i] = NewBuild(b)
+	}
+	return out
+}
+
+// Taken is what became of one recipe of a submission, see [engine.Taken].
+type Taken struct {
+	Build Build `json:"build"`
+	Fresh bool  `json:"fresh"`
+}
 
 // ChangeBuildInput is a change of a build.
 type ChangeBuildInput struct {
