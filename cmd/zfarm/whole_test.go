@@ -112,14 +112,21 @@ func (w *whole) stop() {
 	}
 }
 
+// tailOf returns the last lines of a log, and before them what failed.
 func tailOf(text string, lines int) string {
-	var kept []string
+	var kept, failed []string
 	for line := range strings.Lines(text) {
-		if !strings.Contains(line, "msg=request") {
-			kept = append(kept, line)
+		if strings.Contains(line, "msg=request") {
+			continue
+		}
+		if kept = append(kept, line); len(kept) > lines {
+			if strings.Contains(kept[0], "to=failed") {
+				failed = append(failed, kept[0])
+			}
+			kept = kept[1:]
 		}
 	}
-	return strings.Join(kept[max(0, len(kept)-lines):], "")
+	return strings.Join(failed, "") + strings.Join(kept, "")
 }
 
 func (w *whole) run(script string) {
@@ -258,26 +265,46 @@ func (w *whole) worker(ts *testscript.TestScript, args []string) {
 	}
 }
 
-// killAll ends every process that works below a folder, as a power cut does.
+// killAll ends every process that works below a folder, as a power cut does:
+// all at once. One that outlived its children would tell of a failed step.
 func (w *whole) killAll(ts *testscript.TestScript, dir string) {
 	real, err := filepath.EvalSymlinks(dir)
 	ts.Check(err)
+	for stopped := 0; ; {
+		all := w.below(ts, real)
+		for _, pid := range all {
+			syscall.Kill(pid, syscall.SIGSTOP) //nolint:errcheck // it may have ended
+		}
+		if len(all) > stopped { // those that were begun meanwhile
+			stopped = len(all)
+			continue
+		}
+		for _, pid := range all {
+			syscall.Kill(pid, syscall.SIGKILL) //nolint:errcheck // it may have ended
+		}
+		return
+	}
+}
+
+// below returns the processes that work below a folder.
+func (w *whole) below(ts *testscript.TestScript, dir string) (pids []int) {
 	all, err := filepath.Glob("/proc/[0-9]*/cwd")
 	ts.Check(err)
 	if len(all) == 0 {
-		ts.Logf("there is no /proc here: nothing was killed")
+		ts.Logf("there is no /proc here: nothing is killed")
 	}
 	for _, link := range all {
 		cwd, err := os.Readlink(link)
-		if err != nil || cwd != real && !strings.HasPrefix(cwd, real+"/") {
+		if err != nil || cwd != dir && !strings.HasPrefix(cwd, dir+"/") {
 			continue
 		}
 		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(link)))
 		ts.Check(err)
 		if pid != os.Getpid() {
-			syscall.Kill(pid, syscall.SIGKILL) //nolint:errcheck // it may have ended
+			pids = append(pids, pid)
 		}
 	}
+	return pids
 }
 
 // await repeats N|ended N|all waits until so many repeats run, so many builds

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/zfarm/zfarm/orchestrator"
 )
@@ -26,7 +27,15 @@ func TestFullDatabase(t *testing.T) {
 		t.Skipf("a small file system cannot be mounted (%v): run as root, where mounting is allowed", err)
 	}
 	t.Cleanup(func() {
-		if err := syscall.Unmount(disk, 0); err != nil {
+		// A process that is just being started elsewhere has all files open for a moment.
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		err := syscall.Unmount(disk, 0)
+		for n := 0; errors.Is(err, syscall.EBUSY) && n < 500; n++ {
+			<-tick.C
+			err = syscall.Unmount(disk, 0)
+		}
+		if err != nil {
 			t.Error(err)
 		}
 	})

@@ -4,11 +4,13 @@
 package store_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/zfarm/zfarm/orchestrator/store"
 	"github.com/zfarm/zfarm/orchestrator/store/storetest"
@@ -34,7 +36,15 @@ func small(t *testing.T, size string) string {
 		t.Skipf("a small file system cannot be mounted (%v): run as root, where mounting is allowed", err)
 	}
 	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, 0); err != nil {
+		// A process that is just being started elsewhere has all files open for a moment.
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		err := syscall.Unmount(dir, 0)
+		for n := 0; errors.Is(err, syscall.EBUSY) && n < 500; n++ {
+			<-tick.C
+			err = syscall.Unmount(dir, 0)
+		}
+		if err != nil {
 			t.Error(err)
 		}
 	})
