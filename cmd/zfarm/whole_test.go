@@ -341,7 +341,7 @@ func (w *whole) await(ts *testscript.TestScript, args []string) {
 }
 
 func (w *whole) until(ts *testscript.TestScript, what string, is func() bool) {
-	tick := time.NewTicker(200 * time.Millisecond)
+	tick := time.NewTicker(500 * time.Millisecond) // within what the farm lets one caller ask
 	defer tick.Stop()
 	for end := time.Now().Add(longest); time.Now().Before(end); <-tick.C {
 		if is() {
@@ -386,9 +386,13 @@ func (w *whole) get(ts *testscript.TestScript, path string, v any) bool {
 // sound wants every build to have ended well and once, its repeats to agree,
 // its bundles to verify, and nothing to be left on the workers.
 func (w *whole) sound(ts *testscript.TestScript, _ []string) {
-	builds, ok := w.builds(ts)
-	if !ok || len(builds) != len(w.ports) {
-		ts.Fatalf("%d builds of %d ports, asked well: %v", len(builds), len(w.ports), ok)
+	var builds []store.Build
+	w.until(ts, "the farm to list its builds", func() (ok bool) {
+		builds, ok = w.builds(ts)
+		return ok
+	})
+	if len(builds) != len(w.ports) {
+		ts.Fatalf("%d builds of %d ports", len(builds), len(w.ports))
 	}
 	public := filepath.Join(w.keys(), "farm.pub")
 	for _, b := range builds {
