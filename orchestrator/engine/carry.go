@@ -193,6 +193,12 @@ func (e *Engine) carryOut(ctx context.Context, b store.Build, s orchestrator.Sta
 	if ctx.Err() != nil {
 		return // drained, cancelled, or joined by another: not ours to say
 	}
+	if s.Kind == orchestrator.Repeat && errors.Is(came.err, store.ErrRefused) {
+		// This engine stood still and another one went on. That is no fault of
+		// the build; whoever holds the attempt next looks at it anew.
+		e.Log.Info("an attempt went on without this engine", "build", b.ID, "stage", s.ID, "fence", s.Fence, "error", came.err)
+		return
+	}
 	e.finish(ctx, b, s, came)
 }
 

@@ -4,11 +4,16 @@
 package engine_test
 
 import (
+	"context"
+	"errors"
+	"io"
 	"testing"
 	"time"
 
+	"github.com/zfarm/zfarm/attest/digest"
 	"github.com/zfarm/zfarm/orchestrator"
 	"github.com/zfarm/zfarm/orchestrator/engine"
+	"github.com/zfarm/zfarm/orchestrator/store/storetest"
 	"github.com/zfarm/zfarm/workers"
 	"github.com/zfarm/zfarm/workers/local"
 	"github.com/zfarm/zfarm/workers/runner"
@@ -93,4 +98,64 @@ func TestAwayForLongerThanTheLease(t *testing.T) {
 	if n := s.ranOnce(dir); n != 4 || !s.told(string(workers.Lease)) {
 		t.Errorf("the build was run in %d workspaces", n)
 	}
+}
+
+// another fetches the output of attempts before the engine can say that it has:
+// as an engine does that went on while this one stood still.
+type another struct {
+	engine.Artifacts
+	fetched func(digest.Digest) error
+}
+
+func (a *another) Fill(ctx context.Context, write func(io.Writer) error) (digest.Digest, error) {
+	d, err := a.Artifacts.Fill(ctx, write)
+	if err != nil {
+		return d, err
+	}
+	return d, a.fetched(d)
+}
+
+// TestAttemptThatWentOnElsewhere has what was fetched refused, though the
+// attempt still runs. The build goes on with what the other engine fetched.
+func TestAttemptThatWentOnElsewhere(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, installing, "w1", "w2")
+	s.parts.Settings = fast()
+	inner := s.parts.Artifacts
+	var n *node
+	var id string
+	s.parts.Artifacts = &another{inner, func(first digest.Digest) error {
+		running, err := n.db.Attempts(t.Context(), id)
+		if err != nil || id == "" {
+			return err
+		}
+		r, err := inner.Open(t.Context(), first)
+		if err != nil {
+			return err
+		}
+		tree, err := io.ReadAll(r)
+		if err = errors.Join(err, r.Close()); err != nil || len(tree) < 512 || string(tree[257:262]) != "ustar" {
+			return err // a log
+		}
+		theirs, err := inner.Fill(t.Context(), func(w io.Writer) error {
+			_, err := w.Write(append(tree, make([]byte, 512)...)) // the same in other bytes
+			return err
+		})
+		for _, a := range running {
+			if a.Workspace != "" && a.Ended.IsZero() {
+				n.db.Fetched(t.Context(), a.Build, a.Stage, a.Fence, theirs) //nolint:errcheck // it has one, then
+			}
+		}
+		return err
+	}}
+	g := newGate(t)
+	s.parts.Plugins = acts{g.script() + installing}
+	n = s.node(storetest.SQLite(t), "one", nil)
+	id = s.submit(n.Engine, submission(s.port("base")))[0].Build.ID
+	s.waiting(2)
+	g.open(t)
+	b := s.wait(n.Engine, id, orchestrator.Done)
+	s.endedOnce(b)
+	s.unblamed(b)
+	n.drain(t)
 }

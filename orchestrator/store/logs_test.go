@@ -279,6 +279,9 @@ func TestWhatWasFetchedOfAnAttempt(t *testing.T) {
 		if err := fetched(1, "tree"); err != nil {
 			t.Fatal(err)
 		}
+		if err := fetched(1, "tree"); err != nil {
+			t.Errorf("the same again: %v", err)
+		}
 		if err := fetched(1, "another tree"); !errors.Is(err, store.ErrRefused) {
 			t.Errorf("something else later: %v", err)
 		}

@@ -18,4 +18,4 @@ SELECT * FROM attempt WHERE build = @build AND stage = @stage AND fence = @fence
 SELECT EXISTS (SELECT 1 FROM attempt WHERE worker = @worker AND worker <> '' AND workspace = @workspace AND cleaned = 0);
 
 -- name: SetAttemptOutput :execrows
-UPDATE attempt SET output = @output WHERE build = @build AND stage = @stage AND fence = @fence AND ended = 0 AND output = '';
+UPDATE attempt SET output = @output WHERE build = @build AND stage = @stage AND fence = @fence AND ended = 0 AND output IN ('', @output);

@@ -109,7 +109,7 @@ func (q *Queries) Plan(ctx context.Context, name string) (int64, error) {
 }
 
 const setAttemptOutput = `-- name: SetAttemptOutput :execrows
-UPDATE attempt SET output = $1 WHERE build = $2 AND stage = $3 AND fence = $4 AND ended = 0 AND output = ''
+UPDATE attempt SET output = $1 WHERE build = $2 AND stage = $3 AND fence = $4 AND ended = 0 AND output IN ('', $1)
 `
 
 type SetAttemptOutputParams struct {
