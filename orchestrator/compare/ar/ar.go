@@ -329,6 +329,9 @@ func (a *archive) entry(m *member) (container.Entry, error) {
 		{Name: "ar.naming", Value: m.naming},
 		{Name: "ar.padding", Value: m.padding},
 	}
+	if err := a.budget.Entry(m.at, ""); err != nil { // names were counted as they were read
+		return container.Entry{}, err
+	}
 	if err := a.budget.Fields(m.at, fields); err != nil {
 		return container.Entry{}, err
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/zfarm/zfarm/orchestrator/compare/container"
+	"github.com/zfarm/zfarm/orchestrator/compare/container/containertest"
 	"golang.org/x/text/encoding/charmap"
 )
 
@@ -433,8 +434,10 @@ func FuzzOpen(f *testing.F) {
 	f.Add(archiveOf(part{name: "__.SYMDEF", content: bsd(binary.LittleEndian, "two\x00one\x00", 4, 8)}))
 	f.Add(zos(part{name: "__.SYMDEF", content: systemV([]string{"one"}, []uint32{8}, true)}))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		r, l := bytes.NewReader(b), container.Limits{Members: 1000, Names: 1 << 20, Content: 1 << 20}
-		c, err := Open(r, int64(len(b)), l)
+		r, l := bytes.NewReader(b), container.Limits{Content: 1 << 20}
+		var c *container.Container
+		var err error
+		containertest.Little(t, containertest.All, func() { c, err = Open(r, int64(len(b)), l) })
 		if err != nil {
 			if !errors.Is(err, container.ErrFormat) {
 				t.Errorf("error %v", err)
@@ -451,7 +454,9 @@ func FuzzOpen(f *testing.F) {
 		if total > int64(len(b)) {
 			t.Errorf("%d bytes are told of %d", total, len(b))
 		}
-		if table, err := Symbols(r, int64(len(b)), l); err == nil && table != nil {
+		var table *Table
+		containertest.Little(t, containertest.All, func() { table, err = Symbols(r, int64(len(b)), l) })
+		if err == nil && table != nil {
 			for _, s := range table.Symbols {
 				if s.Member >= len(c.Entries) {
 					t.Errorf("%+v of %d entries", s, len(c.Entries))

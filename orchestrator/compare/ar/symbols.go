@@ -53,6 +53,10 @@ func Symbols(r io.ReaderAt, size int64, l container.Limits) (*Table, error) {
 				return nil, nil
 			}
 		}
+		// Entries are not kept here; what is said of each is counted as if.
+		if err := a.budget.Names(m.at, placeSize); err != nil {
+			return nil, err
+		}
 		places[m.at] = i
 		i++
 	}
@@ -70,10 +74,15 @@ func isTable(name string) bool {
 	return false
 }
 
+const (
+	placeSize  = 64 // more than what a place takes of memory
+	symbolSize = 48 // more than what a symbol takes beside its name
+)
+
 func (a *archive) symbols(m *member, places map[int64]int, l container.Limits) (*Table, error) {
 	l = l.WithDefaults()
-	if m.size > l.Names {
-		return nil, exact.Errorf(m.at, "a symbol table of more than %d bytes; raise the bound if that is right", l.Names)
+	if err := a.budget.Names(m.at, m.size); err != nil {
+		return nil, err
 	}
 	content := make([]byte, m.size)
 	if err := a.f.Read(content, m.offset); err != nil {
@@ -125,6 +134,9 @@ func (d *decoder) count(n, each uint64, rest int) error {
 	if n > uint64(d.most) {
 		return exact.Errorf(d.at, "it has more than %d symbols; raise the bound if that is right", d.most)
 	}
+	if err := d.a.budget.Names(d.at, int64(n)*symbolSize); err != nil {
+		return err
+	}
 	d.table.Symbols = make([]Symbol, 0, n)
 	return nil
 }
@@ -152,6 +164,13 @@ func (d *decoder) systemV(width int, attributes bool) error {
 		return err
 	}
 	names := d.b[width+int(n)*each:]
+	length := int64(len(names))
+	if d.a.ebcdic {
+		length *= 2 // as UTF-8
+	}
+	if err := d.a.budget.Names(d.at, length); err != nil {
+		return err
+	}
 	for i := range int(n) {
 		name, rest, ok := bytes.Cut(names, []byte{0})
 		if !ok {
@@ -211,6 +230,9 @@ func (d *decoder) bsd(width int, order binary.ByteOrder) error {
 }
 
 func (d *decoder) bsdLines(lines, names, behind []byte, width int, order binary.ByteOrder) error {
+	if err := d.a.budget.Names(d.at, int64(len(names))); err != nil {
+		return err
+	}
 	named := make([]bool, len(names))
 	for ; len(lines) > 0; lines = lines[2*width:] {
 		from := word(order, lines, width)

@@ -76,7 +76,7 @@ type Container struct {
 // brackets.
 type Limits struct {
 	Members int   // [2,000,000]
-	Names   int64 // bytes of all names and fields [256 MiB]
+	Names   int64 // bytes of memory for entries, names and fields [28 MiB]
 	Content int64 // bytes of all members, decoded [64 GiB]
 }
 
@@ -86,7 +86,7 @@ func (l Limits) WithDefaults() Limits {
 		l.Members = 2_000_000
 	}
 	if l.Names <= 0 {
-		l.Names = 256 << 20
+		l.Names = 28 << 20
 	}
 	if l.Content <= 0 {
 		l.Content = 64 << 30

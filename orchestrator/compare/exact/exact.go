@@ -125,8 +125,8 @@ func (w *Window) Bytes(at int64, length int) ([]byte, error) {
 // window is how much is read at once where bytes are only summed up.
 const window = 64 << 10
 
-// Sum adds length bytes from at on to h.
-func (f File) Sum(h hash.Hash, at, length int64) error {
+// Sum adds length bytes from at on to h, which is one hash or several.
+func (f File) Sum(h io.Writer, at, length int64) error {
 	if at < 0 || length < 0 || length > f.Size-at {
 		return Errorf(at, "%d bytes should be here, and the file ends at %d", length, f.Size)
 	}
@@ -136,7 +136,9 @@ func (f File) Sum(h hash.Hash, at, length int64) error {
 		if err := f.Read(p, at); err != nil {
 			return err
 		}
-		h.Write(p)
+		if _, err := h.Write(p); err != nil {
+			return fmt.Errorf("summing up: %w", err)
+		}
 		at, length = at+int64(len(p)), length-int64(len(p))
 	}
 	return nil
@@ -166,6 +168,24 @@ func (h *Hidden) Add(f File, at, length int64) error {
 	return nil
 }
 
+// From adds all that r gives, which stands at that place, as one stretch.
+func (h *Hidden) From(r io.Reader, at int64) error {
+	began := h.h
+	if began == nil {
+		began = sha256.New()
+	}
+	length, err := io.Copy(began, r)
+	if err != nil || length == 0 {
+		return err
+	}
+	if h.h == nil {
+		h.h, h.v.First = began, at
+	}
+	h.h.Write(binary.BigEndian.AppendUint64(nil, uint64(length)))
+	h.v.Count += length
+	return nil
+}
+
 // Value returns what was collected.
 func (h *Hidden) Value() container.Hidden {
 	if h.h != nil {
@@ -175,12 +195,16 @@ func (h *Hidden) Value() container.Hidden {
 }
 
 // Budget is what is left of limits.
-type Budget struct{ left, all container.Limits }
+type Budget struct {
+	left, all container.Limits
+	// last are the fields told last, one of each name.
+	last []container.Field
+}
 
 // NewBudget returns the budget of one container.
 func NewBudget(l container.Limits) *Budget {
 	l = l.WithDefaults()
-	return &Budget{l, l}
+	return &Budget{left: l, all: l}
 }
 
 // Members takes count members.
@@ -200,16 +224,51 @@ func (b *Budget) Names(at, length int64) error {
 	return nil
 }
 
-// fieldSize is what a field takes of memory beside its value.
-const fieldSize = 40
+const (
+	// entrySize is what an entry takes of memory in a slice that grows as they
+	// are met, and is copied then.
+	entrySize = 256
+	// fieldSize is what a field takes beside its value, textSize a value
+	// beside its bytes.
+	fieldSize = 40
+	textSize  = 16
+	maxLast   = 64
+)
 
-// Fields takes the fields of one member.
+// Entry takes an entry of a slice that grows, beside its name and fields.
+func (b *Budget) Entry(at int64, name string) error {
+	return b.Names(at, int64(entrySize+textSize+len(name)))
+}
+
+// Fields takes fields. Values that those before had as well are shared with
+// them and take nothing.
 func (b *Budget) Fields(at int64, fields []container.Field) error {
 	length := int64(fieldSize * len(fields))
-	for _, f := range fields {
-		length += int64(len(f.Value))
+	for i := range fields {
+		if !b.shared(&fields[i]) {
+			length += int64(textSize + len(fields[i].Value))
+		}
 	}
 	return b.Names(at, length)
+}
+
+// shared makes f share its value with the one before of that name, if it can.
+func (b *Budget) shared(f *container.Field) bool {
+	for i := range b.last {
+		if b.last[i].Name != f.Name {
+			continue
+		}
+		if b.last[i].Value == f.Value {
+			f.Value = b.last[i].Value
+			return true
+		}
+		b.last[i] = *f
+		return false
+	}
+	if len(b.last) < maxLast {
+		b.last = append(b.last, *f)
+	}
+	return f.Value == ""
 }
 
 // Content takes length bytes of content.

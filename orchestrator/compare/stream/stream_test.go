@@ -22,6 +22,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
 	"github.com/zfarm/zfarm/orchestrator/compare/container"
+	"github.com/zfarm/zfarm/orchestrator/compare/container/containertest"
 	"github.com/zfarm/zfarm/orchestrator/compare/exact"
 )
 
@@ -290,7 +291,7 @@ func TestSmallBlocksNeedNoLargeDictionary(t *testing.T) {
 // TestEndOfBzip2ThatIsNone plants the bits of the end of a stream where there
 // is no end.
 func TestEndOfBzip2ThatIsNone(t *testing.T) {
-	x := newFinder(fileOf(hello), 0, map[int64]bool{})
+	x := newFinder(fileOf(hello), 0, map[int64]bool{}, lowest)
 	n, err := io.Copy(io.Discard, x)
 	if err != nil || n != int64(len(hello)) || x.stop != int64(len(hello)) {
 		t.Errorf("the end is found at %d after %d bytes: %v", x.stop, n, err)
@@ -305,10 +306,10 @@ func TestEndOfBzip2ThatIsNone(t *testing.T) {
 			}
 		}
 		end := int64(4+6+4) + int64((shift+7)/8)
-		if x := newFinder(fileOf(in), 0, map[int64]bool{}); drained(x) != end {
-			t.Errorf("shifted by %d bits, the end is at %d; want %d", shift, drained(newFinder(fileOf(in), 0, nil)), end)
+		if x := newFinder(fileOf(in), 0, map[int64]bool{}, lowest); drained(x) != end {
+			t.Errorf("shifted by %d bits, the end is at %d; want %d", shift, drained(newFinder(fileOf(in), 0, nil, lowest)), end)
 		}
-		if x := newFinder(fileOf(in), 0, map[int64]bool{end: true}); drained(x) != 40 {
+		if x := newFinder(fileOf(in), 0, map[int64]bool{end: true}, lowest); drained(x) != 40 {
 			t.Errorf("shifted by %d bits, an end that is known to be none ends it", shift)
 		}
 	}
@@ -323,7 +324,7 @@ func TestContentThatLooksLikeAnEnd(t *testing.T) {
 	if string(content) != "\x03\x05\x06\x07\t\n\x0b\x0e\x11\x15\x17\x1a\x1b\x1c!#(+hello\n" || c.Hidden.Count != 0 {
 		t.Errorf("%q, %+v", content, c.Hidden)
 	}
-	if n := drained(newFinder(fileOf(in), 0, nil)); n >= int64(len(in)) {
+	if n := drained(newFinder(fileOf(in), 0, nil, lowest)); n >= int64(len(in)) {
 		t.Error("it does not look like an end, so that nothing is tested here")
 	}
 }
@@ -432,6 +433,10 @@ func TestPlantedDifferences(t *testing.T) {
 	}
 }
 
+// decoderShare is what decoders of bzip2 take, one after the other, for each
+// byte of the smallest streams.
+const decoderShare = 16 << 10
+
 func FuzzOpen(f *testing.F) {
 	f.Add(gz(f, gzip.Header{Name: "a", Comment: "b", Extra: []byte("c")}, 9, []byte("abc")))
 	f.Add(append(bytes.Clone(hello), empty...))
@@ -439,7 +444,11 @@ func FuzzOpen(f *testing.F) {
 	f.Add(zst(f, []byte("hello zstd")))
 	f.Add([]byte("\x53\x2a\x4d\x18\x04\x00\x00\x00note\x28\xb5\x2f\xfd\x20\x02\x11\x00\x00hi"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		c, err := Open(bytes.NewReader(b), int64(len(b)), small)
+		var c *container.Container
+		var err error
+		containertest.Little(t, containertest.All+maxWindow+uint64(len(b))*decoderShare, func() {
+			c, err = Open(bytes.NewReader(b), int64(len(b)), container.Limits{Content: 1 << 20})
+		})
 		if err != nil {
 			if !errors.Is(err, container.ErrFormat) {
 				t.Errorf("error %v", err)

@@ -36,8 +36,9 @@ type extra struct {
 
 // readExtra reads the extra fields of a line or a local header. What is not
 // laid out as it should be is not understood.
-func readExtra(b []byte, local bool) extra {
+func readExtra(text string, local bool) extra {
 	var x extra
+	b := []byte(text)
 	for len(b) >= 4 {
 		id, length := binary.LittleEndian.Uint16(b), int(binary.LittleEndian.Uint16(b[2:]))
 		if length > len(b)-4 {
@@ -50,6 +51,22 @@ func readExtra(b []byte, local bool) extra {
 	}
 	if len(b) > 0 {
 		x.other = append(x.other, "rest:"+hexText(b))
+	}
+	return x
+}
+
+// readZip64 reads the fields of zip64 alone, which say where things are.
+func readZip64(text string) extra {
+	var x extra
+	for b := []byte(text); len(b) >= 4; {
+		id, length := binary.LittleEndian.Uint16(b), int(binary.LittleEndian.Uint16(b[2:]))
+		if length > len(b)-4 {
+			break
+		}
+		if id == extraZip64 {
+			x.known(id, b[4:4+length], false)
+		}
+		b = b[4+length:]
 	}
 	return x
 }
@@ -197,6 +214,14 @@ func hexText(b []byte) string {
 		return hex.EncodeToString(b)
 	}
 	return fmt.Sprintf("%d bytes, sha256 %x", len(b), sha256.Sum256(b))
+}
+
+// short shows a value; a digest of it where it is long.
+func short(s string) string {
+	if len(s) <= 2048 {
+		return s
+	}
+	return fmt.Sprintf("%s... %d bytes, sha256 %x", s[:512], len(s), sha256.Sum256([]byte(s)))
 }
 
 // quoted shows raw text, or nothing.

@@ -39,7 +39,7 @@ func (z *archive) local(near *exact.Window, m *member, next int64) (container.En
 		return container.Entry{}, 0, err
 	}
 	if string(b[:4]) != localMagic {
-		return container.Entry{}, 0, exact.Errorf(m.local, "the directory says that %s is here, and no local header is", quoted(m.name))
+		return container.Entry{}, 0, exact.Errorf(m.local, "the directory says that %s is here, and no local header is", quoted(m.name()))
 	}
 	needs := u16(b[4:])
 	h := header{u16(b[6:]), u16(b[8:]), u16(b[10:]), u16(b[12:]), u32(b[14:]), uint64(u32(b[18:])), uint64(u32(b[22:]))}
@@ -48,7 +48,7 @@ func (z *archive) local(near *exact.Window, m *member, next int64) (container.En
 	if err != nil {
 		return container.Entry{}, 0, err
 	}
-	name, x := string(rest[:nameLen]), readExtra(rest[nameLen:], true)
+	name, x := string(rest[:nameLen]), readExtra(string(rest[nameLen:]), true)
 	wide, err := x.widen(m.local, &h.size, &h.packed)
 	if err != nil {
 		return container.Entry{}, 0, err
@@ -58,7 +58,7 @@ func (z *archive) local(near *exact.Window, m *member, next int64) (container.En
 	}
 	data := m.local + localSize + int64(len(rest))
 	if data > next || m.packed > uint64(next-data) {
-		return container.Entry{}, 0, exact.Errorf(data, "%s of %d bytes reaches into what follows at %d: members overlap", quoted(m.name), m.packed, next)
+		return container.Entry{}, 0, exact.Errorf(data, "%s of %d bytes reaches into what follows at %d: members overlap", quoted(m.name()), m.packed, next)
 	}
 	descriptor, end, err := z.descriptor(m, wide, data+int64(m.packed), next)
 	if err != nil {
@@ -82,7 +82,7 @@ func (m *member) agrees(name string, h header) error {
 		same, may       bool
 		at, inDirectory int64
 	}{
-		{"name", quoted(name), quoted(m.name), name == m.name, false, 26, 28},
+		{"name", quoted(name), quoted(m.name()), name == m.name(), false, 26, 28},
 		{"flags", h.flags, m.flags, h.flags == m.flags, false, 6, 8},
 		{"method", h.method, m.method, h.method == m.method, false, 8, 10},
 		{"time", dosTime(h.date, h.clock), dosTime(m.date, m.clock), h.date == m.date && h.clock == m.clock, false, 10, 12},
@@ -92,7 +92,7 @@ func (m *member) agrees(name string, h header) error {
 	} {
 		if !c.same && !c.may {
 			return exact.Errorf(m.local+c.at, "local header and directory (byte %d) disagree about the %s of %s: %v and %v",
-				m.line+c.inDirectory, c.field, quoted(m.name), c.local, c.line)
+				m.line+c.inDirectory, c.field, quoted(m.name()), c.local, c.line)
 		}
 	}
 	return nil
@@ -127,14 +127,14 @@ func (z *archive) descriptor(m *member, wide bool, at, next int64) (form string,
 		}
 	}
 	if best < 0 {
-		return "", 0, exact.Errorf(at, "the descriptor of %s is not what the directory says of its sum and sizes", quoted(m.name))
+		return "", 0, exact.Errorf(at, "the descriptor of %s is not what the directory says of its sum and sizes", quoted(m.name()))
 	}
 	return form, at + int64(best), nil
 }
 
 // content checks the content of a member, and says how it is compressed.
 func (z *archive) content(m *member, data int64) (container.Entry, string, error) {
-	e := container.Entry{Name: m.name, Offset: data, Size: int64(m.size)}
+	e := container.Entry{Name: m.name(), Offset: data, Size: int64(m.size)}
 	if err := z.budget.Content(m.line, m.size); err != nil {
 		return e, "", err
 	}
@@ -145,9 +145,9 @@ func (z *archive) content(m *member, data int64) (container.Entry, string, error
 		}
 		return e, "", m.sum(h)
 	}
-	f, h, size, packed, name, local := z.f, m.header, int64(m.size), int64(m.packed), m.name, m.local
+	f, h, size, packed, name, local := z.f, m.header, int64(m.size), int64(m.packed), m.name(), m.local
 	e.Offset, e.Open = 0, func() (io.ReadCloser, error) {
-		return newInflater(f, data, packed, &member{header: h, name: name, local: local}, nil), nil
+		return newInflater(f, data, packed, &member{header: h, text: name, nameEnd: uint32(len(name)), local: local}, nil), nil
 	}
 	r := newInflater(f, data, packed, m, z.inflate)
 	z.inflate = r.flate
@@ -175,7 +175,7 @@ func (m *member) sum(h hash.Hash32) error {
 	if h.Sum32() == m.crc {
 		return nil
 	}
-	return exact.Errorf(m.local, "the sum of %s is %08x, and should be %08x", quoted(m.name), h.Sum32(), m.crc)
+	return exact.Errorf(m.local, "the sum of %s is %08x, and should be %08x", quoted(m.name()), h.Sum32(), m.crc)
 }
 
 // inflater inflates one member and checks size and sum.
@@ -207,15 +207,15 @@ func (r *inflater) Read(p []byte) (int, error) {
 	}
 	n, err := r.flate.Read(p)
 	if int64(n) > r.left {
-		return 0, exact.Errorf(r.at, "%s inflates to more than the %d bytes that are said", quoted(r.m.name), r.m.size)
+		return 0, exact.Errorf(r.at, "%s inflates to more than the %d bytes that are said", quoted(r.m.name()), r.m.size)
 	}
 	r.left -= int64(n)
 	r.crc.Write(p[:n])
 	if err != io.EOF {
-		return n, r.stretch.Fault(err, r.at, "inflating "+quoted(r.m.name))
+		return n, r.stretch.Fault(err, r.at, "inflating "+quoted(r.m.name()))
 	}
 	if r.left > 0 {
-		return n, exact.Errorf(r.at, "%s inflates to %d bytes less than the %d that are said", quoted(r.m.name), r.left, r.m.size)
+		return n, exact.Errorf(r.at, "%s inflates to %d bytes less than the %d that are said", quoted(r.m.name()), r.left, r.m.size)
 	}
 	r.end, r.done = r.stretch.Count()-int64(r.buf.Buffered()), true
 	if err := r.m.sum(r.crc); err != nil {
@@ -226,13 +226,15 @@ func (r *inflater) Read(p []byte) (int, error) {
 
 func (r *inflater) Close() error { return r.flate.Close() }
 
-// fields says what both headers say of a member.
+// fields says what both headers say of a member; what has no value is left
+// out.
 func (m *member) fields(local extra, needs uint16, wide bool, descriptor, compression string) []container.Field {
-	times := join(append([]string{dosTime(m.date, m.clock)}, m.extra.times...)...)
+	line := m.extra()
+	times := join(append([]string{dosTime(m.date, m.clock)}, line.times...)...)
 	if len(local.times) > 0 {
 		times += "; local " + join(local.times...)
 	}
-	owner := join(m.extra.owner...)
+	owner := join(line.owner...)
 	if len(local.owner) > 0 {
 		owner = strings.TrimPrefix(owner+"; local "+join(local.owner...), "; ")
 	}
@@ -245,20 +247,20 @@ func (m *member) fields(local extra, needs uint16, wide bool, descriptor, compre
 		version += fmt.Sprintf(", local header needs %d", needs)
 	}
 	other := ""
-	if !slices.Equal(m.extra.other, local.other) {
+	if !slices.Equal(line.other, local.other) {
 		other = join(local.other...)
 		if other == "" {
 			other = "none"
 		}
 	}
-	return []container.Field{
-		{Name: "zip.time", Value: times, Weight: container.Header},
-		{Name: "zip.owner", Value: owner, Weight: container.Header},
+	return slices.DeleteFunc([]container.Field{
+		{Name: "zip.time", Value: short(times), Weight: container.Header},
+		{Name: "zip.owner", Value: short(owner), Weight: container.Header},
 		{Name: "zip.mode", Value: m.mode(), Weight: container.Meaning},
 		{Name: "zip.attributes", Value: fmt.Sprintf("%04x", m.internal), Weight: container.Meaning},
-		{Name: "zip.comment", Value: quoted(m.comment), Weight: container.Meaning},
-		{Name: "zip.extra", Value: join(m.extra.other...), Weight: container.Meaning},
-		{Name: "zip.extra.local", Value: other, Weight: container.Meaning},
+		{Name: "zip.comment", Value: quoted(m.comment()), Weight: container.Meaning},
+		{Name: "zip.extra", Value: short(join(line.other...)), Weight: container.Meaning},
+		{Name: "zip.extra.local", Value: short(other), Weight: container.Meaning},
 		m.utf8(),
 		m.flagsField(),
 		{Name: "zip.method", Value: m.methodName()},
@@ -266,7 +268,22 @@ func (m *member) fields(local extra, needs uint16, wide bool, descriptor, compre
 		{Name: "zip.zip64", Value: zip64},
 		{Name: "zip.descriptor", Value: descriptor},
 		{Name: "zip.compression", Value: compression},
+	}, func(f container.Field) bool { return f.Value == "" })
+}
+
+// extra reads the extra fields of the line again; kept, they would take more
+// memory than all else.
+func (m *member) extra() extra {
+	x := readExtra(m.more(), false)
+	var numbers [3]uint64
+	for i, asked := range m.asked {
+		if asked {
+			numbers[i] = max32
+		}
 	}
+	// It was read before without a fault.
+	_, _ = x.widen(m.line, &numbers[0], &numbers[1], &numbers[2])
+	return x
 }
 
 func (m *member) methodName() string {
@@ -280,7 +297,7 @@ func (m *member) methodName() string {
 // nothing where they are ASCII.
 func (m *member) utf8() container.Field {
 	f := container.Field{Name: "zip.utf8", Value: strconv.FormatBool(m.flags&flagUTF8 != 0)}
-	if strings.IndexFunc(m.name+m.comment, func(r rune) bool { return r >= 0x80 }) >= 0 {
+	if strings.IndexFunc(m.name()+m.comment(), func(r rune) bool { return r >= 0x80 }) >= 0 {
 		f.Weight = container.Meaning
 	}
 	return f

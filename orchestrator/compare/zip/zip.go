@@ -43,7 +43,10 @@ const (
 	max16 = 1<<16 - 1
 	max32 = 1<<32 - 1
 
-	lineSize  = 256      // what a line takes of memory beside its text
+	// What a member takes of memory beside its name and fields: its line, its
+	// place in the order, its entry, and what opens it.
+	lineSize  = 320
+	textSize  = 16       // of a text beside its bytes
 	maxEnd64  = 1 << 20  // of the record of zip64
 	nearby    = 64 << 10 // read at once in the directory
 	nearLocal = 4 << 10  // and at local headers
@@ -219,6 +222,9 @@ func (z *archive) place(comment string) error {
 	if err := z.budget.Members(e.at, e.members); err != nil {
 		return err
 	}
+	if err := z.budget.Names(e.at, int64(e.members)*lineSize); err != nil {
+		return err
+	}
 	if err := z.budget.Names(e.at, int64(len(comment))); err != nil {
 		return err
 	}
@@ -259,16 +265,22 @@ func (z *archive) begins(at int64, magic string) (bool, error) {
 
 // member is one line of the directory.
 type member struct {
-	header        // what its local header must repeat
-	made, needs   uint16
-	internal      uint16
-	external      uint32
-	local         int64 // where its local header is
-	name, comment string
-	extra         extra
-	zip64         bool
-	line          int64 // where this line is
+	header      // what its local header must repeat
+	made, needs uint16
+	internal    uint16
+	external    uint32
+	zip64       bool
+	asked       [3]bool // sizes and place that zip64 was asked for
+	local       int64   // where its local header is
+	line        int64   // where this line is
+	// text is the name, extra fields and the comment; the first two end here.
+	text             string
+	nameEnd, moreEnd uint32
 }
+
+func (m *member) name() string    { return m.text[:m.nameEnd] }
+func (m *member) more() string    { return m.text[m.nameEnd:m.moreEnd] }
+func (m *member) comment() string { return m.text[m.moreEnd:] }
 
 // header is what line and local header both say.
 type header struct {
@@ -281,7 +293,7 @@ type header struct {
 func (z *archive) directory() ([]member, error) {
 	at, to := z.end.directory, z.end.directory+int64(z.end.size)
 	near := exact.File{R: z.f.R, Size: to}.Window(nearby)
-	var members []member
+	members := make([]member, 0, z.end.members)
 	for range z.end.members {
 		m, next, err := z.line(near, at)
 		if err != nil {
@@ -291,6 +303,13 @@ func (z *archive) directory() ([]member, error) {
 	}
 	if at != to {
 		return nil, exact.Errorf(at, "%d bytes are left of the directory behind its %d members", to-at, z.end.members)
+	}
+	// Some readers take lines as long as there are any.
+	if more, err := z.begins(to, centralMagic); err != nil || more {
+		if more {
+			err = exact.Errorf(to, "there is another line of the directory behind its %d members", z.end.members)
+		}
+		return nil, err
 	}
 	return members, nil
 }
@@ -312,13 +331,16 @@ func (z *archive) line(near *exact.Window, at int64) (member, int64, error) {
 	if err != nil {
 		return m, 0, err
 	}
-	m.name, m.comment = string(rest[:nameLen]), string(rest[nameLen+extraLen:])
-	m.extra = readExtra(rest[nameLen:nameLen+extraLen], false)
-	if err := z.budget.Names(at, int64(len(rest))+lineSize); err != nil {
+	if err := z.budget.Names(at, int64(len(rest))+textSize); err != nil {
 		return m, 0, err
 	}
+	m.text, m.nameEnd, m.moreEnd = string(rest), uint32(nameLen), uint32(nameLen+extraLen)
+	more := readZip64(m.more())
 	wide := []*uint64{&m.size, &m.packed, &local}
-	if m.zip64, err = m.extra.widen(at, wide...); err != nil {
+	for i, n := range wide {
+		m.asked[i] = *n == max32
+	}
+	if m.zip64, err = more.widen(at, wide...); err != nil {
 		return m, 0, err
 	}
 	if disk != 0 && disk != max16 {
@@ -346,15 +368,15 @@ const (
 func (m *member) readable(at int64) error {
 	switch {
 	case m.flags&(flagEncrypted|flagStrong|flagMasked) != 0:
-		return exact.Errorf(at+8, "%s is encrypted, and cannot be compared", quoted(m.name))
+		return exact.Errorf(at+8, "%s is encrypted, and cannot be compared", quoted(m.name()))
 	case m.flags&flagPatch != 0:
-		return exact.Errorf(at+8, "%s is a patch, and cannot be compared", quoted(m.name))
+		return exact.Errorf(at+8, "%s is a patch, and cannot be compared", quoted(m.name()))
 	case m.method != stored && m.method != deflated:
-		return exact.Errorf(at+10, "%s is compressed by method %d; stored (0) and deflated (8) are read", quoted(m.name), m.method)
+		return exact.Errorf(at+10, "%s is compressed by method %d; stored (0) and deflated (8) are read", quoted(m.name()), m.method)
 	case m.method == stored && m.size != m.packed:
-		return exact.Errorf(at+20, "%s is stored, and of %d bytes in %d", quoted(m.name), m.size, m.packed)
+		return exact.Errorf(at+20, "%s is stored, and of %d bytes in %d", quoted(m.name()), m.size, m.packed)
 	case m.method == deflated && m.size/maxRatio > m.packed:
-		return exact.Errorf(at+24, "%s is said to hold %d bytes in %d, which deflate cannot", quoted(m.name), m.size, m.packed)
+		return exact.Errorf(at+24, "%s is said to hold %d bytes in %d, which deflate cannot", quoted(m.name()), m.size, m.packed)
 	}
 	return nil
 }
@@ -386,7 +408,7 @@ func (z *archive) locals(members []member) error {
 		}
 		m := &members[place]
 		if m.local < at {
-			return exact.Errorf(m.local, "members overlap: %s and %s", quoted(members[order[i-1]].name), quoted(m.name))
+			return exact.Errorf(m.local, "members overlap: %s and %s", quoted(members[order[i-1]].name()), quoted(m.name()))
 		}
 		if err := z.hidden.Add(z.f, at, m.local-at); err != nil {
 			return err
@@ -395,7 +417,7 @@ func (z *archive) locals(members []member) error {
 		if z.c.Entries[place], at, err = z.local(near, m, next); err != nil {
 			return err
 		}
-		*m = member{name: m.name, local: m.local}
+		*m = member{text: m.text, nameEnd: m.nameEnd, local: m.local}
 	}
 	return z.behind(at)
 }
