@@ -174,6 +174,27 @@ func (e explanation) reproduce(r Reproduce) {
 		tiers = append(tiers, "differences of tier "+strconv.Itoa(t)+" ("+tier(t)+")")
 	}
 	e.list("a release carries", "", tiers)
+	for _, rule := range r.Rules {
+		e.rule(rule)
+	}
+}
+
+func (e explanation) rule(r Rule) {
+	e.head("Rule %s: %s", r.Name, r.Reason)
+	e.line("counts as", "tier %d (%s)", r.Tier, tier(r.Tier))
+	e.line("in", "%s, %s", kind(r.Format), cmp.Or(r.Path, "any path"))
+	e.list("may differ there", "", nonempty(r.Field))
+	e.list("may differ where", "", nonempty(r.Pattern))
+}
+
+func kind(format string) string {
+	switch format {
+	case "text":
+		return "text files"
+	case "json":
+		return "JSON files"
+	}
+	return "files that are not text"
 }
 
 // tier says in short what differs where a verdict is equivalent at tier t.

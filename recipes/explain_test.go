@@ -30,10 +30,13 @@ func odd() *recipes.Recipe {
 			URL: "https://example.org/odd-1.tar.gz", SHA256: digest.Of([]byte("source")),
 			Signature: &recipes.Signature{URL: "https://example.org/odd-1.tar.gz.asc", Key: file, Fingerprints: []string{"A", "B"}},
 		}},
-		Build:     recipes.Build{Plugin: "script", Limit: recipes.Duration(90 * time.Second), Block: json.RawMessage(`{"z":["\u202e"],"a":"x\ty"}`)},
-		Tests:     []recipes.Test{{Plugin: "script", Block: json.RawMessage(`{}`), Limit: recipes.Duration(20 * time.Minute)}},
-		Package:   recipes.Package{Prefix: "/opt/odd", Include: []string{"bin/*"}},
-		Reproduce: recipes.Reproduce{Repeats: 2, Tiers: []int{0, 1, 2}},
+		Build:   recipes.Build{Plugin: "script", Limit: recipes.Duration(90 * time.Second), Block: json.RawMessage(`{"z":["\u202e"],"a":"x\ty"}`)},
+		Tests:   []recipes.Test{{Plugin: "script", Block: json.RawMessage(`{}`), Limit: recipes.Duration(20 * time.Minute)}},
+		Package: recipes.Package{Prefix: "/opt/odd", Include: []string{"bin/*"}},
+		Reproduce: recipes.Reproduce{Repeats: 2, Tiers: []int{0, 1, 2}, Rules: []recipes.Rule{
+			{Name: "hostile", Format: "text", Path: "a\x1b[2J", Pattern: "stamp\u202e(.*)", Tier: 2, Reason: "a\nb"},
+			{Name: "json", Format: "json", Field: "/release/\x1b", Tier: 0, Reason: "it counts"},
+		}},
 	}
 }
 

@@ -117,6 +117,12 @@ func notReproducible(r statement.Reproducibility) string {
 	if more := r.Findings.Total - len(r.Findings.Listed); more > 0 {
 		fmt.Fprintf(&b, "  and %d more\n", more)
 	}
+	if len(r.Rules) > 0 {
+		fmt.Fprintf(&b, "\nRules of the recipe, which accept differences named \"rule.NAME\":\n")
+	}
+	for _, x := range r.Rules {
+		fmt.Fprintf(&b, "  tier %s  %q  %q  %q\n", x.Tier, x.Name, x.Reason, where(x))
+	}
 	fmt.Fprintf(&b, "\n%s carries this signed; %s shows how to check it.\n", FindingsFile, CommandsFile)
 	return b.String()
 }

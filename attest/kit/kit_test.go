@@ -146,6 +146,21 @@ func (s *story) differ() {
 	s.compared.Masked = []statement.Masked{{Field: "zos.ppa2.date", Tier: "2", Count: 1}}
 }
 
+func rules() []statement.Rule {
+	return []statement.Rule{
+		{Name: "counter", Format: "json", Path: "share/release.json", Field: "/count", Tier: "0", Reason: "counts"},
+		{Name: "perl.configured", Format: "text", Path: "lib/*/Config.pm", Pattern: "^cf_time='(.*)'$", Tier: "2", Reason: "perl records the date naïvely"},
+	}
+}
+
+// rule makes the repeats of s, which differ, differ also where a rule allows it.
+func (s *story) rule() {
+	s.compared.Rules = rules()
+	s.compared.Findings.Total += 3
+	s.compared.Findings.Listed = append(s.compared.Findings.Listed, statement.Finding{Path: "lib/5/Config.pm", Field: "rule.perl.configured", Tier: "2"})
+	s.compared.Masked = append(s.compared.Masked, statement.Masked{Field: "rule.perl.configured", Tier: "2", Count: 3})
+}
+
 // fail makes the repeats of s differ for good.
 func (s *story) fail() {
 	s.compared.Verdict, s.compared.Agreeing = statement.Different, 1
@@ -247,6 +262,7 @@ func TestWriteAndVerify(t *testing.T) {
 	f := newFarm(t)
 	a, b := two()
 	b.differ()
+	b.rule()
 	c := f.contents(a, b)
 	c.Extra = []kit.Extra{{Name: "metadata.json", Data: []byte("{}")}, {Name: "report.txt", Data: []byte("fine")}}
 	dir := f.write(c)
@@ -666,6 +682,7 @@ func TestFindings(t *testing.T) {
 	f := newFarm(t)
 	s, _ := two()
 	s.fail()
+	s.compared.Rules = rules()
 	found := f.findings(s)
 	found.Extra = []kit.Extra{{Name: "verdict.json", Data: []byte("{}")}}
 	dir := filepath.Join(t.TempDir(), "findings")

@@ -24,9 +24,11 @@ type Report struct {
 	KeyHint   string           `json:"keyHint"`
 	KeyPinned bool             `json:"keyPinned"`
 	Artifacts []ArtifactReport `json:"artifacts"`
-	// Checked, NotChecked and Faults are sentences for people, without control
-	// characters.
+	// Checked, Trusted, NotChecked and Faults are sentences for people, without
+	// control characters. Trusted says in which fields the repeats differ, and
+	// on whose word that counts for nothing.
 	Checked    []string `json:"checked"`
+	Trusted    []string `json:"trusted"`
 	NotChecked []string `json:"notChecked"`
 	Faults     []string `json:"faults"`
 }
@@ -45,9 +47,60 @@ type ArtifactReport struct {
 	Verdict statement.Verdict `json:"verdict"`
 	Tier    statement.Tier    `json:"tier,omitempty"`
 	// Repeats agreed, made on that many Workers.
-	Repeats int           `json:"repeats"`
-	Workers int           `json:"workers"`
-	Suites  []SuiteReport `json:"suites"`
+	Repeats int `json:"repeats"`
+	Workers int `json:"workers"`
+	// Masked are the fields in which the repeats differ.
+	Masked []MaskedReport `json:"masked"`
+	Suites []SuiteReport  `json:"suites"`
+}
+
+// MaskedReport is a field in which the repeats of a build differ.
+type MaskedReport struct {
+	Field string         `json:"field"`
+	Tier  statement.Tier `json:"tier"`
+	Count int            `json:"count"`
+	// Rule is the rule of the recipe that accepts the differences; nil for a
+	// field that the farm knows by itself.
+	Rule *statement.Rule `json:"rule,omitempty"`
+}
+
+func maskedReport(r statement.Reproducibility) []MaskedReport {
+	all := []MaskedReport{}
+	for _, m := range r.Masked {
+		report := MaskedReport{Field: m.Field, Tier: m.Tier, Count: m.Count}
+		if rule, ok := r.RuleOf(m.Field); ok {
+			report.Rule = &rule
+		}
+		all = append(all, report)
+	}
+	return all
+}
+
+// String is a sentence for people.
+func (m MaskedReport) String() string {
+	differences := fmt.Sprintf("%d differences of tier %s", m.Count, m.Tier)
+	if m.Count == 1 {
+		differences = "1 difference of tier " + string(m.Tier)
+	}
+	if m.Rule == nil {
+		return fmt.Sprintf("%s in the field %s, which the farm knows", differences, m.Field)
+	}
+	return fmt.Sprintf("%s accepted by rule %s: %s (%s)", differences, m.Rule.Name, m.Rule.Reason, where(*m.Rule))
+}
+
+// where says what a rule covers.
+func where(r statement.Rule) string {
+	text := r.Format
+	if r.Path != "" {
+		text += " in " + r.Path
+	}
+	if r.Field != "" {
+		text += ", the value " + r.Field
+	}
+	if r.Pattern != "" {
+		text += ", the group in " + r.Pattern
+	}
+	return text
 }
 
 // SuiteReport counts the tests of one suite.
@@ -70,6 +123,10 @@ func suiteReport(r statement.TestResult) SuiteReport {
 
 func (r *Report) checked(format string, args ...any) {
 	r.Checked = append(r.Checked, printable(fmt.Sprintf(format, args...)))
+}
+
+func (r *Report) trusted(format string, args ...any) {
+	r.Trusted = append(r.Trusted, printable(fmt.Sprintf(format, args...)))
 }
 
 func (r *Report) notChecked(format string, args ...any) {
@@ -109,7 +166,7 @@ func (r Report) WriteText(w io.Writer) error {
 	for _, part := range []struct {
 		title string
 		lines []string
-	}{{"Faults", r.Faults}, {"Checked", r.Checked}, {"Not checked", r.NotChecked}} {
+	}{{"Faults", r.Faults}, {"Checked", r.Checked}, {"Trusted, because the farm or the recipe says so", r.Trusted}, {"Not checked", r.NotChecked}} {
 		if len(part.lines) == 0 {
 			continue
 		}

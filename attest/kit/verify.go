@@ -51,7 +51,7 @@ func Verify(ctx context.Context, dir string, o Options) (Report, error) {
 		o.Builders = statement.Builders()
 	}
 	v := verification{folder: folder{root}, options: o, known: map[string]bool{}}
-	v.report = Report{Artifacts: []ArtifactReport{}, Checked: []string{}, NotChecked: []string{}, Faults: []string{}}
+	v.report = Report{Artifacts: []ArtifactReport{}, Checked: []string{}, Trusted: []string{}, NotChecked: []string{}, Faults: []string{}}
 	if err := v.all(ctx); err != nil {
 		return Report{}, fmt.Errorf("verifying kit %s: %w", dir, err)
 	}
@@ -266,6 +266,9 @@ func (v *verification) tell(name string, c claims) {
 	}
 	r.checked("%s: reproducibility is signed, about the same build: %s in %d of %d repeats on %d workers",
 		name, verdict, c.reproducibility.Agreeing, len(c.reproducibility.Repeats), c.reproducibility.DistinctWorkers())
+	for _, m := range maskedReport(c.reproducibility) {
+		r.trusted("%s: %s", name, m)
+	}
 	for _, t := range c.tests {
 		s := suiteReport(t)
 		r.checked("%s: test result is signed: suite %q %s: %d passed, %d warned, %d failed, %d skipped, %d failed as expected",
@@ -292,7 +295,7 @@ func artifactReport(g guided, c claims) ArtifactReport {
 		Port: c.provenance.External.Port, Version: c.provenance.External.Version, Recipe: recipe.Digest, Builder: c.provenance.Builder.ID,
 		Verdict: c.reproducibility.Verdict, Tier: c.reproducibility.Tier,
 		Repeats: len(c.reproducibility.Repeats), Workers: c.reproducibility.DistinctWorkers(),
-		Suites: []SuiteReport{},
+		Masked: maskedReport(c.reproducibility), Suites: []SuiteReport{},
 	}
 	for _, t := range c.tests {
 		a.Suites = append(a.Suites, suiteReport(t))

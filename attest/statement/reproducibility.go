@@ -59,9 +59,10 @@ type Reproducibility struct {
 	// Agreeing is how many repeats agree with the baseline, itself included.
 	Agreeing int
 	// Repeats are all that were compared, the baseline first.
-	Repeats  []Repeat
+	Repeats []Repeat
+	// Findings are those of the repeat that differs most.
 	Findings Findings
-	// Masked are the fields whose differences were allowed.
+	// Masked are the fields whose differences were allowed, in any repeat.
 	Masked []Masked
 	// Rules are those that the recipe gave for the comparison.
 	Rules []Rule
@@ -105,19 +106,8 @@ type Finding struct {
 	Cause string `json:"cause,omitempty"`
 }
 
-// Rule is one difference that the recipe declared, in its own words; a masked
-// field "rule.NAME" was allowed by it.
-type Rule struct {
-	Name    string `json:"name"`
-	Format  string `json:"format"`
-	Path    string `json:"path,omitempty"`
-	Field   string `json:"field,omitempty"`
-	Pattern string `json:"pattern,omitempty"`
-	Tier    Tier   `json:"tier"`
-	Reason  string `json:"reason"`
-}
-
-// Masked is a field whose differences were allowed, and how many there were.
+// Masked is a field whose differences were allowed, and how many there were
+// in the repeat that has the most.
 type Masked struct {
 	Field string `json:"field"`
 	Tier  Tier   `json:"tier"`
@@ -137,6 +127,7 @@ type reproducibilityJSON struct {
 	Repeats         []Repeat `json:"repeats"`
 	Findings        Findings `json:"findings"`
 	Masked          []Masked `json:"masked"`
+	Rules           []Rule   `json:"rules,omitempty"`
 	Reason          string   `json:"reason,omitempty"`
 }
 
@@ -179,7 +170,7 @@ func (r Reproducibility) Statement() (attest.Statement, error) {
 		Verdict: r.Verdict, Tier: r.Tier, AllowedTiers: append([]Tier{}, r.AllowedTiers...),
 		N: len(r.Repeats), K: r.Agreeing, DistinctWorkers: r.DistinctWorkers(), Independence: OneFarm,
 		InvocationID: r.InvocationID, Recipe: r.Recipe, Repeats: repeats,
-		Findings: r.Findings, Masked: append([]Masked{}, r.Masked...), Reason: r.Reason,
+		Findings: r.Findings, Masked: append([]Masked{}, r.Masked...), Rules: r.Rules, Reason: r.Reason,
 	})
 }
 
@@ -193,7 +184,7 @@ func DecodeReproducibility(s attest.Statement) (Reproducibility, error) {
 	}
 	r := Reproducibility{
 		Subjects: subjects, Verdict: w.Verdict, Tier: w.Tier, AllowedTiers: w.AllowedTiers,
-		Agreeing: w.K, Repeats: w.Repeats, Findings: w.Findings, Masked: w.Masked,
+		Agreeing: w.K, Repeats: w.Repeats, Findings: w.Findings, Masked: w.Masked, Rules: w.Rules,
 		Recipe: w.Recipe, InvocationID: w.InvocationID, Reason: w.Reason,
 	}
 	err = r.check()
@@ -217,6 +208,7 @@ func (r Reproducibility) check() error {
 		r.Recipe.check(),
 		r.checkRepeats(),
 		r.checkFindings(),
+		r.checkRules(),
 		checkText("reason", r.Reason),
 		r.checkVerdict(),
 	)
@@ -345,10 +337,15 @@ func (r Reproducibility) checkEquivalent() error {
 			return fmt.Errorf("verdict equivalent in tier %s, but %q differs in tier %s", r.Tier, f.Path, f.Tier)
 		}
 	}
+	all := 0
 	for _, m := range r.Masked {
 		if m.Tier > r.Tier {
 			return fmt.Errorf("verdict equivalent in tier %s, but %q was masked in tier %s", r.Tier, m.Field, m.Tier)
 		}
+		all += m.Count
+	}
+	if all < r.Findings.Total {
+		return fmt.Errorf("verdict equivalent with %d findings, of which %d are masked", r.Findings.Total, all)
 	}
 	for i, p := range r.Repeats {
 		if !sameOutputs(r.Subjects, p.Outputs, i == 0) {

@@ -98,6 +98,19 @@ func equivalent() statement.Reproducibility {
 	return r
 }
 
+// ruled is equivalent because of a rule of the recipe; another was not needed.
+func ruled() statement.Reproducibility {
+	r := equivalent()
+	r.Findings.Total++
+	r.Findings.Listed = append(r.Findings.Listed, statement.Finding{Path: "gzip-1.12/bin/gzip", Field: "rule.zopen.buildrev", Tier: "2", Cause: "the hook says when it was built"})
+	r.Masked = append(r.Masked, statement.Masked{Field: "rule.zopen.buildrev", Tier: "2", Count: 1})
+	r.Rules = []statement.Rule{
+		{Name: "counter", Format: "json", Path: "share/*/release.json", Field: "/count", Tier: "0", Reason: "it counts <up>"},
+		{Name: "zopen.buildrev", Format: "bytes", Pattern: `BuildRev:[0-9a-f]{7} ([0-9: -]{19} [A-Z]{3,5}) \$`, Tier: "2", Reason: "the hook says when it was built"},
+	}
+	return r
+}
+
 func different() statement.Reproducibility {
 	r := identical()
 	r.Verdict, r.Agreeing = statement.Different, 1
@@ -123,6 +136,7 @@ func TestGolden(t *testing.T) {
 		{"test-result", testResult().Statement},
 		{"reproducibility-identical", identical().Statement},
 		{"reproducibility-equivalent", equivalent().Statement},
+		{"reproducibility-ruled", ruled().Statement},
 		{"reproducibility-different", different().Statement},
 		{"reproducibility-incomparable", incomparable().Statement},
 	} {
@@ -178,10 +192,19 @@ func TestDecodeReadsWhatWasBuilt(t *testing.T) {
 	if diff := cmp.Diff(testResult(), r, seconds()); diff != "" || err != nil {
 		t.Errorf("test result: %v (-want +got):\n%s", err, diff)
 	}
-	for _, want := range []statement.Reproducibility{identical(), equivalent(), different(), incomparable()} {
+	for _, want := range []statement.Reproducibility{identical(), equivalent(), ruled(), different(), incomparable()} {
 		got, err := statement.DecodeReproducibility(build(want.Statement()))
 		if diff := cmp.Diff(want, got, seconds()); diff != "" || err != nil {
 			t.Errorf("reproducibility %s: %v (-want +got):\n%s", want.Verdict, err, diff)
+		}
+	}
+}
+
+func TestRuleOf(t *testing.T) {
+	r := ruled()
+	for field, want := range map[string]string{"rule.counter": "counter", "rule.zopen.buildrev": "zopen.buildrev", "rule.": "", "rule.count": "", "counter": "", "mtime": ""} {
+		if rule, ok := r.RuleOf(field); rule.Name != want || ok != (want != "") {
+			t.Errorf("RuleOf(%q) = %q, %v, want %q", field, rule.Name, ok, want)
 		}
 	}
 }
@@ -352,6 +375,7 @@ func TestReproducibilityRefuses(t *testing.T) {
 		{"equivalent, finding of a higher tier", equivalent, func(r *statement.Reproducibility) { r.Findings.Listed[0].Tier = "X" }, "differs in tier X"},
 		{"equivalent, unlisted higher tier", equivalent, func(r *statement.Reproducibility) { r.Tier = "1"; r.Findings.Listed = nil }, "was masked in tier 2"},
 		{"equivalent, nothing masked", equivalent, func(r *statement.Reproducibility) { r.Masked = nil }, "0 masked"},
+		{"equivalent, not all masked", equivalent, func(r *statement.Reproducibility) { r.Masked[0].Count = 1 }, "3 findings, of which 2 are masked"},
 		{"equivalent, subject is not the baseline's", equivalent, func(r *statement.Reproducibility) { r.Subjects[0].Digest = sum("other stamps") }, "do not fit"},
 		{"equivalent, other names", equivalent, func(r *statement.Reproducibility) { r.Repeats[1].Outputs[0].Name = "x" }, "do not fit"},
 		{"different, all agree", different, func(r *statement.Reproducibility) { r.Agreeing = 2 }, "2 of 2"},
@@ -359,6 +383,28 @@ func TestReproducibilityRefuses(t *testing.T) {
 		{"different, foreign subject", different, func(r *statement.Reproducibility) { r.Subjects[0].Digest = sum("never built") }, "came out of no repeat"},
 		{"more listed than found", different, func(r *statement.Reproducibility) { r.Findings.Total = 0 }, "1 findings listed of 0"},
 		{"finding of unknown tier", different, func(r *statement.Reproducibility) { r.Findings.Listed[0].Tier = "3" }, "unknown tier"},
+		{"use of no rule", ruled, func(r *statement.Reproducibility) { r.Rules = r.Rules[:1] }, `masked: field "rule.zopen.buildrev" has no rule`},
+		{"use of no rule, not masked", ruled, func(r *statement.Reproducibility) { r.Rules, r.Masked = r.Rules[:1], r.Masked[:2] }, `finding: field "rule.zopen.buildrev" has no rule`},
+		{"rule of another tier", ruled, func(r *statement.Reproducibility) { r.Rules[1].Tier = "1" }, `its rule is one of tier "1"`},
+		{"finding of another tier than its rule's", ruled, func(r *statement.Reproducibility) { r.Findings.Listed[2].Tier = "0" }, `in tier "0"`},
+		{"rule of the forbidden tier", ruled, func(r *statement.Reproducibility) { r.Rules[0].Tier = "X" }, "cannot be allowed by a rule"},
+		{"rule of a tier that is none", ruled, func(r *statement.Reproducibility) { r.Rules[0].Tier = "3" }, "cannot be allowed by a rule"},
+		{"rule twice", ruled, func(r *statement.Reproducibility) { r.Rules[0] = r.Rules[1] }, "two rules have the name"},
+		{"rule without a name", ruled, func(r *statement.Reproducibility) { r.Rules[0].Name = "" }, "a name has lower-case letters"},
+		{"rule with a bad name", ruled, func(r *statement.Reproducibility) { r.Rules[0].Name = "a b" }, "a name has lower-case letters"},
+		{"rule of an unknown format", ruled, func(r *statement.Reproducibility) { r.Rules[0].Format = "xml" }, "format is"},
+		{"rule for json without a field", ruled, func(r *statement.Reproducibility) { r.Rules[0].Field = "" }, "has a field if"},
+		{"rule for bytes with a field", ruled, func(r *statement.Reproducibility) { r.Rules[1].Field = "/a" }, "has a field if"},
+		{"rule for bytes without a pattern", ruled, func(r *statement.Reproducibility) { r.Rules[1].Pattern = "" }, "pattern is missing"},
+		{"rule without a reason", ruled, func(r *statement.Reproducibility) { r.Rules[0].Reason = "" }, "reason is missing"},
+		{"rule with a terminal control", ruled, func(r *statement.Reproducibility) { r.Rules[1].Pattern = "\x1b[2J" }, "control characters"},
+		{"too many rules", ruled, func(r *statement.Reproducibility) {
+			for i := range statement.MaxRules {
+				x := r.Rules[0]
+				x.Name = fmt.Sprint("r", i)
+				r.Rules = append(r.Rules, x)
+			}
+		}, "34 rules"},
 		{"incomparable without reason", incomparable, func(r *statement.Reproducibility) { r.Reason = "" }, "without a reason"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -438,6 +484,8 @@ func TestDecodeRefuses(t *testing.T) {
 		{"more repeats than listed", "reproducibility-identical", "reproducibility", `"n":2`, `"n":5`, "n=5"},
 		{"more workers than listed", "reproducibility-identical", "reproducibility", `"distinctWorkers":2`, `"distinctWorkers":3`, "on 3 workers"},
 		{"independent", "reproducibility-identical", "reproducibility", "one-farm", "independent", "independence"},
+		{"rule taken away", "reproducibility-ruled", "reproducibility", `"name":"zopen.buildrev"`, `"name":"zopen.other"`, "has no rule"},
+		{"tier of a rule beyond 2", "reproducibility-ruled", "reproducibility", `"field":"/count","tier":"0"`, `"field":"/count","tier":"X"`, "cannot be allowed by a rule"},
 		{"verdict improved", "reproducibility-different", "reproducibility", `"different"`, `"identical"`, "verdict identical"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

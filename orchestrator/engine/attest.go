@@ -209,7 +209,11 @@ func (c *course) reproducibility() statement.Reproducibility {
 	}
 	if v.Outcome == compare.Equivalent {
 		r.Tier = statement.Tier(v.Tier.String())
-		r.Masked = masked(v.Findings)
+		r.Masked = masked(c.judged.Masked)
+	}
+	for _, x := range c.recipe.Reproduce.Rules {
+		r.Rules = append(r.Rules, statement.Rule{Name: x.Name, Format: x.Format, Path: x.Path, Field: x.Field, Pattern: x.Pattern,
+			Tier: statement.Tier(compare.Tier(x.Tier).String()), Reason: x.Reason})
 	}
 	for _, t := range v.Allowed {
 		r.AllowedTiers = append(r.AllowedTiers, statement.Tier(t.String()))
@@ -247,17 +251,10 @@ func findings(v *compare.Verdict) statement.Findings {
 	return all
 }
 
-// masked sums up findings by field and tier.
-func masked(found []compare.Finding) []statement.Masked {
+func masked(fields []compare.FieldCount) []statement.Masked {
 	var all []statement.Masked
-	for _, f := range found {
-		tier := statement.Tier(f.Tier.String())
-		i := slices.IndexFunc(all, func(m statement.Masked) bool { return m.Field == f.Field && m.Tier == tier })
-		if i < 0 {
-			all = append(all, statement.Masked{Field: f.Field, Tier: tier})
-			i = len(all) - 1
-		}
-		all[i].Count++
+	for _, f := range fields {
+		all = append(all, statement.Masked{Field: f.Field, Tier: statement.Tier(f.Tier.String()), Count: f.Findings})
 	}
 	return all
 }

@@ -4,12 +4,14 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -26,6 +28,10 @@ import (
 // compares each package with the baseline's. The verdict is a value: a build
 // that did not reproduce passes this stage, so that the failure is signed too.
 func (c *course) compare(ctx context.Context) end {
+	rules, err := RulesOf(c.recipe)
+	if err != nil {
+		return failed(orchestrator.FaultyRecipe, err.Error())
+	}
 	var out compared
 	for _, r := range c.records() {
 		a, info, err := c.pack(ctx, r)
@@ -37,7 +43,7 @@ func (c *course) compare(ctx context.Context) end {
 		}
 		out.Packages, out.Info = append(out.Packages, a), append(out.Info, info)
 	}
-	if err := c.judge(ctx, &out); err != nil {
+	if err := c.judge(ctx, &out, rules); err != nil {
 		return end{err: err}
 	}
 	var keep []digest.Digest
@@ -50,24 +56,41 @@ func (c *course) compare(ctx context.Context) end {
 }
 
 // judge compares each package with the baseline's. The worst verdict speaks
-// for the build.
-func (c *course) judge(ctx context.Context, out *compared) error {
+// for the build; what was masked in any of them is masked in the build.
+func (c *course) judge(ctx context.Context, out *compared, rules []compare.Rule) error {
 	out.Agreeing = 1
 	for i := 1; i < len(out.Packages); i++ {
 		v, err := compare.Archives(ctx, c.input(out.Packages[0]), c.input(out.Packages[i]),
-			compare.Options{Allowed: allowed(c.recipe), Known: compare.Known{A: c.known(0), B: c.known(i)}})
+			compare.Options{Allowed: allowed(c.recipe), Known: compare.Known{A: c.known(0), B: c.known(i)}, Rules: rules, Workdir: c.Temp})
 		if err != nil {
 			return fmt.Errorf("comparing %s with %s: %w", out.Packages[0].Repeat, out.Packages[i].Repeat, err)
 		}
 		c.note(fmt.Sprintf("%s and %s: %s", out.Packages[0].Repeat, out.Packages[i].Repeat, v))
 		if releasable(v) {
 			out.Agreeing++
+			out.Masked = most(out.Masked, v.Fields)
 		}
 		if i == 1 || gravity(v) > gravity(out.Verdict) {
 			out.Verdict = v
 		}
 	}
 	return nil
+}
+
+// most returns for each field the larger of two counts.
+func most(all, more []compare.FieldCount) []compare.FieldCount {
+	for _, f := range more {
+		i := slices.IndexFunc(all, func(x compare.FieldCount) bool { return x.Field == f.Field && x.Tier == f.Tier })
+		if i < 0 {
+			all = append(all, f)
+			continue
+		}
+		all[i].Findings = max(all[i].Findings, f.Findings)
+	}
+	slices.SortFunc(all, func(a, b compare.FieldCount) int {
+		return cmp.Or(cmp.Compare(b.Tier, a.Tier), strings.Compare(a.Field, b.Field))
+	})
+	return all
 }
 
 func (c *course) pack(ctx context.Context, r orchestrator.Record) (Artifact, packaging.Info, error) {
@@ -123,7 +146,7 @@ func (c *course) spec(r orchestrator.Record) packaging.Spec {
 }
 
 func (c *course) input(a Artifact) compare.Input {
-	return compare.Input{Name: a.Name, Open: func() (io.ReadCloser, error) {
+	return compare.Input{Name: a.Name, Digest: a.Digest, Open: func() (io.ReadCloser, error) {
 		return c.Artifacts.Open(context.Background(), a.Digest)
 	}}
 }
@@ -149,6 +172,23 @@ func allowed(r *recipes.Recipe) []compare.Tier {
 		tiers[i] = compare.Tier(t)
 	}
 	return tiers
+}
+
+// RulesOf returns what the recipe says of differences that its port has. The
+// patterns were checked when the recipe was read.
+func RulesOf(r *recipes.Recipe) ([]compare.Rule, error) {
+	var all []compare.Rule
+	for _, x := range r.Reproduce.Rules {
+		rule := compare.Rule{Name: x.Name, Format: x.Format, Path: x.Path, Field: x.Field, Tier: compare.Tier(x.Tier), Reason: x.Reason}
+		if x.Pattern != "" {
+			var err error
+			if rule.Pattern, err = regexp.Compile(x.Pattern); err != nil {
+				return nil, fmt.Errorf("rule %s of the recipe: %w", x.Name, err)
+			}
+		}
+		all = append(all, rule)
+	}
+	return all, nil
 }
 
 // releasable reports whether the verdict lies within the tiers allowed.

@@ -40,6 +40,9 @@ type (
 		Info     []packaging.Info `json:"info"`
 		Verdict  compare.Verdict  `json:"verdict"`
 		Agreeing int              `json:"agreeing"`
+		// Masked are the fields that differ in some repeat, each as often as in
+		// the repeat in which it does most.
+		Masked []compare.FieldCount `json:"masked,omitempty"`
 	}
 	attested struct {
 		Provenance      digest.Digest   `json:"provenance,omitzero"`

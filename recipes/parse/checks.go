@@ -10,7 +10,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/hashicorp/hcl/v2"
@@ -20,13 +19,12 @@ import (
 
 // checkLine wants something short to read in one line.
 func (p *parser) checkLine(at hcl.Range, what, s string, most int) bool {
-	odd := func(r rune) bool { return !unicode.IsPrint(r) }
 	switch n := utf8.RuneCountInString(s); {
 	case strings.TrimSpace(s) == "":
 		p.errorf(at, "Invalid text", "%s is empty. Write one line for people.", upperFirst(what))
 	case n > most:
 		p.errorf(at, "Invalid text", "%s has %d characters; at most %d are shown in one line.", upperFirst(what), n, most)
-	case strings.ContainsFunc(s, odd):
+	case strings.ContainsFunc(s, unprinted):
 		p.errorf(at, "Invalid text", "%s holds a newline or another character that is not printed. Write one line.", upperFirst(what))
 	case strings.TrimSpace(s) != s:
 		p.errorf(at, "Invalid text", "%s begins or ends with a space. Leave it out.", upperFirst(what))

@@ -188,3 +188,49 @@ func TestDigestOfWorker(t *testing.T) {
 		}
 	}
 }
+
+// rulesFolder returns the recipe with rules, changed where a text stands.
+func rulesFolder(t *testing.T, before, after string) fs.FS {
+	t.Helper()
+	src, err := os.ReadFile("testdata/good/rules/recipe.hcl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fsys := folder(src)
+	edit(t, fsys, "recipe.hcl", before, after)
+	return fsys
+}
+
+// TestDigestOfRules: the order of rules has no meaning, and all else in them has.
+func TestDigestOfRules(t *testing.T) {
+	const counter = "    rule \"counter\" {\n      format = \"json\"\n      field  = \"/release/~0count\"\n      tier   = 0\n      reason = \"counts up\"\n    }\n"
+	want := digestOf(t, rulesFolder(t, "", ""))
+	same := map[string][2]string{
+		"order of rules":         {"tiers   = [0, 2]\n", "tiers   = [0, 2]\n" + counter},
+		"path of nothing":        {"field  = \"/release/~0count\"\n", "field  = \"/release/~0count\"\npath = \"\"\n"},
+		"pattern in other words": {`"^cf_time='(.*)'$"`, `"^cf_${"time"}='(.*)'$"`},
+	}
+	for name, change := range same {
+		fsys := rulesFolder(t, change[0], change[1]).(fstest.MapFS)
+		if name == "order of rules" {
+			text := string(fsys["recipe.hcl"].Data)
+			last := strings.LastIndex(text, counter)
+			fsys["recipe.hcl"].Data = []byte(text[:last] + text[last+len(counter):])
+		}
+		if got := digestOf(t, fsys); got != want {
+			t.Errorf("%s: the digest is another, of\n%s", name, canonical(t, parseGood(t, fsys)))
+		}
+	}
+	seen := map[string]string{want.String(): "the recipe itself"}
+	for name, change := range map[string][2]string{
+		"name": {`"perl.configured"`, `"perl.configure"`}, "format": {`"bytes"`, `"text"`}, "path": {"perl5/*", "perl5/?"},
+		"field": {"~0count", "count"}, "pattern": {"cf_time", "cf_date"}, "tier": {"tier   = 0", "tier   = 2"},
+		"reason": {"counts up", "counts"}, "no path": {`path    = "lib/perl5/*/Config.pm"`, ""},
+	} {
+		got := digestOf(t, rulesFolder(t, change[0], change[1])).String()
+		if other, ok := seen[got]; ok {
+			t.Errorf("%s: the digest is that of %s", name, other)
+		}
+		seen[got] = name
+	}
+}

@@ -341,6 +341,28 @@ func TestBound(t *testing.T) {
 	}
 }
 
+// TestManyRules: the last rule that is allowed, and the one after it.
+func TestManyRules(t *testing.T) {
+	src, err := os.ReadFile("testdata/good/least/recipe.hcl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := func(n int) fs.FS {
+		var b strings.Builder
+		b.WriteString("reproduce {\n")
+		for i := range n {
+			fmt.Fprintf(&b, "rule \"r%d\" {\nformat = \"text\"\npattern = \"stamp (.*)\"\ntier = 0\nreason = \"r\"\n}\n", i)
+		}
+		return folder([]byte(strings.Replace(string(src), "build \"autotools\"", b.String()+"}\nbuild \"autotools\"", 1)))
+	}
+	if r := parseGood(t, with(32)); len(r.Reproduce.Rules) != 32 {
+		t.Errorf("%d rules, want 32", len(r.Reproduce.Rules))
+	}
+	if _, diags := parse.Dir(with(33), someSchemas{}); len(diags) != 1 || diags[0].Summary != "Too many blocks" {
+		t.Errorf("33 rules: %v, want one fault", diags)
+	}
+}
+
 func BenchmarkFiveHundred(b *testing.B) {
 	dir := os.DirFS("testdata/good/gzip")
 	fsys := fstest.MapFS{}

@@ -302,9 +302,10 @@ func (p *parser) pack(port *block, r *recipes.Recipe) recipes.Package {
 func (p *parser) reproduce(port *block) recipes.Reproduce {
 	r := recipes.Reproduce{Repeats: 2, Vary: recipes.Variations(), Tiers: []int{0}}
 	for _, src := range port.each("reproduce", 0) {
-		b := p.open(src, shape{args: []schema.Attribute{
-			{Name: "repeats", Type: "number"}, {Name: "vary", Type: "list(string)"}, {Name: "tiers", Type: "list(number)"},
-		}})
+		b := p.open(src, shape{
+			args:   []schema.Attribute{{Name: "repeats", Type: "number"}, {Name: "vary", Type: "list(string)"}, {Name: "tiers", Type: "list(number)"}},
+			blocks: []nested{{name: "rule", labels: 1, most: maxRules}},
+		})
 		if n, ok := b.count("repeats", 2, 16); ok {
 			r.Repeats = n
 		}
@@ -321,6 +322,7 @@ func (p *parser) reproduce(port *block) recipes.Reproduce {
 			slices.Sort(r.Tiers)
 			r.Tiers = slices.Compact(r.Tiers)
 		}
+		r.Rules = p.rules(b, r.Tiers)
 	}
 	return r
 }
