@@ -4,6 +4,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/zfarm/zfarm/orchestrator/compare"
+	"github.com/zfarm/zfarm/orchestrator/engine"
 )
 
 // The exit codes of "zfarm compare" are those of cmp(1).
@@ -22,63 +24,112 @@ const (
 	compareTrouble = 2
 )
 
+// mostFindings bounds the findings that a report made by hand may show.
+const mostFindings = 20_000
+
 func compareCommand() *cobra.Command {
 	var f compareFlags
 	c := &cobra.Command{
 		Use:   "compare A B",
 		Short: "Compare two files or folders and name every difference",
-		Long: `Compare two files or folders and name every difference. No farm is needed.
+		Long: `Compare two files or two folders and name every difference. No farm is needed.
 
-Archives are looked into, and archives within them. Exit code 0: the same, or
-differing by no more than --allow; 1: different; 2: they could not be compared.`,
-		Args: cobra.ExactArgs(2),
+Archives and compressed files are looked into, and those within them; of programs
+and objects the field is named that differs. One of A and B may be - for standard
+input. Every difference has a tier:
+
+  X  modes, APF and other attributes, file tags, links, the set of files, code:
+     never allowed
+  2  build stamps in named fields, where the times and places of both builds are known
+  1  times and owners in headers of containers
+  0  order, padding, compression
+
+--allow says which tiers are no difference; tier X never is. Build stamps can only
+be told from other text if it is known when and where both were built: say so with
+--known-a and --known-b, in this form, as often as needed and for both:
+
+  begun=2026-11-22T15:00:00Z  ended=2026-11-22T15:20:00Z   when it was built
+  zone=ZFA+12                                              TZ of the build
+  path=/u/build/a  home=/u/ann  user=ANN  host=LPAR1  locale=C
+
+Exit code 0: the same, or differing by no more than --allow; 1: different; 2: they
+could not be compared, or the command line is faulty.`,
+		Example: `  zfarm compare first/gzip.pax.Z second/gzip.pax.Z --allow 0,1 --html report.html
+  ssh lpar cat lib.a | zfarm compare - lib.a`,
+		Args: func(c *cobra.Command, args []string) error {
+			if err := cobra.ExactArgs(2)(c, args); err != nil {
+				return exit{compareTrouble, fmt.Errorf("%w: name the two files or folders", err)}
+			}
+			return nil
+		},
 		RunE: func(c *cobra.Command, args []string) error {
-			return f.compare(c.Context(), args[0], args[1], c.OutOrStdout())
+			err := f.compare(c, args[0], args[1])
+			var e exit
+			if err != nil && !errors.As(err, &e) {
+				err = exit{compareTrouble, err}
+			}
+			return err
 		},
 	}
 	c.Flags().IntSliceVar(&f.allow, "allow", nil, "tiers of difference that are no difference: 0, 1, 2")
-	c.Flags().IntVar(&f.members, "members", 100, "how many differing members to show")
-	c.Flags().BoolVar(&f.asJSON, "json", false, "the verdict as JSON")
-	c.Flags().StringVar(&f.page, "html", "", "write the report as one page to this file")
+	c.Flags().StringVar(&f.rules, "rules", "", "judge as this recipe does: by the rules it declares, and by its tiers unless --allow is given")
+	c.Flags().StringArrayVar(&f.known.a, "known-a", nil, "what is known of the build of A, as KEY=VALUE")
+	c.Flags().StringArrayVar(&f.known.b, "known-b", nil, "what is known of the build of B")
+	c.Flags().IntVar(&f.members, "members", 100, "how many differing members to show; 0 shows all")
 	c.Flags().BoolVar(&f.brief, "brief", false, "no hunks")
+	c.Flags().BoolVar(&f.asJSON, "json", false, "the verdict as JSON")
+	c.Flags().StringVar(&f.page, "html", "", "write the report as one page to this file as well")
+	c.Flags().StringVar(&f.colour, "color", "auto", "colours: auto (on a terminal), always, never")
+	c.Flags().BoolVar(&f.noPager, "no-pager", false, "do not show a long report in $PAGER")
+	c.Flags().StringVar(&f.workdir, "workdir", "", "a folder with room for what is unpacked; the system's for temporary files if empty")
+	f.plugins.add(c)
 	return c
 }
 
 type compareFlags struct {
-	allow   []int
-	members int
-	asJSON  bool
-	brief   bool
-	page    string
+	allow                  []int
+	rules                  string
+	known                  knownFlags
+	members                int
+	asJSON, brief, noPager bool
+	page, colour, workdir  string
+	plugins                pluginFlags
 }
 
-func (f *compareFlags) compare(ctx context.Context, a, b string, out io.Writer) error {
-	o := compare.Options{}
-	for _, tier := range f.allow {
-		if tier < 0 || tier > int(compare.Stamp) {
-			return exit{compareTrouble, fmt.Errorf("--allow %d: there are the tiers 0, 1 and 2", tier)}
-		}
-		o.Allowed = append(o.Allowed, compare.Tier(tier))
+func (f *compareFlags) compare(c *cobra.Command, a, b string) error {
+	ctx, out := c.Context(), c.OutOrStdout()
+	coloured, err := f.coloured(out)
+	if err != nil {
+		return err
 	}
-	left, errA := comparable(a)
-	right, errB := comparable(b)
-	if err := errors.Join(errA, errB); err != nil {
-		return exit{compareTrouble, err}
+	o, err := f.options(ctx, c.ErrOrStderr())
+	if err != nil {
+		return err
 	}
-	v, err := compare.Archives(ctx, left, right, o)
+	left, right, done, err := comparables(a, b, c.InOrStdin(), f.workdir)
+	if err != nil {
+		return err
+	}
+	defer done()
+	watch := watchReading(c.ErrOrStderr())
+	v, err := compare.Archives(ctx, watch.input(left, a), watch.input(right, b), o)
+	watch.close()
 	if err == nil && f.page != "" {
 		err = f.writePage(v, a, b)
 	}
 	if err != nil {
-		return exit{compareTrouble, err}
+		return err
 	}
 	if f.asJSON {
-		err = writeJSON(out, v)
+		err = v.WriteJSON(out)
 	} else {
-		err = v.WriteText(out, compare.ReportOptions{Hunks: !f.brief, MaxMembers: f.members})
+		var text bytes.Buffer
+		if err = v.WriteText(&text, compare.ReportOptions{A: a, B: b, Hunks: !f.brief, MaxMembers: f.members, Colour: coloured}); err == nil {
+			err = show(out, c.ErrOrStderr(), text.Bytes(), !f.noPager)
+		}
 	}
 	if err != nil {
-		return exit{compareTrouble, err}
+		return err
 	}
 	switch v.Outcome {
 	case compare.Identical, compare.Equivalent:
@@ -90,13 +141,116 @@ func (f *compareFlags) compare(ctx context.Context, a, b string, out io.Writer) 
 	}
 }
 
+// coloured says whether the report has colours.
+func (f *compareFlags) coloured(out io.Writer) (bool, error) {
+	switch f.colour {
+	case "always":
+		return true, nil
+	case "never":
+		return false, nil
+	case "auto":
+		return colours(out), nil
+	}
+	return false, fmt.Errorf("--color %s: want auto, always or never", f.colour)
+}
+
+// options are the conditions of the comparison.
+func (f *compareFlags) options(ctx context.Context, errs io.Writer) (compare.Options, error) {
+	o := compare.Options{MaxFindings: mostFindings, Workdir: f.workdir}
+	for _, tier := range f.allow {
+		if tier < 0 || tier > int(compare.Stamp) {
+			return o, fmt.Errorf("--allow %d: there are the tiers 0, 1 and 2 to allow", tier)
+		}
+		o.Allowed = append(o.Allowed, compare.Tier(tier))
+	}
+	var err error
+	if o.Known, err = f.known.known(); err != nil || f.rules == "" {
+		return o, err
+	}
+	catalog, err := f.plugins.catalog()
+	if err != nil {
+		return o, err
+	}
+	defer catalog.Close() //nolint:errcheck // temporary folders only
+	r, err := loadRecipe(ctx, f.rules, catalog, errs)
+	if err != nil {
+		return o, err
+	}
+	if len(f.allow) == 0 {
+		for _, tier := range r.Reproduce.Tiers {
+			o.Allowed = append(o.Allowed, compare.Tier(tier))
+		}
+	}
+	o.Rules, err = engine.RulesOf(r)
+	return o, err
+}
+
 func (f *compareFlags) writePage(v compare.Verdict, a, b string) error {
 	file, err := os.Create(f.page)
 	if err != nil {
-		return err
+		return fmt.Errorf("writing the page: %w", err)
 	}
 	err = v.WriteHTML(file, compare.PageOptions{Title: filepath.Base(a) + " and " + filepath.Base(b), A: a, B: b})
 	return errors.Join(err, file.Close())
+}
+
+// standardInput is the name of it on the command line.
+const standardInput = "-"
+
+// comparables opens both sides. What is returned with them is to be called when
+// they are no longer needed.
+func comparables(a, b string, in io.Reader, workdir string) (left, right compare.Input, done func(), err error) {
+	done = func() {}
+	if a == standardInput && b == standardInput {
+		return left, right, done, errors.New("only one of the two can be standard input")
+	}
+	if err := alike(a, b); err != nil {
+		return left, right, done, err
+	}
+	var kept *keptInput
+	open := func(name string) (compare.Input, error) {
+		if name != standardInput {
+			return comparable(name)
+		}
+		if kept, err = keepInput(in, workdir); err != nil {
+			return compare.Input{}, err
+		}
+		return kept.input(), nil
+	}
+	left, errA := open(a)
+	right, errB := open(b)
+	if kept != nil {
+		done = kept.close
+	}
+	if err := errors.Join(errA, errB); err != nil {
+		done()
+		return left, right, func() {}, err
+	}
+	return left, right, done, nil
+}
+
+// alike wants two files or two folders.
+func alike(a, b string) error {
+	kinds := [2]bool{}
+	for i, name := range []string{a, b} {
+		if name == standardInput {
+			continue
+		}
+		info, err := os.Stat(name)
+		if err != nil {
+			return err
+		}
+		kinds[i] = info.IsDir()
+	}
+	if kinds[0] == kinds[1] {
+		return nil
+	}
+	folder, file := a, b
+	if kinds[1] {
+		folder, file = b, a
+	}
+	return fmt.Errorf("%s is a folder and %s is not: compare two folders or two files. If %s is an archive of such a folder, "+
+		"pack the folder likewise (pax -w -x pax -f FILE .) rather than unpack the archive: a folder has no file tags and attributes here", folder, file, file)
 }
 
 // comparable opens a file or a folder.
@@ -105,8 +259,36 @@ func comparable(name string) (compare.Input, error) {
 	if err != nil {
 		return compare.Input{}, err
 	}
-	if info.IsDir() {
+	switch {
+	case info.IsDir():
 		return compare.Folder(filepath.Base(name), os.DirFS(name)), nil
+	case !info.Mode().IsRegular():
+		return compare.Input{}, fmt.Errorf("%s is neither a file nor a folder: give its content on standard input, as -", name)
 	}
 	return compare.Input{Name: filepath.Base(name), Open: func() (io.ReadCloser, error) { return os.Open(name) }}, nil
+}
+
+// keptInput is standard input in a file, for it is read more than once.
+type keptInput struct{ f *os.File }
+
+func keepInput(in io.Reader, dir string) (*keptInput, error) {
+	f, err := os.CreateTemp(dir, "zfarm-stdin-*")
+	if err != nil {
+		return nil, fmt.Errorf("making a file for standard input: %w", err)
+	}
+	k := &keptInput{f: f}
+	if _, err = io.Copy(f, in); err != nil {
+		k.close()
+		return nil, fmt.Errorf("reading standard input: %w", err)
+	}
+	return k, nil
+}
+
+func (k *keptInput) close() {
+	_ = k.f.Close() // to be thrown away
+	_ = os.Remove(k.f.Name())
+}
+
+func (k *keptInput) input() compare.Input {
+	return compare.Input{Name: "standard input", Open: func() (io.ReadCloser, error) { return os.Open(k.f.Name()) }}
 }

@@ -5,8 +5,11 @@ package compare
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"path"
 	"strings"
@@ -43,6 +46,7 @@ type Options struct {
 	// higher tiers are kept rather than others.
 	MaxFindings int
 	// MaxBytes bounds what lies inside one artifact, unpacked; default 64 GiB.
+	// As much again may lie inside its members: one that holds more is compared as it is.
 	MaxBytes int64
 	// MaxMembers bounds the members of one artifact; default 2 million.
 	MaxMembers int
@@ -64,24 +68,39 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+func (o Options) paxLimits() pax.Limits { return pax.Limits{Members: o.MaxMembers} }
+
 // Archives compares two artifacts: pax or tar archives, possibly compressed
 // (.Z, gzip), or single files. Equal bytes are identical without being opened,
-// so that the verdict counts no members then.
+// so that the verdict counts no members then; where their digests say that
+// they are equal, they are not even read.
 //
 // Whatever the bytes are, the answer is a verdict; an error means that reading
 // or ctx ended it.
 func Archives(ctx context.Context, a, b Input, o Options) (Verdict, error) {
 	o = o.withDefaults()
 	v := Verdict{Allowed: o.Allowed, Findings: []Finding{}}
-	same, n, err := sameBytes(ctx, a, b)
+	if !a.Digest.IsZero() && a.Digest == b.Digest {
+		v.Outcome = Identical
+		return v, nil
+	}
+	ha, hb, err := openBoth(a, b)
+	defer ha.close()
+	defer hb.close()
 	if err != nil {
 		return Verdict{}, err
 	}
-	if same {
-		v.Outcome, v.Bytes = Identical, n
+	var begin beginning
+	if a.Digest.IsZero() || b.Digest.IsZero() {
+		if begin, err = sameBytes(ctx, ha, hb); err != nil {
+			return Verdict{}, err
+		}
+	}
+	if begin.whole {
+		v.Outcome, v.Bytes = Identical, 2*begin.length
 		return v, nil
 	}
-	left, right, err := loadBoth(ctx, a, b, o)
+	left, right, err := loadHandles(ctx, ha, hb, o)
 	defer left.close()
 	defer right.close()
 	if err != nil {
@@ -92,51 +111,63 @@ func Archives(ctx context.Context, a, b Input, o Options) (Verdict, error) {
 		v.Outcome = Incomparable
 		return v, nil
 	}
-	c := &comparison{o: o, found: newCollector(o.MaxFindings), changed: map[string]bool{},
+	c := &comparison{o: o, found: newCollector(o.MaxFindings), changed: map[uint64]struct{}{}, seed: maphash.MakeSeed(),
 		stamps: stamp.NewFinder(windowOf(o.Known.A), windowOf(o.Known.B))}
-	c.known = knownValues(o.Known)
-	if err := c.artifacts(ctx, left, right); err != nil {
+	c.known, c.rules = knownValues(o.Known), newRuleSet(o.Rules)
+	if left.inPlace() && right.inPlace() {
+		c.equal = begin.length
+	}
+	left.tree.data, right.tree.data = c.trouble.read(left.tree.data), c.trouble.read(right.tree.data)
+	if err := cmp.Or(c.artifacts(ctx, left, right), c.trouble.err()); err != nil {
 		return Verdict{}, fmt.Errorf("comparing %s with %s: %w", a.Name, b.Name, err)
 	}
 	v.Members, v.Differing = c.members, len(c.changed)
 	v.Findings, v.Omitted = c.found.take()
+	v.Fields = c.found.counts()
 	v.Outcome, v.Tier = decide(c.found.tiers(), o.Allowed)
 	return v, nil
 }
 
 func windowOf(c Conditions) stamp.Window { return stamp.NewWindow(c.Begun, c.Ended, c.Zone) }
 
+// openBoth opens two inputs. What was opened is never nil.
+func openBoth(a, b Input) (ha, hb *handle, err error) {
+	ha, errA := openInput(a)
+	hb, errB := openInput(b)
+	return ha, hb, errors.Join(errA, errB)
+}
+
+// beginning is how many bytes from the first on are the same in both inputs, and
+// whether these are all.
+type beginning struct {
+	length int64
+	whole  bool
+}
+
 // sameBytes reads both inputs up to their first difference.
-func sameBytes(ctx context.Context, a, b Input) (bool, int64, error) {
-	ra, err := a.Open()
-	if err != nil {
-		return false, 0, fmt.Errorf("opening %s: %w", a.Name, err)
+func sameBytes(ctx context.Context, a, b *handle) (beginning, error) {
+	if a.at != nil && b.at != nil && a.size != b.size {
+		return beginning{}, nil
 	}
-	defer ra.Close()
-	rb, err := b.Open()
-	if err != nil {
-		return false, 0, fmt.Errorf("opening %s: %w", b.Name, err)
-	}
-	defer rb.Close()
-	bufA, bufB := make([]byte, 256<<10), make([]byte, 256<<10)
-	for total := int64(0); ; {
+	bufA, bufB := make([]byte, screenPiece), make([]byte, screenPiece)
+	readA, readB := a.reader(), b.reader()
+	for same := int64(0); ; {
 		if err := ctx.Err(); err != nil {
-			return false, 0, err
+			return beginning{}, err
 		}
-		na, endA, err := fill(ra, bufA)
+		na, endA, err := fill(readA, bufA)
 		if err != nil {
-			return false, 0, fmt.Errorf("reading %s: %w", a.Name, err)
+			return beginning{}, fmt.Errorf("reading %s: %w", a.in.Name, err)
 		}
-		nb, endB, err := fill(rb, bufB)
+		nb, endB, err := fill(readB, bufB)
 		if err != nil {
-			return false, 0, fmt.Errorf("reading %s: %w", b.Name, err)
+			return beginning{}, fmt.Errorf("reading %s: %w", b.in.Name, err)
 		}
-		total += int64(na) + int64(nb)
 		if !bytes.Equal(bufA[:na], bufB[:nb]) || endA != endB {
-			return false, total, nil
+			return beginning{length: same}, errors.Join(a.again(), b.again())
 		}
-		if endA {
-			return true, total, nil
+		if same += int64(na); endA {
+			return beginning{same, true}, nil
 		}
 	}
 }
@@ -150,12 +181,27 @@ func fill(r io.Reader, buf []byte) (n int, end bool, err error) {
 	return n, false, err
 }
 
-// loadBoth loads both inputs at once. The artifacts are never nil.
+// loadBoth opens and loads both inputs at once. The artifacts are never nil.
 func loadBoth(ctx context.Context, a, b Input, o Options) (left, right *artifact, err error) {
+	ha, hb, err := openBoth(a, b)
+	if err != nil {
+		ha.close()
+		hb.close()
+		return &artifact{}, &artifact{}, err
+	}
+	left, right, err = loadHandles(ctx, ha, hb, o)
+	left.owns, right.owns = true, true
+	return left, right, err
+}
+
+// loadHandles loads two inputs that were opened, which the artifacts do not close.
+func loadHandles(ctx context.Context, a, b *handle, o Options) (left, right *artifact, err error) {
 	left, right = &artifact{}, &artifact{}
+	seed := maphash.MakeSeed()
+	sum := func(name string) uint64 { return maphash.String(seed, name) }
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return left.load(ctx, a, o) })
-	g.Go(func() error { return right.load(ctx, b, o) })
+	g.Go(func() error { return left.load(ctx, a, o, sum) })
+	g.Go(func() error { return right.load(ctx, b, o, sum) })
 	return left, right, g.Wait()
 }
 
@@ -182,19 +228,29 @@ func incomparable(left, right *artifact, a, b Input) string {
 type comparison struct {
 	o       Options
 	known   []knownValue
+	rules   *ruleSet
 	stamps  *stamp.Finder
 	found   *collector
 	members int
-	changed map[string]bool // members with findings
+	// changed are sums, by seed, of the paths of members with findings.
+	changed map[uint64]struct{}
+	seed    maphash.Seed
+	// equal is how many bytes both artifacts have in common from the first on.
+	equal int64
+	// nearA and nearB hold the pair of small members that is being compared.
+	nearA, nearB []byte
 	// reformatted is the first member of which headers differ although all
 	// that they say is the same.
 	reformatted string
 	depth       int // of containers within containers
+	trouble     trouble
+	// unpacked is how many bytes were unpacked from members of both artifacts.
+	unpacked int64
 }
 
 // add adds a finding about a member.
 func (c *comparison) add(f Finding) {
-	c.changed[f.Path] = true
+	c.changed[maphash.String(c.seed, f.Path)] = struct{}{}
 	c.found.add(f)
 }
 
@@ -264,26 +320,23 @@ func (c *comparison) remainder(ctx context.Context, a, b *artifact) error {
 // tree is the members of a container, or one file by itself.
 type tree struct {
 	kind    string // for people: "pax archive", "single file"
-	entries []entry
-	globals []pax.Record
+	name    string // of a single file
+	roster  roster
+	globals []pax.Record // in force at the end
 	trailer pax.Trailer
 	data    io.ReaderAt
 	size    int64
 }
 
-// entry is one member: what its header says and the sum of its content.
-type entry struct {
-	*pax.Member
-	sum [32]byte
-}
+const singleFile = "single file"
 
-// key is the name under which a member lies once unpacked.
-func (e entry) key() string { return path.Clean(e.Name) }
+// keyOf is the name under which a member lies once unpacked.
+func keyOf(m *pax.Member) string { return path.Clean(m.Name) }
 
 // content returns the bytes of a member.
-func (t *tree) content(e entry) file {
-	tag, _ := e.Record(pax.ZOSTag)
-	return file{r: io.NewSectionReader(t.data, e.Offset, e.Size), size: e.Size, tag: tag}
+func (t *tree) content(m *pax.Member) file {
+	tag, _ := m.Record(pax.ZOSTag)
+	return file{r: io.NewSectionReader(t.data, m.Offset, m.Size), size: m.Size, tag: tag}
 }
 
 // file is the content of one member.

@@ -20,16 +20,28 @@ const (
 	findingBudget = 3 << 19
 )
 
+// maxFields bounds the fields that are counted; the rest count as otherFields.
+const (
+	maxFields   = 500
+	otherFields = "(others)"
+)
+
 // collector keeps a bounded number of findings, and never loses sight of the
-// tiers that it did not keep.
+// tiers and fields of those that it did not keep.
 type collector struct {
-	most  int
-	kept  map[Tier][]Finding
-	count map[Tier]int
+	most   int
+	kept   map[Tier][]Finding
+	count  map[Tier]int
+	fields map[tierField]int
+}
+
+type tierField struct {
+	tier  Tier
+	field string
 }
 
 func newCollector(most int) *collector {
-	return &collector{most: most, kept: map[Tier][]Finding{}, count: map[Tier]int{}}
+	return &collector{most: most, kept: map[Tier][]Finding{}, count: map[Tier]int{}, fields: map[tierField]int{}}
 }
 
 // full reports whether no more finding of that tier will be kept.
@@ -38,12 +50,18 @@ func (c *collector) full(t Tier) bool { return len(c.kept[t]) >= c.most }
 // add adds a finding; its texts may be raw, except for the hunk.
 func (c *collector) add(f Finding) {
 	c.count[f.Tier]++
+	f.Field = printable(f.Field, maxValue)
+	key := tierField{f.Tier, f.Field}
+	if c.fields[key] == 0 && len(c.fields) >= maxFields {
+		key.field = otherFields
+	}
+	c.fields[key]++
 	if c.full(f.Tier) {
 		return
 	}
-	f.Path, f.Field = printable(f.Path, maxPath), printable(f.Field, maxValue)
+	f.Path = printable(f.Path, maxPath)
 	f.A, f.B = printable(f.A, maxValue), printable(f.B, maxValue)
-	f.Evidence = printable(f.Evidence, 4*maxValue)
+	f.Cause, f.Evidence = printable(f.Cause, 4*maxValue), printable(f.Evidence, 4*maxValue)
 	c.kept[f.Tier] = append(c.kept[f.Tier], f)
 }
 
@@ -63,6 +81,18 @@ func (c *collector) tiers() []Tier {
 		out = append(out, t)
 	}
 	slices.Sort(out)
+	return out
+}
+
+// counts returns how many findings there were about each field, high tiers first.
+func (c *collector) counts() []FieldCount {
+	out := make([]FieldCount, 0, len(c.fields))
+	for k, n := range c.fields {
+		out = append(out, FieldCount{Tier: k.tier, Field: k.field, Findings: n})
+	}
+	slices.SortFunc(out, func(a, b FieldCount) int {
+		return cmp.Or(cmp.Compare(b.Tier, a.Tier), cmp.Compare(a.Field, b.Field))
+	})
 	return out
 }
 

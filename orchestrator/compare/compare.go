@@ -94,6 +94,9 @@ type Verdict struct {
 	Findings []Finding `json:"findings"`
 	// Omitted counts findings beyond the bound on their number.
 	Omitted int `json:"omitted,omitempty"`
+	// Fields counts all findings, the omitted ones too, by tier and field: what
+	// was masked is always among them.
+	Fields []FieldCount `json:"fields,omitempty"`
 	// Members, Differing and Bytes say what was compared: members in either
 	// artifact, those that differ, and the bytes read of both.
 	Members   int   `json:"members"`
@@ -101,6 +104,13 @@ type Verdict struct {
 	Bytes     int64 `json:"bytes"`
 	// Reason says why an incomparable verdict is one.
 	Reason string `json:"reason,omitempty"`
+}
+
+// FieldCount is how many findings there are about one field.
+type FieldCount struct {
+	Tier     Tier   `json:"tier"`
+	Field    string `json:"field"`
+	Findings int    `json:"findings"`
 }
 
 // String returns the outcome, with its tier where it has one.

@@ -13,16 +13,16 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
 	"time"
 	"unicode/utf8"
 
-	"github.com/zfarm/zfarm/orchestrator/compare/compress"
+	"github.com/google/go-cmp/cmp"
+	"github.com/zfarm/zfarm/attest/digest"
 	"github.com/zfarm/zfarm/orchestrator/compare/pax"
 )
 
@@ -255,6 +255,24 @@ func TestErrorsOfReadingAreErrors(t *testing.T) {
 	}
 }
 
+// TestEqualDigestsAreNotRead: bytes that are known to be the same need no
+// reading; digests that are unlike, or of which one is not known, decide nothing.
+func TestEqualDigestsAreNotRead(t *testing.T) {
+	never := func(d digest.Digest) Input {
+		return Input{Name: "never", Digest: d, Open: func() (io.ReadCloser, error) { return nil, errors.New("it was opened") }}
+	}
+	one, two := digest.Of([]byte("one")), digest.Of([]byte("two"))
+	v, err := Archives(t.Context(), never(one), never(one), Options{})
+	if err != nil || v.Outcome != Identical || v.Bytes != 0 {
+		t.Errorf("%+v, %v", v, err)
+	}
+	for _, d := range [][2]digest.Digest{{one, two}, {one, {}}, {{}, {}}} {
+		if _, err := Archives(t.Context(), never(d[0]), never(d[1]), Options{}); err == nil {
+			t.Errorf("%s and %s were compared without being opened", d[0], d[1])
+		}
+	}
+}
+
 func TestNothingIsLeftInWorkdir(t *testing.T) {
 	dir := t.TempDir()
 	a, b := archive(t, reg("a", "x")), archive(t, reg("a", "y"))
@@ -300,15 +318,39 @@ func TestTierText(t *testing.T) {
 }
 
 // FuzzArchives: whatever the bytes are, there is a verdict, it is bounded and
-// safe to show, and unlike bytes are never identical.
+// safe to show; unlike bytes are never identical, what is of tier X is never
+// equivalent, and the other way round it is the same.
 func FuzzArchives(f *testing.F) {
 	a := propertyBase(f, "15:04:05")
 	f.Add(a, propertyBase(f, "16:04:05"))
 	f.Add(dotZ(f, a), a)
 	f.Add([]byte("15:04:05 /zfarm/w/first"), []byte("16:04:05 /zfarm/w/secnd"))
 	f.Add([]byte("\x7fELF\x02\x01"+strings.Repeat("\x00", 100)), []byte("\x7fELF\x02\x01"+strings.Repeat("\x01", 100)))
+	f.Add(elfWith(".comment", 1, 0x30, "GCC: 14.1\x00", ".text", 1, 4, "id=1"), elfWith(".comment", 1, 0x30, "GCC: 14.2\x00", ".text", 1, 4, "id=2"))
+	f.Add([]byte(`{"time":1795359845,"n":[1,{"a":"x"}],"p":"/zfarm/w/first"}`), []byte(`{"time":1795363445,"n":[2],"p":"/zfarm/w/secnd"}`))
+	f.Add([]byte(arFile("1", "x.o=one", "y=id=1 15:04:05")), []byte(arFile("2", "y=id=2 16:04:05", "x.o=one")))
+	f.Add([]byte("one\nid=12\n15:04:05\n"), []byte("one\nid=345\n16:04:05\n"))
+	f.Add([]byte("one\r\ntwo\r\n"), []byte("two\none\n"))
+	f.Add([]byte("\x00id=12 \x00/zfarm/w/first"), []byte("\x00id=34 \x00/zfarm/w/secnd"))
+	f.Add([]byte(ebcdic("one\ntwo\n")), []byte("one\ntwo\n"))
+	for _, name := range []string{"plain", "later", "changed"} {
+		if b, err := os.ReadFile(filepath.Join("goff", "testdata", name+".o")); err == nil {
+			f.Add(b, append(bytes.Clone(b[:len(b)-80]), a[:80]...))
+		}
+	}
+	f.Add([]byte(goffFile(f, goffText(2, long(5, "/zfarm/w/first 15:04:05 id=12"), 9)...)), []byte(goffFile(f, goffText(2, long(5, "/zfarm/w/secnd 16:04:05 id=34"), 9)...)))
+	f.Add([]byte(goffFile(f, goffText(2, long(5, "/zfarm/w/first 15:04:05"), 9)...)), []byte(goffFile(f, goffText(2, long(9, "/zfarm/w/secnd 16:04:05"), 30)...)))
+	f.Add([]byte(cards(f, long(50, "/zfarm/w/first 15:04:05"), 56)), []byte(cards(f, long(50, "/zfarm/w/secnd 16:04:05"), 56)))
+	if b, err := os.ReadFile(filepath.Join("progobj", "testdata", "small.po")); err == nil {
+		other := append(bytes.Clone(b), "more"...)
+		copy(other[148+30+74:], "\x90\xec\xd0\x0c")
+		f.Add(b, other)
+		f.Add(b, other[:len(b)])
+	}
 	f.Fuzz(func(t *testing.T, a, b []byte) {
-		v, err := Archives(t.Context(), input("a", a), input("b", b), Options{Known: known(), MaxBytes: 8 << 20, Allowed: []Tier{0, 1, 2}, Workdir: t.TempDir()})
+		o := Options{Known: known(), MaxBytes: 8 << 20, Allowed: []Tier{0, 1, 2}, Workdir: t.TempDir(), MaxFindings: 100_000,
+			Rules: []Rule{idRule(formatText), idRule(formatBytes), {Name: "n", Format: formatJSON, Field: "/n/0", Tier: Stamp, Reason: "any"}}}
+		v, err := Archives(t.Context(), input("a", a), input("b", b), o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -317,6 +359,17 @@ func FuzzArchives(f *testing.F) {
 		}
 		if (v.Outcome == Different || v.Outcome == Equivalent) && len(v.Findings) == 0 {
 			t.Errorf("%s without findings", v)
+		}
+		if grave := slices.ContainsFunc(v.Findings, func(f Finding) bool { return f.Tier == Forbidden }); grave != (v.Outcome == Different) {
+			t.Errorf("%s, and a finding of tier X: %v", v, grave)
+		}
+		o.Known.A, o.Known.B = o.Known.B, o.Known.A
+		back, err := Archives(t.Context(), input("a", b), input("b", a), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(fieldsOf(v), fieldsOf(back)); d != "" || v.String() != back.String() {
+			t.Errorf("%s, the other way round %s (-want +have):\n%s", v, back, d)
 		}
 		var out bytes.Buffer
 		if err := v.WriteText(&out, ReportOptions{Hunks: true}); err != nil {
@@ -328,87 +381,14 @@ func FuzzArchives(f *testing.F) {
 	})
 }
 
-// benchPair writes two archives of 128 MiB of which 1 in 100 members differs.
-func benchPair(b *testing.B) (string, string) {
-	dir := b.TempDir()
-	r := rand.NewChaCha8([32]byte{1})
-	var files [2]*os.File
-	var writers [2]*pax.Writer
-	for i := range files {
-		f, err := os.Create(filepath.Join(dir, fmt.Sprint(i)))
-		if err != nil {
-			b.Fatal(err)
-		}
-		files[i], writers[i] = f, pax.NewWriter(f)
+// fieldsOf lists tier and field of all findings, sorted.
+func fieldsOf(v Verdict) []string {
+	out := []string{}
+	for _, f := range v.Findings {
+		out = append(out, f.Path+" "+f.Tier.String()+" "+f.Field)
 	}
-	body := make([]byte, 48<<10)
-	for n := range (128 << 20) / len(body) {
-		if n%2 == 0 {
-			_, _ = r.Read(body)
-		} else {
-			copy(body, strings.Repeat(fmt.Sprintf("line %d of some text\n", n), 4000))
-		}
-		for i, w := range writers {
-			if n%100 == 0 && i == 1 {
-				body[20000] ^= 1
-			}
-			if err := w.WriteHeader(&pax.Member{Name: fmt.Sprint("p/", n), Type: pax.Regular, Mode: 0o644, ModTime: begun(), Size: int64(len(body))}); err != nil {
-				b.Fatal(err)
-			}
-			if _, err := w.Write(body); err != nil {
-				b.Fatal(err)
-			}
-		}
-	}
-	for i := range files {
-		if err := errors.Join(writers[i].Close(), files[i].Close()); err != nil {
-			b.Fatal(err)
-		}
-	}
-	return files[0].Name(), files[1].Name()
-}
-
-func fileInput(name string) Input {
-	return Input{Name: name, Open: func() (io.ReadCloser, error) { return os.Open(name) }}
-}
-
-// peer returns the shortest of three times a command takes, in seconds; 0 if
-// it is not installed.
-func peer(b *testing.B, name string, args ...string) float64 {
-	b.Helper()
-	if _, err := exec.LookPath(name); err != nil {
-		return 0
-	}
-	best := time.Hour
-	for range 3 {
-		began := time.Now()
-		if err := exec.Command(name, args...).Run(); err != nil {
-			b.Fatal(err)
-		}
-		best = min(best, time.Since(began))
-	}
-	return best.Seconds()
-}
-
-func benchArchives(b *testing.B, x, y, metric string, theirs float64) {
-	b.ReportAllocs()
-	for b.Loop() {
-		v, err := Archives(b.Context(), fileInput(x), fileInput(y), Options{Workdir: b.TempDir()})
-		if err != nil || v.Outcome != Different {
-			b.Fatal(v, err)
-		}
-	}
-	if theirs > 0 {
-		b.ReportMetric(b.Elapsed().Seconds()/float64(b.N)/theirs, metric)
-	}
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	b.ReportMetric(float64(m.Sys)/(1<<20), "MiB-from-system")
-}
-
-func BenchmarkPax(b *testing.B) {
-	x, y := benchPair(b)
-	benchArchives(b, x, y, "x-openssl", peer(b, "openssl", "dgst", "-sha256", x, y))
+	slices.Sort(out)
+	return out
 }
 
 // BenchmarkDenseDifferences has nothing but differing bytes in a member, and
@@ -427,30 +407,4 @@ func BenchmarkDenseDifferences(b *testing.B) {
 			b.Fatal(v, err)
 		}
 	}
-}
-
-func BenchmarkPaxZ(b *testing.B) {
-	x, y := benchPair(b)
-	for _, name := range []string{x, y} {
-		if err := compressFile(name); err != nil {
-			b.Fatal(err)
-		}
-	}
-	benchArchives(b, x+".Z", y+".Z", "x-uncompress", peer(b, "uncompress", "-c", x+".Z", y+".Z"))
-}
-
-// compressFile writes the file again as .Z beside it.
-func compressFile(name string) error {
-	in, err := os.Open(name)
-	if err != nil {
-		return err
-	}
-	defer in.Close() //nolint:errcheck // read only
-	out, err := os.Create(name + ".Z")
-	if err != nil {
-		return err
-	}
-	z := compress.NewWriter(out)
-	_, err = io.Copy(z, in)
-	return errors.Join(err, z.Close(), out.Close())
 }

@@ -4,16 +4,21 @@
 package compare
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/hex"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/zfarm/zfarm/orchestrator/compare/bytediff"
 	"github.com/zfarm/zfarm/orchestrator/compare/elf"
 	"github.com/zfarm/zfarm/orchestrator/compare/goff"
 	"github.com/zfarm/zfarm/orchestrator/compare/obj"
 	"github.com/zfarm/zfarm/orchestrator/compare/progobj"
+	"github.com/zfarm/zfarm/orchestrator/compare/pyc"
 	"github.com/zfarm/zfarm/orchestrator/compare/span"
 )
 
@@ -23,15 +28,27 @@ type format struct {
 	is     func(head []byte) bool
 	spans  func(r io.ReaderAt, size int64) ([]span.Span, error)
 	layout func(r io.ReaderAt, size int64) (span.Layout, error)
+	// symbols, frames and names are those of parts.
+	symbols func(f file, each func(field string, name []byte)) error
+	frames  []string
+	symbol  symbolForm
 }
+
+// symbolForm says how a symbol is laid out: the beginning of the names of its
+// fields, the first of them, and the one that has its name.
+type symbolForm struct{ prefix, first, name string }
 
 // formats are those known. What a format cannot read is compared as plain
 // bytes.
 func formats() []format {
 	return []format{
-		{is: elf.Is, spans: elf.Spans},
-		{is: goff.Is, layout: func(r io.ReaderAt, size int64) (span.Layout, error) { return opened(goff.Open(r, size)) }},
-		{is: obj.Is, layout: func(r io.ReaderAt, size int64) (span.Layout, error) { return opened(obj.Open(r, size)) }},
+		{is: elf.Is, spans: elf.Spans, symbols: elfSymbols},
+		{is: pyc.Is, spans: pyc.Spans},
+		{is: goff.Is, symbols: goffSymbols, symbol: symbolForm{"goff.esd.", "goff.esd.type", "goff.esd.name"},
+			frames: []string{"goff.prefix", "goff.place.", "goff.esd.id", "goff.esd.owner", "goff.esd.name.length", "goff.rld.length", "goff.len.length", "goff.end"},
+			layout: func(r io.ReaderAt, size int64) (span.Layout, error) { return opened(goff.Open(r, size)) }},
+		{is: obj.Is, symbol: symbolForm{"obj.esd.", "obj.esd.name", "obj.esd.name"}, frames: []string{"obj.card", "obj.sequence", "obj.txt.", "obj.esd.count", "obj.esd.id", "obj.rld.count", "obj.sym.count"},
+			layout: func(r io.ReaderAt, size int64) (span.Layout, error) { return opened(obj.Open(r, size)) }},
 		{is: progobj.Is, layout: func(r io.ReaderAt, size int64) (span.Layout, error) { return opened(progobj.Open(r, size)) }},
 	}
 }
@@ -55,6 +72,21 @@ const (
 type parts struct {
 	span.Layout
 	list []span.Span
+	// symbols calls each with the symbols of the file in their order, and the
+	// beginning of the fields that they stand in; nil if there are none.
+	symbols func(f file, each func(field string, name []byte)) error
+	known   bool // the format is
+	// frames are fields that only hold records together, so that they follow
+	// from what stands in these. One that ends with a dot stands for all that
+	// begin with it.
+	frames []string
+	symbol symbolForm
+}
+
+func (p parts) frame(name string) bool {
+	return slices.ContainsFunc(p.frames, func(s string) bool {
+		return s == name || strings.HasSuffix(s, ".") && strings.HasPrefix(name, s)
+	})
 }
 
 // layouts returns the parts of both files if one format knows them.
@@ -71,14 +103,16 @@ func layouts(a, b file) (inA, inB parts) {
 // parts reads what there is to read: a table that cannot be read leaves what
 // was read of it.
 func (f format) parts(x file) parts {
+	p := parts{Layout: span.NewMap(nil), symbols: f.symbols, frames: f.frames, symbol: f.symbol, known: true}
 	if f.layout != nil {
 		if l, err := f.layout(x.r, x.size); err == nil {
-			return parts{Layout: l}
+			p.Layout = l
 		}
-		return parts{Layout: span.NewMap(nil)}
+		return p
 	}
-	list, _ := f.spans(x.r, x.size)
-	return parts{span.NewMap(list), list}
+	p.list, _ = f.spans(x.r, x.size)
+	p.Layout = span.NewMap(p.list)
+	return p
 }
 
 // content compares the content of a member, which is known to differ.
@@ -91,26 +125,40 @@ func (c *comparison) content(ctx context.Context, path string, a, b file) error 
 	}
 	d := &difference{c: c, path: path, a: a, b: b, worst: Container, seen: map[seenKey]int{}}
 	d.inA, d.inB = layouts(a, b)
-	text, err := readTexts(a, b)
-	if err != nil {
-		return err
-	}
-	d.text = text
-	if a.size != b.size {
-		err = d.resized(ctx)
-	} else {
-		err = d.sameSize(ctx)
-	}
-	if err != nil {
+	if err := d.compare(ctx); err != nil {
 		return err
 	}
 	if len(d.findings) == 0 {
 		d.add(Finding{Field: "content", Tier: Forbidden})
 	}
+	if err := d.order(); err != nil {
+		return err
+	}
 	for _, f := range d.findings {
 		c.add(f)
 	}
 	return nil
+}
+
+// compare compares by the best that is known of both files.
+func (d *difference) compare(ctx context.Context) error {
+	var err error
+	if d.text, err = readTexts(ctx, d.a, d.b); err != nil {
+		return err
+	}
+	if d.text != nil && !d.inA.known {
+		if d.documents() {
+			return nil
+		}
+		if done, err := d.ruled(ctx); done || err != nil {
+			return err
+		}
+	}
+	if d.a.size != d.b.size {
+		return d.resized(ctx)
+	}
+	d.rules = d.c.rules.fitting(formatBytes, d.path)
+	return d.sameSize(ctx)
 }
 
 // difference is what is found out about one member.
@@ -119,16 +167,53 @@ type difference struct {
 	path     string
 	a, b     file
 	inA, inB parts
-	text     *texts // nil if they are not text
+	text     *texts  // nil if they are not text
+	rules    []*rule // for bytes
 	findings []Finding
 	seen     map[seenKey]int // explained before: index in findings
 	worst    Tier            // among findings
 	misses   int
-	digests  []bytediff.Range
-	// plain are ranges that nothing explains, by field in the order found.
-	plain  map[string][]bytediff.Range
+	last     span.Span       // told by typed or unlike
+	digest   *bytediff.Range // the first that differs
+	// plain is what nothing explains, by field in the order found.
+	plain  map[string]*plain
 	fields []string
+	// apart: findings are only tried out.
+	apart bool
 }
+
+// plain is the bytes of one field that nothing explains.
+type plain struct {
+	bytes  int64
+	places int // apart from each other
+	// shown are the first of them.
+	shown []bytediff.Range
+	end   int64
+}
+
+const (
+	maxFindings = 4096 // of one member that are kept until all is known of it
+	maxShown    = 256  // ranges of one field
+)
+
+// unexplained remembers a range that nothing explains; they come in order.
+func (d *difference) unexplained(field string, r bytediff.Range) {
+	p := d.plain[field]
+	if p == nil {
+		p = &plain{end: -nearby}
+		d.plain[field], d.fields = p, append(d.fields, field)
+	}
+	if r.Offset-p.end >= nearby {
+		p.places++
+	}
+	if p.bytes += r.Length; len(p.shown) < maxShown {
+		p.shown = append(p.shown, r)
+	}
+	p.end = r.End()
+}
+
+// several begins to say that a pair of values stands at more than one place.
+const several = "at several places, the first at byte "
 
 // seenKey tells explanations apart.
 type seenKey struct{ field, a, b string }
@@ -136,6 +221,10 @@ type seenKey struct{ field, a, b string }
 func (d *difference) add(f Finding) {
 	f.Path = d.path
 	d.worst = max(d.worst, f.Tier)
+	if len(d.findings) >= maxFindings && !d.apart {
+		d.c.add(f)
+		return
+	}
 	d.findings = append(d.findings, f)
 }
 
@@ -145,7 +234,7 @@ func (d *difference) sameSize(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.plain = map[string][]bytediff.Range{}
+	d.plain = map[string]*plain{}
 	for at, i := int64(0), 0; i < len(ranges); {
 		at = max(at, ranges[i].Offset)
 		if at >= ranges[i].End() {
@@ -171,52 +260,90 @@ func (d *difference) explain(at, end int64) (int64, error) {
 	sa, _ := d.inA.At(at)
 	sb, _ := d.inB.At(at)
 	part := min(d.inA.End(at, end), d.inB.End(at, end))
-	if sa.Same(sb) && sa.Kind == span.Digest {
-		d.digests = append(d.digests, bytediff.Range{Offset: at, Length: part - at})
+	edge := min(d.inA.End(at, d.a.size), d.inB.End(at, d.b.size))
+	switch {
+	case sa.Same(sb) && sa.Kind == span.Digest:
+		if d.digest == nil {
+			d.digest = &bytediff.Range{Offset: at, Length: part - at}
+		}
 		return part, nil
-	}
-	if sa.Same(sb) && sa.Read != nil && (sa.Kind == span.Stamp || sa.Kind == span.Owner || sa.Kind == span.Fixed) {
-		return d.typed(sa)
-	}
-	if d.misses < maxMisses {
-		x, ok, err := d.c.explanation(d.a.r, d.b.r, d.a.size, at)
+	case sa.Same(sb) && settled(sa) && sa.Read != nil:
+		return edge, d.typed(sa)
+	case !sa.Same(sb) && (typedKind(sa) || typedKind(sb)):
+		return edge, d.unlike(sa, sb)
+	case d.misses < maxMisses && sa.Kind != span.Fixed:
+		x, ok, err := d.reason(at, sa, sb)
 		if err != nil {
 			return 0, err
 		}
 		if ok {
 			d.tell(x, sa)
-			return x.end, nil
+			return min(x.end, edge), nil // what lies in another part speaks for itself
 		}
 		d.misses++
 		part = min(part, at+1)
 	}
-	field := "content"
-	if sa.Name != "" && sa.Same(sb) {
-		field = sa.Name
-	}
-	if _, ok := d.plain[field]; !ok {
-		d.fields = append(d.fields, field)
-	}
-	d.plain[field] = append(d.plain[field], bytediff.Range{Offset: at, Length: part - at})
+	d.unexplained(plainField(sa, sb), bytediff.Range{Offset: at, Length: part - at})
 	return part, nil
+}
+
+// settled reports whether the format says what the bytes of a span mean, so
+// that nothing else can explain them.
+func settled(s span.Span) bool {
+	return s.Kind == span.Stamp || s.Kind == span.Owner || s.Kind == span.Fixed
+}
+
+// typedKind reports whether bytes are more than their name says: settled, or a
+// digest.
+func typedKind(s span.Span) bool { return settled(s) || s.Kind == span.Digest }
+
+// plainField is what bytes are called that nothing explains.
+func plainField(a, b span.Span) string {
+	if a.Name != "" && a.Name == b.Name {
+		return a.Name
+	}
+	return "content"
+}
+
+// reason looks for what explains the byte at: what is known of both builds, or,
+// where that leaves it in tier X, a rule of the recipe about bytes that no
+// format names, or that it names alike and says no more of.
+func (d *difference) reason(at int64, sa, sb span.Span) (explanation, bool, error) {
+	w, err := d.around(at, false)
+	if err != nil {
+		return explanation{}, false, err
+	}
+	x, ok, err := d.c.explanation(w.a, w.b, w.size, w.at)
+	if err != nil || ok && x.finding.Tier != Forbidden {
+		return w.inFile(x), ok, err
+	}
+	same := sa.Name == "" && sb.Name == "" || sa.Same(sb)
+	if same && (sa.Kind == span.Plain || sa.Kind == span.Strings) {
+		if y, ruled, err := d.byRule(w, sa); ruled || err != nil {
+			return w.inFile(y), ruled, err
+		}
+	}
+	return w.inFile(x), ok, nil
 }
 
 // maxTyped bounds a span that is read as one value.
 const maxTyped = 4096
 
-// typed tells of a field whose form the format fixes: a stamp of the build, who
-// built it, or what must not differ. It returns where the field ends.
-func (d *difference) typed(s span.Span) (int64, error) {
-	bufA, bufB := make([]byte, min(s.Length, maxTyped)), make([]byte, min(s.Length, maxTyped))
-	for _, x := range []struct {
-		f   file
-		buf []byte
-	}{{d.a, bufA}, {d.b, bufB}} {
-		if n, err := x.f.r.ReadAt(x.buf, s.Offset); n < len(x.buf) {
-			return 0, fmt.Errorf("reading %s at %d: %w", s.Name, s.Offset, err)
-		}
+// typed tells once of a field whose form the format fixes: a stamp of the build,
+// who built it, or what must not differ.
+func (d *difference) typed(s span.Span) error {
+	if d.last.Same(s) {
+		return nil
 	}
-	va, vb := s.Read(bufA), s.Read(bufB)
+	d.last = s
+	va, err := d.a.says(s)
+	if err != nil {
+		return err
+	}
+	vb, err := d.b.says(s)
+	if err != nil {
+		return err
+	}
 	f := Finding{Field: s.Name, A: va.Text, B: vb.Text, Offset: s.Offset, Tier: Forbidden}
 	switch s.Kind {
 	case span.Stamp:
@@ -224,10 +351,68 @@ func (d *difference) typed(s span.Span) (int64, error) {
 	case span.Owner:
 		f.Tier, f.Cause = Stamp, "who built it is recorded"
 	default:
-		f.Cause = "what made it is recorded, and it was not the same"
+		f.Cause = fixedCause(s.Name)
 	}
 	d.add(f)
-	return s.Offset + s.Length, nil
+	return nil
+}
+
+// unlike tells once of a field whose form the format fixes, where it is such a
+// field in one of the files only, or not of the same extent. It is never masked.
+func (d *difference) unlike(sa, sb span.Span) error {
+	s, other := sa, sb
+	if !typedKind(sa) || typedKind(sb) && longer(sb, sa) {
+		s, other = sb, sa
+	}
+	if d.last.Same(s) {
+		return nil
+	}
+	d.last = s
+	f := Finding{Field: s.Name, Offset: s.Offset, Tier: Forbidden, Cause: "in one of them these bytes are no such field"}
+	here, there := s, s
+	switch {
+	case s.Kind == span.Digest && !typedKind(other):
+		f.Cause = "in one of them these bytes are no digest of what they stand for"
+	case !typedKind(other):
+	case other.Name != s.Name:
+		f.Cause = "in one of them these bytes are no such field, but " + other.Name
+		there = other
+	case other.Offset != s.Offset || other.Length != s.Length:
+		f.Cause = "the field does not stand at the same place in both, or is not of the same length"
+		there = other
+	}
+	inA, inB := here, there
+	if s.Same(sb) {
+		inA, inB = there, here
+	}
+	va, err := d.a.says(inA)
+	if err != nil {
+		return err
+	}
+	vb, err := d.b.says(inB)
+	if err != nil {
+		return err
+	}
+	f.A, f.B = va.Text, vb.Text
+	d.add(f)
+	return nil
+}
+
+// longer orders spans, so that A and B may change places.
+func longer(a, b span.Span) bool {
+	return cmp.Or(cmp.Compare(b.Length, a.Length), cmp.Compare(a.Offset, b.Offset), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Kind, b.Kind)) < 0
+}
+
+// says reads what the bytes of a span mean: as the format says, else as hex.
+func (f file) says(s span.Span) (span.Value, error) {
+	buf := make([]byte, max(min(s.Length, maxTyped, f.size-s.Offset), 0))
+	if n, err := f.r.ReadAt(buf, s.Offset); n < len(buf) {
+		return span.Value{}, fmt.Errorf("reading %s at %d: %w", s.Name, s.Offset, err)
+	}
+	if s.Read == nil {
+		return span.Value{Text: hex.EncodeToString(buf[:min(len(buf), maxValue/2)])}, nil
+	}
+	return s.Read(buf), nil
 }
 
 // stampField judges a stamp: it is one only if each value lies in the time of
@@ -250,10 +435,15 @@ func (c *comparison) stampField(f *Finding, a, b span.Value) {
 func (d *difference) tell(x explanation, s span.Span) {
 	key := seenKey{x.finding.Field, x.finding.A, x.finding.B}
 	if i, ok := d.seen[key]; ok {
-		d.findings[i].Evidence = "at several places, the first at byte " + fmt.Sprint(d.findings[i].Offset)
+		// What goes on behind a record is at one place still.
+		if f := &d.findings[i]; f.Offset != x.finding.Offset && !strings.Contains(f.Evidence, several) {
+			f.Evidence = join(f.Evidence, several+fmt.Sprint(f.Offset))
+		}
 		return
 	}
-	d.seen[key] = len(d.findings)
+	if len(d.findings) < maxFindings || d.apart {
+		d.seen[key] = len(d.findings)
+	}
 	f := x.finding
 	f.Evidence = join(f.Evidence, inPart(s))
 	if f.Field == "" {
@@ -285,15 +475,12 @@ func join(a, b string) string {
 // tellPlain adds a finding for each field with ranges that nothing explains.
 func (d *difference) tellPlain() {
 	for _, field := range d.fields {
-		var count int64
-		for _, r := range d.plain[field] {
-			count += r.Length
-		}
-		ranges := bytediff.Merge(d.plain[field], nearby)
+		p := d.plain[field]
+		ranges := bytediff.Merge(p.shown, nearby)
 		first := ranges[0]
 		f := Finding{Field: field, Offset: first.Offset, Tier: Forbidden, Cause: d.text.cause(),
-			A: d.show(d.a, first), B: d.show(d.b, first), Hunk: d.hunk(ranges),
-			Evidence: fmt.Sprintf("%s in %s", plural(int(count), "byte"), plural(len(ranges), "place"))}
+			A: d.show(false, first), B: d.show(true, first), Hunk: d.hunk(ranges),
+			Evidence: join(fmt.Sprintf("%s in %s", plural(int(p.bytes), "byte"), plural(p.places, "place")), d.c.rules.spent())}
 		d.add(f)
 	}
 }
@@ -301,10 +488,10 @@ func (d *difference) tellPlain() {
 // tellDigests adds the finding about digests of the rest. They explain
 // themselves only by something else that differs and may.
 func (d *difference) tellDigests() {
-	if len(d.digests) == 0 {
+	if d.digest == nil {
 		return
 	}
-	at := d.digests[0].Offset
+	at := d.digest.Offset
 	s, _ := d.inA.At(at)
 	whole := bytediff.Range{Offset: s.Offset, Length: min(s.Length, maxValue/2)}
 	f := Finding{Field: s.Name, Offset: at, A: hexText(d.a.r, whole), B: hexText(d.b.r, whole),
@@ -318,11 +505,24 @@ func (d *difference) tellDigests() {
 	d.add(f)
 }
 
-// show returns the bytes of a range: as they are in text, else as hex.
-func (d *difference) show(f file, r bytediff.Range) string {
+// show returns the bytes of a range of A or B: as they are in text and as all
+// of the text that they lie in among strings, else as hex.
+func (d *difference) show(inB bool, r bytediff.Range) string {
+	f, in, p := d.a, d.inA, charset{}
+	if inB {
+		f, in = d.b, d.inB
+	}
+	if d.text != nil {
+		if p = d.text.pageA; inB {
+			p = d.text.pageB
+		}
+	}
 	r.Length = min(r.Length, maxValue, f.size-r.Offset)
 	if r.Length <= 0 {
 		return ""
+	}
+	if s, ok := in.At(r.Offset); ok && s.Kind == span.Strings && d.text == nil {
+		return stringAt(f, s, r.Offset)
 	}
 	if d.text == nil {
 		r.Length = min(r.Length, maxValue/2)
@@ -330,7 +530,21 @@ func (d *difference) show(f file, r bytediff.Range) string {
 	}
 	buf := make([]byte, r.Length)
 	n, _ := f.r.ReadAt(buf, r.Offset) // shown as far as it can be read
-	return decodeBest(buf[:n], f.tag)
+	if s, ok := p.decode(buf[:n]); ok {
+		return s
+	}
+	return string(buf[:n])
+}
+
+// stringAt returns the text in which a byte lies, up to its NULs.
+func stringAt(f file, s span.Span, at int64) string {
+	from := max(s.Offset, at-maxValue/2)
+	buf := make([]byte, min(s.Offset+s.Length, at+maxValue/2, f.size)-from)
+	n, _ := f.r.ReadAt(buf, from) // shown as far as it can be read
+	i := min(int(at-from), n)
+	begin := bytes.LastIndexByte(buf[:i], 0) + 1
+	text, _, _ := bytes.Cut(buf[i:n], []byte{0})
+	return string(buf[begin : i+len(text)])
 }
 
 func hexText(r io.ReaderAt, at bytediff.Range) string {
@@ -348,80 +562,4 @@ func (d *difference) hunk(ranges []bytediff.Range) string {
 		return d.text.hunk()
 	}
 	return bytediff.Hex(d.a.r, d.b.r, d.a.size, d.b.size, ranges, maxHunk)
-}
-
-// resized tells how files of unlike size differ. Nothing is explained away:
-// what was shifted cannot be masked.
-func (d *difference) resized(ctx context.Context) error {
-	sizes := fmt.Sprintf("%d bytes in A, %d in B", d.a.size, d.b.size)
-	if d.text != nil {
-		if f, ok := d.text.substituted(d.c.known); ok {
-			f.Evidence, f.Hunk = join(f.Evidence, sizes), d.hunk(nil)
-			d.add(f)
-			return nil
-		}
-		d.add(Finding{Field: "content", Offset: d.text.firstDifference(), Tier: Forbidden, Cause: d.text.cause(),
-			Evidence: sizes, Hunk: d.hunk(nil)})
-		return nil
-	}
-	if err := d.parts(ctx, d.inA.list, d.inB.list); err != nil {
-		return err
-	}
-	least := min(d.a.size, d.b.size)
-	ranges, err := bytediff.Diff(ctx, d.a.r, d.b.r, least, 1)
-	if err != nil {
-		return err
-	}
-	first := bytediff.Range{Offset: least, Length: max(d.a.size, d.b.size) - least}
-	if len(ranges) > 0 {
-		first = ranges[0]
-		x, ok, err := d.c.embedded(d.a.r, d.b.r, least, first.Offset)
-		if err != nil {
-			return err
-		}
-		if ok {
-			x.finding.Tier = Forbidden
-			d.tell(x, span.Span{})
-		}
-	}
-	d.add(Finding{Field: "content", Offset: first.Offset, Tier: Forbidden, A: d.show(d.a, first), B: d.show(d.b, first),
-		Evidence: sizes, Hunk: d.hunk([]bytediff.Range{first})})
-	return nil
-}
-
-// parts names the parts of one name that differ between files of unlike size.
-func (d *difference) parts(ctx context.Context, spansA, spansB []span.Span) error {
-	inB := make(map[string]span.Span, len(spansB))
-	for _, s := range spansB {
-		inB[s.Name] = s
-	}
-	for _, s := range spansA {
-		t, ok := inB[s.Name]
-		delete(inB, s.Name)
-		if !ok {
-			d.add(Finding{Field: s.Name, Offset: s.Offset, A: fmt.Sprint(s.Length, " bytes"), Tier: Forbidden, Cause: "it is in A only"})
-			continue
-		}
-		partA, partB := io.NewSectionReader(d.a.r, s.Offset, s.Length), io.NewSectionReader(d.b.r, t.Offset, t.Length)
-		ranges, err := bytediff.Diff(ctx, partA, partB, min(s.Length, t.Length), 1)
-		if err != nil {
-			return err
-		}
-		if len(ranges) == 0 && s.Length == t.Length {
-			continue
-		}
-		at := min(s.Length, t.Length)
-		if len(ranges) > 0 {
-			at = ranges[0].Offset
-		}
-		d.add(Finding{Field: s.Name, Offset: s.Offset + at, A: fmt.Sprint(s.Length, " bytes"), B: fmt.Sprint(t.Length, " bytes"), Tier: Forbidden,
-			Evidence: fmt.Sprintf("the first difference is at byte %d of it", at),
-			Hunk:     bytediff.Hex(partA, partB, s.Length, t.Length, []bytediff.Range{{Offset: at, Length: 1}}, maxHunk/8)})
-	}
-	for _, t := range spansB {
-		if _, left := inB[t.Name]; left {
-			d.add(Finding{Field: t.Name, Offset: t.Offset, B: fmt.Sprint(t.Length, " bytes"), Tier: Forbidden, Cause: "it is in B only"})
-		}
-	}
-	return nil
 }

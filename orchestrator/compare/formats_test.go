@@ -135,6 +135,31 @@ func zipFile(t *testing.T, method uint16, modified time.Time, members ...string)
 	return out.String()
 }
 
+// pycBody is what follows the magic of a module: flags, time, size and code.
+const pycBody = "\x00\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00\xe3\x00\x00\x00\x00"
+
+// cpioFile is a cpio archive in the new form of members "name=body" with one time.
+func cpioFile(mtime string, members ...string) string {
+	out := ""
+	pad := func() { out += strings.Repeat("\x00", (4-len(out)%4)%4) }
+	for _, m := range append(members, "TRAILER!!!=") {
+		name, body, _ := strings.Cut(m, "=")
+		mode := "81a4"
+		if name == "TRAILER!!!" {
+			mode, mtime = "0", "0"
+		}
+		out += "070701"
+		for _, field := range []string{"0", mode, "0", "0", "1", mtime, fmt.Sprintf("%x", len(body)), "0", "0", "0", "0", fmt.Sprintf("%x", len(name)+1), "0"} {
+			out += strings.Repeat("0", 8-len(field)) + field
+		}
+		out += name + "\x00"
+		pad()
+		out += body
+		pad()
+	}
+	return out
+}
+
 func TestContainersInMembers(t *testing.T) {
 	later := begun().Add(26 * time.Hour)
 	long := strings.Repeat("compress me ", 100)
@@ -154,6 +179,9 @@ func TestContainersInMembers(t *testing.T) {
 		{"zip: packed otherwise", zipFile(t, zip.Store, begun(), "a="+long), zipFile(t, zip.Deflate, begun(), "a="+long), Equivalent, []string{"f/a zip.method"}},
 		{"zip: content", zipFile(t, zip.Deflate, begun(), "a="+long+"1"), zipFile(t, zip.Deflate, begun(), "a="+long+"2"), Different, []string{"f/a content"}},
 		{"gzip: name", gz("one", long), gz("two", long), Equivalent, []string{"f! gzip.name"}},
+		{"cpio: times", cpioFile("5", "a=one"), cpioFile("6", "a=one"), Equivalent, []string{"f/a cpio.mtime"}},
+		{"cpio: content", cpioFile("5", "a=one", "b=two"), cpioFile("5", "a=one", "b=2"), Different, []string{"f/b content"}},
+		{"pyc: interpreter", "\xcb\x0d\r\n" + pycBody, "\xa7\x0d\r\n" + pycBody, Different, []string{"f pyc.magic"}},
 		{"gzip in zip in ar", arFile("1", "z="+zipFile(t, zip.Store, begun(), "g="+gz("n", "at 15:03:00 "))), arFile("1", "z="+zipFile(t, zip.Store, begun(), "g="+gz("n", "at 16:04:00 "))),
 			Equivalent, []string{"f/z/g! stamp.time"}},
 	} {
@@ -215,5 +243,35 @@ func TestObjectsForZOS(t *testing.T) {
 				t.Errorf("%s: %+v", v.Outcome, v.Findings)
 			}
 		})
+	}
+}
+
+// TestSymbolsInAnotherOrder has two symbols of an object change places: link
+// order is told, and nothing is explained away by it.
+func TestSymbolsInAnotherOrder(t *testing.T) {
+	a, err := os.ReadFile(filepath.Join("goff", "testdata", "plain.o"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cards []int
+	for at := 0; at+80 <= len(a); at += 80 {
+		if a[at] == 3 && a[at+1] == 0 && a[at+71] > 0 { // a symbol with a name, in one card
+			cards = append(cards, at)
+		}
+	}
+	if len(cards) < 2 {
+		t.Fatal("too few symbols")
+	}
+	b := bytes.Clone(a)
+	first, last := cards[0], cards[len(cards)-1]
+	copy(b[first:], a[last:last+80])
+	copy(b[last:], a[first:first+80])
+	v := verdict(t, archive(t, reg("x.o", string(a))), archive(t, reg("x.o", string(b))), known())
+	told := false
+	for _, f := range v.Findings {
+		told = told || strings.HasPrefix(f.Field, "goff.esd") && strings.Contains(f.Evidence, "symbols in another order: link order")
+	}
+	if v.Outcome != Different || !told {
+		t.Errorf("%s: %+v", v, v.Findings)
 	}
 }

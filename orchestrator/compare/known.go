@@ -5,6 +5,7 @@ package compare
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -18,6 +19,9 @@ import (
 // same length.
 const buildPath = "build path"
 
+// timeZone is the one whose value holds names that are written for it.
+const timeZone = "time zone"
+
 const (
 	maxKnown = 4096 // a longer value is not looked for
 	// leastPath is the least length of a build path that is evidence enough.
@@ -28,6 +32,8 @@ const (
 type knownValue struct {
 	what string
 	a, b string
+	// wholeA and wholeB are the conditions of which a and b are a part.
+	wholeA, wholeB string
 }
 
 // knownValues returns the conditions that differ and can be looked for, the
@@ -36,24 +42,36 @@ func knownValues(k Known) []knownValue {
 	var out []knownValue
 	for what, a := range k.A.Values {
 		b := k.B.Values[what]
-		if a != b && a != "" && b != "" && len(a) <= maxKnown && len(b) <= maxKnown {
-			out = append(out, knownValue{what, a, b})
+		if a == b || len(a) > maxKnown || len(b) > maxKnown {
+			continue
+		}
+		out = addKnown(out, knownValue{what, a, b, a, b})
+		if what == timeZone {
+			standardA, summerA := stamp.ZoneNames(a)
+			standardB, summerB := stamp.ZoneNames(b)
+			out = addKnown(out, knownValue{what, standardA, standardB, a, b})
+			out = addKnown(out, knownValue{what, summerA, summerB, a, b})
 		}
 	}
 	slices.SortFunc(out, func(x, y knownValue) int {
-		if d := len(y.a) - len(x.a); d != 0 {
-			return d
-		}
-		return strings.Compare(x.what, y.what)
+		return cmp.Or(cmp.Compare(max(len(y.a), len(y.b)), max(len(x.a), len(x.b))), strings.Compare(x.what, y.what))
 	})
 	return out
+}
+
+// addKnown adds a value that can be looked for.
+func addKnown(all []knownValue, k knownValue) []knownValue {
+	if k.a == k.b || k.a == "" || k.b == "" {
+		return all
+	}
+	return append(all, k)
 }
 
 // finding says that the value is embedded. It is explained away only where it
 // shifts nothing.
 func (k knownValue) finding(offset int64) Finding {
 	f := Finding{Field: "embedded." + k.what, A: k.a, B: k.b, Offset: offset, Tier: Forbidden,
-		Cause: "the " + k.what + " is embedded", Evidence: fmt.Sprintf("A was built with %q, B with %q", k.a, k.b)}
+		Cause: "the " + k.what + " is embedded", Evidence: fmt.Sprintf("A was built with %q, B with %q", k.wholeA, k.wholeB)}
 	switch {
 	case k.what != buildPath:
 	case len(k.a) != len(k.b):

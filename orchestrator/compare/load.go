@@ -7,10 +7,10 @@ import (
 	"bufio"
 	"compress/gzip"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 
@@ -19,21 +19,91 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/pax"
 )
 
-// artifact is an input that was read to its end: its index in memory, its
-// content in a file.
+// handle is an input that was opened.
+type handle struct {
+	in Input
+	rc io.ReadCloser
+	// at reads size bytes in place; nil where that is not possible.
+	at   io.ReaderAt
+	size int64
+}
+
+func openInput(in Input) (*handle, error) {
+	h := &handle{in: in}
+	rc, err := in.Open()
+	if err != nil {
+		return h, fmt.Errorf("opening %s: %w", in.Name, err)
+	}
+	h.rc = rc
+	at, ok := rc.(io.ReaderAt)
+	if !ok {
+		return h, nil
+	}
+	switch f := rc.(type) {
+	case interface{ Size() int64 }:
+		h.at, h.size = at, f.Size()
+	case fs.File:
+		// A pipe can neither be read in place nor does it have a size.
+		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+			h.at, h.size = at, info.Size()
+		}
+	}
+	return h, nil
+}
+
+func (h *handle) close() {
+	if h.rc != nil {
+		h.rc.Close()
+	}
+}
+
+// reader reads it from its beginning, where it was not read since again.
+func (h *handle) reader() io.Reader {
+	if h.at != nil {
+		return io.NewSectionReader(h.at, 0, h.size)
+	}
+	return h.rc
+}
+
+// again makes what was read readable from its beginning once more.
+func (h *handle) again() error {
+	if h.at != nil {
+		return nil
+	}
+	h.rc.Close()
+	rc, err := h.in.Open()
+	if h.rc = rc; err != nil {
+		h.rc = nil
+		return fmt.Errorf("opening %s: %w", h.in.Name, err)
+	}
+	return nil
+}
+
+// artifact is an input that was read to its end: a few bytes of each member in
+// memory, its content in a file.
 type artifact struct {
 	layers []string // outermost first
 	gzip   []gzip.Header
 	tree   *tree
 	read   int64
 	// fault is why the bytes cannot be read, if they cannot.
-	fault   error
-	closers []io.Closer
+	fault error
+	spool *spool
+
+	handle *handle
+	owns   bool  // handle is to be closed
+	broken error // what is not the fault of the bytes
 }
 
+// inPlace reports whether the input is read as it stands.
+func (a *artifact) inPlace() bool { return a.spool == nil }
+
 func (a *artifact) close() {
-	for _, c := range a.closers {
-		_ = c.Close() // opened for reading, or to be thrown away
+	if a.owns {
+		a.handle.close()
+	}
+	if a.spool != nil {
+		_ = a.spool.Close() // to be thrown away
 	}
 }
 
@@ -55,54 +125,71 @@ func (f writeFunc) Write(p []byte) (int, error) { return f(p) }
 // load reads the whole input. Faults of the bytes are kept in a; what is
 // returned is that the input or the place for its content failed, or that ctx
 // ended.
-func (a *artifact) load(ctx context.Context, in Input, o Options) error {
-	rc, err := in.Open()
-	if err != nil {
-		return fmt.Errorf("opening %s: %w", in.Name, err)
-	}
-	a.closers = append(a.closers, rc)
-	var broken error // what is not the fault of the bytes
-	source := readFunc(func(p []byte) (int, error) {
-		if broken = ctx.Err(); broken != nil {
-			return 0, broken
-		}
-		n, err := rc.Read(p)
-		a.read += int64(n)
-		if err != nil && err != io.EOF {
-			broken = fmt.Errorf("reading %s: %w", in.Name, err)
-			return n, broken
-		}
-		return n, err
-	})
-	a.tree = &tree{}
-	r, err := a.unwrap(bufio.NewReaderSize(source, readBuffer))
+func (a *artifact) load(ctx context.Context, h *handle, o Options, sum func(string) uint64) error {
+	a.handle, a.tree = h, &tree{roster: roster{sum: sum}}
+	data, size, err := a.data(ctx, o)
 	if err == nil {
-		var data io.Reader = r
-		if at, ok := rc.(io.ReaderAt); ok && len(a.layers) == 0 {
-			a.tree.data = at
-		} else {
-			s, err := newSpool(o.Workdir)
-			if err != nil {
-				return err
-			}
-			a.closers = append(a.closers, s)
-			a.tree.data = s.f
-			data = io.TeeReader(r, writeFunc(func(p []byte) (int, error) {
-				n, err := s.f.Write(p)
-				if err != nil {
-					broken = fmt.Errorf("keeping content of %s: %w; free some room or name another work folder", in.Name, err)
-					err = broken
-				}
-				return n, err
-			}))
+		a.tree.data, a.tree.size = data, size
+		err = a.index(ctx, path.Base(h.in.Name), o)
+		if err != nil && !errors.Is(err, pax.ErrFormat) && !errors.Is(err, errTooLarge) {
+			a.broken = fmt.Errorf("reading %s: %w", h.in.Name, err)
 		}
-		err = a.index(r, limit(data, o.MaxBytes), in.Name, o)
 	}
-	if broken != nil {
-		return broken
+	if a.broken != nil {
+		return a.broken
 	}
 	a.fault = err
 	return nil
+}
+
+// source reads the input on, and keeps why it could not be read.
+func (a *artifact) source(ctx context.Context, from io.Reader) io.Reader {
+	return readFunc(func(p []byte) (int, error) {
+		if a.broken = ctx.Err(); a.broken != nil {
+			return 0, a.broken
+		}
+		n, err := from.Read(p)
+		a.read += int64(n)
+		if err != nil && err != io.EOF {
+			a.broken = fmt.Errorf("reading %s: %w", a.handle.in.Name, err)
+			return n, a.broken
+		}
+		return n, err
+	})
+}
+
+// data takes compression off and returns what lies inside: the input itself
+// where it can be read in place, else a file of ours.
+func (a *artifact) data(ctx context.Context, o Options) (io.ReaderAt, int64, error) {
+	h := a.handle
+	r, err := a.unwrap(bufio.NewReaderSize(a.source(ctx, h.reader()), readBuffer))
+	if err != nil {
+		return nil, 0, err
+	}
+	if h.at != nil && len(a.layers) == 0 {
+		a.read = h.size
+		if h.size > o.MaxBytes {
+			return nil, 0, tooLarge(o.MaxBytes)
+		}
+		return h.at, h.size, nil
+	}
+	if a.spool, err = newSpool(o.Workdir); err != nil {
+		a.broken = err
+		return nil, 0, err
+	}
+	left := o.MaxBytes
+	size, err := io.Copy(writeFunc(func(p []byte) (int, error) {
+		if left -= int64(len(p)); left < 0 {
+			return 0, tooLarge(o.MaxBytes)
+		}
+		n, err := a.spool.f.Write(p)
+		if err != nil {
+			a.broken = fmt.Errorf("keeping content of %s: %w; free some room or name another work folder", h.in.Name, err)
+			err = a.broken
+		}
+		return n, err
+	}), r)
+	return a.spool.f, size, err
 }
 
 // unwrap takes compression off.
@@ -134,57 +221,54 @@ func (a *artifact) unwrap(r *bufio.Reader) (*bufio.Reader, error) {
 	return nil, errors.New("it is compressed more than 4 times over")
 }
 
-var errTooLarge = errors.New("more lies inside than is read; raise the bound if that is right")
+var errTooLarge = errors.New("more lies inside than is read")
+
+// tooLarge says which bound it was.
+func tooLarge(most int64) error {
+	return fmt.Errorf("%w: more than %d bytes; raise the bound if that is right", errTooLarge, most)
+}
 
 // limit ends with an error where a limit of io.LimitReader would end silently.
 func limit(r io.Reader, left int64) io.Reader {
+	most := left
 	return readFunc(func(p []byte) (int, error) {
 		n, err := r.Read(p)
 		if left -= int64(n); left < 0 {
-			return 0, errTooLarge
+			return 0, tooLarge(most)
 		}
 		return n, err
 	})
 }
 
-// index reads all of data, of which peek shows the beginning, and sums up the
-// content of each member.
-func (a *artifact) index(peek *bufio.Reader, data io.Reader, name string, o Options) error {
-	head, err := peek.Peek(512)
-	if err != nil && err != io.EOF {
+// index reads the headers of all members.
+func (a *artifact) index(ctx context.Context, name string, o Options) error {
+	t := a.tree
+	head := make([]byte, min(paxHead, t.size))
+	if _, err := io.ReadFull(io.NewSectionReader(t.data, 0, t.size), head); err != nil {
 		return err
 	}
-	h := sha256.New()
-	buf := make([]byte, readBuffer)
 	if !pax.Is(head) {
-		a.tree.kind = "single file"
-		n, err := io.CopyBuffer(struct{ io.Writer }{h}, struct{ io.Reader }{data}, buf)
-		if err != nil {
-			return err
-		}
-		e := entry{Member: &pax.Member{Name: path.Base(name), Type: pax.Regular, Size: n}}
-		h.Sum(e.sum[:0])
-		a.tree.entries, a.tree.size = []entry{e}, n
+		t.kind, t.name = singleFile, name
 		return nil
 	}
-	a.tree.kind = "pax archive"
-	r := pax.NewReaderLimits(data, pax.Limits{Members: o.MaxMembers})
+	t.kind = "pax archive"
+	r := pax.NewReaderAt(t.data, t.size, o.paxLimits())
 	for {
+		if t.roster.len()%screenMost == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
 		m, err := r.Next()
-		if err == io.EOF { //nolint:errorlint // wrapped, it is what broke the source off
-			a.tree.globals, a.tree.trailer, a.tree.size = r.Globals(), r.Trailer(), r.Offset()
+		if err == io.EOF { //nolint:errorlint // Next promises io.EOF itself
+			t.globals, t.trailer = r.Globals(), r.Trailer()
+			t.roster.end = t.trailer.Offset - 2*blockSize
 			return nil
+		}
+		if err == nil {
+			err = t.roster.add(m, r.Globals())
 		}
 		if err != nil {
 			return err
 		}
-		h.Reset()
-		if _, err := io.CopyBuffer(struct{ io.Writer }{h}, struct{ io.Reader }{r}, buf); err != nil {
-			return err
-		}
-		e := entry{Member: m}
-		h.Sum(e.sum[:0])
-		a.tree.entries = append(a.tree.entries, e)
 	}
 }
 

@@ -4,8 +4,11 @@
 package compare
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -13,76 +16,124 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/pax"
 )
 
-// trees compares two trees; prefix leads to them.
+// trees compares two trees of one kind; prefix leads to them.
 func (c *comparison) trees(ctx context.Context, prefix string, a, b *tree) error {
-	if a.kind == b.kind && len(a.entries) == 1 && a.kind == "single file" {
-		b.entries[0].Name = a.entries[0].Name // names of whole artifacts are not compared
+	if a.kind == singleFile {
+		return c.single(ctx, prefix, a, b)
 	}
-	pairs, added := c.pair(prefix, a, b)
-	for _, p := range pairs {
-		if err := ctx.Err(); err != nil {
+	inA, inB := a.headers(c.o.paxLimits()), b.headers(c.o.paxLimits())
+	p := pairUp(&a.roster, &b.roster)
+	a.roster.forget()
+	b.roster.forget()
+	c.members += p.unlike
+	if err := c.partnerless(prefix, p, inA, inB); err != nil {
+		return err
+	}
+	looks, err := c.screen(ctx, a, b, p, c.beginning())
+	if err != nil {
+		return err
+	}
+	for i, l := range looks {
+		if l == lookNowhere {
+			continue
+		}
+		if err := c.pair(ctx, prefix, p, i, l, inA, inB); err != nil {
 			return err
 		}
-		if err := c.member(ctx, prefix+p.a.key(), a, b, p); err != nil {
+	}
+	for _, j := range p.added {
+		m, err := inB.at(int(j))
+		if err != nil {
 			return err
 		}
+		c.lone(prefix, m, false)
 	}
-	for _, e := range added {
-		c.add(Finding{Path: prefix + e.key(), Field: "member", B: e.Type.String(), Offset: -1, Tier: Forbidden, Cause: "it is in B only"})
+	if err := c.order(prefix, p, inB); err != nil {
+		return err
 	}
-	c.order(prefix, pairs)
 	c.around(prefix, a, b)
 	return nil
 }
 
-// pair is a member of A and the one of the same name in B.
-type pair struct {
-	a, b entry
-	atB  int
+// beginning returns how many bytes from the first on are known to be the same.
+func (c *comparison) beginning() int64 {
+	if c.depth > 0 {
+		return 0 // that is said of the artifacts
+	}
+	return c.equal
 }
 
-// pair pairs members by name, the first with the first where a name stands
-// more than once, and tells of those without a partner in B; it returns those
-// without one in A.
-func (c *comparison) pair(prefix string, a, b *tree) ([]pair, []entry) {
-	inB := make(map[string][]int, len(b.entries))
-	for i, e := range b.entries {
-		inB[e.key()] = append(inB[e.key()], i)
+// single compares two artifacts that are files; their names are not compared.
+func (c *comparison) single(ctx context.Context, prefix string, a, b *tree) error {
+	c.members++
+	same, err := sameContent(ctx, a, b)
+	if err != nil || same {
+		return err
 	}
-	inA := make(map[string]int, len(a.entries))
-	pairs := make([]pair, 0, len(a.entries))
-	for _, e := range a.entries {
-		key := e.key()
-		n := inA[key]
-		inA[key]++
-		if n >= len(inB[key]) {
-			c.add(Finding{Path: prefix + key, Field: "member", A: e.Type.String(), Offset: -1, Tier: Forbidden, Cause: "it is in A only"})
+	return c.content(ctx, prefix+path.Clean(a.name), file{r: a.data, size: a.size}, file{r: b.data, size: b.size})
+}
+
+// partnerless tells of members that only A has, and of names that stand twice.
+func (c *comparison) partnerless(prefix string, p *pairing, inA, inB *headers) error {
+	for i, j := range p.partners {
+		if j != noPartner {
 			continue
 		}
-		at := inB[key][n]
-		pairs = append(pairs, pair{e, b.entries[at], at})
+		m, err := inA.at(p.step + i)
+		if err != nil {
+			return err
+		}
+		c.lone(prefix, m, true)
 	}
-	c.members += len(inA)
-	var added []entry
-	seen := map[string]int{}
-	for _, e := range b.entries {
-		key := e.key()
-		if inA[key] == 0 && seen[key] == 0 {
-			c.members++
+	for _, t := range p.twice {
+		in := inA
+		if t.a == 0 {
+			in = inB
 		}
-		if seen[key]++; seen[key] > inA[key] {
-			added = append(added, e)
+		m, err := in.at(int(t.first))
+		if err != nil {
+			return err
 		}
-		if n := max(inA[key], len(inB[key])); n > 1 && seen[key] == 1 {
-			c.duplicate(prefix+key, inA[key], len(inB[key]))
-		}
+		c.duplicate(prefix+keyOf(m), t.a, t.b)
 	}
-	for key, n := range inA {
-		if n > 1 && len(inB[key]) == 0 {
-			c.duplicate(prefix+key, n, 0)
-		}
+	return nil
+}
+
+// lone tells of a member that only one of both has.
+func (c *comparison) lone(prefix string, m *pax.Member, isA bool) {
+	f := Finding{Path: prefix + keyOf(m), Field: "member", Offset: -1, Tier: Forbidden}
+	if isA {
+		f.A, f.Cause = m.Type.String(), "it is in A only"
+	} else {
+		f.B, f.Cause = m.Type.String(), "it is in B only"
 	}
-	return pairs, added
+	c.add(f)
+}
+
+// pair reads the headers of a pair that differs and compares it.
+func (c *comparison) pair(ctx context.Context, prefix string, p *pairing, i int, l look, inA, inB *headers) error {
+	j, _ := p.partner(i)
+	ma, err := inA.at(i)
+	if err != nil {
+		return err
+	}
+	mb, err := inB.at(j)
+	if err != nil {
+		return err
+	}
+	if l == lookAsStrangers {
+		c.lone(prefix, ma, true)
+		c.lone(prefix, mb, false)
+		return nil
+	}
+	return c.member(ctx, prefix+keyOf(ma), pair{ma, mb, inA.t, inB.t, l == lookAtAll})
+}
+
+// pair is a member of A and the one of the same name in B.
+type pair struct {
+	a, b     *pax.Member
+	inA, inB *tree
+	content  bool // it differs
 }
 
 func (c *comparison) duplicate(path string, a, b int) {
@@ -91,14 +142,30 @@ func (c *comparison) duplicate(path string, a, b int) {
 }
 
 // order tells whether the members of both stand in another order.
-func (c *comparison) order(prefix string, pairs []pair) {
-	for i := 1; i < len(pairs); i++ {
-		if pairs[i].atB < pairs[i-1].atB {
-			c.about(Finding{Path: strings.TrimSuffix(prefix, "/"), Field: "order", Tier: Container, Cause: "the members stand in another order",
-				Evidence: fmt.Sprintf("B has %s before %s", printable(pairs[i].b.Name, maxValue), printable(pairs[i-1].b.Name, maxValue))})
-			return
+func (c *comparison) order(prefix string, p *pairing, inB *headers) error {
+	before := p.step - 1
+	for i := range p.partners {
+		j, ok := p.partner(p.step + i)
+		if !ok {
+			continue
 		}
+		if j > before {
+			before = j
+			continue
+		}
+		first, err := inB.at(j)
+		if err != nil {
+			return err
+		}
+		second, err := inB.at(before)
+		if err != nil {
+			return err
+		}
+		c.about(Finding{Path: strings.TrimSuffix(prefix, "/"), Field: "order", Tier: Container, Cause: "the members stand in another order",
+			Evidence: fmt.Sprintf("B has %s before %s", printable(first.Name, maxValue), printable(second.Name, maxValue))})
+		return nil
 	}
+	return nil
 }
 
 // around compares what belongs to no member: global records at the end, and
@@ -133,11 +200,11 @@ func recordsText(records []pax.Record) string {
 	return strings.TrimSuffix(out.String(), " ")
 }
 
-// member compares a pair.
-func (c *comparison) member(ctx context.Context, path string, a, b *tree, p pair) error {
+// member compares a pair that is not the same bytes.
+func (c *comparison) member(ctx context.Context, path string, p pair) error {
 	before := c.found.total()
-	if p.a.HeaderSum != p.b.HeaderSum || len(a.globals)+len(b.globals) > 0 {
-		c.header(path, p.a.Member, p.b.Member)
+	if p.a.HeaderSum != p.b.HeaderSum || len(p.inA.globals)+len(p.inB.globals) > 0 {
+		c.header(path, p.a, p.b)
 	}
 	if p.a.Hidden != p.b.Hidden || p.a.HiddenSum != p.b.HiddenSum {
 		c.meta(path, "padding", fmt.Sprint(p.a.Hidden, " bytes"), fmt.Sprint(p.b.Hidden, " bytes"), Forbidden,
@@ -146,7 +213,7 @@ func (c *comparison) member(ctx context.Context, path string, a, b *tree, p pair
 	if p.a.HeaderSum != p.b.HeaderSum && c.found.total() == before && p.a.Size == p.b.Size && c.reformatted == "" {
 		c.reformatted = path
 	}
-	if p.a.sum == p.b.sum || p.a.Type != p.b.Type {
+	if !p.content || p.a.Type != p.b.Type {
 		return nil
 	}
 	if c.found.full(Forbidden) {
@@ -154,7 +221,36 @@ func (c *comparison) member(ctx context.Context, path string, a, b *tree, p pair
 		c.add(Finding{Path: path, Field: "content", Tier: Forbidden})
 		return nil
 	}
-	return c.content(ctx, path, a.content(p.a), b.content(p.b))
+	a, err := c.near(&c.nearA, p.inA.content(p.a))
+	if err != nil {
+		return err
+	}
+	b, err := c.near(&c.nearB, p.inB.content(p.b))
+	if err != nil {
+		return err
+	}
+	return c.content(ctx, path, a, b)
+}
+
+// maxNear is how large a file is read at once: formats look at small pieces of
+// it, again and again.
+const maxNear = 512 << 10
+
+// near reads a small file into memory, into buf where nothing else is using it.
+func (c *comparison) near(buf *[]byte, f file) (file, error) {
+	if f.size > maxNear {
+		return f, nil
+	}
+	var own []byte
+	if c.depth > 0 {
+		buf = &own
+	}
+	*buf = slices.Grow((*buf)[:0], int(f.size))[:f.size]
+	if _, err := io.ReadFull(io.NewSectionReader(f.r, 0, f.size), *buf); err != nil {
+		return f, fmt.Errorf("reading %d bytes of content: %w", f.size, err)
+	}
+	f.r = bytes.NewReader(*buf)
+	return f, nil
 }
 
 // meta adds a finding about the header of a member, if the values differ.

@@ -14,7 +14,9 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/ar"
 	"github.com/zfarm/zfarm/orchestrator/compare/compress"
 	"github.com/zfarm/zfarm/orchestrator/compare/container"
+	"github.com/zfarm/zfarm/orchestrator/compare/cpio"
 	"github.com/zfarm/zfarm/orchestrator/compare/pax"
+	"github.com/zfarm/zfarm/orchestrator/compare/rpm"
 	"github.com/zfarm/zfarm/orchestrator/compare/stream"
 	"github.com/zfarm/zfarm/orchestrator/compare/zip"
 )
@@ -59,6 +61,8 @@ func openers() []opener {
 		{is: func(head []byte) bool { return len(head) > 2 && string(head[:2]) == compress.Magic }, open: openCompress},
 		{is: ar.Is, open: ar.Open, index: arIndex},
 		{is: zip.Is, open: zip.Open},
+		{is: cpio.Is, open: cpio.Open},
+		{is: rpm.Is, open: rpm.Open},
 		{is: stream.Is, open: stream.Open},
 	}
 }
@@ -94,19 +98,19 @@ func (c *comparison) nested(ctx context.Context, path string, a, b file) (bool, 
 		if !o.is(headA) || !o.is(headB) {
 			continue
 		}
-		limits := container.Limits{Members: c.o.MaxMembers, Content: c.o.MaxBytes}
+		limits := container.Limits{Members: c.o.MaxMembers, Content: max(min(c.o.MaxBytes, c.unpackable()), 1)}
 		ca, errA := o.open(a.r, a.size, limits)
 		cb, errB := o.open(b.r, b.size, limits)
 		if errA != nil || errB != nil {
-			return false, ctx.Err()
+			return false, c.cut(ctx)
 		}
 		var indexA, indexB *index
 		if o.index != nil {
 			if indexA, errA = o.index(a.r, a.size, ca, limits); errA != nil {
-				return false, ctx.Err()
+				return false, c.cut(ctx)
 			}
 			if indexB, errB = o.index(b.r, b.size, cb, limits); errB != nil {
-				return false, ctx.Err()
+				return false, c.cut(ctx)
 			}
 		}
 		return c.containers(ctx, path, box{ca, indexA, a}, box{cb, indexB, b})
@@ -166,12 +170,12 @@ func (c *comparison) containers(ctx context.Context, path string, a, b box) (boo
 	left, err := c.decode(ctx, a.Container, a.file)
 	defer left.close()
 	if err != nil {
-		return false, ctx.Err()
+		return false, c.cut(ctx)
 	}
 	right, err := c.decode(ctx, b.Container, b.file)
 	defer right.close()
 	if err != nil {
-		return false, ctx.Err()
+		return false, c.cut(ctx)
 	}
 	before := c.found.total()
 	c.fields(path, a.Fields, b.Fields)
@@ -224,7 +228,8 @@ func (c *comparison) decode(ctx context.Context, in *container.Container, f file
 		if e.Open == nil {
 			m.file = file{r: io.NewSectionReader(f.r, e.Offset, e.Size), size: e.Size}
 		} else {
-			n, err := d.unpack(c.o, e, kept, c.o.MaxBytes-all)
+			n, err := c.unpack(d, e, kept, min(c.o.MaxBytes-all, c.unpackable()))
+			c.unpacked += n
 			if err != nil {
 				return d, fmt.Errorf("unpacking %s: %w", e.Name, err)
 			}
@@ -244,11 +249,16 @@ func (c *comparison) decode(ctx context.Context, in *container.Container, f file
 	return d, nil
 }
 
+// unpackable is how many bytes may still be unpacked: bombs in many members, or
+// in one another, are one bomb.
+func (c *comparison) unpackable() int64 { return max(2*c.o.MaxBytes-c.unpacked, 0) }
+
 // unpack appends the content of a member to the spool.
-func (d *decoded) unpack(o Options, e container.Entry, at, left int64) (int64, error) {
+func (c *comparison) unpack(d *decoded, e container.Entry, at, left int64) (int64, error) {
 	if d.spool == nil {
-		s, err := newSpool(o.Workdir)
+		s, err := newSpool(c.o.Workdir)
 		if err != nil {
+			c.trouble.note(err)
 			return 0, err
 		}
 		d.spool = s
@@ -258,7 +268,7 @@ func (d *decoded) unpack(o Options, e container.Entry, at, left int64) (int64, e
 		return 0, err
 	}
 	defer r.Close()
-	return io.Copy(io.NewOffsetWriter(d.spool.f, at), limit(r, left))
+	return io.Copy(c.trouble.keep(io.NewOffsetWriter(d.spool.f, at)), limit(r, left))
 }
 
 // decodedTwins are two members of one name.

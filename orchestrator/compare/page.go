@@ -4,8 +4,9 @@
 package compare
 
 import (
-	"bytes"
+	"crypto/sha256"
 	_ "embed"
+	"encoding/base64"
 	"fmt"
 	"html/template"
 	"io"
@@ -18,88 +19,256 @@ type PageOptions struct {
 	Title, A, B string
 }
 
-// pageRoom is how many bytes findings may take that are shown with all that is
-// known of them. Those after it are told in a line, so that a page of ten
-// thousand stays below 2 MiB.
-const pageRoom = 400 << 10
+// Bounds on a page, in bytes: findings are told in a line, without their
+// surroundings, beyond the first, and only counted beyond the second. So a page
+// of ten thousand stays below 2 MB whatever they hold.
+const (
+	detailRoom = 500 << 10
+	lineRoom   = 1_200_000
+	// mostOpen bounds the findings that are unfolded when a page is opened.
+	mostOpen = 150
+	// deepest bounds the folders within folders; what lies deeper has the rest
+	// of its path as its name.
+	deepest = 24
+)
 
-//go:embed page.html
-var pageText string
+var (
+	//go:embed page.html
+	pageText string
+	//go:embed page.css
+	pageStyle string
+	//go:embed page.js
+	pageScript string
+)
 
 // page is the page as its template sees it.
 type page struct {
 	PageOptions
 	Verdict
-	Summary string
-	Root    *branch
+	Sense  sense
+	Root   *branch
+	Policy string
+	Style  template.CSS
+	Script template.JS
+	// Findings shown, and how many there are in all.
+	Shown, All int
 }
 
 // branch is a folder or member on the page, with what lies below it.
 type branch struct {
 	Name     string
-	Worst    Tier
 	Findings []shownFinding
 	Below    []*branch
-	byName   map[string]*branch
+	// Count is of the findings below, Worst the gravest tier of those that
+	// decide, else of all; Decides says that there are some.
+	Count   int
+	Worst   Tier
+	Decides bool
+	Open    bool
+	byName  map[string]*branch
 }
 
 // Leaf returns the only finding about a member of which there is little to
 // tell, nil for others.
 func (b *branch) Leaf() *shownFinding {
-	if len(b.Findings) == 1 && len(b.Below) == 0 && len(b.Findings[0].Rows) == 0 && b.Findings[0].Cause == "" {
+	if len(b.Findings) == 1 && len(b.Below) == 0 && b.Findings[0].brief() {
 		return &b.Findings[0]
 	}
 	return nil
 }
 
+// shownFinding is a finding with what is made of it.
 type shownFinding struct {
 	Finding
-	Rows []shownRow
+	Decides bool
+	// Says is what its field is.
+	Says string
+	Rows []row
+	// Left and Right are the values, with what differs marked, where they are
+	// too long for a line.
+	Left, Right []stretch
 }
 
-// shownRow is one line of a hunk, side by side.
-type shownRow struct {
-	// Head stands across both sides; "" for lines.
-	Head        string
-	Left, Right side
-}
+// Class is that of a finding's element: whether it decides or was masked.
+func (f shownFinding) Class() string { return class(f.Decides) }
 
-// side is a line of one side, with what differs marked.
-type side struct {
-	There               bool
-	Before, Mark, After string
-}
+// Class is that of a branch's line.
+func (b *branch) Class() string { return class(b.Decides) }
 
-// WriteHTML writes v as one page that needs nothing from anywhere else: what
-// it comes to, a tree of what differs that can be searched, and both sides of
-// each difference with the differing part marked.
-func (v Verdict) WriteHTML(w io.Writer, o PageOptions) error {
-	var text bytes.Buffer
-	if err := v.writeSummary(&text); err != nil {
-		return err
+func class(decides bool) string {
+	if decides {
+		return "d"
 	}
-	t, err := template.New("page").Parse(pageText)
+	return "m"
+}
+
+// brief reports whether a line says it all.
+func (f shownFinding) brief() bool {
+	return len(f.Rows) == 0 && f.Left == nil && f.Right == nil && f.Cause == "" && f.Evidence == ""
+}
+
+// shortValue is how many bytes two values have together that stand in a line.
+const shortValue = 90
+
+// WriteHTML writes v as one page that needs nothing from anywhere else: what it
+// comes to, a tree of what differs that can be searched and filtered by tier,
+// and both sides of each difference with the differing part marked. Without
+// scripts it is the same page, only not searched. The page runs no script but
+// its own: its policy names the digest.
+func (v Verdict) WriteHTML(w io.Writer, o PageOptions) error {
+	t, err := template.New("page").Funcs(template.FuncMap{"listed": listed}).Parse(pageText)
 	if err != nil {
 		return fmt.Errorf("reading the page's template: %w", err)
 	}
-	p := page{PageOptions: o, Verdict: v, Summary: text.String(), Root: &branch{}}
-	room := pageRoom
-	for _, f := range v.Findings {
-		if room -= len(f.A) + len(f.B) + len(f.Cause) + len(f.Evidence) + 2*len(f.Hunk) + 300; room < 0 {
-			f.Cause, f.Evidence, f.Hunk = "", "", ""
-		}
-		p.Root.add(f)
-	}
+	sum := sha256.Sum256([]byte(pageScript))
+	p := page{PageOptions: o, Verdict: v, Sense: v.sense(), Root: &branch{},
+		Policy: "default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; base-uri 'none'; form-action 'none'",
+		Style:  template.CSS(pageStyle), //nolint:gosec // our own
+		Script: template.JS(pageScript), //nolint:gosec // our own
+		All:    len(v.Findings) + v.Omitted}
+	p.fill()
+	p.Root.merge()
 	if err := t.Execute(w, p); err != nil {
 		return fmt.Errorf("writing the page: %w", err)
 	}
 	return nil
 }
 
+// groupTable is one table of the summary.
+type groupTable struct {
+	Title   string
+	All     []listedGroup
+	Several bool // some field differs more than once
+	Left    int  // fields that are not shown
+}
+
+type listedGroup struct {
+	group
+	Class string
+}
+
+// listed makes groups a table.
+func listed(title string, decides bool, groups []group) groupTable {
+	l := groupTable{Title: title, Left: max(len(groups)-maxGroups, 0)}
+	for _, g := range groups[:len(groups)-l.Left] {
+		l.All = append(l.All, listedGroup{g, class(decides)})
+		l.Several = l.Several || g.Count > 1
+	}
+	return l
+}
+
+// fill makes the tree. What decides comes before what was allowed, and first
+// gets what room there is.
+func (p *page) fill() {
+	detail, line := detailRoom, lineRoom
+	for _, decides := range []bool{true, false} {
+		for _, f := range p.Findings {
+			if p.allows(f.Tier) == decides {
+				continue
+			}
+			s := shownFinding{Finding: f, Decides: decides}
+			names := namesOf(f.Path)
+			if line -= s.lineCost() + p.Root.growth(names); line < 0 {
+				return
+			}
+			s.detailed()
+			if cost := s.detailCost(); cost <= detail {
+				detail -= cost
+			} else {
+				s = s.shortened()
+			}
+			p.Shown++
+			p.Root.add(names, s, p.Shown <= mostOpen)
+		}
+	}
+}
+
+// namesOf splits a path.
+func namesOf(path string) []string {
+	names := strings.FieldsFunc(path, func(r rune) bool { return r == '/' })
+	if len(names) == 0 {
+		return []string{"the artifact as a whole"}
+	}
+	if len(names) > deepest {
+		names = append(names[:deepest-1], strings.Join(names[deepest-1:], "/"))
+	}
+	return names
+}
+
+// shortened is what a line says.
+func (f shownFinding) shortened() shownFinding {
+	f.A, f.B, f.Hunk, f.Cause, f.Evidence = clipped(f.A, shortValue/2), clipped(f.B, shortValue/2), "", "", ""
+	return shownFinding{Finding: f.Finding, Decides: f.Decides}
+}
+
+// detailed works out what a line does not say.
+func (f *shownFinding) detailed() {
+	f.Says, f.Rows = about(f.Field), rows(f.Hunk)
+	if len(f.Rows) == 0 && len(f.A)+len(f.B) > shortValue {
+		f.Left, f.Right = marked(f.A, f.B)
+	}
+	if len(f.Rows) > 0 && len(f.A)+len(f.B) > shortValue {
+		f.A, f.B = "", "" // the rows show them
+	}
+}
+
+// lineCost is how many bytes of the page the line of a finding takes at most.
+func (f *shownFinding) lineCost() int {
+	const markup = 60
+	cost := markup + len(template.HTMLEscapeString(f.Field))
+	for _, s := range []string{f.A, f.B} {
+		if s != "" {
+			cost += len("<q></q>") + len(template.HTMLEscapeString(clipped(s, shortValue/2)))
+		}
+	}
+	return cost
+}
+
+// growth is how many bytes the folders take that names would add.
+func (b *branch) growth(names []string) int {
+	const folder, last = 90, 30
+	cost := 0
+	for i, name := range names {
+		if b != nil {
+			b = b.byName[name]
+		}
+		switch {
+		case b != nil:
+		case i < len(names)-1:
+			cost += folder + len(template.HTMLEscapeString(name))
+		default:
+			cost += last + len(template.HTMLEscapeString(name))
+		}
+	}
+	return cost
+}
+
+// detailCost is how many bytes the rest takes.
+func (f *shownFinding) detailCost() int {
+	const markup = 150
+	cost := markup + len(f.Says)
+	for _, s := range []string{f.Cause, f.Evidence, f.A, f.B} {
+		cost += len(template.HTMLEscapeString(s))
+	}
+	stretches := func(all []stretch) {
+		for _, p := range all {
+			cost += len(template.HTMLEscapeString(p.Text)) + 13
+		}
+	}
+	stretches(f.Left)
+	stretches(f.Right)
+	for _, r := range f.Rows {
+		cost += 60 + len(template.HTMLEscapeString(r.Head))
+		stretches(r.Left)
+		stretches(r.Right)
+	}
+	return cost
+}
+
 // add puts a finding where its path leads.
-func (b *branch) add(f Finding) {
-	b.Worst = max(b.Worst, f.Tier)
-	for _, name := range strings.FieldsFunc(f.Path, func(r rune) bool { return r == '/' }) {
+func (b *branch) add(names []string, f shownFinding, open bool) {
+	b.note(f, open)
+	for _, name := range names {
 		next := b.byName[name]
 		if next == nil {
 			next = &branch{Name: name}
@@ -110,72 +279,31 @@ func (b *branch) add(f Finding) {
 			b.Below = append(b.Below, next)
 		}
 		b = next
+		b.note(f, open)
+	}
+	b.Findings = append(b.Findings, f)
+}
+
+// note keeps what is said of a branch beside its name.
+func (b *branch) note(f shownFinding, open bool) {
+	switch {
+	case f.Decides && !b.Decides:
+		b.Worst, b.Decides = f.Tier, true
+	case f.Decides == b.Decides:
 		b.Worst = max(b.Worst, f.Tier)
 	}
-	b.Findings = append(b.Findings, shownFinding{f, rows(f.Hunk)})
+	b.Count++
+	b.Open = b.Open || open && f.Decides
 }
 
-// rows puts the lines of a hunk side by side: those that go with those that
-// come in their place.
-func rows(hunk string) []shownRow {
-	var out []shownRow
-	var gone, come []string
-	flush := func() {
-		for i := range max(len(gone), len(come)) {
-			var r shownRow
-			l, lok := at(gone, i)
-			m, mok := at(come, i)
-			r.Left, r.Right = marked(l, m, lok, mok)
-			out = append(out, r)
+// merge makes folders that hold nothing but one folder one line.
+func (b *branch) merge() {
+	for _, next := range b.Below {
+		for len(next.Findings) == 0 && len(next.Below) == 1 && len(next.Below[0].Below) > 0 {
+			only := next.Below[0]
+			only.Name = next.Name + "/" + only.Name
+			*next = *only
 		}
-		gone, come = nil, nil
+		next.merge()
 	}
-	for line := range strings.Lines(hunk) {
-		line = strings.TrimSuffix(line, "\n")
-		switch {
-		case strings.HasPrefix(line, "-"):
-			if len(come) > 0 {
-				flush()
-			}
-			gone = append(gone, line[1:])
-		case strings.HasPrefix(line, "+"):
-			come = append(come, line[1:])
-		default:
-			flush()
-			if text, ok := strings.CutPrefix(line, " "); ok {
-				out = append(out, shownRow{Left: side{There: true, Before: text}, Right: side{There: true, Before: text}})
-			} else {
-				out = append(out, shownRow{Head: line})
-			}
-		}
-	}
-	flush()
-	return out
-}
-
-func at(lines []string, i int) (string, bool) {
-	if i < len(lines) {
-		return lines[i], true
-	}
-	return "", false
-}
-
-// marked marks what lies between the common beginning and end of two lines.
-func marked(a, b string, isA, isB bool) (left, right side) {
-	if !isA || !isB {
-		return side{There: isA, Mark: a}, side{There: isB, Mark: b}
-	}
-	ra, rb := []rune(a), []rune(b)
-	from := 0
-	for from < len(ra) && from < len(rb) && ra[from] == rb[from] {
-		from++
-	}
-	end := 0
-	for end < len(ra)-from && end < len(rb)-from && ra[len(ra)-1-end] == rb[len(rb)-1-end] {
-		end++
-	}
-	cut := func(r []rune) side {
-		return side{There: true, Before: string(r[:from]), Mark: string(r[from : len(r)-end]), After: string(r[len(r)-end:])}
-	}
-	return cut(ra), cut(rb)
 }

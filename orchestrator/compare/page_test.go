@@ -6,9 +6,15 @@ package compare
 import (
 	"archive/tar"
 	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
+	"html"
+	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func pageOf(t *testing.T, v Verdict) string {
@@ -21,10 +27,14 @@ func pageOf(t *testing.T, v Verdict) string {
 }
 
 func TestPage(t *testing.T) {
-	a := archive(t, reg("p/doc", "one\ntwo <script>alert(1)</script>\nthree\n"), reg("p/bin", "\x01\x02same"), reg("p/same", "x"))
+	a := archive(t, reg("p/doc", "one\ntwo <script>alert(1)</script>\nthree\n"), reg("p/bin", "\x01\x02same"), reg("p/same", "x"),
+		reg("p/stamp", "built 15:04:05\n"))
 	b := archive(t, reg("p/doc", "one\nTwo <script>alert(1)</script>\nthree\n"), reg("p/bin", "\x01\x03same"),
-		reg("p/same", "x").with(func(h *tar.Header) { h.Mode = 0o4755 }))
-	golden(t, "page.html", pageOf(t, verdict(t, a, b, known())))
+		reg("p/same", "x").with(func(h *tar.Header) { h.Mode = 0o4755 }), reg("p/stamp", "built 16:04:05\n"))
+	page := pageOf(t, verdict(t, a, b, known()))
+	page = strings.Replace(page, pageStyle, "(style)\n", 1)
+	page = strings.Replace(page, pageScript, "(script)\n", 1)
+	golden(t, "page.html", regexp.MustCompile(`sha256-[^&]*&`).ReplaceAllString(page, "sha256-(digest)&"))
 }
 
 // TestPageIsInert: whatever lies in the artifacts, the page runs none of it.
@@ -32,12 +42,31 @@ func TestPageIsInert(t *testing.T) {
 	hostile := "\"><script>alert(1)</script><img src=x onerror=alert(2)>"
 	a := archive(t, reg("p/"+hostile, "one "+hostile))
 	b := archive(t, reg("p/"+hostile, "two "+hostile))
-	page := pageOf(t, verdict(t, a, b, known()))
+	v := verdict(t, a, b, known())
+	v.Findings = append(v.Findings, Finding{Path: hostile, Field: hostile, A: hostile, B: hostile + hostile, Cause: hostile, Evidence: hostile,
+		Hunk: "@@ " + hostile + "\n-" + hostile + "\n+" + hostile + "x\n", Tier: Forbidden})
+	page := pageOf(t, v)
 	if strings.Count(page, "<script") != 1 || strings.Contains(page, "<img") {
 		t.Errorf("the page has elements of the artifacts in it:\n%s", page)
 	}
 	if strings.Contains(page, "src=\"") || strings.Contains(page, "href=") {
 		t.Error("the page fetches something")
+	}
+}
+
+// TestPageRunsItsOwnScriptOnly: browsers compute the digest over what stands
+// between the tags.
+func TestPageRunsItsOwnScriptOnly(t *testing.T) {
+	page := pageOf(t, Verdict{Outcome: Different, Findings: []Finding{{Path: "a", Field: "content", Tier: Forbidden}}})
+	_, rest, _ := strings.Cut(page, "<script>")
+	script, _, ok := strings.Cut(rest, "</script>")
+	sum := sha256.Sum256([]byte(script))
+	policy := html.UnescapeString(regexp.MustCompile(`Security-Policy" content="([^"]*)"`).FindStringSubmatch(page)[1])
+	if want := "script-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"; !ok || !strings.Contains(policy, want) {
+		t.Errorf("the policy is %q, the script needs %q", policy, want)
+	}
+	if strings.Contains(policy, "script-src 'unsafe") || !strings.Contains(policy, "default-src 'none'") {
+		t.Errorf("the policy is %q", policy)
 	}
 }
 
@@ -51,17 +80,113 @@ func TestPageStaysSmall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if page := pageOf(t, v); len(page) > 2<<20 || v.Differing != 10_000 {
+	page := pageOf(t, v)
+	if len(page) > 2_000_000 || v.Differing != 10_000 {
 		t.Errorf("%d bytes for %d differing members", len(page), v.Differing)
+	}
+	if n := strings.Count(page, `class="f `); n < len(v.Findings) || n < 9_000 {
+		t.Errorf("%d of %d findings are on the page", n, len(v.Findings))
+	}
+}
+
+// hostileVerdict has n findings of values that grow most when escaped.
+func hostileVerdict(n int) Verdict {
+	v := Verdict{Outcome: Different, Members: n, Differing: n}
+	for i := range n {
+		grows := strings.Repeat("'+\"\x1b", maxValue/4)
+		v.Findings = append(v.Findings, Finding{Path: fmt.Sprintf("d'%d/%d%s", i%100, i, grows[:40]), Field: "content" + fmt.Sprint(i%700), A: grows, B: grows + "x",
+			Cause: grows, Evidence: grows, Tier: Forbidden, Hunk: strings.Repeat("-'\n", 1000)})
+	}
+	return v
+}
+
+func TestOutputsAreBoundedWhateverTheyHold(t *testing.T) {
+	v := hostileVerdict(10_000)
+	if page := pageOf(t, v); len(page) > 2_000_000 {
+		t.Errorf("%d bytes of page", len(page))
+	}
+	for _, colour := range []bool{false, true} {
+		var text bytes.Buffer
+		if err := v.WriteText(&text, ReportOptions{Hunks: true, Colour: colour}); err != nil {
+			t.Fatal(err)
+		}
+		if text.Len() > 2_000_000 || !strings.Contains(text.String(), "more findings about") {
+			t.Errorf("%d bytes of text, colour %v", text.Len(), colour)
+		}
+	}
+}
+
+// TestDeepPathsAreBounded: folders within folders cost more than they say.
+func TestDeepPathsAreBounded(t *testing.T) {
+	v := Verdict{Outcome: Different}
+	for i := range 3000 {
+		v.Findings = append(v.Findings, Finding{Path: fmt.Sprint(i) + strings.Repeat("/'", maxPath/2-3), Field: "content", Tier: Forbidden})
+	}
+	page := pageOf(t, v)
+	if n := strings.Count(page, "<details"); len(page) > 2_000_000 || n < 100 {
+		t.Errorf("%d bytes, %d folders", len(page), n)
+	}
+	if strings.Contains(page, strings.Repeat("</details>\n", deepest+1)) {
+		t.Error("folders lie deeper than browsers like")
+	}
+}
+
+func TestPageShowsWhatDecidesFirst(t *testing.T) {
+	v := Verdict{Outcome: Different, Allowed: []Tier{Header}}
+	for i := range 30_000 {
+		v.Findings = append(v.Findings, Finding{Path: fmt.Sprintf("p/%d", i), Field: "mtime", A: "1", B: "2", Offset: -1, Tier: Header})
+	}
+	v.Findings = append(v.Findings, Finding{Path: "z/last", Field: "mode", A: "0755", B: "4755", Offset: -1, Tier: Forbidden, Cause: "setuid set in B"})
+	page := pageOf(t, v)
+	if !strings.Contains(page, "<u>last</u>") || strings.Contains(page, "<u>29999</u>") || !strings.Contains(page, "of 30001 differences are shown") {
+		t.Error("the page does not show the finding that decides, or does not say what it leaves out")
 	}
 }
 
 func TestRowsStandSideBySide(t *testing.T) {
 	have := rows("@@ -1,3 +1,2 @@\n one\n-two\n-three\n+2\n")
-	if len(have) != 4 || have[0].Head == "" || have[1].Left != have[1].Right || have[2].Left.Mark != "two" || have[2].Right.Mark != "2" || have[3].Right.There {
-		t.Errorf("%+v", have)
+	want := []row{
+		{Head: "@@ -1,3 +1,2 @@"},
+		{Left: []stretch{{"one", false}}, Right: []stretch{{"one", false}}, Same: true},
+		{Left: []stretch{{"two", true}}, Right: []stretch{{"2", true}}},
+		{Left: []stretch{{"three", true}}},
 	}
-	if l, r := marked("size 10 bytes", "size 20 bytes", true, true); l.Mark != "1" || r.Mark != "2" || l.After != "0 bytes" {
-		t.Errorf("%+v %+v", l, r)
+	if d := cmp.Diff(want, have); d != "" {
+		t.Errorf("-want +have:\n%s", d)
 	}
+	l, r := marked("size 10 bytes", "size 20 bytes")
+	if d := cmp.Diff([]stretch{{"size ", false}, {"1", true}, {"0 bytes", false}}, l); d != "" {
+		t.Errorf("-want +have:\n%s", d)
+	}
+	if d := cmp.Diff([]stretch{{"size ", false}, {"2", true}, {"0 bytes", false}}, r); d != "" {
+		t.Errorf("-want +have:\n%s", d)
+	}
+}
+
+// TestBytesAreMarkedOneByOne: between two bytes that differ, those that do not
+// are not marked, neither as numbers nor as text.
+func TestBytesAreMarkedOneByOne(t *testing.T) {
+	have := rows("- 00000010  c1c2c3c4                          ....\n+ 00000010  c1c5c3f1                          ....\n+ 00000020  40                                @\n")
+	pad := strings.Repeat(" ", 12)
+	want := []stretch{{"00000010  c1", false}, {"c2", true}, {"c3", false}, {"c4", true}, {strings.Repeat(" ", 27) + "  .", false}, {".", true}, {".", false}, {".", true},
+		{pad + "  A", false}, {"B", true}, {"C", false}, {"D", true}}
+	if len(have) != 2 || have[1].Left != nil || len(have[1].Right) == 0 {
+		t.Fatalf("%+v", have)
+	}
+	if d := cmp.Diff(want, have[0].Left); d != "" {
+		t.Errorf("-want +have:\n%s", d)
+	}
+}
+
+// FuzzRows: whatever a hunk is, its lines are all there and no row is empty.
+func FuzzRows(f *testing.F) {
+	f.Add("@@ -1 +1 @@\n one\n-two\n+2\n")
+	f.Add("- 00000010  c1c2c3c4                          ....\n+ 00000010  c1c5c3c4                          ....\n...\n")
+	f.Fuzz(func(t *testing.T, hunk string) {
+		for _, r := range rows(hunk) {
+			if r.Head == "" && r.Left == nil && r.Right == nil {
+				t.Errorf("an empty row of %q", hunk)
+			}
+		}
+	})
 }

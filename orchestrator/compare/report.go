@@ -5,133 +5,325 @@ package compare
 
 import (
 	"bufio"
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
-	"strings"
+	"slices"
 )
 
-// ReportOptions say how much WriteText shows.
+// ReportOptions say how much WriteText shows, and how.
 type ReportOptions struct {
+	// A and B say what the two sides are; "" says nothing of it.
+	A, B string
 	// Hunks shows the surroundings of each difference.
 	Hunks bool
 	// MaxMembers bounds the members shown; 0 shows all.
 	MaxMembers int
+	// Colour marks what is there anyway with the colours of a terminal.
+	Colour bool
 }
 
-// WriteText writes v for people at a terminal: what it comes to first, then
-// the findings member by member. Everything that came out of the artifacts was
-// escaped when the findings were made.
+// Bounds on a report, in bytes: hunks are left out beyond the first, findings
+// beyond the second.
+const (
+	hunkRoom   = 1 << 20
+	reportRoom = 3 << 19
+	// maxGroups bounds the fields of a summary.
+	maxGroups = 12
+	// tabular is the width of the first column of a summary.
+	tabular = 22
+	example = 100 // characters of an example
+)
+
+// WriteText writes v for people at a terminal: what it comes to first, what
+// decides and what was masked, then the findings member by member, those that
+// decide first. No control character comes out of the artifacts, and the whole
+// stays below 2 MB.
 func (v Verdict) WriteText(w io.Writer, o ReportOptions) error {
-	out := bufio.NewWriter(w)
-	v.summary(out)
-	shown, members := "", 0
-	for i, f := range v.Findings {
-		if i == 0 || f.Path != shown {
-			if members++; o.MaxMembers > 0 && members > o.MaxMembers {
-				say(out, "\n... %d more findings; ask for all of them with --json\n", len(v.Findings)-i)
-				break
-			}
-			shown = f.Path
-			name := f.Path
-			if name == "" {
-				name = "the artifact as a whole"
-			}
-			say(out, "\n%s\n", name)
+	r := &report{out: bufio.NewWriter(w), v: v, o: o, colour: painter(o.Colour)}
+	r.summary(v.sense())
+	r.members()
+	return r.out.Flush()
+}
+
+// WriteJSON writes v for programs (docs/verdict-v1.schema.json). A long verdict
+// has no indentation, so that it stays below 2 MB as well.
+func (v Verdict) WriteJSON(w io.Writer) error {
+	if v.Allowed == nil {
+		v.Allowed = []Tier{}
+	}
+	if v.Findings == nil {
+		v.Findings = []Finding{}
+	}
+	var long bytes.Buffer
+	enc := json.NewEncoder(&long)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return fmt.Errorf("writing the verdict: %w", err)
+	}
+	text := &long
+	if long.Len() <= hunkRoom {
+		text = &bytes.Buffer{}
+		if err := json.Indent(text, long.Bytes(), "", "  "); err != nil {
+			return fmt.Errorf("writing the verdict: %w", err)
 		}
-		f.write(out, o.Hunks)
 	}
-	if v.Omitted > 0 {
-		say(out, "\n%d further findings were left out.\n", v.Omitted)
-	}
-	return out.Flush()
+	_, err := w.Write(text.Bytes())
+	return err
 }
 
-// writeSummary writes what the verdict comes to.
-func (v Verdict) writeSummary(w io.Writer) error {
-	out := bufio.NewWriter(w)
-	v.summary(out)
-	return out.Flush()
+// report is one being written. Its writer keeps its error until Flush.
+type report struct {
+	out     *bufio.Writer
+	v       Verdict
+	o       ReportOptions
+	colour  painter
+	written int
 }
 
-// say writes to out, which keeps its error until Flush.
-func say(out *bufio.Writer, format string, args ...any) { _, _ = fmt.Fprintf(out, format, args...) }
+func (r *report) say(format string, args ...any) {
+	n, _ := fmt.Fprintf(r.out, format, args...)
+	r.written += n
+}
+
+// painter colours text, or does not.
+type painter bool
+
+// The colours, as terminals know them.
+const (
+	bold    = "1"
+	reverse = "7"
+	red     = "31"
+	green   = "32"
+	yellow  = "33"
+	cyan    = "36"
+)
+
+func (p painter) in(colour, s string) string {
+	if !p || s == "" || colour == "" {
+		return s
+	}
+	return "\x1b[" + colour + "m" + s + "\x1b[0m"
+}
+
+// outcome colours the word of a verdict.
+func (p painter) outcome(v Verdict) string {
+	colour := green
+	switch v.Outcome {
+	case Different:
+		colour = red
+	case Incomparable:
+		colour = yellow
+	}
+	return p.in(bold+";"+colour, v.String())
+}
+
+// mark is a tier in brackets: red if it decides.
+func (r *report) mark(t Tier) string {
+	if r.v.allows(t) {
+		return r.colour.in(green, "["+t.String()+"]")
+	}
+	return r.colour.in(red, "["+t.String()+"]")
+}
 
 // summary writes what the verdict comes to.
-func (v Verdict) summary(out *bufio.Writer) {
-	say(out, "%s\n", v)
+func (r *report) summary(s sense) {
+	v := r.v
+	r.say("%s\n", r.colour.outcome(v))
+	if s.Says != "" {
+		r.say("  %s\n", safe(s.Says))
+	}
+	if s.Advice != "" {
+		r.say("  %s\n", r.colour.in(bold, s.Advice))
+	}
+	for _, side := range []struct{ name, what string }{{"A", r.o.A}, {"B", r.o.B}} {
+		if side.what != "" {
+			r.say("  %s: %s\n", side.name, safe(side.what))
+		}
+	}
 	switch v.Outcome {
 	case Identical:
-		say(out, "  the same bytes (%d read of both)\n", v.Bytes)
+		if v.Bytes > 0 {
+			r.say("  %s read of both\n", amount(v.Bytes))
+		}
 		return
 	case Incomparable:
-		say(out, "  %s\n", v.Reason)
 		return
 	}
-	say(out, "  %d of %d members differ; %d bytes read of both\n", v.Differing, v.Members, v.Bytes)
-	say(out, "  allowed tiers: %s\n", tiersText(v.Allowed))
-	for _, t := range []Tier{Forbidden, Stamp, Header, Container} {
-		n, fields := 0, []string{}
-		seen := map[string]bool{}
-		for _, f := range v.Findings {
-			if f.Tier != t {
-				continue
+	r.say("  %s of %s members differ; %s read of both; allowed tiers: %s\n", number(v.Differing), number(v.Members), amount(v.Bytes), tiersText(v.Allowed))
+	r.groups("What decides", s.Deciding)
+	r.groups("What was masked", s.Masked)
+}
+
+// groups lists fields with how often they differ and the first example.
+func (r *report) groups(title string, all []group) {
+	if len(all) == 0 {
+		return
+	}
+	r.say("\n%s:\n", r.colour.in(bold, title))
+	for i, g := range all {
+		if i == maxGroups {
+			rest := 0
+			for _, g := range all[i:] {
+				rest += g.Count
 			}
-			if n++; !seen[f.Field] {
-				seen[f.Field] = true
-				fields = append(fields, f.Field)
+			r.say("  ... %s more fields with %s\n", number(len(all)-i), plural(rest, "difference"))
+			return
+		}
+		r.say("  %s %-*s %s", r.mark(g.Tier), tabular, safe(g.Field), plural(g.Count, "difference"))
+		if f := g.First; f != nil && f.Path != "" {
+			r.say(", %s%s", map[bool]string{true: "first in "}[g.Count > 1], safe(f.Path))
+			if text := f.pair(); text != "" {
+				r.say(": %s", clipped(text, example))
 			}
 		}
-		if n > 0 {
-			more := ""
-			if len(fields) > 10 {
-				fields, more = fields[:10], ", ..."
-			}
-			say(out, "  tier %s: %s (%s%s)\n", t, plural(n, "finding"), strings.Join(fields, ", "), more)
+		r.say("\n")
+		if f := g.First; f != nil && f.Cause != "" {
+			r.say("      %*s %s\n", tabular, "", clipped(safe(f.Cause), 2*example))
 		}
 	}
 }
 
-func tiersText(tiers []Tier) string {
-	if len(tiers) == 0 {
-		return "none"
-	}
-	var out []string
-	for _, t := range tiers {
-		out = append(out, t.String())
-	}
-	return strings.Join(out, ", ")
-}
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
-}
-
-// write writes one finding.
-func (f Finding) write(out *bufio.Writer, hunk bool) {
-	say(out, "  [%s] %s", f.Tier, f.Field)
+// pair is the two values as "a -> b", "" if neither is known.
+func (f Finding) pair() string {
+	a, b := safe(f.A), safe(f.B)
 	switch {
-	case f.A != "" && f.B != "":
-		say(out, ": %s -> %s", f.A, f.B)
-	case f.A != "":
-		say(out, ": %s -> (none)", f.A)
-	case f.B != "":
-		say(out, ": (none) -> %s", f.B)
+	case a == "" && b == "":
+		return ""
+	case b == "":
+		b = "(none)"
+	case a == "":
+		a = "(none)"
+	}
+	return a + " -> " + b
+}
+
+// aboutMember is the findings about one member.
+type aboutMember struct {
+	path     string
+	findings []Finding
+	decides  bool
+}
+
+// byMember groups findings that stand together, and puts the members first
+// that have one that decides.
+func (v Verdict) byMember() []aboutMember {
+	var out []aboutMember
+	for _, f := range v.Findings {
+		if n := len(out); n == 0 || out[n-1].path != f.Path {
+			out = append(out, aboutMember{path: f.Path})
+		}
+		m := &out[len(out)-1]
+		m.findings = append(m.findings, f)
+		m.decides = m.decides || !v.allows(f.Tier)
+	}
+	slices.SortStableFunc(out, func(a, b aboutMember) int {
+		switch {
+		case a.decides == b.decides:
+			return 0
+		case a.decides:
+			return -1
+		}
+		return 1
+	})
+	return out
+}
+
+// members writes the findings member by member.
+func (r *report) members() {
+	all := r.v.byMember()
+	left := len(r.v.Findings)
+	for i, m := range all {
+		if r.o.MaxMembers > 0 && i == r.o.MaxMembers || r.written > reportRoom {
+			r.say("\n... %s about %s; ask for all of them with --json\n", plural(left, "more finding"), plural(len(all)-i, "member"))
+			break
+		}
+		if i > 0 && !m.decides && all[i-1].decides {
+			r.say("\n%s\n", r.colour.in(bold, "Below, nothing differs but what was allowed."))
+		}
+		name := safe(m.path)
+		if name == "" {
+			name = "the artifact as a whole"
+		}
+		r.say("\n%s\n", r.colour.in(bold, name))
+		for _, f := range m.findings {
+			r.finding(f)
+		}
+		left -= len(m.findings)
+	}
+	if r.v.Omitted > 0 {
+		r.say("\n%s were left out, those of low tiers first; the counts above have them.\n", plural(r.v.Omitted, "further finding"))
+	}
+}
+
+// finding writes one finding.
+func (r *report) finding(f Finding) {
+	if r.written > reportRoom {
+		return
+	}
+	r.say("  %s %s", r.mark(f.Tier), safe(f.Field))
+	if text := f.pair(); text != "" {
+		r.say(": %s", text)
 	}
 	if f.Offset >= 0 {
-		say(out, ", at byte %d", f.Offset)
+		r.say(", at byte %d", f.Offset)
 	}
-	say(out, "\n")
+	r.say("\n")
 	for _, s := range []string{f.Cause, f.Evidence} {
 		if s != "" {
-			say(out, "      %s\n", s)
+			r.say("      %s\n", safe(s))
 		}
 	}
-	if hunk && f.Hunk != "" {
-		for line := range strings.Lines(f.Hunk) {
-			say(out, "      | %s", line)
+	if r.o.Hunks && r.written < hunkRoom {
+		r.hunk(f.Hunk)
+	}
+}
+
+// hunk writes the surroundings of a difference: lines of A before those that
+// come in their place, bytes row by row.
+func (r *report) hunk(hunk string) {
+	var come []row
+	flush := func() {
+		for _, row := range come {
+			r.side("+", green, row.Right)
+		}
+		come = come[:0]
+	}
+	for _, row := range rows(hunk) {
+		if row.Same || row.Hex || row.Head != "" {
+			flush()
+		}
+		switch {
+		case row.Head != "":
+			r.side("", cyan, []stretch{{Text: row.Head, Mark: true}})
+		case row.Same:
+			r.side(" ", "", row.Left)
+		default:
+			r.side("-", red, row.Left)
+			come = append(come, row)
 		}
 	}
+	flush()
+}
+
+// side writes a line of a hunk, if it is there, with its sign; what differs in
+// it is marked on a terminal.
+func (r *report) side(sign, colour string, line []stretch) {
+	if line == nil {
+		return
+	}
+	mark := colour
+	if sign != "" {
+		mark += ";" + reverse
+	}
+	r.say("      | %s", r.colour.in(colour, sign))
+	for _, p := range line {
+		if p.Mark {
+			r.say("%s", r.colour.in(mark, safe(p.Text)))
+		} else {
+			r.say("%s", safe(p.Text))
+		}
+	}
+	r.say("\n")
 }

@@ -5,48 +5,79 @@ package compare
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"strings"
-	"unicode/utf8"
 
+	"github.com/zfarm/zfarm/orchestrator/compare/bytediff"
 	"github.com/zfarm/zfarm/orchestrator/compare/textdiff"
-	"golang.org/x/text/encoding/charmap"
 )
 
 const (
-	maxText  = 2 << 20 // a longer text is compared as bytes
-	maxLines = 200_000 // as is one of more lines
+	// maxText and maxLines bound the texts that are shown with all their
+	// edits; of longer ones, those around the first difference are.
+	maxText  = 2 << 20
+	maxLines = 200_000
 	maxEdits = 1000
 	maxLine  = 300
+	// excerpt is how much of a longer text is looked at to show it.
+	excerpt = 64 << 10
 )
 
-// texts are two members that are both text, decoded by their tags.
+// texts are two members that are both text, by their tags, of any length.
 type texts struct {
-	rawA, rawB []byte
-	a, b       []string // lines
-	codePages  bool     // the same text in two code pages
+	a, b         file
+	pageA, pageB charset
+	inA, inB     summary
+	first        int64 // the first byte at which they differ
 }
 
-// readTexts reads both files if they are text; nil if one is not.
-func readTexts(a, b file) (*texts, error) {
-	if a.size > maxText || b.size > maxText || !likelyText(a) || !likelyText(b) {
+// readTexts looks at both files; it returns nil if one is no text.
+func readTexts(ctx context.Context, a, b file) (*texts, error) {
+	if !likelyText(a) || !likelyText(b) {
 		return nil, nil
 	}
-	rawA, err := io.ReadAll(io.NewSectionReader(a.r, 0, a.size))
+	t := &texts{a: a, b: b, pageA: charsetOf(a.tag), pageB: charsetOf(b.tag)}
+	seed := maphash.MakeSeed()
+	var okA, okB bool
+	var err error
+	if t.inA, okA, err = summarise(ctx, a, t.pageA, seed); err != nil {
+		return nil, err
+	}
+	if t.inB, okB, err = summarise(ctx, b, t.pageB, seed); err != nil {
+		return nil, err
+	}
+	// A text without a tag in another code page reads as no text at all.
+	switch {
+	case okA && !okB && t.pageB.table == nil:
+		okB, err = guess(ctx, b, &t.pageB, &t.inB, t.inA, seed)
+	case okB && !okA && t.pageA.table == nil:
+		okA, err = guess(ctx, a, &t.pageA, &t.inA, t.inB, seed)
+	}
+	if err != nil || !okA || !okB {
+		return nil, err
+	}
+	t.first = min(a.size, b.size)
+	ranges, err := bytediff.Diff(ctx, a.r, b.r, t.first, 1)
 	if err != nil {
-		return nil, fmt.Errorf("reading text of A: %w", err)
+		return nil, err
 	}
-	rawB, err := io.ReadAll(io.NewSectionReader(b.r, 0, b.size))
-	if err != nil {
-		return nil, fmt.Errorf("reading text of B: %w", err)
+	if len(ranges) > 0 {
+		t.first = ranges[0].Offset
 	}
-	textA, okA := decode(rawA, a.tag)
-	textB, okB := decode(rawB, b.tag)
-	if !okA || !okB || strings.Count(textA, "\n") > maxLines || strings.Count(textB, "\n") > maxLines {
-		return nil, nil
-	}
-	return &texts{rawA: rawA, rawB: rawB, a: textdiff.Lines(textA), b: textdiff.Lines(textB), codePages: textA == textB}, nil
+	return t, nil
+}
+
+// guess reports whether a file is the other text in the code page of z/OS.
+func guess(ctx context.Context, f file, p *charset, s *summary, other summary, seed maphash.Seed) (bool, error) {
+	*p = charsetNumber("1047")
+	var ok bool
+	var err error
+	*s, ok, err = summarise(ctx, f, *p, seed)
+	return ok && s.normal == other.normal, err
 }
 
 // likelyText rules out what has a NUL near its beginning.
@@ -56,61 +87,12 @@ func likelyText(f file) bool {
 	return bytes.IndexByte(buf[:n], 0) < 0
 }
 
-// decode returns the text of b as its file tag says, and whether it is one.
-func decode(b []byte, tag string) (string, bool) {
-	if bytes.IndexByte(b, 0) >= 0 {
-		return "", false
-	}
-	flag, page, _ := strings.Cut(tag, " ")
-	if flag == "1" {
-		if m := codePage(page); m != nil {
-			return decodeWith(b, m), true
-		}
-	}
-	return string(b), utf8.Valid(b)
-}
+// codePages reports whether the same text stands in two code pages.
+func (t *texts) codePages() bool { return t.inA.text == t.inB.text }
 
-// decodeBest decodes a piece of a text that decode takes.
-func decodeBest(b []byte, tag string) string {
-	if s, ok := decode(b, tag); ok {
-		return s
-	}
-	return string(b)
-}
-
-// codePage returns the code page of that number, if text in it must be decoded.
-func codePage(number string) *charmap.Charmap {
-	switch number {
-	case "37":
-		return charmap.CodePage037
-	case "819":
-		return charmap.ISO8859_1
-	case "1047":
-		return charmap.CodePage1047
-	case "1140":
-		return charmap.CodePage1140
-	}
-	return nil
-}
-
-// decodeWith decodes byte by byte. In EBCDIC the newline is NEL (0x15); it
-// changes places with LF, so that different bytes stay different text.
-func decodeWith(b []byte, m *charmap.Charmap) string {
-	var out strings.Builder
-	out.Grow(len(b))
-	for _, c := range b {
-		r := m.DecodeByte(c)
-		if m != charmap.ISO8859_1 {
-			switch r {
-			case '\u0085':
-				r = '\n'
-			case '\n':
-				r = '\u0085'
-			}
-		}
-		out.WriteRune(r)
-	}
-	return out.String()
+// permuted reports whether the same lines stand in another order.
+func (t *texts) permuted() bool {
+	return t.inA.set == t.inB.set && t.inA.lines == t.inB.lines && t.inA.normal != t.inB.normal
 }
 
 // cause says what kind of difference between texts it is, where that is clear.
@@ -118,9 +100,15 @@ func (t *texts) cause() string {
 	switch {
 	case t == nil:
 		return ""
-	case t.codePages:
+	case t.codePages():
 		return "the same text in another code page"
-	case textdiff.Permuted(t.a, t.b):
+	case t.inA.normal == t.inB.normal:
+		cause := fmt.Sprintf("the same lines, ended by %s in A and by %s in B", t.inA.endings(t.pageA), t.inB.endings(t.pageB))
+		if t.pageA.number != t.pageB.number {
+			cause += ", in another code page"
+		}
+		return cause
+	case t.permuted():
 		return "the same lines in another order"
 	}
 	return ""
@@ -128,34 +116,108 @@ func (t *texts) cause() string {
 
 // hunk shows the lines that differ.
 func (t *texts) hunk() string {
-	if t.codePages {
+	if t.codePages() {
 		return ""
 	}
-	edits, _ := textdiff.Diff(t.a, t.b, maxEdits)
-	return textdiff.Unified(t.a, t.b, edits, maxHunk, func(s string) string { return printable(s, maxLine) })
+	clean := func(s string) string { return printable(s, maxLine) }
+	if max(t.a.size, t.b.size) <= maxText && max(t.inA.lines, t.inB.lines) <= maxLines {
+		a, b := linesFrom(t.a, t.pageA, 0, maxText), linesFrom(t.b, t.pageB, 0, maxText)
+		edits, _ := textdiff.Diff(a, b, maxEdits)
+		return textdiff.Unified(a, b, edits, maxHunk, clean)
+	}
+	return t.excerpt(clean)
 }
 
-// firstDifference is the first byte at which they differ.
-func (t *texts) firstDifference() int64 {
-	n := min(len(t.rawA), len(t.rawB))
-	for i := range n {
-		if t.rawA[i] != t.rawB[i] {
-			return int64(i)
+// excerpt shows the first lines that differ of a long text.
+func (t *texts) excerpt(clean func(string) string) string {
+	back := min(t.first, 4096)
+	buf := make([]byte, back)
+	n, _ := t.a.r.ReadAt(buf, t.first-back) // shown as far as it can be read
+	from := t.first
+	for buf = buf[:n]; ; {
+		i := bytes.LastIndexByte(buf, t.pageA.newline)
+		if i < 0 {
+			if back == t.first {
+				from = 0
+			}
+			break
 		}
+		from = t.first - back + int64(i) + 1
+		if t.first-from > maxLine { // enough before it
+			break
+		}
+		buf = buf[:i]
 	}
-	return int64(n)
+	a, b := linesFrom(t.a, t.pageA, from, excerpt), linesFrom(t.b, t.pageB, from, excerpt)
+	edits, _ := textdiff.Diff(a, b, maxEdits/4)
+	if n := len(edits); n > 1 && (edits[n-1].A1 == len(a) || edits[n-1].B1 == len(b)) {
+		edits = edits[:n-1] // where the excerpt ends, not the text
+	}
+	begin := fmt.Sprintf("from byte %d on\n", from)
+	return begin + textdiff.Unified(a, b, edits, maxHunk-len(begin), clean)
+}
+
+// linesFrom decodes up to most bytes of a text.
+func linesFrom(f file, p charset, from, most int64) []string {
+	buf := make([]byte, max(min(f.size-from, most), 0))
+	n, _ := f.r.ReadAt(buf, from) // shown as far as it can be read
+	s, ok := p.decode(buf[:n])
+	if !ok {
+		s = strings.ToValidUTF8(s, "?") // cut within a character
+	}
+	return textdiff.Lines(s)
 }
 
 // substituted returns the known value that, put in the place of the other,
-// makes B of A.
-func (t *texts) substituted(known []knownValue) (Finding, bool) {
-	for _, k := range known {
-		if !bytes.Contains(t.rawA, []byte(k.a)) {
-			continue
+// makes one text of the other.
+func (t *texts) substituted(ctx context.Context, known []knownValue) (Finding, bool, error) {
+	alive := make([]substitution, len(known))
+	for i, k := range known {
+		alive[i] = substitution{k: k, there: true, back: true}
+	}
+	a, b := newLineReader(t.a, t.pageA), newLineReader(t.b, t.pageB)
+	for left := len(alive); left > 0; {
+		if err := ctx.Err(); err != nil {
+			return Finding{}, false, err
 		}
-		if bytes.Equal(bytes.ReplaceAll(t.rawA, []byte(k.a), []byte(k.b)), t.rawB) {
-			return k.finding(t.firstDifference()), true
+		la, _, errA := a.next()
+		lb, _, errB := b.next()
+		if errA == io.EOF && errB == io.EOF { //nolint:errorlint // as readers return it
+			break
+		}
+		if errA == io.EOF || errB == io.EOF { //nolint:errorlint // as readers return it
+			return Finding{}, false, nil // of unlike numbers of lines
+		}
+		if err := errors.Join(errA, errB); err != nil {
+			return Finding{}, false, fmt.Errorf("reading text: %w", err)
+		}
+		left = 0
+		for i := range alive {
+			if alive[i].line(la, lb); alive[i].there || alive[i].back {
+				left++
+			}
 		}
 	}
-	return Finding{}, false
+	for _, s := range alive {
+		if s.seen && (s.there || s.back) {
+			return s.k.finding(t.first), true, nil
+		}
+	}
+	return Finding{}, false, nil
+}
+
+// substitution is whether a known value of A, replaced by that of B, makes the
+// text of B of that of A, or the other way round.
+type substitution struct {
+	k                 knownValue
+	there, back, seen bool
+}
+
+func (s *substitution) line(a, b []byte) {
+	if bytes.Equal(a, b) && !bytes.Contains(a, []byte(s.k.a)) && !bytes.Contains(b, []byte(s.k.b)) {
+		return
+	}
+	s.seen = s.seen || !bytes.Equal(a, b)
+	s.there = s.there && bytes.Equal(bytes.ReplaceAll(a, []byte(s.k.a), []byte(s.k.b)), b)
+	s.back = s.back && bytes.Equal(bytes.ReplaceAll(b, []byte(s.k.b), []byte(s.k.a)), a)
 }

@@ -27,20 +27,33 @@ func (r Range) End() int64 { return r.Offset + r.Length }
 
 const (
 	window = 256 << 10
-	stride = 512
+	// small files are read in small pieces: most that are compared are small,
+	// and allocating much for each takes longer than reading.
+	smallFile   = 1 << 20
+	smallWindow = 32 << 10
+	stride      = 512
 )
+
+// windowOf returns how much is read at once of files of that size.
+func windowOf(size int64) int64 {
+	if size <= smallFile {
+		return min(size, smallWindow)
+	}
+	return window
+}
 
 // Diff returns the ranges in which the first size bytes of a and b differ,
 // each of which has no equal byte in it. Beyond limit ranges the last one
 // reaches to the last byte that differs.
 func Diff(ctx context.Context, a, b io.ReaderAt, size int64, limit int) ([]Range, error) {
 	var ranges []Range
-	bufA, bufB := make([]byte, min(window, size)), make([]byte, min(window, size))
-	for off := int64(0); off < size; off += window {
+	step := windowOf(size)
+	bufA, bufB := make([]byte, step), make([]byte, step)
+	for off := int64(0); off < size; off += step {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		n := min(window, size-off)
+		n := min(step, size-off)
 		if err := readBoth(a, b, bufA[:n], bufB[:n], off); err != nil {
 			return nil, err
 		}
@@ -51,12 +64,13 @@ func Diff(ctx context.Context, a, b io.ReaderAt, size int64, limit int) ([]Range
 
 // Equal reports whether the first size bytes of a and b are the same.
 func Equal(ctx context.Context, a, b io.ReaderAt, size int64) (bool, error) {
-	bufA, bufB := make([]byte, min(window, size)), make([]byte, min(window, size))
-	for off := int64(0); off < size; off += window {
+	step := windowOf(size)
+	bufA, bufB := make([]byte, step), make([]byte, step)
+	for off := int64(0); off < size; off += step {
 		if err := ctx.Err(); err != nil {
 			return false, err
 		}
-		n := min(window, size-off)
+		n := min(step, size-off)
 		if err := readBoth(a, b, bufA[:n], bufB[:n], off); err != nil {
 			return false, err
 		}

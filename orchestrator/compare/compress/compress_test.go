@@ -10,6 +10,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os/exec"
+	"runtime/metrics"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -136,46 +137,89 @@ func TestReaderOfSlowSource(t *testing.T) {
 	}
 }
 
-// TestReadsCompress decodes what ncompress wrote at every width. At -b 9
-// ncompress uses code 512, which its 9 bits cannot carry, so some of its own
-// outputs are damaged; those, and only those, may be refused or differ here.
-func TestReadsCompress(t *testing.T) {
-	program := tool(t, "compress")
-	files := 0
-	for bits := minBits; bits <= maxBits; bits++ {
-		for _, kind := range kinds() {
-			for i, size := range sizes() {
-				want := sample(kind, size, uint64(i+bits))
-				z, err := filter(want, program, "-f", "-c", "-b", fmt.Sprint(bits))
-				if len(z) < 3 {
-					t.Fatalf("compress -b %d: %v", bits, err)
-				}
-				files++
-				got, err := unpack(z)
-				if err == nil && bytes.Equal(got, want) {
-					continue
-				}
-				if back, backErr := filter(z, program, "-d", "-c"); bits == minBits && (backErr != nil || !bytes.Equal(back, want)) {
-					continue
-				}
-				t.Errorf("-b %d, %s of %d: %d bytes, %v", bits, kind, size, len(got), err)
-			}
+// onePair is text in which no two bytes follow each other twice, so that every
+// byte becomes one code.
+func onePair() []byte {
+	var b []byte
+	for i := range 256 {
+		b = append(b, byte(i))
+		for j := i + 1; j < 256; j++ {
+			b = append(b, byte(i), byte(j))
 		}
 	}
-	t.Logf("%d files", files)
+	return b
+}
+
+// file is a sample with a name for people.
+type file struct {
+	name string
+	body []byte
+}
+
+// files are samples of all kinds and sizes, and some that end just where codes
+// become wider or the table is full.
+func files(seed uint64) []file {
+	var all []file
+	for _, kind := range kinds() {
+		for i, size := range sizes() {
+			all = append(all, file{fmt.Sprintf("%s of %d", kind, size), sample(kind, size, seed+uint64(i))})
+		}
+	}
+	for width := minBits; width <= maxBits; width++ {
+		for odd := -2; odd <= 3; odd++ {
+			size := 1<<width - clearCode + odd
+			all = append(all, file{fmt.Sprintf("one pair of %d", size), onePair()[:size]})
+		}
+	}
+	return all
+}
+
+// TestReadsCompress decodes what ncompress wrote at every width: the same bytes as
+// ncompress itself and gzip make of it. At -b 9 ncompress uses code 512, which its
+// 9 bits cannot carry, so some of its own outputs are damaged, and gzip refuses
+// more of them; those, and only those, may be refused or differ here.
+func TestReadsCompress(t *testing.T) {
+	program, gzip := tool(t, "compress"), tool(t, "gzip")
+	count, damaged := 0, 0
+	for bits := minBits; bits <= maxBits; bits++ {
+		for _, f := range files(uint64(bits)) {
+			z, err := filter(f.body, program, "-f", "-c", "-b", fmt.Sprint(bits))
+			if len(z) < 3 {
+				t.Fatalf("compress -b %d: %v", bits, err)
+			}
+			count++
+			got, err := unpack(z)
+			if err == nil && bytes.Equal(got, f.body) {
+				if back, err := filter(z, gzip, "-dc"); bits > minBits && (err != nil || !bytes.Equal(back, got)) {
+					t.Errorf("-b %d, %s: gzip makes %d bytes of it, %v", bits, f.name, len(back), err)
+				}
+				continue
+			}
+			if back, backErr := filter(z, program, "-d", "-c"); bits == minBits && (backErr != nil || !bytes.Equal(back, f.body)) {
+				damaged++
+				continue
+			}
+			t.Errorf("-b %d, %s: %d bytes, %v", bits, f.name, len(got), err)
+		}
+	}
+	t.Logf("%d files, of which ncompress cannot read %d back", count, damaged)
+	if count < 600 {
+		t.Errorf("only %d files", count)
+	}
 }
 
 func TestReadByOthers(t *testing.T) {
 	for _, program := range []string{"uncompress", "gzip"} {
 		t.Run(program, func(t *testing.T) {
 			p := tool(t, program)
+			all := files(5)
 			for _, kind := range kinds() {
-				for _, size := range append(sizes(), 1_500_000) {
-					want := sample(kind, size, 5)
-					got, err := filter(pack(t, want), p, "-dc")
-					if err != nil || !bytes.Equal(got, want) {
-						t.Errorf("%s of %d: %d bytes, %v", kind, size, len(got), err)
-					}
+				all = append(all, file{kind + ", large", sample(kind, 1_500_000, 5)})
+			}
+			for _, f := range all {
+				got, err := filter(pack(t, f.body), p, "-dc")
+				if err != nil || !bytes.Equal(got, f.body) {
+					t.Errorf("%s: %d bytes, %v", f.name, len(got), err)
 				}
 			}
 		})
@@ -252,6 +296,44 @@ func TestClosedWriterRefuses(t *testing.T) {
 	}
 }
 
+// allocated is how many bytes this process ever asked for.
+func allocated() uint64 {
+	s := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(s)
+	return s[0].Value.Uint64()
+}
+
+// mostAllocated is what a stream may make a Reader ask for, whatever is in it.
+const mostAllocated = 64 << 20
+
+// TestBombCostsLittle: memory does not grow with what lies inside.
+func TestBombCostsLittle(t *testing.T) {
+	var z bytes.Buffer
+	w := NewWriter(&z)
+	zeros := make([]byte, 1<<20)
+	for range 128 {
+		if _, err := w.Write(zeros); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	before := allocated()
+	r, err := NewReader(&z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	packed := z.Len()
+	n, err := io.Copy(io.Discard, r)
+	if err != nil || n != 128<<20 || n < 1000*int64(packed) {
+		t.Errorf("%d bytes of %d, %v", n, packed, err)
+	}
+	if got := allocated() - before; got > mostAllocated {
+		t.Errorf("it asked for %d MiB", got>>20)
+	}
+}
+
 func FuzzReader(f *testing.F) {
 	f.Add([]byte("\x1f\x9d\x90"))
 	f.Add([]byte("\x1f\x9d\x10\x61\x00\x00"))
@@ -259,11 +341,15 @@ func FuzzReader(f *testing.F) {
 		f.Add(pack(f, sample(kind, 3000, 2)))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
+		before := allocated()
 		z, err := NewReader(bytes.NewReader(b))
 		if err != nil {
 			return
 		}
 		_, err = io.Copy(io.Discard, io.LimitReader(z, 64<<20))
+		if got := allocated() - before; got > mostAllocated {
+			t.Errorf("%d bytes made it ask for %d MiB", len(b), got>>20)
+		}
 		if err != nil && !errors.Is(err, ErrFormat) {
 			t.Errorf("error %v does not wrap ErrFormat", err)
 		}

@@ -1,11 +1,13 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package elf names the parts of an ELF file: its headers and sections.
+// Package elf names the parts of an ELF file: its headers, its sections and
+// what stands in those that say who made it and what it needs; and it lists
+// symbols (docs/formats/elf.md).
 //
-// It reads the section table only, of either width and byte order, with
-// bounds of its own: files come from builds that nobody trusts, and debug/elf
-// of the standard library is not made for that.
+// It reads files of either width and byte order, with bounds of its own: they
+// come from builds that nobody trusts, and debug/elf of the standard library
+// is not made for that.
 package elf
 
 import (
@@ -14,6 +16,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/zfarm/zfarm/orchestrator/compare/span"
 )
@@ -26,8 +30,7 @@ const (
 	maxSections = 8192
 	maxNames    = 1 << 20
 	maxName     = 100
-	noBits      = 8
-	buildID     = ".note.gnu.build-id"
+	maxText     = 4096 // of a string that is read
 )
 
 // Is reports whether head begins an ELF file.
@@ -39,16 +42,17 @@ type layout struct {
 	wide                    bool
 	ehSize, shSize          int64
 	phoff, shoff, phentsize int
-	offset, size            int
+	// Of a section's header.
+	offset, size, link, align int
 }
 
 func layoutOf(ident []byte) (layout, error) {
 	var l layout
 	switch ident[4] {
 	case 1:
-		l = layout{ehSize: 52, shSize: 40, phoff: 28, shoff: 32, phentsize: 42, offset: 16, size: 20}
+		l = layout{ehSize: 52, shSize: 40, phoff: 28, shoff: 32, phentsize: 42, offset: 16, size: 20, link: 24, align: 32}
 	case 2:
-		l = layout{wide: true, ehSize: 64, shSize: 64, phoff: 32, shoff: 40, phentsize: 54, offset: 24, size: 32}
+		l = layout{wide: true, ehSize: 64, shSize: 64, phoff: 32, shoff: 40, phentsize: 54, offset: 24, size: 32, link: 40, align: 48}
 	default:
 		return l, fmt.Errorf("%w: unknown class %d", ErrFormat, ident[4])
 	}
@@ -72,10 +76,95 @@ func (l layout) word(b []byte) uint64 {
 }
 
 // Spans returns the parts of the file in r: "elf.header", "elf.segments" and
-// "elf.sections" for the tables, and "elf" followed by the name for each
-// section that has bytes, e.g. "elf.text". Sections that lie outside the file
-// are left out.
+// "elf.sections" for the tables, "elf" followed by the name for each section
+// that has bytes, e.g. "elf.text", and the parts of some sections. Sections that
+// lie outside the file are left out.
 func Spans(r io.ReaderAt, size int64) ([]span.Span, error) {
+	f, err := open(r, size)
+	if f == nil {
+		return nil, err
+	}
+	spans := []span.Span{{Name: "elf.header", Length: f.ehSize}}
+	spans = add(spans, size, "elf.segments", f.segments, f.segmentsSize)
+	if err != nil || len(f.list) == 0 {
+		return spans, err
+	}
+	spans = add(spans, size, "elf.sections", f.table, uint64(len(f.list))*uint64(f.shSize))
+	parts := &parts{file: f}
+	for _, s := range f.list {
+		if s.kind == typeNone || s.kind == typeNoBits || !within(size, s.offset, s.size) || s.size == 0 {
+			continue
+		}
+		whole, before := s.span(), len(parts.spans)
+		parts.of(s)
+		if !slices.ContainsFunc(parts.spans[before:], func(p span.Span) bool {
+			return p.Name == whole.Name || p.Offset == whole.Offset && p.Length == whole.Length
+		}) {
+			spans = append(spans, whole)
+		}
+	}
+	return append(spans, parts.spans...), nil
+}
+
+// file is an ELF file of which the section table was read.
+type file struct {
+	layout
+	r                             io.ReaderAt
+	fileSize                      int64
+	segments, segmentsSize, table uint64
+	list                          []section
+}
+
+// section is one entry of the section table.
+type section struct {
+	name         string
+	kind, link   uint32
+	flags, align uint64
+	offset, size uint64
+}
+
+// Types and flags of sections: System V ABI, "Sections".
+const (
+	typeNone    = 0
+	typeSymbols = 2
+	typeStrings = 3
+	typeDynamic = 6
+	typeNote    = 7
+	typeNoBits  = 8
+	typeDynSym  = 11
+
+	flagCode    = 4
+	flagStrings = 0x20
+)
+
+// span returns the section as a span.
+func (s section) span() span.Span {
+	out := span.Span{Name: field(s.name), Offset: int64(s.offset), Length: int64(s.size)}
+	switch {
+	case s.flags&flagCode != 0:
+		out.Kind = span.Code
+	case s.name == ".comment", s.name == ".interp":
+		out.Kind, out.Read = span.Fixed, readTexts
+	case s.kind == typeStrings, s.flags&flagStrings != 0:
+		out.Kind = span.Strings
+	}
+	return out
+}
+
+// readTexts reads texts, each ended by a NUL.
+func readTexts(b []byte) span.Value {
+	var out []string
+	for part := range bytes.SplitSeq(b, []byte{0}) {
+		if len(part) > 0 {
+			out = append(out, string(part))
+		}
+	}
+	return span.Value{Text: strings.Join(out, "; ")}
+}
+
+// open reads the headers; the file is nil if there are none, and has no
+// sections if they cannot be read.
+func open(r io.ReaderAt, size int64) (*file, error) {
 	head := make([]byte, 64)
 	if n, err := r.ReadAt(head, 0); n < 52 {
 		return nil, fmt.Errorf("%w: %d bytes: %w", ErrFormat, n, orEOF(err))
@@ -87,67 +176,49 @@ func Spans(r io.ReaderAt, size int64) ([]span.Span, error) {
 	if err != nil {
 		return nil, err
 	}
-	shoff := l.word(head[l.shoff:])
 	tail := head[l.phentsize:]
 	phentsize, phnum := l.order.Uint16(tail), l.order.Uint16(tail[2:])
 	shentsize, shnum, names := l.order.Uint16(tail[4:]), l.order.Uint16(tail[6:]), l.order.Uint16(tail[8:])
-	spans := []span.Span{{Name: "elf.header", Length: l.ehSize}}
-	spans = add(spans, size, "elf.segments", l.word(head[l.phoff:]), uint64(phentsize)*uint64(phnum))
+	f := &file{layout: l, r: r, fileSize: size, table: l.word(head[l.shoff:]),
+		segments: l.word(head[l.phoff:]), segmentsSize: uint64(phentsize) * uint64(phnum)}
 	if shnum == 0 {
-		return spans, nil
+		return f, nil
 	}
 	if int64(shentsize) != l.shSize || shnum > maxSections || names >= shnum {
-		return spans, fmt.Errorf("%w: %d sections of %d bytes", ErrFormat, shnum, shentsize)
+		return f, fmt.Errorf("%w: %d sections of %d bytes", ErrFormat, shnum, shentsize)
 	}
-	if !within(size, shoff, uint64(shentsize)*uint64(shnum)) {
-		return spans, fmt.Errorf("%w: its section table lies outside", ErrFormat)
+	if !within(size, f.table, uint64(shentsize)*uint64(shnum)) {
+		return f, fmt.Errorf("%w: its section table lies outside", ErrFormat)
 	}
 	table := make([]byte, int(shentsize)*int(shnum))
-	if _, err := r.ReadAt(table, int64(shoff)); err != nil {
-		return spans, fmt.Errorf("%w: reading section table: %w", ErrFormat, err)
+	if _, err := r.ReadAt(table, int64(f.table)); err != nil {
+		return f, fmt.Errorf("%w: reading section table: %w", ErrFormat, err)
 	}
-	spans = add(spans, size, "elf.sections", shoff, uint64(len(table)))
-	return l.sections(r, size, table, int(names), spans)
+	return f, f.sections(table, int(names))
 }
 
-func (l layout) sections(r io.ReaderAt, size int64, table []byte, names int, spans []span.Span) ([]span.Span, error) {
-	header := func(i int) (name, kind uint32, offset, length uint64) {
-		b := table[i*int(l.shSize):]
-		return l.order.Uint32(b), l.order.Uint32(b[4:]), l.word(b[l.offset:]), l.word(b[l.size:])
+func (f *file) sections(table []byte, names int) error {
+	list := make([]section, len(table)/int(f.shSize))
+	at := make([]uint32, len(list))
+	for i := range list {
+		b := table[i*int(f.shSize):]
+		at[i] = f.order.Uint32(b)
+		list[i] = section{kind: f.order.Uint32(b[4:]), flags: f.word(b[8:]), offset: f.word(b[f.offset:]), size: f.word(b[f.size:]),
+			link: f.order.Uint32(b[f.link:]), align: f.word(b[f.align:])}
 	}
-	_, _, offset, length := header(names)
-	if !within(size, offset, length) {
-		return spans, fmt.Errorf("%w: its section names lie outside", ErrFormat)
+	n := list[names]
+	if !within(f.fileSize, n.offset, n.size) {
+		return fmt.Errorf("%w: its section names lie outside", ErrFormat)
 	}
-	text := make([]byte, min(length, maxNames))
-	if _, err := r.ReadAt(text, int64(offset)); err != nil && len(text) > 0 {
-		return spans, fmt.Errorf("%w: reading section names: %w", ErrFormat, err)
+	text := make([]byte, min(n.size, maxNames))
+	if _, err := f.r.ReadAt(text, int64(n.offset)); err != nil && len(text) > 0 {
+		return fmt.Errorf("%w: reading section names: %w", ErrFormat, err)
 	}
-	for i := range len(table) / int(l.shSize) {
-		at, kind, offset, length := header(i)
-		if kind == noBits || kind == 0 {
-			continue
-		}
-		name := nameAt(text, at)
-		spans = add(spans, size, field(name), offset, length)
-		if last := &spans[len(spans)-1]; name == buildID && last.Name == field(name) {
-			l.markBuildID(r, last)
-		}
+	for i := range list {
+		list[i].name = nameAt(text, at[i])
 	}
-	return spans, nil
-}
-
-// markBuildID narrows the span of a build id to the digest in it, if it is a
-// note as it should be: nothing else may pass as a digest.
-func (l layout) markBuildID(r io.ReaderAt, s *span.Span) {
-	note := make([]byte, 16)
-	if _, err := r.ReadAt(note, s.Offset); err != nil {
-		return
-	}
-	nameSize, size, kind := l.order.Uint32(note), l.order.Uint32(note[4:]), l.order.Uint32(note[8:])
-	if nameSize == 4 && kind == 3 && string(note[12:]) == "GNU\x00" && size >= 8 && size <= 64 && int64(size) == s.Length-16 {
-		s.Offset, s.Length, s.Kind = s.Offset+16, int64(size), span.Digest
-	}
+	f.list = list
+	return nil
 }
 
 // nameAt returns the name at that place of the table of names.

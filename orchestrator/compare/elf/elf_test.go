@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -117,6 +118,48 @@ func TestAgreesWithStandardLibrary(t *testing.T) {
 	}
 }
 
+func TestSymbolsAgree(t *testing.T) {
+	cc, err := exec.LookPath("cc")
+	if err != nil {
+		t.Skip("no cc here: install a C compiler to compare on what it makes")
+	}
+	dir := t.TempDir()
+	src, out := filepath.Join(dir, "a.c"), filepath.Join(dir, "a.o")
+	if err := os.WriteFile(src, []byte("int one(void) { return 1; }\nint two(void) { return one(); }\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := exec.Command(cc, "-c", "-o", out, src).CombinedOutput(); err != nil {
+		t.Skipf("cc cannot make an object here: %s", b)
+	}
+	b, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := stdelf.NewFile(bytes.NewReader(b))
+	if err != nil {
+		t.Skipf("cc does not make ELF files here: %v", err)
+	}
+	list, err := f.Symbols()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"elf.symtab "} // the first is none, and the library leaves it out
+	for _, s := range list {
+		name := s.Name
+		if stdelf.ST_TYPE(s.Info) == stdelf.STT_SECTION {
+			name = "" // the library may give it the name of the section
+		}
+		want = append(want, "elf.symtab "+name)
+	}
+	var have []string
+	if err := Symbols(bytes.NewReader(b), int64(len(b)), func(table string, name []byte) { have = append(have, table+" "+string(name)) }); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(have, want) {
+		t.Errorf("%q; want %q", have, want)
+	}
+}
+
 func TestFaults(t *testing.T) {
 	whole := small(true, true)
 	change := func(at int, with ...byte) []byte {
@@ -151,6 +194,11 @@ func FuzzSpans(f *testing.F) {
 	f.Add(small(false, false))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		spans, _ := Spans(bytes.NewReader(b), int64(len(b)))
+		_ = Symbols(bytes.NewReader(b), int64(len(b)), func(table string, name []byte) {
+			if table == "" || len(name) > maxText {
+				t.Errorf("a symbol of %d bytes in %q", len(name), table)
+			}
+		})
 		for _, s := range spans {
 			if s.Offset < 0 || s.Length < 0 || s.Name != "elf.header" && s.Offset+s.Length > int64(len(b)) {
 				t.Errorf("span %+v lies outside of %d bytes", s, len(b))

@@ -73,6 +73,7 @@ type kept struct {
 func Open(r io.ReaderAt, size int64) (*File, error) {
 	o := opener{f: &File{r: r, size: size}, cards: newFeed(io.NewSectionReader(r, 0, size), size)}
 	o.text.found = &o.f.stamps
+	o.text.reserve(size)
 	for {
 		at := o.cards.at
 		raw, ok, err := o.cards.next()

@@ -103,6 +103,13 @@ type scanner struct {
 	crowded bool // more entries than are kept
 }
 
+// reserve makes room for the text of a file of that size, so that it need not be
+// moved again and again.
+func (s *scanner) reserve(size int64) {
+	s.buf = make([]byte, 0, max(min(size, maxBuffer), 0))
+	s.segs = make([]segment, 0, max(min(size/cardSize, maxSegments), 0))
+}
+
 // take takes in one text record. Entries of entry bytes, if not 0, say where
 // PPA2s are.
 func (s *scanner) take(at int64, raw record, entry int) {
@@ -119,6 +126,7 @@ func (s *scanner) take(at int64, raw record, entry int) {
 	}
 	s.element, s.next, s.fileEnd = id, offset+int64(to-from), at+int64(len(raw))
 	g := segment{between: s.tail + string(raw[:textData]), apart: s.apart}
+	s.buf, s.segs = slices.Grow(s.buf, to-from), slices.Grow(s.segs, (to-from)/payload+2)
 	for x := from; x < to; {
 		p := place(x)
 		n := min(to-x, cardSize-p%cardSize)

@@ -315,6 +315,22 @@ func TestAssembler(t *testing.T) {
 	}
 }
 
+// inPieces checks that a byte lies in one of the pieces of a text, if there are
+// any, and that they stand apart in their order.
+func inPieces(t testing.TB, pieces []span.Stretch, at, size int64) {
+	t.Helper()
+	last, here := int64(-1), pieces == nil
+	for _, p := range pieces {
+		if p.Length <= 0 || p.Offset <= last || p.End() > size {
+			t.Fatalf("pieces %v of %d bytes", pieces, size)
+		}
+		last, here = p.End(), here || at >= p.Offset && at < p.End()
+	}
+	if !here {
+		t.Fatalf("byte %d lies in none of %v", at, pieces)
+	}
+}
+
 func FuzzOpen(f *testing.F) {
 	b := encode(f, deck(f)...)
 	f.Add(b)
@@ -332,6 +348,7 @@ func FuzzOpen(f *testing.F) {
 				s.Read(b[s.Offset : s.Offset+s.Length])
 				s.Read(nil)
 			}
+			inPieces(t, file.Joined(at, 200), at, int64(len(b)))
 		}
 	})
 }

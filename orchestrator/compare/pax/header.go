@@ -18,7 +18,7 @@ const maxTime = 253402300799
 // member fills m from the header block just read and the records before it.
 func (r *Reader) member(m *Member, own []Record, longName, longLink []byte) error {
 	if r.members++; r.members > r.lim.Members {
-		return r.fault("more than %d members", r.lim.Members)
+		return r.fault("more than %d members; raise the bound if that is right", r.lim.Members)
 	}
 	b := r.block[:]
 	if err := r.fields(m, b); err != nil {
@@ -32,7 +32,10 @@ func (r *Reader) member(m *Member, own []Record, longName, longLink []byte) erro
 	}
 	records := own
 	if len(r.globals) > 0 {
-		records = merge(r.globals, own)
+		records = r.globals
+		if len(own) > 0 {
+			records = merge(r.globals, own)
+		}
 	}
 	if err := r.apply(m, records); err != nil {
 		return err
@@ -207,7 +210,7 @@ func decimal(s string, without int64) (int64, error) {
 // check refuses what readers understand in different ways.
 func (r *Reader) check(m *Member) error {
 	if int64(len(m.Name)) > r.lim.Name || int64(len(m.Link)) > r.lim.Name {
-		return r.fault("a name of more than %d bytes", r.lim.Name)
+		return r.fault("a name of more than %d bytes; raise the bound if that is right", r.lim.Name)
 	}
 	if m.Name == "" {
 		return r.fault("a member without a name")
@@ -222,6 +225,8 @@ func (r *Reader) check(m *Member) error {
 			m.Type = Directory
 		}
 	case HardLink, Symlink, CharDevice, BlockDevice, Directory, FIFO:
+	case 'S':
+		return r.fault("%q is sparse; pack it without --sparse", clip(m.Name))
 	default:
 		return r.fault("%q has the unknown type %q", clip(m.Name), byte(m.Type))
 	}
@@ -234,16 +239,21 @@ func (r *Reader) check(m *Member) error {
 	return nil
 }
 
-// parseRecords parses "LENGTH KEY=VALUE\n" again and again.
-func (r *Reader) parseRecords(b []byte) ([]Record, error) {
-	records := []Record{}
+// minRecord is the length of the shortest record: "5 k=\n".
+const minRecord = 5
+
+// parseRecords parses "LENGTH KEY=VALUE\n" again and again. All keys and values
+// share one copy of the text.
+func (r *Reader) parseRecords(body []byte) ([]Record, error) {
+	b := string(body)
+	records := make([]Record, 0, min(strings.Count(b, "\n"), len(b)/minRecord))
 	for len(b) > 0 {
-		digits, _, ok := bytes.Cut(b[:min(len(b), 12)], []byte{' '})
-		n, err := strconv.ParseUint(string(digits), 10, 31)
+		digits, _, ok := strings.Cut(b[:min(len(b), 12)], " ")
+		n, err := strconv.ParseUint(digits, 10, 31)
 		if !ok || err != nil || int(n) > len(b) || int(n) < len(digits)+3 || b[n-1] != '\n' {
 			return nil, r.fault("a record of an extended header has a wrong length")
 		}
-		key, value, ok := strings.Cut(string(b[len(digits)+1:n-1]), "=")
+		key, value, ok := strings.Cut(b[len(digits)+1:n-1], "=")
 		if !ok || key == "" || strings.IndexByte(key, 0) >= 0 {
 			return nil, r.fault("a record of an extended header has no key")
 		}
@@ -260,15 +270,15 @@ func checksumHolds(b []byte) bool {
 	if err != nil {
 		return false
 	}
-	var unsigned, signed int64
+	unsigned := int64(8 * ' ') // the field of the checksum counts as spaces
+	high := int64(0)           // bytes that are negative as signed ones
 	for i, c := range b[:blockSize] {
-		if i >= 148 && i < 156 {
-			c = ' '
+		if i < 148 || i >= 156 {
+			unsigned += int64(c)
+			high += int64(c >> 7)
 		}
-		unsigned += int64(c)
-		signed += int64(int8(c))
 	}
-	return want == unsigned || want == signed
+	return want == unsigned || want == unsigned-256*high
 }
 
 // number reads a numeric field of a member's header.

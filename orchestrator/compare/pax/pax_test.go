@@ -380,7 +380,7 @@ func TestFaults(t *testing.T) {
 		{"record without key", join(extendedHeader('x', "6 =bb\n"), plain(), end()), "no key"},
 		{"two x", join(extendedHeader('x', "6 a=b\n"), extendedHeader('x', "6 a=b\n"), plain(), end()), "two extended headers"},
 		{"sparse", join(extendedHeader('x', "22 GNU.sparse.major=1\n"), plain(), end()), "sparse"},
-		{"GNU sparse", join(header(func(b []byte) { b[156] = 'S' }), end()), "unknown type 'S'"},
+		{"GNU sparse", join(header(func(b []byte) { b[156] = 'S' }), end()), "is sparse"},
 		{"x size lies", join(header(func(b []byte) { b[156] = 'x'; copy(b[124:], "00003000000") })), "within an extended header"},
 		{"x size beyond", join(header(func(b []byte) { b[156] = 'x'; copy(b[124:], "77777777777") })), "at most 1048576"},
 		{"long name beyond", join(header(func(b []byte) { b[156] = 'L'; copy(b[124:], "00003000000") })), "at most 65537"},
@@ -494,8 +494,14 @@ func FuzzReader(f *testing.F) {
 	f.Add(write(f, samples()))
 	f.Add(join(extendedHeader('g', "12 g=global\n"), extendedHeader('x', "9 x=own1\n"), plain(), end()))
 	f.Add(join(extendedHeader('L', "name\x00"), extendedHeader('K', "link\x00"), plain(), end(), []byte("x")))
+	f.Add(odd())
 	f.Fuzz(func(t *testing.T, b []byte) {
+		before := allocated()
 		files, _, err := read(bytes.NewReader(b), Limits{})
+		if got := allocated() - before; len(b) < 1<<20 && got > mostAllocated {
+			t.Errorf("%d bytes made it ask for %d MiB", len(b), got>>20)
+		}
+		agreesInPlace(t, b)
 		if err != nil {
 			if !errors.Is(err, ErrFormat) {
 				t.Errorf("error %v does not wrap ErrFormat", err)

@@ -10,11 +10,13 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"slices"
 )
 
 // Reader reads an archive member by member, without seeking.
 type Reader struct {
 	r   io.Reader
+	w   *window // r, where content that is not read is skipped; else nil
 	lim Limits
 	off int64
 	err error
@@ -26,9 +28,11 @@ type Reader struct {
 	hidden  hash.Hash
 	header  hash.Hash
 	globals []Record
+	changed int64 // bytes of all sets of global records there were
 	trailer Trailer
 	block   [blockSize]byte
 	scratch []byte
+	body    []byte // of the extended header read last
 }
 
 // NewReader returns a Reader over r with the default limits.
@@ -37,6 +41,32 @@ func NewReader(r io.Reader) *Reader { return NewReaderLimits(r, Limits{}) }
 // NewReaderLimits returns a Reader over r with the limits given.
 func NewReaderLimits(r io.Reader, l Limits) *Reader {
 	return &Reader{r: r, lim: l.withDefaults(), hidden: sha256.New(), header: sha256.New()}
+}
+
+// NewReaderAt returns a Reader over the first size bytes of r. Content that is
+// not read is skipped, so that reading every header costs little.
+func NewReaderAt(file io.ReaderAt, size int64, l Limits) *Reader {
+	w := &window{r: file, size: size, piece: leastPiece}
+	r := NewReaderLimits(w, l)
+	r.w = w
+	return r
+}
+
+// GoTo makes Next read the member of which Member.Header is given; globals are
+// the global records in force before it. Only a Reader of NewReaderAt can.
+func (r *Reader) GoTo(header int64, globals []Record) {
+	r.w.move(header)
+	r.off, r.err, r.members, r.left, r.pad, r.changed = header, nil, 0, 0, 0, 0
+	r.current, r.globals, r.trailer = nil, globals, Trailer{}
+}
+
+// Settle reads over what is left of the current member, so that its Hidden and
+// HiddenSum are complete.
+func (r *Reader) Settle() error {
+	if r.err == nil {
+		r.err = r.finish()
+	}
+	return r.err
 }
 
 // Offset returns how many bytes of the archive were read.
@@ -117,6 +147,9 @@ func (r *Reader) finish() error {
 	if r.current == nil {
 		return nil
 	}
+	if r.w != nil && r.left > 0 {
+		r.skip()
+	}
 	if r.left > 0 && r.scratch == nil {
 		r.scratch = make([]byte, 128<<10)
 	}
@@ -139,6 +172,14 @@ func (r *Reader) finish() error {
 	}
 	r.current = nil
 	return nil
+}
+
+// skip goes to the end of the content, or to that of the archive if it comes first.
+func (r *Reader) skip() {
+	n := min(r.left, r.w.size-r.off)
+	r.w.move(r.off + n)
+	r.off += n
+	r.left -= n
 }
 
 // hide counts what in b is not zero.
@@ -206,19 +247,44 @@ func (r *Reader) take(p *pending, flag byte, body []byte) (err error) {
 		if err != nil {
 			return err
 		}
-		p.own = r.last(append([]Record{}, records...))
+		p.own = r.last(records)
 	case 'g':
 		records, err := r.parseRecords(body)
 		if err != nil {
 			return err
 		}
-		r.globals = r.last(append(append([]Record{}, r.globals...), records...))
+		return r.setGlobals(records)
 	case 'L':
 		p.longName, err = r.longText(body, p.longName)
 	case 'K':
 		p.longLink, err = r.longText(body, p.longLink)
 	}
 	return err
+}
+
+const (
+	// maxGlobals bounds the global records, which every member is given.
+	maxGlobals = 256
+	// maxChanges bounds the bytes of all sets of global records, as a multiple
+	// of what one extended header may have: each change makes a new set.
+	maxChanges = 16
+)
+
+// setGlobals lays records over the global ones.
+func (r *Reader) setGlobals(records []Record) error {
+	all := r.last(append(append(make([]Record, 0, len(r.globals)+len(records)), r.globals...), records...))
+	if len(all) > maxGlobals {
+		return r.fault("more than %d global records; pack it again without global headers", maxGlobals)
+	}
+	var size int64
+	for _, rec := range all {
+		size += int64(len(rec.Key) + len(rec.Value) + minRecord)
+	}
+	if r.changed += size; size > r.lim.Records || r.changed > maxChanges*r.lim.Records {
+		return r.fault("global headers of more than %d bytes, or changed too often; pack it again without global headers", r.lim.Records)
+	}
+	r.globals = all
+	return nil
 }
 
 // readBlock reads the next header block; at the end of the archive it reads
@@ -303,16 +369,11 @@ func (r *Reader) extended() ([]byte, byte, error) {
 		return nil, 0, r.fault("size of an extended header: %v", err)
 	}
 	if size > limit {
-		return nil, 0, r.fault("an extended header of %d bytes; at most %d are read", size, limit)
+		return nil, 0, r.fault("an extended header of %d bytes; at most %d are read; raise the bound if that is right", size, limit)
 	}
-	// Read in steps, so that a header that lies about its size costs nothing.
-	body, err := io.ReadAll(io.LimitReader(r.r, size))
-	r.off += int64(len(body))
+	body, err := r.readBody(size)
 	if err != nil {
 		return nil, 0, err
-	}
-	if int64(len(body)) < size {
-		return nil, 0, r.fault("the archive ends within an extended header")
 	}
 	r.header.Write(body)
 	if pad := padding(size); pad > 0 {
@@ -325,6 +386,24 @@ func (r *Reader) extended() ([]byte, byte, error) {
 	return body, flag, nil
 }
 
+// readBody reads the body of an extended header, in steps, so that a header
+// that lies about its size costs nothing. The body lasts until the next one.
+func (r *Reader) readBody(size int64) ([]byte, error) {
+	const step = 64 << 10
+	r.body = r.body[:0]
+	for left := size; left > 0; {
+		n := int(min(left, step))
+		r.body = slices.Grow(r.body, n)
+		piece := r.body[len(r.body) : len(r.body)+n]
+		if err := r.full(piece, "an extended header"); err != nil {
+			return nil, err
+		}
+		r.body = r.body[:len(r.body)+n]
+		left -= int64(n)
+	}
+	return r.body, nil
+}
+
 // longText takes the body of a GNU long name or link.
 func (r *Reader) longText(body, before []byte) ([]byte, error) {
 	if before != nil {
@@ -335,12 +414,18 @@ func (r *Reader) longText(body, before []byte) ([]byte, error) {
 	if len(text) == 0 {
 		return nil, r.fault("an empty long name")
 	}
-	return text, nil
+	return bytes.Clone(text), nil
 }
 
+// few is how many records are searched one by one for a key.
+const few = 12
+
 // last keeps the last record of each key, in the order in which keys came
-// first. What is overridden is hidden.
+// first. What is overridden is hidden. It changes records.
 func (r *Reader) last(records []Record) []Record {
+	if len(records) <= few && distinct(records) {
+		return records
+	}
 	at := make(map[string]int, len(records))
 	out := records[:0]
 	for _, rec := range records {
@@ -354,6 +439,18 @@ func (r *Reader) last(records []Record) []Record {
 		out[i] = rec
 	}
 	return out
+}
+
+// distinct reports whether no two of few records have one key.
+func distinct(records []Record) bool {
+	for i := range records {
+		for j := range i {
+			if records[i].Key == records[j].Key {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func padding(size int64) int64 { return -size & (blockSize - 1) }

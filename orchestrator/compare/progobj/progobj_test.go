@@ -209,7 +209,6 @@ func TestStampsNeedEvidence(t *testing.T) {
 	}{
 		"no PPA2 points to it":       {smallPPA2 + 15, []byte{0}},
 		"what points is no PPA2":     {smallPPA2, []byte{0}},
-		"the month is none":          {smallStamp + 4, []byte{0xf2}},
 		"a digit more before it":     {smallStamp - 1, []byte{0xf1}},
 		"a digit more behind it":     {smallStamp + 20, []byte{0xf1}},
 		"a letter in the version":    {smallStamp + 18, []byte{0xc1}},
@@ -231,6 +230,20 @@ func TestStampsNeedEvidence(t *testing.T) {
 		if s, _ := open(t, b).At(smallService); s.Name != text {
 			t.Errorf("%s: the stamp lies in %+v", name, s)
 		}
+	}
+}
+
+// Digits to which a PPA2 points are a time of compiling that is none, so that
+// they are told as that; those with a service level behind them are text then.
+func TestStampsWithoutDate(t *testing.T) {
+	b := small(t, 8192)
+	b[smallStamp+4], b[smallService+4] = 0xf2, 0xf2
+	s, _ := open(t, b).At(smallStamp)
+	if s.Name != "ppa2.compiled" || s.Kind != span.Stamp || !s.Read(b[s.Offset:s.Offset+s.Length]).From.IsZero() {
+		t.Errorf("it lies in %+v", s)
+	}
+	if s, _ := open(t, b).At(smallService); s.Name != text {
+		t.Errorf("with a service level it lies in %+v", s)
 	}
 }
 

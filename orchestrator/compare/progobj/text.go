@@ -32,8 +32,8 @@ const (
 )
 
 // findStamps finds the stamps of compile units in text. Twenty digits alone
-// are none: a PPA2 must point to them, or the service level of a compiler
-// follow them.
+// are none: a PPA2 must point to them, or they are a time and the service level
+// of a compiler follows them.
 func (f *File) findStamps() error {
 	for _, g := range f.regions {
 		if g.name != text {
@@ -110,7 +110,8 @@ func (s *stampScan) look(b []byte, at int64) {
 		}
 		i = to - 1
 		if to-from == stampLength && s.whole(b, at, from, to) {
-			s.add(candidate{at + int64(from), serviced(b[to:])}, b[from:from+timeLength])
+			dated := !compiled(b[from : from+timeLength]).From.IsZero()
+			s.add(candidate{at + int64(from), dated && serviced(b[to:])})
 		}
 	}
 }
@@ -121,15 +122,15 @@ func (s *stampScan) whole(b []byte, at int64, from, to int) bool {
 	return (from > 0 || at == s.region.start) && (to+2+maxService <= len(b) || at+int64(len(b)) == s.region.end)
 }
 
-// add adds what reads as a time, and leaves out what was seen in the overlap
-// of two windows.
-func (s *stampScan) add(c candidate, digits []byte) {
+// add adds what may be a stamp, and leaves out what was seen in the overlap of
+// two windows.
+func (s *stampScan) add(c candidate) {
 	n := len(s.stamps)
 	switch {
 	case n > 0 && s.stamps[n-1].offset >= c.offset:
 	case n >= s.room:
 		s.full = true
-	case !compiled(digits).From.IsZero():
+	default:
 		s.stamps = append(s.stamps, c)
 	}
 }

@@ -423,6 +423,24 @@ func smallBinderIndex(at uint32, class map[string]recordDecl) (module, uint32) {
 	return append(m, piece{int64(h.End - 32), mapRow{Type: 0xc5}}), h.End - at
 }
 
+// The small program object is kept for the tests of other packages, which have
+// no binder either.
+func TestSmallIsKept(t *testing.T) {
+	golden := filepath.Join("testdata", "small.po")
+	if *update {
+		if err := os.WriteFile(golden, small(t, 8192), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(b, small(t, 8192)) {
+		t.Errorf("%s is another program object, run with -update if that is meant", golden)
+	}
+}
+
 func TestTypesGiveTheSameBytesBack(t *testing.T) {
 	for name, b := range map[string][]byte{"small": small(t, 8192), "gencert": nil} {
 		t.Run(name, func(t *testing.T) {

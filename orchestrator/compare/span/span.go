@@ -7,6 +7,8 @@
 package span
 
 import (
+	"cmp"
+	"container/heap"
 	"math"
 	"slices"
 	"sort"
@@ -31,6 +33,10 @@ const (
 	// Fixed bytes must be the same: the product and version of a tool, a zap,
 	// an attribute. Whatever the values are, they are never masked.
 	Fixed
+	// Code bytes are instructions. No rule of a recipe speaks of them.
+	Code
+	// Strings bytes are texts, each ended by a NUL.
+	Strings
 )
 
 // Value is what the bytes of a span say.
@@ -68,58 +74,111 @@ type Layout interface {
 	End(offset, limit int64) int64
 }
 
+// Stretch is where bytes stand in a file.
+type Stretch struct{ Offset, Length int64 }
+
+// End returns where the byte behind it stands.
+func (s Stretch) End() int64 { return s.Offset + s.Length }
+
+// Joiner is a Layout of a format that cuts texts into pieces and sets records
+// around them, so that what is one text in memory is none in the file.
+type Joiner interface {
+	Layout
+	// Joined returns the pieces of the text in which the byte at offset lies, in
+	// their order, as far as they hold reach bytes of it to either side; nil
+	// where the byte lies in no such text.
+	Joined(offset, reach int64) []Stretch
+}
+
 // Map finds the span of a byte.
 type Map struct {
-	spans []Span
+	spans  []Span
+	pieces []piece
+}
+
+// piece is a stretch that belongs to one span, or to none (-1).
+type piece struct {
+	from int64
+	span int
 }
 
 // NewMap returns a Map over spans. Where spans overlap, the shorter wins, for
-// it says more.
+// it says more; of equally long ones, the one given first.
 func NewMap(spans []Span) Map {
 	kept := make([]Span, 0, len(spans))
+	edges := make([]int64, 0, 2*len(spans))
 	for _, s := range spans {
 		if s.Length > 0 && s.Offset >= 0 && s.Offset <= math.MaxInt64-s.Length {
 			kept = append(kept, s)
+			edges = append(edges, s.Offset, s.Offset+s.Length)
 		}
 	}
-	slices.SortStableFunc(kept, func(a, b Span) int {
-		switch {
-		case a.Offset != b.Offset && a.Offset < b.Offset, a.Offset == b.Offset && a.Length > b.Length:
-			return -1
-		case a.Offset == b.Offset && a.Length == b.Length:
-			return 0
+	slices.SortStableFunc(kept, func(a, b Span) int { return cmp.Compare(a.Offset, b.Offset) })
+	slices.Sort(edges)
+	m := Map{spans: kept}
+	open := &shortest{spans: kept}
+	next := 0
+	for _, at := range slices.Compact(edges) {
+		for next < len(kept) && kept[next].Offset == at {
+			heap.Push(open, next)
+			next++
 		}
-		return 1
-	})
-	return Map{kept}
+		for len(open.items) > 0 && kept[open.items[0]].Offset+kept[open.items[0]].Length <= at {
+			heap.Pop(open)
+		}
+		p := piece{at, -1}
+		if len(open.items) > 0 {
+			p.span = open.items[0]
+		}
+		if n := len(m.pieces); n == 0 || m.pieces[n-1].span != p.span {
+			m.pieces = append(m.pieces, p)
+		}
+	}
+	return m
 }
 
-// lookBack bounds how many spans that begin before a byte are looked at.
-const lookBack = 64
+// shortest is a heap of spans, the shortest first.
+type shortest struct {
+	spans []Span
+	items []int
+}
+
+func (h *shortest) Len() int { return len(h.items) }
+
+func (h *shortest) Less(i, j int) bool {
+	a, b := h.items[i], h.items[j]
+	return cmp.Or(cmp.Compare(h.spans[a].Length, h.spans[b].Length), cmp.Compare(a, b)) < 0
+}
+
+func (h *shortest) Swap(i, j int) { h.items[i], h.items[j] = h.items[j], h.items[i] }
+
+func (h *shortest) Push(x any) { h.items = append(h.items, x.(int)) }
+
+func (h *shortest) Pop() any {
+	last := h.items[len(h.items)-1]
+	h.items = h.items[:len(h.items)-1]
+	return last
+}
+
+// at returns the piece in which the byte lies, -1 before the first.
+func (m Map) at(offset int64) int {
+	return sort.Search(len(m.pieces), func(i int) bool { return m.pieces[i].from > offset }) - 1
+}
 
 // At returns the span in which the byte lies.
 func (m Map) At(offset int64) (Span, bool) {
-	i := sort.Search(len(m.spans), func(i int) bool { return m.spans[i].Offset > offset })
-	var best Span
-	for n := 0; n < lookBack && i > 0; n++ {
-		i--
-		s := m.spans[i]
-		if offset < s.Offset+s.Length && (best.Length == 0 || s.Length < best.Length) {
-			best = s
-		}
+	i := m.at(offset)
+	if i < 0 || m.pieces[i].span < 0 {
+		return Span{}, false
 	}
-	return best, best.Length > 0
+	return m.spans[m.pieces[i].span], true
 }
 
 // End returns where, at or behind offset, the span of that byte ends or the
 // next one begins; limit if there is nothing before it.
 func (m Map) End(offset, limit int64) int64 {
-	if s, ok := m.At(offset); ok {
-		limit = min(limit, s.Offset+s.Length)
-	}
-	i := sort.Search(len(m.spans), func(i int) bool { return m.spans[i].Offset > offset })
-	if i < len(m.spans) {
-		limit = min(limit, m.spans[i].Offset)
+	if i := m.at(offset) + 1; i < len(m.pieces) {
+		return min(limit, m.pieces[i].from)
 	}
 	return limit
 }

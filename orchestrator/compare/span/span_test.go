@@ -31,3 +31,21 @@ func TestMap(t *testing.T) {
 		}
 	}
 }
+
+// TestManyWithinOne: however many short spans begin before a byte, the long one
+// in which it lies is found.
+func TestManyWithinOne(t *testing.T) {
+	spans := []Span{{Name: "code", Length: 10_000, Kind: Code}}
+	for i := range int64(500) {
+		spans = append(spans, Span{Name: "short", Offset: 10 * i, Length: 5})
+	}
+	m := NewMap(spans)
+	if s, _ := m.At(9_999); s.Name != "code" {
+		t.Errorf("the last byte lies in %q", s.Name)
+	}
+	for at, want := range map[int64]string{0: "short", 4: "short", 5: "code", 9: "code", 4990: "short", 4995: "code"} {
+		if s, _ := m.At(at); s.Name != want {
+			t.Errorf("byte %d lies in %q; want %q", at, s.Name, want)
+		}
+	}
+}

@@ -106,6 +106,8 @@ func forms() []form {
 		{"stamp.time", "15:04:05", 0, clock, time.Second},
 		{"stamp.datetime", "Jan _2 2006 15:04:05", 0, moment, time.Second},
 		{"stamp.datetime", "Mon Jan _2 15:04:05 2006", 0, moment, time.Second},
+		{"stamp.datetime", "Mon Jan _2 15:04:05 UTC 2006", 0, fixed, time.Second}, // what date(1) writes
+		{"stamp.datetime", "Mon Jan _2 15:04:05 GMT 2006", 0, fixed, time.Second},
 		{"stamp.datetime", "Jan _2 15:04:05", 0, yearly, time.Second},
 		{"stamp.datetime", "2006-01-02 15:04:05", 0, moment, time.Second},
 		{"stamp.datetime", "2006-01-02T15:04:05", 0, moment, time.Second},
@@ -253,6 +255,27 @@ func offsets(tz string) []int {
 		out = append(out, summer)
 	}
 	return out
+}
+
+// ZoneNames returns the names that a zone in POSIX TZ notation has, as date(1)
+// writes them: without a summer time its name is "".
+func ZoneNames(tz string) (standard, summer string) {
+	name := func(s string) (string, string, bool) {
+		rest, ok := zoneName(s)
+		if !ok {
+			return "", "", false
+		}
+		return strings.Trim(s[:len(s)-len(rest)], "<>"), rest, true
+	}
+	standard, rest, ok := name(tz)
+	if !ok {
+		return "", ""
+	}
+	if _, rest, ok = zoneOffset(rest); !ok {
+		return "", ""
+	}
+	summer, _, _ = name(rest)
+	return standard, summer
 }
 
 // zoneName takes the name of a zone off s.

@@ -35,7 +35,10 @@ func TestFind(t *testing.T) {
 		{"a wrong day hides in no clock", "", "Nov 21 2026 15:04:05", "Nov 21 2026 15:14:05", "stamp.datetime", "Nov 21 2026 15:04:05", false},
 		{"__TIMESTAMP__", "", "Sun Nov 22 15:04:05 2026", "Sun Nov 22 15:04:06 2026", "stamp.datetime", "Sun Nov 22 15:04:05 2026", true},
 		{"wrong weekday", "", "Mon Nov 22 15:04:05 2026", "Mon Nov 22 15:04:06 2026", "stamp.datetime", "Nov 22 15:04:05", true},
-		{"date(1)", "", "Nov 22 15:04:05 UTC 2026", "Nov 22 15:14:05 UTC 2026", "stamp.datetime", "Nov 22 15:04:05", true},
+		{"date(1)", "", "Sun Nov 22 15:04:05 UTC 2026", "Sun Nov 22 15:14:05 UTC 2026", "stamp.datetime", "Sun Nov 22 15:04:05 UTC 2026", true},
+		{"date(1), outside in UTC", "AAA+12", "Sun Nov 22 03:04:05 GMT 2026", "Sun Nov 22 03:14:05 GMT 2026", "stamp.datetime", "Sun Nov 22 03:04:05 GMT 2026", false},
+		{"date(1) of another zone", "AAA+12", "Sun Nov 22 03:04:05 AAA 2026", "Sun Nov 22 03:14:05 AAA 2026", "stamp.datetime", "Nov 22 03:04:05", true},
+		{"date(1) without its weekday", "", "Nov 22 15:04:05 UTC 2026", "Nov 22 15:14:05 UTC 2026", "stamp.datetime", "Nov 22 15:04:05", true},
 		{"ISO", "", "x2026-11-22T15:04:05Z", "x2026-11-22T15:04:06Z", "stamp.datetime", "2026-11-22T15:04:05Z", true},
 		{"ISO with offset", "", "2026-11-22T17:04:05+02:00", "2026-11-22T17:04:06+02:00", "stamp.datetime", "2026-11-22T17:04:05+02:00", true},
 		{"ISO with offset, outside", "", "2026-11-22T15:04:05+02:00", "2026-11-22T15:04:06+02:00", "stamp.datetime", "2026-11-22T15:04:05+02:00", false},
@@ -89,6 +92,17 @@ func TestOffsets(t *testing.T) {
 	} {
 		if d := cmp.Diff(want, offsets(tz)); d != "" {
 			t.Errorf("%q: -want +got:\n%s", tz, d)
+		}
+	}
+}
+
+func TestZoneNames(t *testing.T) {
+	for tz, want := range map[string][2]string{
+		"ZFA+12": {"ZFA", ""}, "<-03>3": {"-03", ""}, "EST5EDT": {"EST", "EDT"}, "EST5EDT4,M3.2.0,M11.1.0": {"EST", "EDT"}, "UTC0": {"UTC", ""},
+		"<+0330>-3:30<+0430>": {"+0330", "+0430"}, "": {}, "Europe/Rome": {}, "AB1": {}, "<x": {},
+	} {
+		if standard, summer := ZoneNames(tz); [2]string{standard, summer} != want {
+			t.Errorf("%q: %q and %q, want %q", tz, standard, summer, want)
 		}
 	}
 }

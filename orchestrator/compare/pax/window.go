@@ -1,0 +1,72 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package pax
+
+import (
+	"errors"
+	"io"
+)
+
+const (
+	// Pieces grow from the first to the last of these while nothing is skipped:
+	// little is read around large members, and much at once where they are small.
+	leastPiece = 4 << 10
+	mostPiece  = 64 << 10
+)
+
+// errShrunk is told by window about a file that ends before its size.
+var errShrunk = errors.New("the file became shorter while it was read")
+
+// window reads a file from any place on.
+type window struct {
+	r     io.ReaderAt
+	size  int64
+	at    int64 // where buf begins in the file
+	buf   []byte
+	pos   int // next byte of buf
+	piece int
+}
+
+// Read reads on.
+func (w *window) Read(p []byte) (int, error) {
+	if w.pos == len(w.buf) {
+		if err := w.fill(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, w.buf[w.pos:])
+	w.pos += n
+	return n, nil
+}
+
+func (w *window) fill() error {
+	w.at += int64(len(w.buf))
+	w.buf, w.pos = w.buf[:0], 0
+	if w.at >= w.size {
+		return io.EOF
+	}
+	n := int(min(int64(w.piece), w.size-w.at))
+	if cap(w.buf) < n {
+		w.buf = make([]byte, 0, n)
+	}
+	got, err := w.r.ReadAt(w.buf[:n], w.at)
+	if got < n {
+		if err == nil || errors.Is(err, io.EOF) {
+			err = errShrunk
+		}
+		return err
+	}
+	w.buf = w.buf[:n]
+	w.piece = min(2*w.piece, mostPiece)
+	return nil
+}
+
+// move goes to a place in the file.
+func (w *window) move(to int64) {
+	if from := to - w.at; from >= 0 && from <= int64(len(w.buf)) {
+		w.pos = int(from)
+		return
+	}
+	w.at, w.buf, w.pos, w.piece = to, w.buf[:0], 0, leastPiece
+}
