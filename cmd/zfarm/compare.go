@@ -82,6 +82,8 @@ could not be compared, or the command line is faulty.`,
 	c.Flags().StringVar(&f.colour, "color", "auto", "colours: auto (on a terminal), always, never")
 	c.Flags().BoolVar(&f.noPager, "no-pager", false, "do not show a long report in $PAGER")
 	c.Flags().StringVar(&f.workdir, "workdir", "", "a folder with room for what is unpacked; the system's for temporary files if empty")
+	c.Flags().IntVar(&f.mostMembers, "max-members", 2_000_000, "members of one archive that are read")
+	c.Flags().Int64Var(&f.mostGiB, "max-gib", 64, "GiB inside one archive that are read, unpacked")
 	f.plugins.add(c)
 	return c
 }
@@ -93,6 +95,8 @@ type compareFlags struct {
 	members                int
 	asJSON, brief, noPager bool
 	page, colour, workdir  string
+	mostMembers            int
+	mostGiB                int64
 	plugins                pluginFlags
 }
 
@@ -156,7 +160,10 @@ func (f *compareFlags) coloured(out io.Writer) (bool, error) {
 
 // options are the conditions of the comparison.
 func (f *compareFlags) options(ctx context.Context, errs io.Writer) (compare.Options, error) {
-	o := compare.Options{MaxFindings: mostFindings, Workdir: f.workdir}
+	if f.mostMembers < 1 || f.mostGiB < 1 || f.mostGiB > 1<<20 {
+		return compare.Options{}, errors.New("--max-members and --max-gib must be at least 1, and --max-gib no more than 1048576")
+	}
+	o := compare.Options{MaxFindings: mostFindings, Workdir: f.workdir, MaxMembers: f.mostMembers, MaxBytes: f.mostGiB << 30}
 	for _, tier := range f.allow {
 		if tier < 0 || tier > int(compare.Stamp) {
 			return o, fmt.Errorf("--allow %d: there are the tiers 0, 1 and 2 to allow", tier)

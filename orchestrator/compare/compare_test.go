@@ -325,6 +325,7 @@ func FuzzArchives(f *testing.F) {
 	f.Add(a, propertyBase(f, "16:04:05"))
 	f.Add(dotZ(f, a), a)
 	f.Add([]byte("15:04:05 /zfarm/w/first"), []byte("16:04:05 /zfarm/w/secnd"))
+	f.Add([]byte("\x7fELF\x02\x01"+strings.Repeat("0", 48)), []byte("\x7fELF\x02\x01"+strings.Repeat("0", 46))) // cut off within the header
 	f.Add([]byte("\x7fELF\x02\x01"+strings.Repeat("\x00", 100)), []byte("\x7fELF\x02\x01"+strings.Repeat("\x01", 100)))
 	f.Add(elfWith(".comment", 1, 0x30, "GCC: 14.1\x00", ".text", 1, 4, "id=1"), elfWith(".comment", 1, 0x30, "GCC: 14.2\x00", ".text", 1, 4, "id=2"))
 	f.Add([]byte(`{"time":1795359845,"n":[1,{"a":"x"}],"p":"/zfarm/w/first"}`), []byte(`{"time":1795363445,"n":[2],"p":"/zfarm/w/secnd"}`))

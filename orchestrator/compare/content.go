@@ -111,6 +111,9 @@ func (f format) parts(x file) parts {
 		return p
 	}
 	p.list, _ = f.spans(x.r, x.size)
+	p.list = slices.DeleteFunc(p.list, func(s span.Span) bool {
+		return s.Offset < 0 || s.Length < 0 || s.Offset > x.size || s.Length > x.size-s.Offset
+	})
 	p.Layout = span.NewMap(p.list)
 	return p
 }

@@ -181,6 +181,7 @@ func (c *comparison) containers(ctx context.Context, path string, a, b box) (boo
 	c.fields(path, a.Fields, b.Fields)
 	c.hidden(path, a.Hidden, b.Hidden)
 	pairs := c.pairDecoded(path, left, right)
+	c.members += max(len(left.members), len(right.members))
 	for _, p := range pairs {
 		if err := ctx.Err(); err != nil {
 			return false, err

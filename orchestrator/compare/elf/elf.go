@@ -84,7 +84,7 @@ func Spans(r io.ReaderAt, size int64) ([]span.Span, error) {
 	if f == nil {
 		return nil, err
 	}
-	spans := []span.Span{{Name: "elf.header", Length: f.ehSize}}
+	spans := add(nil, size, "elf.header", 0, uint64(f.ehSize))
 	spans = add(spans, size, "elf.segments", f.segments, f.segmentsSize)
 	if err != nil || len(f.list) == 0 {
 		return spans, err
