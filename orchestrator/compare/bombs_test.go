@@ -68,6 +68,9 @@ func bomb(w io.Writer, size int64, last byte) error {
 // TestBombs compares archives that are 1,000 times as large once unpacked: within
 // memory where that is allowed, and with a clear word where it is not.
 func TestBombs(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one of many members, which -short leaves out")
+	}
 	const size = 32 << 20
 	for name, packer := range packers() {
 		t.Run(name, func(t *testing.T) {
@@ -127,6 +130,9 @@ func TestDeepNestsEnd(t *testing.T) {
 // TestManyBombsInMembers has a bomb in each of many members: they are unpacked one
 // after another, and what is kept of one goes before the next.
 func TestManyBombsInMembers(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one of many members, which -short leaves out")
+	}
 	dir := t.TempDir()
 	var files []string
 	for last := range byte(2) {
@@ -216,7 +222,7 @@ func TestMembersAreFewBytes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if each := float64(heap()-before) / members; each > 13 {
+	if each := float64(heap()-before) / members; each > 20 { // 12, and what else the test binary allocates meanwhile
 		t.Errorf("%.1f bytes each", each)
 	}
 	if r.unsorted || r.len() != members {
@@ -226,6 +232,9 @@ func TestMembersAreFewBytes(t *testing.T) {
 
 // TestManyMembers compares more members than are allowed, and as many as are.
 func TestManyMembers(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one of many members, which -short leaves out")
+	}
 	n := scaled(160_000)
 	x, y := writePair(t, t.TempDir(), n, 0, func(n int, m *pax.Member, _ []byte) {
 		if n%1000 == 7 {
@@ -244,6 +253,9 @@ func TestManyMembers(t *testing.T) {
 
 // TestLargeFolders compares folders with many entries.
 func TestLargeFolders(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one of many members, which -short leaves out")
+	}
 	n := scaled(16_000)
 	dir := t.TempDir()
 	for _, side := range []string{"a", "b"} {

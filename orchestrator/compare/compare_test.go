@@ -172,6 +172,9 @@ func many(t testing.TB, n int, mark string) []byte {
 }
 
 func TestVerdictStaysSmall(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one of many members, which -short leaves out")
+	}
 	a, b := many(t, 10_000, "a"), many(t, 10_000, "b")
 	for _, most := range []int{0, 100_000} {
 		v, err := Archives(t.Context(), input("a", a), input("b", b), Options{MaxFindings: most, Workdir: t.TempDir()})

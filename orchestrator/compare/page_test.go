@@ -71,6 +71,9 @@ func TestPageRunsItsOwnScriptOnly(t *testing.T) {
 }
 
 func TestPageStaysSmall(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one of many members, which -short leaves out")
+	}
 	var left, right []member
 	for i := range 10_000 {
 		left = append(left, reg(fmt.Sprintf("p/d%d/f%d", i/100, i), strings.Repeat("line\n", 20)+"left"))

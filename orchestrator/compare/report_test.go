@@ -148,6 +148,9 @@ func TestSchemaNamesEveryField(t *testing.T) {
 // TestEveryOutputOfManyMembersIsSmall: all that is told of 10,000 differing
 // members stays below 2 MB, and the text is bounded before that.
 func TestEveryOutputOfManyMembersIsSmall(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one of many members, which -short leaves out")
+	}
 	a, b := many(t, 10_000, "a"), many(t, 10_000, "b")
 	v, err := Archives(t.Context(), input("a", a), input("b", b), Options{MaxFindings: 20_000, Workdir: t.TempDir()})
 	if err != nil {
