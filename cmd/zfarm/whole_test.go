@@ -37,6 +37,7 @@ type whole struct {
 	ports   []string
 	servers []*sshtest.Server
 	away    map[int]bool
+	former  []*growing // logs of orchestrators that were ended
 	cluster *storetest.Server
 	nodes   map[string]*wholeNode
 	begun   int
@@ -108,6 +109,11 @@ func (w *whole) stop() {
 		<-n.ended            //nolint:errcheck // it was killed
 		if w.t.Failed() {
 			w.t.Logf("log of %s:\n%s", name, tailOf(n.log.String(), 60))
+		}
+	}
+	for _, log := range w.former {
+		if failed := tailOf(log.String(), 0); failed != "" && w.t.Failed() {
+			w.t.Logf("what failed under one that was ended:\n%s", failed)
 		}
 	}
 }
@@ -216,6 +222,7 @@ func (w *whole) endNode(ts *testscript.TestScript, name string, with os.Signal, 
 		ts.Fatalf("orchestrator %s does not run", name)
 	}
 	delete(w.nodes, name)
+	w.former = append(w.former, n.log)
 	ts.Check(n.cmd.Process.Signal(with))
 	select {
 	case err := <-n.ended:
