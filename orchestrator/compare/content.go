@@ -89,45 +89,55 @@ func (p parts) frame(name string) bool {
 	})
 }
 
-// layouts returns the parts of both files if one format knows them.
-func layouts(a, b file) (inA, inB parts) {
+// layouts returns the parts of both files if one format knows them, and in what
+// they are not as it wants them.
+func layouts(a, b file) (inA, inB parts, u faults) {
 	headA, headB := headOf(a, headSize), headOf(b, headSize)
 	for _, f := range formats() {
 		if f.is(headA) && f.is(headB) {
-			return f.parts(a), f.parts(b)
+			inA, u.a = f.parts(a)
+			inB, u.b = f.parts(b)
+			return inA, inB, u
 		}
 	}
-	return parts{Layout: span.NewMap(nil)}, parts{Layout: span.NewMap(nil)}
+	return parts{Layout: span.NewMap(nil)}, parts{Layout: span.NewMap(nil)}, u
 }
 
 // parts reads what there is to read: a table that cannot be read leaves what
-// was read of it.
-func (f format) parts(x file) parts {
+// was read of it. The error is the first fault of a layout.
+func (f format) parts(x file) (parts, error) {
 	p := parts{Layout: span.NewMap(nil), symbols: f.symbols, frames: f.frames, symbol: f.symbol, known: true}
 	if f.layout != nil {
-		if l, err := f.layout(x.r, x.size); err == nil {
-			p.Layout = l
+		l, err := f.layout(x.r, x.size)
+		if err != nil {
+			return p, err
 		}
-		return p
+		p.Layout = l
+		if l, ok := l.(interface{ Fault() error }); ok {
+			err = l.Fault()
+		}
+		return p, err
 	}
 	p.list, _ = f.spans(x.r, x.size)
 	p.list = slices.DeleteFunc(p.list, func(s span.Span) bool {
 		return s.Offset < 0 || s.Length < 0 || s.Offset > x.size || s.Length > x.size-s.Offset
 	})
 	p.Layout = span.NewMap(p.list)
-	return p
+	return p, nil
 }
 
 // content compares the content of a member, which is known to differ.
 func (c *comparison) content(ctx context.Context, path string, a, b file) error {
-	if done, err := c.nested(ctx, path, a, b); done || err != nil {
+	done, unopened, err := c.nested(ctx, path, a, b)
+	if done || err != nil {
 		return err
 	}
 	if c.decks(path, a, b) {
 		return nil
 	}
 	d := &difference{c: c, path: path, a: a, b: b, worst: Container, seen: map[seenKey]int{}}
-	d.inA, d.inB = layouts(a, b)
+	var malformed faults
+	d.inA, d.inB, malformed = layouts(a, b)
 	if err := d.compare(ctx); err != nil {
 		return err
 	}
@@ -137,6 +147,10 @@ func (c *comparison) content(ctx context.Context, path string, a, b file) error 
 	if err := d.order(); err != nil {
 		return err
 	}
+	i := slices.IndexFunc(d.findings, func(f Finding) bool { return f.Tier == d.worst })
+	f := &d.findings[max(i, 0)]
+	f.Evidence = join(f.Evidence, unopened.says("compared as bytes, as it cannot be opened"))
+	f.Evidence = join(f.Evidence, malformed.says("not as its format wants it"))
 	for _, f := range d.findings {
 		c.add(f)
 	}

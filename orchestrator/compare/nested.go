@@ -4,6 +4,7 @@
 package compare
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -81,48 +82,73 @@ func openCompress(r io.ReaderAt, size int64, _ container.Limits) (*container.Con
 // maxDepth bounds containers within containers.
 const maxDepth = 8
 
+// faults are why files of either side are not read as what they look like.
+type faults struct{ a, b error }
+
+// says tells them behind what follows from them.
+func (f faults) says(what string) string {
+	switch {
+	case f.a == nil && f.b == nil:
+		return ""
+	case f.b == nil:
+		return fmt.Sprintf("%s: A: %v", what, f.a)
+	case f.a == nil:
+		return fmt.Sprintf("%s: B: %v", what, f.b)
+	case f.a.Error() == f.b.Error():
+		return fmt.Sprintf("%s: %v", what, f.a)
+	}
+	return fmt.Sprintf("%s: A: %v; B: %v", what, f.a, f.b)
+}
+
+var errTooDeep = fmt.Errorf("it lies more than %d containers deep", maxDepth)
+
 // nested compares two files that differ as the containers that they are. It
 // reports false where they are none of one kind, or cannot be read to their
-// end: their bytes are compared then, and nothing of them is explained away.
-func (c *comparison) nested(ctx context.Context, path string, a, b file) (bool, error) {
-	if c.depth >= maxDepth {
-		return false, nil
+// end, and why: their bytes are compared then, and nothing of them is explained
+// away.
+func (c *comparison) nested(ctx context.Context, path string, a, b file) (bool, faults, error) {
+	headA, headB := headOf(a, paxHead), headOf(b, paxHead)
+	inPax := pax.Is(headA) && pax.Is(headB)
+	all := openers()
+	i := slices.IndexFunc(all, func(o opener) bool { return o.is(headA) && o.is(headB) })
+	switch {
+	case !inPax && i < 0:
+		return false, faults{}, nil
+	case c.depth >= maxDepth:
+		return false, faults{errTooDeep, errTooDeep}, nil
 	}
 	c.depth++
 	defer func() { c.depth-- }()
-	headA, headB := headOf(a, paxHead), headOf(b, paxHead)
-	if pax.Is(headA) && pax.Is(headB) {
+	if inPax {
 		return c.nestedPax(ctx, path, a, b)
 	}
-	for _, o := range openers() {
-		if !o.is(headA) || !o.is(headB) {
-			continue
-		}
-		limits := container.Limits{Members: c.o.MaxMembers, Content: max(min(c.o.MaxBytes, c.unpackable()), 1)}
-		ca, errA := o.open(a.r, a.size, limits)
-		cb, errB := o.open(b.r, b.size, limits)
-		if errA != nil || errB != nil {
-			return false, c.cut(ctx)
-		}
-		var indexA, indexB *index
-		if o.index != nil {
-			if indexA, errA = o.index(a.r, a.size, ca, limits); errA != nil {
-				return false, c.cut(ctx)
-			}
-			if indexB, errB = o.index(b.r, b.size, cb, limits); errB != nil {
-				return false, c.cut(ctx)
-			}
-		}
-		return c.containers(ctx, path, box{ca, indexA, a}, box{cb, indexB, b})
+	limits := container.Limits{Members: c.o.MaxMembers, Content: max(min(c.o.MaxBytes, c.unpackable()), 1)}
+	boxA, errA := all[i].box(a, limits)
+	boxB, errB := all[i].box(b, limits)
+	if errA != nil || errB != nil {
+		return false, faults{errA, errB}, c.cut(ctx)
 	}
-	return false, nil
+	return c.containers(ctx, path, boxA, boxB)
+}
+
+// box reads a container to its end, and its index.
+func (o opener) box(f file, l container.Limits) (box, error) {
+	in, err := o.open(f.r, f.size, l)
+	if err != nil {
+		return box{}, err
+	}
+	if o.index == nil {
+		return box{in, nil, f}, nil
+	}
+	x, err := o.index(f.r, f.size, in, l)
+	return box{in, x, f}, err
 }
 
 // paxHead is what pax.Is wants to see.
 const paxHead = 512
 
 // nestedPax compares two archives that lie in members.
-func (c *comparison) nestedPax(ctx context.Context, path string, a, b file) (bool, error) {
+func (c *comparison) nestedPax(ctx context.Context, path string, a, b file) (bool, faults, error) {
 	open := func(f file) func() (io.ReadCloser, error) {
 		return func() (io.ReadCloser, error) {
 			return struct {
@@ -135,20 +161,20 @@ func (c *comparison) nestedPax(ctx context.Context, path string, a, b file) (boo
 	defer left.close()
 	defer right.close()
 	if err != nil {
-		return false, err
+		return false, faults{}, err
 	}
 	if left.fault != nil || right.fault != nil {
-		return false, nil
+		return false, faults{left.fault, right.fault}, nil
 	}
 	before, reformatted := c.found.total(), c.reformatted
 	if err := c.trees(ctx, path+"/", left.tree, right.tree); err != nil {
-		return false, err
+		return false, faults{}, err
 	}
 	if c.found.total() == before {
 		c.add(Finding{Path: path, Field: "format", Offset: -1, Tier: Container, Cause: "the archives say the same in another form"})
 	}
 	c.reformatted = reformatted
-	return true, nil
+	return true, faults{}, nil
 }
 
 // box is a container that was read to its end, and the file it was read from.
@@ -165,17 +191,17 @@ func sameIndex(a, b box, p decodedTwins) bool {
 }
 
 // containers compares two containers that were read to their end. It reports
-// false, having told nothing, where the content of a member cannot be decoded.
-func (c *comparison) containers(ctx context.Context, path string, a, b box) (bool, error) {
+// false, having told nothing, and why, where the content of a member cannot be decoded.
+func (c *comparison) containers(ctx context.Context, path string, a, b box) (bool, faults, error) {
 	left, err := c.decode(ctx, a.Container, a.file)
 	defer left.close()
 	if err != nil {
-		return false, c.cut(ctx)
+		return false, faults{a: err}, c.cut(ctx)
 	}
 	right, err := c.decode(ctx, b.Container, b.file)
 	defer right.close()
 	if err != nil {
-		return false, c.cut(ctx)
+		return false, faults{b: err}, c.cut(ctx)
 	}
 	before := c.found.total()
 	c.fields(path, a.Fields, b.Fields)
@@ -184,17 +210,17 @@ func (c *comparison) containers(ctx context.Context, path string, a, b box) (boo
 	c.members += max(len(left.members), len(right.members))
 	for _, p := range pairs {
 		if err := ctx.Err(); err != nil {
-			return false, err
+			return false, faults{}, err
 		}
 		if err := c.decodedPair(ctx, path, p, sameIndex(a, b, p)); err != nil {
-			return false, err
+			return false, faults{}, err
 		}
 	}
 	if c.found.total() == before {
 		c.add(Finding{Path: path, Field: "compression", Offset: -1, Tier: Container, A: a.Kind, B: b.Kind,
 			Cause: "the same content was packed in another way"})
 	}
-	return true, nil
+	return true, faults{}, nil
 }
 
 // decoded is the content of a container, as files that can be read anywhere.
@@ -232,7 +258,7 @@ func (c *comparison) decode(ctx context.Context, in *container.Container, f file
 			n, err := c.unpack(d, e, kept, min(c.o.MaxBytes-all, c.unpackable()))
 			c.unpacked += n
 			if err != nil {
-				return d, fmt.Errorf("unpacking %s: %w", e.Name, err)
+				return d, fmt.Errorf("unpacking %s: %w", cmp.Or(e.Name, "it"), err)
 			}
 			m.file = file{r: io.NewSectionReader(d.spool.f, kept, n), size: n}
 			kept += n

@@ -5,6 +5,8 @@ package compare
 
 import (
 	"archive/tar"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -49,28 +51,41 @@ func TestContainersNest(t *testing.T) {
 }
 
 // TestUnreadableContainerIsBytes: what cannot be opened is compared as it is,
-// and nothing of it is explained away.
+// nothing of it is explained away, and the report says why it was not opened.
 func TestUnreadableContainerIsBytes(t *testing.T) {
-	broken := func(body string) []byte {
-		z := dotZ(t, archive(t, reg("bin/tool", body)))
-		return archive(t, reg("inner.pax.Z", string(z[:len(z)-3])+"\xff\xff\xff"))
-	}
-	v := verdict(t, broken("built at 15:03:00"), broken("built at 16:04:00"), known())
-	if v.Outcome != Different {
-		t.Errorf("%s: %+v", v.Outcome, v.Findings)
-	}
-}
-
-func TestContainersNestBoundedly(t *testing.T) {
-	deep := func(body string) []byte {
+	packed := func(body string) string { return string(dotZ(t, archive(t, reg("bin/tool", body)))) }
+	broken := func(body string) string { return packed(body)[:len(packed(body))-3] + "\xff\xff\xff" }
+	deep := func(body string) string {
 		b := archive(t, reg("tool", body))
 		for range 3 * maxDepth {
 			b = archive(t, reg("a", string(b)))
 		}
-		return b
+		return string(b)
 	}
-	v := verdict(t, deep("x"), deep("y"), known())
-	if v.Outcome != Different || len(v.Findings) == 0 || strings.Count(v.Findings[0].Path, "/") > maxDepth+1 {
-		t.Errorf("%s: %+v", v.Outcome, v.Findings)
+	first, later := "built at 15:03:00", "built at 16:04:00"
+	zipped := func(body string) string { return zipFile(t, 8, begun(), "x=1", "tool="+body) }
+	b, err := os.ReadFile(filepath.Join("goff", "testdata", "plain.o"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	module := string(b)
+	for _, tt := range []struct{ name, a, b, want string }{
+		{"both", broken(first), broken(later), "as it cannot be opened: A: unpacking it: not a whole .Z stream"},
+		{"the first", broken(first), packed(later), "as it cannot be opened: A: unpacking it: not a whole .Z stream"},
+		{"the second", packed(first), broken(later), "as it cannot be opened: B: unpacking it: not a whole .Z stream"},
+		{"a zip cut off", zipped(first)[:200], zipped(later)[:200], "as it cannot be opened: "},
+		{"an ar cut off", "!<arch>\n1", "!<arch>\n2", "as it cannot be opened: "},
+		{"a module cut off", module[:len(module)-160], module, "not as its format wants it: A: "},
+		{"too deep", deep("x"), deep("y"), "as it cannot be opened: it lies more than 8 containers deep"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			v := verdict(t, archive(t, reg("inner", tt.a)), archive(t, reg("inner", tt.b)), known())
+			if v.Outcome != Different || strings.Count(v.Findings[0].Path, "/") > maxDepth+1 {
+				t.Errorf("%s: %+v", v.Outcome, v.Findings)
+			}
+			if f := v.Findings[0]; !strings.Contains(f.Evidence, tt.want) {
+				t.Errorf("%s says %q, want %q", f.Field, f.Evidence, tt.want)
+			}
+		})
 	}
 }
