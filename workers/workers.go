@@ -56,6 +56,8 @@ type Worker interface {
 	// Workspace makes the workspace of that id, or joins it if it is there.
 	// The id must satisfy [ValidID].
 	Workspace(ctx context.Context, id string) (Workspace, error)
+	// Workspaces returns the ids of the workspaces that are there, sorted.
+	Workspaces(ctx context.Context) ([]string, error)
 	// Close drops connections. Steps go on until their lease runs out.
 	Close() error
 }

@@ -14,7 +14,6 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
-	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -127,22 +126,21 @@ type farm struct {
 	artifacts *cas.Folder
 	catalog   *pluginCatalog
 	pool      *pool.Pool
+	roster    *roster
 	log       *slog.Logger
 }
 
 // openFarm opens everything that the farm's file names.
 func openFarm(ctx context.Context, o farmOptions, errs io.Writer) (*farm, error) {
-	file, diags := farmfile.Load(o.file)
-	if err := diags.WriteText(errs, width(errs), false); err != nil {
+	file, err := loadFarm(o.file, errs)
+	if err != nil {
 		return nil, err
-	}
-	if file == nil {
-		return nil, exit{usageError, fmt.Errorf("%s is faulty", o.file)}
 	}
 	if o.log == nil {
 		o.log = slog.New(slog.DiscardHandler)
 	}
-	f := &farm{file: file, log: o.log}
+	f := &farm{file: file, roster: &roster{}, log: o.log}
+	f.roster.replace(file.Workers)
 	if err := f.open(ctx, o); err != nil {
 		f.Close()
 		return nil, err
@@ -255,11 +253,10 @@ func samePublic(path string, signing []byte) error {
 
 // openWorker connects to a worker of the farm's file.
 func (f *farm) openWorker(ctx context.Context, name string) (workers.Worker, error) {
-	i := slices.IndexFunc(f.file.Workers, func(w farmfile.Worker) bool { return w.Name == name })
-	if i < 0 {
+	w, ok := f.roster.worker(name)
+	if !ok {
 		return nil, fmt.Errorf("the farm's file names no worker %s: %w", name, workers.ErrUnreachable)
 	}
-	w := f.file.Workers[i]
 	options := runner.Options{Root: w.Root, Shell: w.Shell, Path: w.Path, Lease: w.Lease}
 	if w.Local {
 		if options.Root == "" {
@@ -296,15 +293,6 @@ func opened(w *runner.Worker, err error) (workers.Worker, error) {
 		return nil, err
 	}
 	return w, nil
-}
-
-// registered are the workers of the farm's file as they are remembered.
-func (f *farm) registered() []store.Worker {
-	var all []store.Worker
-	for _, w := range f.file.Workers {
-		all = append(all, store.Worker{Name: w.Name, Address: w.Address, Labels: w.Labels, Slots: w.Slots})
-	}
-	return all
 }
 
 // server is the farm over HTTP.

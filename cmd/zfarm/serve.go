@@ -12,7 +12,9 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -24,14 +26,19 @@ import (
 
 func serveCommand() *cobra.Command {
 	var file, node, logs string
+	var check bool
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve a farm: take submissions, build them, answer over HTTP",
 		Long: `Serve the farm of a farm.hcl: take submissions, build them on its workers, answer
 over HTTP. Ctrl-C and SIGTERM stop it without stopping anything on the workers; the
-next start, or another server on the same PostgreSQL database, goes on with it.`,
+next start, or another server on the same PostgreSQL database, goes on with it.
+SIGHUP makes it read the workers of its file again. --check only reads the file.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if check {
+				return checkFarm(file, c.OutOrStdout(), c.ErrOrStderr())
+			}
 			log, err := newLog(c.ErrOrStderr(), logs)
 			if err != nil {
 				return err
@@ -44,6 +51,7 @@ next start, or another server on the same PostgreSQL database, goes on with it.`
 	}
 	c.Flags().StringVar(&file, "farm", farmfile.FileName, "the farm's file")
 	c.Flags().StringVar(&node, "node", "", "name of this server among those of one database (default: this machine's, with something random)")
+	c.Flags().BoolVar(&check, "check", false, "say whether the farm's file is sound, and serve nothing")
 	c.Flags().StringVar(&logs, "log", "text", "form of the log on standard error: text or json")
 	return c
 }
@@ -70,6 +78,9 @@ func newLog(w io.Writer, form string) (*slog.Logger, error) {
 }
 
 func serveFarm(ctx context.Context, o farmOptions, out, errs io.Writer) error {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 	f, err := openFarm(ctx, o, errs)
 	if err != nil {
 		return err
@@ -93,7 +104,7 @@ func serveFarm(ctx context.Context, o farmOptions, out, errs io.Writer) error {
 	if err != nil {
 		return exit{usageError, fmt.Errorf("listening: %w", err)}
 	}
-	if err := f.Register(ctx, f.registered()); err != nil {
+	if err := f.Register(ctx, f.roster.registered()); err != nil {
 		return err
 	}
 	scheme := "http"
@@ -104,11 +115,27 @@ func serveFarm(ctx context.Context, o farmOptions, out, errs io.Writer) error {
 	g, serving := errgroup.WithContext(ctx)
 	g.Go(func() error { return server.Serve(serving, l) })
 	g.Go(func() error { return f.Run(serving) })
+	g.Go(func() error {
+		f.heed(serving, hangups, o.file)
+		return nil
+	})
 	err = g.Wait()
 	if ctx.Err() != nil {
 		return stopped{err}
 	}
 	return err
+}
+
+// heed reads the farm's file again whenever SIGHUP asks for it.
+func (f *farm) heed(ctx context.Context, hangups <-chan os.Signal, path string) {
+	for {
+		select {
+		case <-hangups:
+			f.reload(ctx, path)
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // stopped is the end of a server that was asked to stop.

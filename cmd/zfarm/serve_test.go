@@ -84,18 +84,21 @@ func (g *growing) String() string {
 //	farm init         makes a key and a farm.hcl with two workers of this machine
 //	farm start        serves it, on the same address each time; ZFARM_SERVER and
 //	                  the token of an admin, ZFARM_TOKEN, are set
+//	farm reload       has it read its file again
 //	farm stop         ends it as Ctrl-C does, and wants it to end well
 //	farm kill         ends it as a power cut does
 func farmOf(ts *testscript.TestScript, neg bool, args []string) {
 	s, ok := ts.Value(servedKey{}).(*served)
 	if !ok || neg || len(args) != 1 {
-		ts.Fatalf("usage: farm init|start|stop|kill")
+		ts.Fatalf("usage: farm init|start|reload|stop|kill")
 	}
 	switch args[0] {
 	case "init":
 		s.init(ts)
 	case "start":
 		s.start(ts)
+	case "reload":
+		s.reload(ts)
 	case "stop":
 		s.end(ts, os.Interrupt, "exit status 0")
 	case "kill":
@@ -163,6 +166,23 @@ func (s *served) start(ts *testscript.TestScript) {
 		ts.Check(ts.Exec("zfarm", "token", "add", "--farm", file, "--name", "root", "--role", "admin"))
 		ts.Setenv("ZFARM_TOKEN", strings.TrimSpace(ts.ReadFile("stdout")))
 	}
+}
+
+// reload asks the farm to read its file again, waits until it says what came of
+// that, and leaves it in the file reloaded.
+func (s *served) reload(ts *testscript.TestScript) {
+	if s.cmd == nil {
+		ts.Fatalf("the farm is not served")
+	}
+	before := len(s.log.String())
+	ts.Check(s.cmd.Process.Signal(syscall.SIGHUP))
+	said := func() []string {
+		return regexp.MustCompile(`.*msg="farm file .*\n`).FindAllString(s.log.String()[before:], -1)
+	}
+	if !s.poll(func() bool { return len(said()) > 0 }) {
+		ts.Fatalf("the farm does not say that it read its file:\n%s", s.log)
+	}
+	ts.Check(os.WriteFile(filepath.Join(s.dir, "reloaded"), []byte(strings.Join(said(), "")), 0o600))
 }
 
 // end ends the farm and wants it to end in that way.

@@ -6,6 +6,7 @@ package api
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/zfarm/zfarm/orchestrator"
 	"github.com/zfarm/zfarm/orchestrator/store"
@@ -77,7 +78,12 @@ func (s Stored) ChangeWorker(ctx context.Context, name string, c WorkerChange) (
 // ProbeWorker has a worker looked at soon.
 func (s Stored) ProbeWorker(ctx context.Context, name string) error {
 	return s.Update(ctx, func(ctx context.Context, tx *store.Tx) error {
-		if _, err := tx.Worker(ctx, name); err != nil {
+		w, err := tx.Worker(ctx, name)
+		if err != nil {
+			return err
+		}
+		w.Probed = time.Time{} // however lately that was
+		if err := tx.SetWorker(ctx, w); err != nil {
 			return err
 		}
 		return tx.Wake(ctx, store.Wake{Kind: store.Probe, Worker: name})

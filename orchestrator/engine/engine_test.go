@@ -125,13 +125,32 @@ func newScene(t testing.TB, script string, names ...string) *scene {
 	s.parts = engine.Parts{Sources: sources{s.tar()}, Plugins: acts{script}, Artifacts: artifacts, Signer: key.signer, Temp: t.TempDir(),
 		Version: "1", BuilderID: statement.BuilderLocal, Watch: s.watch}
 	for _, name := range names {
-		s.workers = append(s.workers, s.worker(name))
+		w := s.worker(name)
+		s.workers = append(s.workers, w)
+		t.Cleanup(func() { tidy(t, w) })
 	}
 	s.recipe = &recipes.Recipe{Port: "p", Version: "1", Sources: []recipes.Source{{URL: "https://example.org/p-1.tar", SHA256: digest.Of([]byte("p"))}},
 		Build: recipes.Build{Plugin: "acts"}, Tests: []recipes.Test{{Plugin: "acts", Least: 1}},
 		Package:   recipes.Package{Prefix: "/opt/p", Include: []string{"**"}},
 		Reproduce: recipes.Reproduce{Repeats: 2, Vary: recipes.Variations(), Tiers: []int{0}}}
 	return s
+}
+
+// tidy ends what tests leave running: it would still write into folders that
+// are about to go.
+func tidy(t testing.TB, w workers.Worker) {
+	ctx := context.Background()
+	ids, err := w.Workspaces(ctx)
+	for _, id := range ids {
+		ws, one := w.Workspace(ctx, id)
+		if one == nil {
+			one = ws.Remove(ctx)
+		}
+		err = errors.Join(err, one)
+	}
+	if err != nil {
+		t.Errorf("tidying up worker %s: %v", w.Name(), err)
+	}
 }
 
 func (s *scene) worker(name string) workers.Worker {

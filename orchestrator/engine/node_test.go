@@ -176,8 +176,16 @@ func (s *scene) waiting(n int) []int {
 	return s.pids()
 }
 
-// empty checks that nothing is left below the roots of the workers.
+// empty wants nothing to be left on any worker.
 func (s *scene) empty() {
+	s.t.Helper()
+	for _, name := range s.left() {
+		s.t.Errorf("%s is left on a worker", name)
+	}
+}
+
+// left are the workspaces on all workers.
+func (s *scene) left() (names []string) {
 	s.t.Helper()
 	for _, root := range s.roots {
 		left, err := os.ReadDir(root)
@@ -186,10 +194,11 @@ func (s *scene) empty() {
 		}
 		for _, e := range left {
 			if !strings.HasPrefix(e.Name(), ".probe.") { // somebody looks at it
-				s.t.Errorf("%s is left on a worker", e.Name())
+				names = append(names, e.Name())
 			}
 		}
 	}
+	return names
 }
 
 // ranOnce checks what counted scripts noted: no workspace, which is one

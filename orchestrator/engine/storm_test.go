@@ -5,6 +5,7 @@ package engine_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -124,10 +125,31 @@ func (st *storm) run(t *testing.T) {
 	}
 	for _, n := range st.nodes {
 		n.thaw()
+	}
+	st.probe()
+	st.eventually("nothing to be left", func() bool { return len(st.left()) == 0 })
+	for _, n := range st.nodes {
 		n.drain(t)
 	}
 	st.judge(t, taken)
 	t.Logf("%d faults", faults)
+}
+
+// probe has every worker looked at now: that finds what an engine without its
+// database made where others had tidied up.
+func (st *storm) probe() {
+	st.t.Helper()
+	err := st.nodes[0].db.Update(st.t.Context(), func(ctx context.Context, tx *store.Tx) error {
+		all, err := tx.Workers(ctx)
+		for _, w := range all {
+			w.Probed = time.Time{}
+			err = errors.Join(err, tx.SetWorker(ctx, w))
+		}
+		return err
+	})
+	if err != nil {
+		st.t.Fatal(err)
+	}
 }
 
 // slots gives every worker that many.

@@ -45,6 +45,9 @@ func (e *Engine) probe(ctx context.Context, name string) error {
 		trouble = e.Health(w.Facts, facts, err)
 	}
 	left, cleanErr := e.clean(ctx, name)
+	if due && trouble == "" && cleanErr == nil {
+		left, cleanErr = e.strays(ctx, name)
+	}
 	if !due && cleanErr == nil {
 		return nil
 	}
@@ -104,150 +107,6 @@ func (e *Engine) lookAt(ctx context.Context, name string) (*workers.Facts, error
 		return nil, err
 	}
 	return &facts, nil
-}
-
-// clean removes the workspaces of attempts that have ended, whoever made
-// them, with everything that still runs in them. It returns how many remain.
-func (e *Engine) clean(ctx context.Context, worker string) (left int, err error) {
-	all, err := e.Store.Left(ctx, worker)
-	if err != nil || len(all) == 0 {
-		return len(all), err
-	}
-	w, err := e.Workers.Get(ctx, worker)
-	if err != nil {
-		return len(all), err
-	}
-	for _, a := range all {
-		if one := e.cleanOne(ctx, w, a); one != nil {
-			left++
-			err = one
-		}
-	}
-	return left, err
-}
-
-// sweepAlone waits until nobody else of this engine removes anything on a worker: the
-// place of what was removed may have been given away since.
-func (e *Engine) sweepAlone(ctx context.Context, worker string) (done func(), err error) {
-	e.mu.Lock()
-	broom := e.brooms[worker]
-	if broom == nil {
-		broom = make(chan struct{}, 1)
-		e.brooms[worker] = broom
-	}
-	e.mu.Unlock()
-	select {
-	case broom <- struct{}{}:
-		return func() { <-broom }, nil
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-}
-
-func (e *Engine) cleanOne(ctx context.Context, w workers.Worker, a store.Attempt) error {
-	bounded, cancel := context.WithTimeout(ctx, cleaning)
-	defer cancel()
-	done, err := e.sweepAlone(bounded, a.Worker)
-	if err != nil {
-		return fmt.Errorf("removing workspace %s: %w", a.Workspace, err)
-	}
-	defer done()
-	if err := e.relinquish(bounded, place{a.Build, a.Stage}, a.Fence); err != nil {
-		return err
-	}
-	now, err := e.Store.Attempt(bounded, a.Build, a.Stage, a.Fence)
-	if errors.Is(err, store.ErrUnknown) || err == nil && now.Cleaned {
-		return nil // somebody was faster
-	}
-	if err != nil {
-		return err
-	}
-	ws, err := w.Workspace(bounded, a.Workspace)
-	if err != nil {
-		return fmt.Errorf("joining workspace %s: %w", a.Workspace, err)
-	}
-	if e.Settings.KeepWorkspaces {
-		where := a.Workspace
-		if r, ok := ws.(rooted); ok {
-			where = r.Root()
-		}
-		if err := ws.Stop(bounded); err != nil {
-			return fmt.Errorf("stopping workspace %s: %w", a.Workspace, err)
-		}
-		e.note(a.Build, a.Stage, a.Worker, fmt.Sprintf("kept the workspace %s on %s", where, a.Worker))
-	} else if err := ws.Remove(bounded); err != nil {
-		return fmt.Errorf("removing workspace %s: %w", a.Workspace, err)
-	}
-	return e.Store.Update(ctx, func(ctx context.Context, tx *store.Tx) error {
-		if err := tx.Cleaned(ctx, a.Build, a.Stage, a.Fence); err != nil {
-			return err
-		}
-		return tx.Wake(ctx, store.Wake{Kind: store.Match}) // somebody may wait for the place
-	})
-}
-
-// mopUp removes what was put on a worker after others had ended the attempt
-// and tidied up: this engine stood still, and had not heard of it.
-func (e *Engine) mopUp(ctx context.Context, c *carriage, worker string) {
-	ctx, cancel := context.WithTimeout(ctx, cleaning)
-	defer cancel()
-	a, err := e.Store.Attempt(ctx, c.build, c.stage, c.fence)
-	if err != nil || !a.Cleaned {
-		return // it is still carried, or will be cleaned up after
-	}
-	w, err := e.Workers.Get(ctx, worker)
-	if err != nil {
-		return
-	}
-	ws, err := w.Workspace(ctx, a.Workspace)
-	if err == nil {
-		err = e.takeBack(ctx, ws, a)
-	}
-	if err != nil {
-		e.Log.Warn("something may be left on a worker", "worker", worker, "workspace", a.Workspace, "error", err)
-	}
-}
-
-// takeBack removes a workspace that others had removed, and that came back only
-// because we asked for it. One that is somebody else's by now stays.
-func (e *Engine) takeBack(ctx context.Context, ws workers.Workspace, a store.Attempt) error {
-	done, err := e.sweepAlone(ctx, a.Worker)
-	if err != nil {
-		return err
-	}
-	defer done()
-	occupied := true
-	err = e.Store.Update(ctx, func(ctx context.Context, tx *store.Tx) (err error) {
-		occupied, err = tx.Occupied(ctx, a.Worker, a.Workspace)
-		return err
-	})
-	if err != nil || occupied || e.Settings.KeepWorkspaces {
-		return err
-	}
-	return ws.Remove(ctx)
-}
-
-// Tidy waits until nothing of a build is left on any worker, as far as that
-// can be had until ctx ends.
-func (e *Engine) Tidy(ctx context.Context, build string) error {
-	all, err := e.Store.Attempts(ctx, build)
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, a := range all {
-		if a.Workspace == "" || a.Cleaned || a.Ended.IsZero() {
-			continue
-		}
-		w, err := e.Workers.Get(ctx, a.Worker)
-		if err == nil {
-			err = e.cleanOne(ctx, w, a)
-		}
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%w; its steps end when their lease runs out, the folder stays on %s until somebody removes it", err, a.Worker))
-		}
-	}
-	return errors.Join(errs...)
 }
 
 // sweeping looks for what is due until ctx ends. Every engine does: what one

@@ -355,6 +355,12 @@ func (s *shared) Workspace(ctx context.Context, id string) (workers.Workspace, e
 	return w, err
 }
 
+func (s *shared) Workspaces(ctx context.Context) ([]string, error) {
+	ids, err := s.opened.Workspaces(ctx)
+	s.pool.note(s.entry, s.opened, err)
+	return ids, err
+}
+
 // Close leaves the worker open for the others.
 func (s *shared) Close() error { return nil }
 

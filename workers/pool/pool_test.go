@@ -101,6 +101,10 @@ func (c *connection) Workspace(ctx context.Context, _ string) (workers.Workspace
 	return nil, c.use(ctx)
 }
 
+func (c *connection) Workspaces(ctx context.Context) ([]string, error) {
+	return []string{c.name}, c.use(ctx)
+}
+
 func (c *connection) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

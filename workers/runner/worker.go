@@ -122,6 +122,24 @@ func (w *Worker) Workspace(ctx context.Context, id string) (workers.Workspace, e
 	return s, nil
 }
 
+// Workspaces returns the folders in Root that can be workspaces.
+func (w *Worker) Workspaces(ctx context.Context) ([]string, error) {
+	if w.fault != nil {
+		return nil, w.fault
+	}
+	entries, err := w.host.List(ctx, w.options.Root)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("listing the workspaces on %s: %w", w.name, err)
+	}
+	var ids []string
+	for _, e := range entries {
+		if e.Mode.IsDir() && workers.ValidID(e.Name) {
+			ids = append(ids, e.Name)
+		}
+	}
+	return ids, nil
+}
+
 // ground finds a fit shell, once.
 func (w *Worker) ground(ctx context.Context) (*ground, error) {
 	if w.fault != nil {

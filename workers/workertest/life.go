@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -254,6 +255,36 @@ printf 'up\n'; sleep 1000`))
 	// The name is free again.
 	if got := does(t, again, step("locks", "printf 'new\n'")); got != "new\n" {
 		t.Errorf("log %q", got)
+	}
+}
+
+func testWorkspaces(t *testing.T, w workers.Worker) {
+	among := func() (found []string) {
+		t.Helper()
+		ids, err := w.Workspaces(t.Context())
+		if err != nil || !slices.IsSorted(ids) {
+			t.Errorf("workspaces %q, %v", ids, err)
+		}
+		for _, id := range []string{"here-a", "here-b", "here-c"} {
+			if slices.Contains(ids, id) {
+				found = append(found, id)
+			}
+		}
+		return found
+	}
+	if found := among(); found != nil {
+		t.Errorf("before there is any: %q", found)
+	}
+	b, a := workspace(t, w, "here-b"), workspace(t, w, "here-a")
+	put(t, a, "here-c/file", nil)
+	if found := among(); !slices.Equal(found, []string{"here-a", "here-b"}) {
+		t.Errorf("there are %q", found)
+	}
+	if err := b.Remove(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if found := among(); !slices.Equal(found, []string{"here-a"}) {
+		t.Errorf("after one was removed: %q", found)
 	}
 }
 

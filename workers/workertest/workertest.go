@@ -32,6 +32,7 @@ func Test(t *testing.T, open func(t *testing.T) workers.Worker) {
 	}{
 		{"facts", testFacts},
 		{"workspace ids", testIDs},
+		{"workspaces", testWorkspaces},
 		{"put and get", testPutGet},
 		{"put replaces", testPutReplaces},
 		{"put whole or not at all", testPutWhole},

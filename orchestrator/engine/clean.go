@@ -1,0 +1,228 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/zfarm/zfarm/orchestrator/store"
+	"github.com/zfarm/zfarm/workers"
+)
+
+// clean removes the workspaces of attempts that have ended, whoever made
+// them, with everything that still runs in them. It returns how many remain.
+func (e *Engine) clean(ctx context.Context, worker string) (left int, err error) {
+	all, err := e.Store.Left(ctx, worker)
+	if err != nil || len(all) == 0 {
+		return len(all), err
+	}
+	w, err := e.Workers.Get(ctx, worker)
+	if err != nil {
+		return len(all), err
+	}
+	for _, a := range all {
+		if one := e.cleanOne(ctx, w, a); one != nil {
+			left++
+			err = one
+		}
+	}
+	return left, err
+}
+
+// sweepAlone waits until nobody else of this engine removes anything on a worker: the
+// place of what was removed may have been given away since.
+func (e *Engine) sweepAlone(ctx context.Context, worker string) (done func(), err error) {
+	e.mu.Lock()
+	broom := e.brooms[worker]
+	if broom == nil {
+		broom = make(chan struct{}, 1)
+		e.brooms[worker] = broom
+	}
+	e.mu.Unlock()
+	select {
+	case broom <- struct{}{}:
+		return func() { <-broom }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+func (e *Engine) cleanOne(ctx context.Context, w workers.Worker, a store.Attempt) error {
+	bounded, cancel := context.WithTimeout(ctx, cleaning)
+	defer cancel()
+	done, err := e.sweepAlone(bounded, a.Worker)
+	if err != nil {
+		return fmt.Errorf("removing workspace %s: %w", a.Workspace, err)
+	}
+	defer done()
+	if err := e.relinquish(bounded, place{a.Build, a.Stage}, a.Fence); err != nil {
+		return err
+	}
+	now, err := e.Store.Attempt(bounded, a.Build, a.Stage, a.Fence)
+	if errors.Is(err, store.ErrUnknown) || err == nil && now.Cleaned {
+		return nil // somebody was faster
+	}
+	if err != nil {
+		return err
+	}
+	ws, err := w.Workspace(bounded, a.Workspace)
+	if err != nil {
+		return fmt.Errorf("joining workspace %s: %w", a.Workspace, err)
+	}
+	if e.Settings.KeepWorkspaces {
+		where := a.Workspace
+		if r, ok := ws.(rooted); ok {
+			where = r.Root()
+		}
+		if err := ws.Stop(bounded); err != nil {
+			return fmt.Errorf("stopping workspace %s: %w", a.Workspace, err)
+		}
+		e.note(a.Build, a.Stage, a.Worker, fmt.Sprintf("kept the workspace %s on %s", where, a.Worker))
+	} else if err := ws.Remove(bounded); err != nil {
+		return fmt.Errorf("removing workspace %s: %w", a.Workspace, err)
+	}
+	return e.Store.Update(ctx, func(ctx context.Context, tx *store.Tx) error {
+		if err := tx.Cleaned(ctx, a.Build, a.Stage, a.Fence); err != nil {
+			return err
+		}
+		return tx.Wake(ctx, store.Wake{Kind: store.Match}) // somebody may wait for the place
+	})
+}
+
+// mopUp removes what was put on a worker after others had ended the attempt
+// and tidied up: this engine stood still, and had not heard of it.
+func (e *Engine) mopUp(ctx context.Context, c *carriage, worker string) {
+	ctx, cancel := context.WithTimeout(ctx, cleaning)
+	defer cancel()
+	a, err := e.Store.Attempt(ctx, c.build, c.stage, c.fence)
+	if err != nil || !a.Cleaned {
+		return // it is still carried, or will be cleaned up after
+	}
+	w, err := e.Workers.Get(ctx, worker)
+	if err != nil {
+		return
+	}
+	ws, err := w.Workspace(ctx, a.Workspace)
+	if err == nil {
+		err = e.takeBack(ctx, ws, a)
+	}
+	if err != nil {
+		e.Log.Warn("something may be left on a worker", "worker", worker, "workspace", a.Workspace, "error", err)
+	}
+}
+
+// takeBack removes a workspace that others had removed, and that came back only
+// because we asked for it. One that is somebody else's by now stays.
+func (e *Engine) takeBack(ctx context.Context, ws workers.Workspace, a store.Attempt) error {
+	done, err := e.sweepAlone(ctx, a.Worker)
+	if err != nil {
+		return err
+	}
+	defer done()
+	occupied := true
+	err = e.Store.Update(ctx, func(ctx context.Context, tx *store.Tx) (err error) {
+		occupied, err = tx.Occupied(ctx, a.Worker, a.Workspace)
+		return err
+	})
+	if err != nil || occupied || e.Settings.KeepWorkspaces {
+		return err
+	}
+	return ws.Remove(ctx)
+}
+
+// maxStrays bounds the folders on a worker that are asked about at each look: it
+// may claim to have any number.
+const maxStrays = 1000
+
+// strays removes workspaces that lie on a worker although they were removed: an
+// engine that stood still, or had lost its database, made them again. What the
+// store does not know stays, since it may be another farm's, and so does what
+// is of a living build. It returns how many remain.
+func (e *Engine) strays(ctx context.Context, worker string) (left int, err error) {
+	if e.Settings.KeepWorkspaces {
+		return 0, nil
+	}
+	w, err := e.Workers.Get(ctx, worker)
+	if err != nil {
+		return 0, err
+	}
+	ids, err := w.Workspaces(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, id := range ids[:min(len(ids), maxStrays)] {
+		stray, one := e.stray(ctx, worker, id)
+		if one == nil && stray {
+			one = e.removeStray(ctx, w, id)
+		}
+		if one != nil {
+			left++
+			err = one
+		}
+	}
+	return left, err
+}
+
+// stray reports whether a workspace is one that was removed, of a build that is
+// over: nobody makes it again but by mistake.
+func (e *Engine) stray(ctx context.Context, worker, workspace string) (bool, error) {
+	i := strings.LastIndexByte(workspace, '-')
+	if i < 0 {
+		return false, nil
+	}
+	b, err := e.Store.Build(ctx, workspace[:i])
+	if errors.Is(err, store.ErrUnknown) {
+		return false, nil
+	}
+	if err != nil || !b.Over() {
+		return false, err
+	}
+	all, err := e.Store.Attempts(ctx, b.ID)
+	if err != nil {
+		return false, err
+	}
+	its := func(a store.Attempt) bool { return a.Worker == worker && a.Workspace == workspace }
+	occupied := slices.ContainsFunc(all, func(a store.Attempt) bool { return its(a) && !a.Cleaned })
+	return !occupied && slices.ContainsFunc(all, its), nil
+}
+
+func (e *Engine) removeStray(ctx context.Context, w workers.Worker, workspace string) error {
+	ctx, cancel := context.WithTimeout(ctx, cleaning)
+	defer cancel()
+	ws, err := w.Workspace(ctx, workspace)
+	if err == nil {
+		err = ws.Remove(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("removing workspace %s once more: %w", workspace, err)
+	}
+	return nil
+}
+
+// Tidy waits until nothing of a build is left on any worker, as far as that
+// can be had until ctx ends.
+func (e *Engine) Tidy(ctx context.Context, build string) error {
+	all, err := e.Store.Attempts(ctx, build)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, a := range all {
+		if a.Workspace == "" || a.Cleaned || a.Ended.IsZero() {
+			continue
+		}
+		w, err := e.Workers.Get(ctx, a.Worker)
+		if err == nil {
+			err = e.cleanOne(ctx, w, a)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%w; its steps end when their lease runs out, the folder stays on %s until somebody removes it", err, a.Worker))
+		}
+	}
+	return errors.Join(errs...)
+}
