@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -256,19 +257,40 @@ func (c *caller) writeWhy(b store.Build, waiting []engine.Waiting) error {
 	if err := c.writeText(fmt.Sprintf("%s %s: build %s is %s\n", b.Port, b.Version, b.ID, stateWord(b))); err != nil {
 		return err
 	}
-	for _, w := range waiting {
-		if err := c.writeText("\n" + wrapped(fmt.Sprintf("%s is %s: %s", w.Stage, w.State, w.Why), width(c.out), 2) + "\n"); err != nil {
-			return err
+	var told *engine.Waiting
+	var then []string
+	for i, w := range waiting {
+		switch {
+		case w.After != "":
+			then = append(then, w.Stage)
+			continue
+		case told != nil && w.Why == told.Why && reflect.DeepEqual(w.Workers, told.Workers):
+			if err := c.writeText(fmt.Sprintf("\n%s is %s: the same as %s\n", w.Stage, w.State, told.Stage)); err != nil {
+				return err
+			}
+			continue
 		}
-		t := table{columns: []column{{most: 30}, {state: true}, {}}}
-		for _, r := range w.Workers {
-			t.add("  "+r.Worker, string(r.Cause), r.Why)
-		}
-		if err := t.write(c.out); err != nil {
+		told = &waiting[i]
+		if err := c.writeWaiting(w); err != nil {
 			return err
 		}
 	}
-	return nil
+	if len(then) == 0 {
+		return nil
+	}
+	return c.writeText("\n" + wrapped("then: "+strings.Join(then, ", "), width(c.out), 2) + "\n")
+}
+
+// writeWaiting says what one stage waits for, worker by worker.
+func (c *caller) writeWaiting(w engine.Waiting) error {
+	if err := c.writeText("\n" + wrapped(fmt.Sprintf("%s is %s: %s", w.Stage, w.State, w.Why), width(c.out), 2) + "\n"); err != nil {
+		return err
+	}
+	t := table{columns: []column{{most: 30}, {state: true}, {}}}
+	for _, r := range w.Workers {
+		t.add("  "+r.Worker, string(r.Cause), r.Why)
+	}
+	return t.write(c.out)
 }
 
 func reportCommand() *cobra.Command {

@@ -247,7 +247,7 @@ func (e *Engine) Why(ctx context.Context, id string) ([]Waiting, error) {
 		case s.State == orchestrator.Running:
 			w.Why = "it is being carried out by an orchestrator since " + s.Since.UTC().Format(time.RFC3339)
 		case s.State == orchestrator.Blocked:
-			if w.Why, err = e.blocked(ctx, b, s); err != nil {
+			if w.After, w.Why, err = e.blocked(ctx, b, s); err != nil {
 				return nil, err
 			}
 		case b.Paused:
@@ -265,20 +265,20 @@ func (e *Engine) Why(ctx context.Context, id string) ([]Waiting, error) {
 	return all, nil
 }
 
-func (e *Engine) blocked(ctx context.Context, b store.Build, s orchestrator.Stage) (string, error) {
+func (e *Engine) blocked(ctx context.Context, b store.Build, s orchestrator.Stage) (after, why string, err error) {
 	for _, id := range s.After {
 		if before, _ := b.Stage(id); before.State != orchestrator.Succeeded {
-			return fmt.Sprintf("it comes after %s, which is %s", id, before.State), nil
+			return id, fmt.Sprintf("it comes after %s, which is %s", id, before.State), nil
 		}
 	}
 	for _, n := range b.Needs {
 		need, err := e.Store.Build(ctx, n.Build)
 		if err != nil {
-			return "", err
+			return "", "", err
 		}
 		if need.State() != orchestrator.Done {
-			return fmt.Sprintf("it needs %s, whose build %s is %s", n.Port, n.Build, need.State()), nil
+			return "", fmt.Sprintf("it needs %s, whose build %s is %s", n.Port, n.Build, need.State()), nil
 		}
 	}
-	return "everything before it has ended; it goes on in a moment", nil
+	return "", "everything before it has ended; it goes on in a moment", nil
 }

@@ -44,6 +44,9 @@ type Waiting struct {
 	State orchestrator.StageState `json:"state"`
 	// Why is a sentence for people.
 	Why string `json:"why"`
+	// After is the stage of the same build that it waits for; "" if it waits
+	// for anything else.
+	After string `json:"after,omitempty"`
 	// Workers says for each worker how it stands to a repeat that is ready.
 	Workers []schedule.Reason `json:"workers,omitempty"`
 }
