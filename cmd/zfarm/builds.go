@@ -6,7 +6,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -264,7 +263,7 @@ func (c *caller) writeWhy(b store.Build, waiting []engine.Waiting) error {
 		case w.After != "":
 			then = append(then, w.Stage)
 			continue
-		case told != nil && w.Why == told.Why && reflect.DeepEqual(w.Workers, told.Workers):
+		case told != nil && w.Why == told.Why && slices.Equal(w.Workers, told.Workers):
 			if err := c.writeText(fmt.Sprintf("\n%s is %s: the same as %s\n", w.Stage, w.State, told.Stage)); err != nil {
 				return err
 			}

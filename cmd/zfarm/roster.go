@@ -92,13 +92,10 @@ func (r *roster) registered() []store.Worker {
 // changes nothing. What was read is told in the log.
 func (f *farm) reload(ctx context.Context, path string) {
 	log := f.log.With("file", path)
-	file, diags := farmfile.Load(path)
-	if file == nil {
-		var text strings.Builder
-		if err := diags.WriteText(&text, 0, false); err != nil {
-			text.WriteString(err.Error())
-		}
-		log.Error("farm file is faulty, nothing was changed", "diagnostics", text.String())
+	var diagnostics strings.Builder
+	file, err := loadFarm(path, &diagnostics)
+	if err != nil {
+		log.Error("farm file is faulty, nothing was changed", "diagnostics", diagnostics.String())
 		return
 	}
 	// Attempts on workers are given up by the patience that was read first.

@@ -107,13 +107,24 @@ func (e *Engine) mopUp(ctx context.Context, c *carriage, worker string) {
 	if err != nil {
 		return
 	}
+	if err := e.removeAgain(ctx, w, a); err != nil {
+		e.Log.Warn("something may be left on a worker", "worker", worker, "workspace", a.Workspace, "error", err)
+	}
+}
+
+// removeAgain removes a workspace that was removed before, unless it is somebody
+// else's by now.
+func (e *Engine) removeAgain(ctx context.Context, w workers.Worker, a store.Attempt) error {
+	ctx, cancel := context.WithTimeout(ctx, cleaning)
+	defer cancel()
 	ws, err := w.Workspace(ctx, a.Workspace)
 	if err == nil {
 		err = e.takeBack(ctx, ws, a)
 	}
 	if err != nil {
-		e.Log.Warn("something may be left on a worker", "worker", worker, "workspace", a.Workspace, "error", err)
+		return fmt.Errorf("removing workspace %s once more: %w", a.Workspace, err)
 	}
+	return nil
 }
 
 // takeBack removes a workspace that others had removed, and that came back only
@@ -156,9 +167,9 @@ func (e *Engine) strays(ctx context.Context, worker string) (left int, err error
 		return 0, err
 	}
 	for _, id := range ids[:min(len(ids), maxStrays)] {
-		stray, one := e.stray(ctx, worker, id)
+		a, stray, one := e.stray(ctx, worker, id)
 		if one == nil && stray {
-			one = e.removeStray(ctx, w, id)
+			one = e.removeAgain(ctx, w, a)
 		}
 		if one != nil {
 			left++
@@ -168,40 +179,29 @@ func (e *Engine) strays(ctx context.Context, worker string) (left int, err error
 	return left, err
 }
 
-// stray reports whether a workspace is one that was removed, of a build that is
-// over: nobody makes it again but by mistake.
-func (e *Engine) stray(ctx context.Context, worker, workspace string) (bool, error) {
+// stray returns the attempt whose workspace was removed, if its build is over:
+// nobody makes it again but by mistake.
+func (e *Engine) stray(ctx context.Context, worker, workspace string) (store.Attempt, bool, error) {
 	i := strings.LastIndexByte(workspace, '-')
 	if i < 0 {
-		return false, nil
+		return store.Attempt{}, false, nil
 	}
 	b, err := e.Store.Build(ctx, workspace[:i])
 	if errors.Is(err, store.ErrUnknown) {
-		return false, nil
+		return store.Attempt{}, false, nil
 	}
 	if err != nil || !b.Over() {
-		return false, err
+		return store.Attempt{}, false, err
 	}
 	all, err := e.Store.Attempts(ctx, b.ID)
 	if err != nil {
-		return false, err
+		return store.Attempt{}, false, err
 	}
-	its := func(a store.Attempt) bool { return a.Worker == worker && a.Workspace == workspace }
-	occupied := slices.ContainsFunc(all, func(a store.Attempt) bool { return its(a) && !a.Cleaned })
-	return !occupied && slices.ContainsFunc(all, its), nil
-}
-
-func (e *Engine) removeStray(ctx context.Context, w workers.Worker, workspace string) error {
-	ctx, cancel := context.WithTimeout(ctx, cleaning)
-	defer cancel()
-	ws, err := w.Workspace(ctx, workspace)
-	if err == nil {
-		err = ws.Remove(ctx)
+	at := slices.IndexFunc(all, func(a store.Attempt) bool { return a.Worker == worker && a.Workspace == workspace && a.Cleaned })
+	if at < 0 {
+		return store.Attempt{}, false, nil
 	}
-	if err != nil {
-		return fmt.Errorf("removing workspace %s once more: %w", workspace, err)
-	}
-	return nil
+	return all[at], true, nil
 }
 
 // Tidy waits until nothing of a build is left on any worker, as far as that

@@ -186,10 +186,11 @@ func Sentence(reasons []Reason) string {
 	case len(by[Busy]) > 0:
 		return busy(by[Busy], len(by[Used])+len(by[Lost]))
 	case len(by[Out]) > 0:
+		takes := "take"
 		if len(by[Out]) == 1 {
-			return "It waits for " + by[Out][0].Worker + ", which takes nothing new; no other worker fits."
+			takes = "takes"
 		}
-		return "It waits for " + list(names(by[Out])) + ", which take nothing new; no other worker fits."
+		return "It waits for " + list(names(by[Out])) + ", which " + takes + " nothing new; no other worker fits."
 	}
 	return fmt.Sprintf("No worker fits: %s; register one that does, or change the recipe.", list(each(by[Unfit])))
 }
