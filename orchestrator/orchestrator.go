@@ -117,33 +117,35 @@ type BuildState string
 
 // The states of a build. The last three are ends.
 const (
-	Waiting       BuildState = "waiting"   // for the ports it needs
-	Queued        BuildState = "queued"    // something may begin, nothing has
-	Underway      BuildState = "running"   // something runs
-	Done          BuildState = "succeeded" // it may be released, or another build with its inputs was
-	Broken        BuildState = "failed"    // with a Failure
-	CancelledThen BuildState = "cancelled" //
+	BuildWaiting   BuildState = "waiting"   // for the ports it needs
+	BuildQueued    BuildState = "queued"    // something may begin, nothing has
+	BuildRunning   BuildState = "running"   // something runs
+	BuildSucceeded BuildState = "succeeded" // it may be released, or another build with its inputs was
+	BuildFailed    BuildState = "failed"    // with a Failure
+	BuildCancelled BuildState = "cancelled" //
 )
 
 // Over reports whether the state is an end.
-func (s BuildState) Over() bool { return s == Done || s == Broken || s == CancelledThen }
+func (s BuildState) Over() bool {
+	return s == BuildSucceeded || s == BuildFailed || s == BuildCancelled
+}
 
 // State sums up the stages.
 func (b Build) State() BuildState {
 	over := b.Over()
 	switch {
 	case over && b.Cancelled:
-		return CancelledThen
+		return BuildCancelled
 	case over && b.Failure() != nil:
-		return Broken
+		return BuildFailed
 	case over:
-		return Done
+		return BuildSucceeded
 	case slices.ContainsFunc(b.Stages, func(s Stage) bool { return s.State == Running }):
-		return Underway
+		return BuildRunning
 	case slices.ContainsFunc(b.Stages, func(s Stage) bool { return s.State == Ready }):
-		return Queued
+		return BuildQueued
 	default:
-		return Waiting
+		return BuildWaiting
 	}
 }
 
@@ -239,8 +241,8 @@ func (b Build) Unblock(now time.Time) (Build, Event, error) {
 	})
 }
 
-// Forsake ends a build whose need will not come.
-func (b Build) Forsake(reason string, now time.Time) (Build, []Event, error) {
+// FailNeed ends a build whose need will not come.
+func (b Build) FailNeed(reason string, now time.Time) (Build, []Event, error) {
 	first := b.Stages[0].ID
 	next, event, err := b.change(first, now, Failed, func(s *Stage) error {
 		if s.State != Blocked {

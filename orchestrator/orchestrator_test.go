@@ -263,13 +263,13 @@ func remembered(t *testing.T, b orchestrator.Build) orchestrator.Build {
 }
 
 func TestTally(t *testing.T) {
-	suite := recipes.Test{Least: 4, KnownFailures: []recipes.KnownFailure{{Name: "b"}, {Name: "gone"}, {Name: "e"}}}
+	suite := recipes.Test{MinTests: 4, KnownFailures: []recipes.KnownFailure{{Name: "b"}, {Name: "gone"}, {Name: "e"}}}
 	report := plugins.Report{Cases: []plugins.Case{
 		{Name: "a", Outcome: plugins.Passed}, {Name: "b", Outcome: plugins.Failed}, {Name: "c", Outcome: plugins.Skipped},
 		{Name: "d", Outcome: plugins.ExpectedFail}, {Name: "e", Outcome: plugins.Passed}, {Name: "f", Outcome: plugins.Errored},
 		{Name: "g", Outcome: plugins.UnexpectedPass},
 	}}
-	want := orchestrator.Tally{Total: 7, Passed: 3, Skipped: 1, Expected: 2, Failed: []string{"f"}, Mended: []string{"e", "g"}, Missing: []string{"gone"}, Least: 4}
+	want := orchestrator.Tally{Total: 7, Passed: 3, Skipped: 1, Expected: 2, Failed: []string{"f"}, UnexpectedlyPassed: []string{"e", "g"}, Missing: []string{"gone"}, MinTests: 4}
 	have := orchestrator.TallyUp(report, suite)
 	if diff := cmp.Diff(want, have); diff != "" {
 		t.Errorf("tally (-want +have):\n%s", diff)

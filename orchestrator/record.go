@@ -101,14 +101,14 @@ type Tally struct {
 	Expected int `json:"expected"`
 	// Failed names the failures that nobody expects.
 	Failed []string `json:"failed,omitempty"`
-	// Mended names known failures that passed, and tests that passed though
+	// UnexpectedlyPassed names known failures that passed, and tests that passed though
 	// upstream expects a failure: the recipe or the port can be tidied.
-	Mended []string `json:"mended,omitempty"`
+	UnexpectedlyPassed []string `json:"mended,omitempty"`
 	// Missing names known failures that were not in the suite at all.
 	Missing []string `json:"missing,omitempty"`
 	// Shrunk says that fewer tests ran than the recipe's least.
-	Shrunk bool `json:"shrunk,omitempty"`
-	Least  int  `json:"least"`
+	Shrunk   bool `json:"shrunk,omitempty"`
+	MinTests int  `json:"least"`
 }
 
 // OK reports whether the suite is as good as the recipe demands.
@@ -118,7 +118,7 @@ func (t Tally) OK() bool { return len(t.Failed) == 0 && !t.Shrunk }
 func (t Tally) String() string {
 	s := fmt.Sprintf("%d tests: %d passed, %d skipped, %d expected failures, %d failed", t.Total, t.Passed, t.Skipped, t.Expected, len(t.Failed))
 	if t.Shrunk {
-		s += fmt.Sprintf("; the suite shrank: the recipe wants at least %d", t.Least)
+		s += fmt.Sprintf("; the suite shrank: the recipe wants at least %d", t.MinTests)
 	}
 	return s
 }
@@ -129,7 +129,7 @@ func TallyUp(r plugins.Report, t recipes.Test) Tally {
 	for _, k := range t.KnownFailures {
 		known[k.Name] = true
 	}
-	tally := Tally{Total: len(r.Cases), Least: t.Least, Shrunk: len(r.Cases) < t.Least}
+	tally := Tally{Total: len(r.Cases), MinTests: t.MinTests, Shrunk: len(r.Cases) < t.MinTests}
 	seen := map[string]bool{}
 	for _, c := range r.Cases {
 		seen[c.Name] = true
@@ -148,7 +148,7 @@ func (t *Tally) count(c plugins.Case, known bool) {
 	case plugins.Passed:
 		t.Passed++
 		if known {
-			t.Mended = append(t.Mended, c.Name)
+			t.UnexpectedlyPassed = append(t.UnexpectedlyPassed, c.Name)
 		}
 	case plugins.Skipped:
 		t.Skipped++
@@ -156,7 +156,7 @@ func (t *Tally) count(c plugins.Case, known bool) {
 		t.Expected++
 	case plugins.UnexpectedPass:
 		t.Passed++
-		t.Mended = append(t.Mended, c.Name)
+		t.UnexpectedlyPassed = append(t.UnexpectedlyPassed, c.Name)
 	default:
 		if known {
 			t.Expected++

@@ -133,8 +133,8 @@ func versions(r Range) string { return cmp.Or(string(r), "any version") }
 func (e explanation) test(t Test) {
 	e.head("Test by the plugin %s", t.Plugin)
 	e.line("each step", "at most %s", hours(t.Limit))
-	if t.Least > 0 {
-		e.line("whole suite", "%d tests or more", t.Least)
+	if t.MinTests > 0 {
+		e.line("whole suite", "%d tests or more", t.MinTests)
 	} else {
 		e.line("whole suite", "any number of tests")
 	}

@@ -133,8 +133,8 @@ type Test struct {
 	Plugin string          `json:"plugin"`
 	Block  json.RawMessage `json:"block"`
 	Limit  Duration        `json:"limit"`
-	// Least is the smallest number of tests that counts as the whole suite.
-	Least int `json:"least"`
+	// MinTests is the smallest number of tests that counts as the whole suite.
+	MinTests int `json:"least"`
 	// KnownFailures are allowed to fail; one that passes is told.
 	KnownFailures []KnownFailure `json:"known_failures,omitempty"`
 }

@@ -123,7 +123,7 @@ func (f *buildFlags) build(ctx context.Context, paths []string, out, errs io.Wri
 	}
 	defer e.close()
 	var conclusions []engine.Conclusion
-	if err = e.Enlist(ctx, all); err == nil {
+	if err = e.RegisterLocal(ctx, all); err == nil {
 		conclusions, err = e.Alone(ctx, submission)
 	}
 	shown.Close()
@@ -229,11 +229,11 @@ func (f *buildFlags) engine(ctx context.Context, all []workers.Worker, catalog *
 	}
 	// Workers named on a command line are registered by nobody.
 	claim := statement.StrongestClaim(statement.Evidence{Signer: statement.KeyFile, Isolation: statement.Shared, Attempts: 1})
-	parts := engine.Parts{Store: db, Artifacts: artifacts, Workers: named(all), Sources: sources, Plugins: catalog, Watch: watch,
+	parts := engine.Deps{Store: db, Artifacts: artifacts, Workers: named(all), Sources: sources, Plugins: catalog, Watch: watch,
 		Version: version(), BuilderID: claim.BuilderID,
 		Settings: engine.Settings{Sweep: time.Second, Patience: f.connect.lease / 4, KeepWorkspaces: f.keep}}
 	if signer != nil { // a nil *cosign.Signer in the interface would not be nil
-		parts.Signer, parts.Seal = signer, engine.Seal{PublicKey: public, TrustedRoot: trustedRoot()}
+		parts.Signer, parts.VerificationMaterial = signer, engine.VerificationMaterial{PublicKey: public, TrustedRoot: trustedRoot()}
 	}
 	return lone{engine.New(parts), closeStore}, nil
 }
@@ -380,7 +380,7 @@ func writeSuite(b *strings.Builder, r orchestrator.Record, s orchestrator.Suite)
 		what  string
 		names []string
 	}{
-		{"known failures that passed, to be taken off the list", s.Tally.Mended},
+		{"known failures that passed, to be taken off the list", s.Tally.UnexpectedlyPassed},
 		{"known failures that are not in the suite", s.Tally.Missing},
 	} {
 		if len(list.names) > 0 {

@@ -167,7 +167,7 @@ func (f *farm) open(ctx context.Context, o farmOptions) (err error) {
 	if err != nil {
 		return exit{usageError, err}
 	}
-	parts := engine.Parts{Store: f.db, Artifacts: f.artifacts, Workers: f.pool, Sources: sources, Plugins: f.catalog, Log: f.log,
+	parts := engine.Deps{Store: f.db, Artifacts: f.artifacts, Workers: f.pool, Sources: sources, Plugins: f.catalog, Log: f.log,
 		Version: version(), Health: f.health, Settings: f.settings(), Rebuilds: f.rebuilds()}
 	if !o.shared {
 		if err := f.sign(ctx, &parts); err != nil {
@@ -209,7 +209,7 @@ func (f *farm) health(was, now *workers.Facts, err error) string {
 }
 
 // sign opens the key of the farm's file, if it names one.
-func (f *farm) sign(ctx context.Context, parts *engine.Parts) error {
+func (f *farm) sign(ctx context.Context, parts *engine.Deps) error {
 	s := f.file.Signing
 	if s == nil {
 		return nil
@@ -225,7 +225,7 @@ func (f *farm) sign(ctx context.Context, parts *engine.Parts) error {
 		}
 	}
 	claim := statement.StrongestClaim(statement.Evidence{Registered: true, Signer: statement.KeyFile, Isolation: statement.Shared, Attempts: 1})
-	parts.Signer, parts.Seal = signer, engine.Seal{PublicKey: public, TrustedRoot: trustedRoot()}
+	parts.Signer, parts.VerificationMaterial = signer, engine.VerificationMaterial{PublicKey: public, TrustedRoot: trustedRoot()}
 	parts.BuilderID = claim.BuilderID
 	return nil
 }

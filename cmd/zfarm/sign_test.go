@@ -53,10 +53,10 @@ func TestSigningKeyMustBeThatOfThePublicOne(t *testing.T) {
 			s.Public = filepath.Join(dir, public)
 		}
 		f := &farm{file: &farmfile.Farm{Signing: s}}
-		var parts engine.Parts
+		var parts engine.Deps
 		err := f.sign(t.Context(), &parts)
 		switch {
-		case want == "" && (err != nil || parts.Signer == nil || !bytes.Equal(parts.Seal.PublicKey, publics["farm"])):
+		case want == "" && (err != nil || parts.Signer == nil || !bytes.Equal(parts.VerificationMaterial.PublicKey, publics["farm"])):
 			t.Errorf("%q: %v", public, err)
 		case want != "" && (err == nil || !strings.Contains(err.Error(), want) || codeOf(t.Context(), err) != notSigned || parts.Signer != nil):
 			t.Errorf("%q: %v, exit code %d", public, err, codeOf(t.Context(), err))

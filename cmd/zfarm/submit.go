@@ -246,11 +246,11 @@ func ended(b store.Build) string {
 // buildCode is the exit code for a build that has ended.
 func buildCode(b store.Build) int {
 	switch f := b.Failure(); {
-	case b.State() == orchestrator.CancelledThen:
+	case b.State() == orchestrator.BuildCancelled:
 		return cancelled
 	case f != nil:
 		return failureCode(f.Kind)
-	case b.State() == orchestrator.Done:
+	case b.State() == orchestrator.BuildSucceeded:
 		return 0
 	}
 	return notYet

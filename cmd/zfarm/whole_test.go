@@ -403,7 +403,7 @@ func (w *whole) sound(ts *testscript.TestScript, _ []string) {
 	}
 	public := filepath.Join(w.keys(), "farm.pub")
 	for _, b := range builds {
-		if b.State() != orchestrator.Done || b.Verdict != "identical" {
+		if b.State() != orchestrator.BuildSucceeded || b.Verdict != "identical" {
 			ts.Fatalf("%s is %s, %s: %+v", b.Port, b.State(), b.Verdict, b.Failure())
 		}
 		w.endedOnce(ts, b)

@@ -234,7 +234,7 @@ func TestChanges(t *testing.T) {
 	if _, err := c.ProbeWorker(ctx, "zos1"); err != nil || len(f.probed) != 1 {
 		t.Errorf("probing: %v, %v", f.probed, err)
 	}
-	if b, err := c.Cancel(ctx, "gz"); err != nil || b.State() != orchestrator.CancelledThen {
+	if b, err := c.Cancel(ctx, "gz"); err != nil || b.State() != orchestrator.BuildCancelled {
 		t.Errorf("cancelling: %v, %v", b.State(), err)
 	}
 	made, err := c.AddToken(ctx, NewToken{Name: "ci", Roles: []Role{Maintainer}, Ports: []string{"gzip"}})

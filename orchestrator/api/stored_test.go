@@ -92,7 +92,7 @@ func TestOverARealDatabase(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if b, err := c.Build(ctx, "gz"); err != nil || b.Priority != 8 || b.Paused || b.State() != orchestrator.Underway {
+	if b, err := c.Build(ctx, "gz"); err != nil || b.Priority != 8 || b.Paused || b.State() != orchestrator.BuildRunning {
 		t.Errorf("%+v, %v", b, err)
 	}
 	if w, err := c.ChangeWorker(ctx, "zos1", WorkerChange{Draining: &yes}); err != nil || !w.Draining || w.Slots != 2 {

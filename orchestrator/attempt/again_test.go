@@ -101,7 +101,7 @@ func (s *scene) brokenOff() acts {
 	s.order.Sources = append(s.order.Sources, attempt.Source{Digest: file, File: "sub/plain",
 		Patches: []recipes.File{{Name: "patches/new.patch", Digest: digest.Of(patch), Data: patch}}})
 	s.order.Needs = []attempt.Need{s.need("one", "/opt/one/1", map[string]string{"bin/greet": "#!/bin/sh\necho one\n"})}
-	s.order.Recipe.Tests = []recipes.Test{{Plugin: "acts", Least: 1}}
+	s.order.Recipe.Tests = []recipes.Test{{Plugin: "acts", MinTests: 1}}
 	return acts{
 		build: []workers.Step{
 			{Name: "first", Script: "echo begun; echo x >>count"},
@@ -130,7 +130,7 @@ func TestJoinedAgain(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	first := attempt.Crew{Plugins: plugin, Store: broken.store, Now: time.Now, Steps: &ledger{}, Watch: func(p orchestrator.Progress) {
+	first := attempt.Deps{Plugins: plugin, Store: broken.store, Now: time.Now, Steps: &ledger{}, Watch: func(p orchestrator.Progress) {
 		if p.Kind == orchestrator.StepLog && strings.Contains(p.Text, "waiting") {
 			cancel()
 		}
@@ -154,7 +154,7 @@ func TestJoinedAgain(t *testing.T) {
 	}
 	order.Begun = time.Unix(1_700_000_000, 0)
 	l := &ledger{}
-	second := attempt.Crew{Plugins: plugin, Store: broken.store, Now: time.Now, Steps: l, Watch: func(orchestrator.Progress) {}}
+	second := attempt.Deps{Plugins: plugin, Store: broken.store, Now: time.Now, Steps: l, Watch: func(orchestrator.Progress) {}}
 	have, failure, err := second.Do(t.Context(), broken.ws, order)
 	if err != nil || failure != nil {
 		t.Fatalf("joined again: %+v, %v", failure, err)
@@ -199,7 +199,7 @@ func TestOutputIsFetchedOnce(t *testing.T) {
 		check: []workers.Step{{Name: "check", Script: `echo evil >"$ZFARM_ROOT/stage.pax"`}},
 	}
 	var kept digest.Digest
-	crew := attempt.Crew{Plugins: plugin, Store: s.store, Now: time.Now, Watch: func(orchestrator.Progress) {},
+	crew := attempt.Deps{Plugins: plugin, Store: s.store, Now: time.Now, Watch: func(orchestrator.Progress) {},
 		Fetched: func(_ context.Context, d digest.Digest) error { kept = d; return nil }}
 	first, _, err := crew.Do(t.Context(), s.ws, s.order)
 	if err != nil || kept != first.Output || kept.IsZero() {
@@ -223,7 +223,7 @@ func TestOutputIsFetchedOnce(t *testing.T) {
 func TestJournalIsToldEverything(t *testing.T) {
 	s := newScene(t)
 	l := &ledger{}
-	crew := attempt.Crew{Plugins: acts{build: []workers.Step{
+	crew := attempt.Deps{Plugins: acts{build: []workers.Step{
 		{Name: "loud", Script: "i=0; while [ $i -lt 3000 ]; do echo 'forty characters of log, more or less ...'; i=$((i+1)); done"},
 		{Name: "silent", Script: "exit 3"}}}, Store: s.store, Now: time.Now, Watch: func(orchestrator.Progress) {}, Steps: l}
 	_, failure, err := crew.Do(t.Context(), s.ws, s.order)
@@ -256,7 +256,7 @@ func TestJournalThatFailsIsAFaultOfTheFarm(t *testing.T) {
 		for what, plugin := range map[string]attempt.Starter{"an honest plugin": make, "one that hides it": swallows{make}} {
 			t.Run(call+", "+what, func(t *testing.T) {
 				s := newScene(t)
-				crew := attempt.Crew{Plugins: plugin, Store: s.store, Now: time.Now, Watch: func(orchestrator.Progress) {}, Steps: &ledger{fails: call}}
+				crew := attempt.Deps{Plugins: plugin, Store: s.store, Now: time.Now, Watch: func(orchestrator.Progress) {}, Steps: &ledger{fails: call}}
 				_, failure, err := crew.Do(t.Context(), s.ws, s.order)
 				if !errors.Is(err, errFull) || errors.Is(err, workers.ErrLost) || failure != nil {
 					t.Errorf("failure %+v, error %v", failure, err)

@@ -97,8 +97,8 @@ const (
 	maxSteps  = 1000
 )
 
-// Crew is what an attempt works with.
-type Crew struct {
+// Deps is what an attempt works with.
+type Deps struct {
 	Plugins Starter
 	Store   Store
 	Watch   orchestrator.Watch
@@ -119,8 +119,8 @@ type Crew struct {
 // An attempt that was broken off is joined by doing the same order again in
 // the same workspace: every step that was begun is joined or recalled by its
 // name, with its whole log, and what is put is put again.
-func (c Crew) Do(ctx context.Context, ws workers.Workspace, o Order) (orchestrator.Record, *orchestrator.Failure, error) {
-	a := &attempt{Crew: c, Order: o, ws: ws, source: "src/" + o.Recipe.Port + "-" + o.Recipe.Version, processes: map[string]Process{}}
+func (c Deps) Do(ctx context.Context, ws workers.Workspace, o Order) (orchestrator.Record, *orchestrator.Failure, error) {
+	a := &attempt{Deps: c, Order: o, ws: ws, source: "src/" + o.Recipe.Port + "-" + o.Recipe.Version, processes: map[string]Process{}}
 	a.record = orchestrator.Record{Repeat: o.Repeat, Name: o.Conditions.Name, Worker: o.Worker, Attempt: o.Attempt,
 		Begun: o.Begun, Vary: o.Conditions.Values(o.Facts), Facts: o.Facts}
 	if o.Begun.IsZero() {
@@ -136,7 +136,7 @@ func (c Crew) Do(ctx context.Context, ws workers.Workspace, o Order) (orchestrat
 }
 
 type attempt struct {
-	Crew
+	Deps
 	Order
 	ws        workers.Workspace
 	source    string

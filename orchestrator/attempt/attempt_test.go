@@ -133,7 +133,7 @@ func (s *scene) source(files map[string]string) digest.Digest {
 }
 
 func (s *scene) do(a acts) (orchestrator.Record, *orchestrator.Failure, error) {
-	crew := attempt.Crew{Plugins: a, Store: s.store, Now: time.Now, Watch: func(p orchestrator.Progress) { s.seen = append(s.seen, p) }}
+	crew := attempt.Deps{Plugins: a, Store: s.store, Now: time.Now, Watch: func(p orchestrator.Progress) { s.seen = append(s.seen, p) }}
 	return crew.Do(s.t.Context(), s.ws, s.order)
 }
 
@@ -171,7 +171,7 @@ func TestAttempt(t *testing.T) {
 	}
 	patch := []byte("--- a/file\n+++ b/file\n@@ -1 +1 @@\n-old\n+new\n")
 	s.order.Sources[0].Patches = []recipes.File{{Name: "patches/new.patch", Digest: digest.Of(patch), Data: patch}}
-	s.order.Recipe.Tests = []recipes.Test{{Plugin: "acts", Least: 2, KnownFailures: []recipes.KnownFailure{{Name: "b"}}}}
+	s.order.Recipe.Tests = []recipes.Test{{Plugin: "acts", MinTests: 2, KnownFailures: []recipes.KnownFailure{{Name: "b"}}}}
 	record, failure, err := s.do(acts{
 		build: []workers.Step{
 			{Name: "make", Script: `mkdir -p "$ZFARM_ROOT/stage/opt/p"; { cat file; echo "$TZ $LC_ALL $ZFARM_CAPTURED"; umask; } >"$ZFARM_ROOT/stage/opt/p/out"`,

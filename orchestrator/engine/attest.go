@@ -168,11 +168,11 @@ func suiteName(i int, s orchestrator.Suite) string {
 
 func (c *course) testResult(i int, s orchestrator.Suite) statement.TestResult {
 	t := statement.TestResult{
-		Subjects: c.subjects(), Suite: suiteName(i, s), Least: s.Tally.Least,
+		Subjects: c.subjects(), Suite: suiteName(i, s), Least: s.Tally.MinTests,
 		Configuration: []statement.Resource{c.recipeResource(), {Name: "plugin " + s.Plugin, Digest: c.pluginDigest(s.Plugin)}},
 	}
 	mended := map[string]bool{}
-	for _, name := range s.Tally.Mended {
+	for _, name := range s.Tally.UnexpectedlyPassed {
 		mended[name] = true
 	}
 	failed := map[string]bool{}

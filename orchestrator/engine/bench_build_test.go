@@ -32,7 +32,7 @@ func BenchmarkEmptyBuild(b *testing.B) {
 		r := s.port("base")
 		n++
 		r.Summary = fmt.Sprint("build ", n)
-		s.wait(e, s.submit(e, submission(r))[0].Build.ID, orchestrator.Done)
+		s.wait(e, s.submit(e, submission(r))[0].Build.ID, orchestrator.BuildSucceeded)
 	}
 }
 
@@ -72,7 +72,7 @@ func BenchmarkLogLine(b *testing.B) {
 		slices.Sort(took.all)
 		b.ReportMetric(float64(took.all[lines/2].Milliseconds()), "median-ms")
 		b.ReportMetric(float64(took.all[lines-1].Milliseconds()), "slowest-ms")
-		s.wait(e, id, orchestrator.Done)
+		s.wait(e, id, orchestrator.BuildSucceeded)
 	}
 }
 

@@ -32,7 +32,7 @@ func benchmarkAssign(b *testing.B, url string) {
 	const builds, repeats, machines, slots = 5000, 2, 200, 2
 	for b.Loop() {
 		b.StopTimer()
-		e := New(Parts{Store: storetest.Open(b, url, store.Options{Node: "bench"})})
+		e := New(Deps{Store: storetest.Open(b, url, store.Options{Node: "bench"})})
 		simulate(b, e, machines, slots)
 		queued(b, e, builds, repeats)
 		var decisions []time.Duration

@@ -24,7 +24,7 @@ func TestStraysGo(t *testing.T) {
 		s.parts.Settings.Probe = 200 * time.Millisecond
 		n := s.node(fresh(t), "one", nil)
 		id := s.submit(n.Engine, submission(s.port("base")))[0].Build.ID
-		s.wait(n.Engine, id, orchestrator.Done)
+		s.wait(n.Engine, id, orchestrator.BuildSucceeded)
 		s.eventually("all workspaces to be gone", func() bool { return s.clean(id) })
 		all, err := n.db.Attempts(t.Context(), id)
 		if err != nil {

@@ -24,7 +24,7 @@ func TestClockJumps(t *testing.T) {
 		s := newScene(t, g.script()+counted(dir), "w1", "w2")
 		s.parts.Settings = fast()
 		url := fresh(t)
-		clocked := func(p *engine.Parts) { p.Now = c.now }
+		clocked := func(p *engine.Deps) { p.Now = c.now }
 		first := s.node(url, "first", clocked)
 		engines := []*node{first}
 		if t.Name() == "TestClockJumps/postgres" { // where two may share it
@@ -38,7 +38,7 @@ func TestClockJumps(t *testing.T) {
 		}
 		g.open(t)
 		for _, b := range taken {
-			b := s.wait(engines[len(engines)-1].Engine, b.Build.ID, orchestrator.Done)
+			b := s.wait(engines[len(engines)-1].Engine, b.Build.ID, orchestrator.BuildSucceeded)
 			s.endedOnce(b)
 			s.unblamed(b)
 			s.eventually("all workspaces to be gone", func() bool { return s.clean(b.ID) })
@@ -104,7 +104,7 @@ func TestRetryOfTheFuture(t *testing.T) {
 	s.workers[0] = vanishing{&flaky{Worker: s.workers[0], losses: 2}}
 	s.parts.Settings = fast()
 	c.set(time.Hour)
-	n := s.node(storetest.SQLite(t), "one", func(p *engine.Parts) { p.Now = c.now })
+	n := s.node(storetest.SQLite(t), "one", func(p *engine.Deps) { p.Now = c.now })
 	id := s.submit(n.Engine, submission(s.port("base")))[0].Build.ID
 	lost := func() bool {
 		b, err := n.db.Build(t.Context(), id)
@@ -123,7 +123,7 @@ func TestRetryOfTheFuture(t *testing.T) {
 		return w.Trouble == ""
 	})
 	c.set(time.Hour)
-	b := s.wait(n.Engine, id, orchestrator.Done)
+	b := s.wait(n.Engine, id, orchestrator.BuildSucceeded)
 	s.endedOnce(b)
 	if !lost() {
 		t.Errorf("%+v", b.Stages)

@@ -39,7 +39,7 @@ func TestDrainedInMidStep(t *testing.T) {
 		}
 		next := s.node(url, "next", nil)
 		g.open(t)
-		b := s.wait(next.Engine, id, orchestrator.Done)
+		b := s.wait(next.Engine, id, orchestrator.BuildSucceeded)
 		s.endedOnce(b)
 		s.unblamed(b)
 		s.eventually("all workspaces to be gone", func() bool { return s.clean(id) })
@@ -88,7 +88,7 @@ func TestAwayForLongerThanTheLease(t *testing.T) {
 	s.eventually("the leases to run out", func() bool { return !lives(pids[0]) && !lives(pids[1]) })
 	g.open(t)
 	next := s.node(url, "next", nil)
-	b := s.wait(next.Engine, id, orchestrator.Done)
+	b := s.wait(next.Engine, id, orchestrator.BuildSucceeded)
 	s.endedOnce(b)
 	for _, stage := range b.Stages {
 		if stage.Kind == orchestrator.Repeat && (len(stage.Lost) != 1 || stage.Fence != 2) {
@@ -154,7 +154,7 @@ func TestAttemptThatWentOnElsewhere(t *testing.T) {
 	id = s.submit(n.Engine, submission(s.port("base")))[0].Build.ID
 	s.waiting(2)
 	g.open(t)
-	b := s.wait(n.Engine, id, orchestrator.Done)
+	b := s.wait(n.Engine, id, orchestrator.BuildSucceeded)
 	s.endedOnce(b)
 	s.unblamed(b)
 	n.drain(t)

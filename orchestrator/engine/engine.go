@@ -60,21 +60,21 @@ type Artifacts interface {
 	Sweep(ctx context.Context, before time.Time, kept func(digest.Digest) (bool, error)) (int64, error)
 }
 
-// Seal is what is laid beside bundles for those who verify them.
-type Seal struct {
+// VerificationMaterial is what is laid beside bundles for those who verify them.
+type VerificationMaterial struct {
 	PublicKey, TrustedRoot []byte
 }
 
-// Parts is what an engine works with.
-type Parts struct {
+// Deps is what an engine works with.
+type Deps struct {
 	Store     *store.Store
 	Artifacts Artifacts
 	Workers   Pool
 	Sources   Sources
 	Plugins   Plugins
 	// Signer may be nil: nothing is signed then.
-	Signer attest.Signer
-	Seal   Seal
+	Signer               attest.Signer
+	VerificationMaterial VerificationMaterial
 	// Health says why a worker should get nothing, from the facts of the probe
 	// before, those of the last one (nil for none) and its error; "" if it may
 	// get work. nil: only the error speaks.
@@ -148,7 +148,7 @@ func (s Settings) withDefaults() Settings {
 
 // Engine is one orchestrator at work.
 type Engine struct {
-	Parts
+	Deps
 	now  func() time.Time
 	here chan struct{} // a token for each stage that is carried here
 
@@ -172,7 +172,7 @@ type Engine struct {
 type place struct{ build, stage string }
 
 // New returns an engine of those parts.
-func New(p Parts) *Engine {
+func New(p Deps) *Engine {
 	p.Settings = p.Settings.withDefaults()
 	if p.Watch == nil {
 		p.Watch = func(orchestrator.Progress) {}
@@ -191,7 +191,7 @@ func New(p Parts) *Engine {
 			return err.Error()
 		}
 	}
-	return &Engine{Parts: p, now: p.Now, here: make(chan struct{}, p.Settings.Here), matched: -1, wants: map[string]*schedule.Wants{},
+	return &Engine{Deps: p, now: p.Now, here: make(chan struct{}, p.Settings.Here), matched: -1, wants: map[string]*schedule.Wants{},
 		carried: map[place]*carriage{}, probed: map[string]bool{}, brooms: map[string]chan struct{}{}, poke: make(chan struct{}, 1)}
 }
 

@@ -95,7 +95,7 @@ var keyOfTests = sync.OnceValues(func() (key, error) {
 // scene is an engine on workers of this machine.
 type scene struct {
 	t       testing.TB
-	parts   engine.Parts
+	parts   engine.Deps
 	workers []workers.Worker
 	recipe  *recipes.Recipe
 	more    []engine.Submitted
@@ -122,7 +122,7 @@ func newScene(t testing.TB, script string, names ...string) *scene {
 		t.Fatal(err)
 	}
 	s.public = key.public
-	s.parts = engine.Parts{Sources: sources{s.tar()}, Plugins: acts{script}, Artifacts: artifacts, Signer: key.signer, Temp: t.TempDir(),
+	s.parts = engine.Deps{Sources: sources{s.tar()}, Plugins: acts{script}, Artifacts: artifacts, Signer: key.signer, Temp: t.TempDir(),
 		Version: "1", BuilderID: statement.BuilderLocal, Watch: s.watch}
 	for _, name := range names {
 		w := s.worker(name)
@@ -130,7 +130,7 @@ func newScene(t testing.TB, script string, names ...string) *scene {
 		t.Cleanup(func() { tidy(t, w) })
 	}
 	s.recipe = &recipes.Recipe{Port: "p", Version: "1", Sources: []recipes.Source{{URL: "https://example.org/p-1.tar", SHA256: digest.Of([]byte("p"))}},
-		Build: recipes.Build{Plugin: "acts"}, Tests: []recipes.Test{{Plugin: "acts", Least: 1}},
+		Build: recipes.Build{Plugin: "acts"}, Tests: []recipes.Test{{Plugin: "acts", MinTests: 1}},
 		Package:   recipes.Package{Prefix: "/opt/p", Include: []string{"**"}},
 		Reproduce: recipes.Reproduce{Repeats: 2, Vary: recipes.Variations(), Tiers: []int{0}}}
 	return s
@@ -243,11 +243,11 @@ func (s *scene) build(ctx context.Context) (engine.Conclusion, error) {
 		s.parts.Store = s.open()
 	}
 	s.parts.Workers = s
-	s.parts.Seal = engine.Seal{PublicKey: s.public, TrustedRoot: cosign.TrustedRoot()}
+	s.parts.VerificationMaterial = engine.VerificationMaterial{PublicKey: s.public, TrustedRoot: cosign.TrustedRoot()}
 	s.parts.Settings.Sweep = 200 * time.Millisecond
 	s.parts.Settings.KeepWorkspaces = false
 	e := engine.New(s.parts)
-	if err := e.Enlist(s.t.Context(), s.workers); err != nil {
+	if err := e.RegisterLocal(s.t.Context(), s.workers); err != nil {
 		s.t.Fatal(err)
 	}
 	all, err := e.Alone(ctx, engine.Submission{Recipes: append([]engine.Submitted{{Recipe: s.recipe, URI: "urn:zfarm:recipe:p:1", Path: "recipe.hcl"}}, s.more...), Owner: "test"})

@@ -78,7 +78,7 @@ func TestKilledAtEveryPoint(t *testing.T) {
 // goes on while others work.
 func (s *scene) doomed(url string, point int) (build string) {
 	k := &killer{left: point, next: s.watch}
-	n := s.node(url, "doomed", func(p *engine.Parts) { p.Watch = k.watch })
+	n := s.node(url, "doomed", func(p *engine.Deps) { p.Watch = k.watch })
 	k.mu.Lock()
 	k.kill = sync.OnceFunc(func() { go n.cut() })
 	k.mu.Unlock()
@@ -101,7 +101,7 @@ func killedAt(t *testing.T, url string, point int) {
 	s.parts.Settings = fast()
 	id := s.doomed(url, point)
 	heir := s.node(url, "heir", nil)
-	b := s.wait(heir.Engine, id, orchestrator.Done)
+	b := s.wait(heir.Engine, id, orchestrator.BuildSucceeded)
 	s.endedOnce(b)
 	s.eventually("all workspaces to be gone", func() bool { return s.clean(id) })
 	if n := s.ranOnce(dir); n < 2 {
@@ -135,15 +135,15 @@ func cancelledAt(t *testing.T, url string, point int) {
 		t.Fatal(err)
 	}
 	b, err := heir.Wait(t.Context(), id)
-	if err != nil || b.State() != orchestrator.CancelledThen && b.State() != orchestrator.Done {
+	if err != nil || b.State() != orchestrator.BuildCancelled && b.State() != orchestrator.BuildSucceeded {
 		t.Fatalf("it is %s, %v", b.State(), err)
 	}
 	s.endedOnce(b)
 	s.eventually("all workspaces to be gone", func() bool { return s.clean(id) })
 	s.ranOnce(dir)
-	if b.State() == orchestrator.Done { // it was over before anybody asked
-		s.wait(heir.Engine, dependant, orchestrator.Done)
-	} else if f := s.wait(heir.Engine, dependant, orchestrator.Broken).Failure(); f.Kind != orchestrator.FailedNeed {
+	if b.State() == orchestrator.BuildSucceeded { // it was over before anybody asked
+		s.wait(heir.Engine, dependant, orchestrator.BuildSucceeded)
+	} else if f := s.wait(heir.Engine, dependant, orchestrator.BuildFailed).Failure(); f.Kind != orchestrator.FailedNeed {
 		t.Errorf("what needs a cancelled build ended with %+v", f)
 	}
 	s.eventually("the dependant's workspaces to be gone", func() bool { return s.clean(dependant) })
@@ -206,7 +206,7 @@ func TestQueueIsOnlyABell(t *testing.T) {
 		stop := emptying(t, url)
 		taken := s.submit(e, submission(s.port("top", "left", "right"), s.port("left", "base"), s.port("right", "base"), s.port("base")))
 		for _, t := range taken {
-			s.endedOnce(s.wait(e, t.Build.ID, orchestrator.Done))
+			s.endedOnce(s.wait(e, t.Build.ID, orchestrator.BuildSucceeded))
 		}
 		if n := stop(); n == 0 {
 			t.Error("the queue was never emptied")
@@ -375,11 +375,11 @@ func TestPausedBuildWaits(t *testing.T) {
 	pause(true)
 	s.work(e)
 	other := s.port("other")
-	s.wait(e, s.submit(e, submission(other))[0].Build.ID, orchestrator.Done)
+	s.wait(e, s.submit(e, submission(other))[0].Build.ID, orchestrator.BuildSucceeded)
 	why, err := e.Why(t.Context(), id)
 	if err != nil || len(why) == 0 || !strings.Contains(why[0].Why, "paused") {
 		t.Errorf("%+v, %v", why, err)
 	}
 	pause(false)
-	s.wait(e, id, orchestrator.Done)
+	s.wait(e, id, orchestrator.BuildSucceeded)
 }

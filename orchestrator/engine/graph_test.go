@@ -40,10 +40,10 @@ func (s *scene) engine() *engine.Engine {
 		s.parts.Store = s.open()
 	}
 	s.parts.Workers = s
-	s.parts.Seal = engine.Seal{PublicKey: s.public, TrustedRoot: cosign.TrustedRoot()}
+	s.parts.VerificationMaterial = engine.VerificationMaterial{PublicKey: s.public, TrustedRoot: cosign.TrustedRoot()}
 	s.parts.Settings.Sweep = 200 * time.Millisecond
 	e := engine.New(s.parts)
-	if err := e.Enlist(s.t.Context(), s.workers); err != nil {
+	if err := e.RegisterLocal(s.t.Context(), s.workers); err != nil {
 		s.t.Fatal(err)
 	}
 	return e
@@ -103,9 +103,9 @@ func TestNeedsComeFirst(t *testing.T) {
 	e := s.engine()
 	s.work(e)
 	taken := s.submit(e, submission(s.port("top", "left", "right"), s.port("left", "base"), s.port("right", "base"), s.port("base")))
-	s.wait(e, taken[3].Build.ID, orchestrator.Done)
+	s.wait(e, taken[3].Build.ID, orchestrator.BuildSucceeded)
 	for i, port := range []string{"top", "left", "right", "base"} {
-		if b := s.wait(e, taken[i].Build.ID, orchestrator.Done); b.Port != port {
+		if b := s.wait(e, taken[i].Build.ID, orchestrator.BuildSucceeded); b.Port != port {
 			t.Errorf("build %d is of %s, want %s", i, b.Port, port)
 		}
 	}
@@ -149,7 +149,7 @@ func TestSameSubmissionIsTheSameBuild(t *testing.T) {
 			t.Errorf("recipe %d: %v %s, then %v %s", i, first[i].Fresh, first[i].Build.ID, second[i].Fresh, second[i].Build.ID)
 		}
 	}
-	s.wait(e, first[1].Build.ID, orchestrator.Done)
+	s.wait(e, first[1].Build.ID, orchestrator.BuildSucceeded)
 
 	// A need that is built anew and comes out the same rebuilds nobody.
 	sub.Force = true
@@ -158,12 +158,12 @@ func TestSameSubmissionIsTheSameBuild(t *testing.T) {
 	if !forced[0].Fresh {
 		t.Fatal("a forced build is one that was there")
 	}
-	s.wait(e, forced[0].Build.ID, orchestrator.Done)
+	s.wait(e, forced[0].Build.ID, orchestrator.BuildSucceeded)
 	again := s.submit(e, submission(s.port("base"), s.port("top", "base")))
 	if again[0].Fresh || again[0].Build.ID != forced[0].Build.ID || !again[1].Fresh {
 		t.Errorf("base is %s (fresh %v), top is fresh %v", again[0].Build.ID, again[0].Fresh, again[1].Fresh)
 	}
-	b := s.wait(e, again[1].Build.ID, orchestrator.Done)
+	b := s.wait(e, again[1].Build.ID, orchestrator.BuildSucceeded)
 	if b.SameAs != first[1].Build.ID {
 		t.Errorf("top was built again though its inputs are those of %s: %+v", first[1].Build.ID, b)
 	}
@@ -178,9 +178,9 @@ func TestNeedThatFails(t *testing.T) {
 	e := s.engine()
 	s.work(e)
 	taken := s.submit(e, submission(s.port("base"), s.port("middle", "base"), s.port("top", "middle")))
-	s.wait(e, taken[0].Build.ID, orchestrator.Broken)
+	s.wait(e, taken[0].Build.ID, orchestrator.BuildFailed)
 	for _, i := range []int{1, 2} {
-		b := s.wait(e, taken[i].Build.ID, orchestrator.Broken)
+		b := s.wait(e, taken[i].Build.ID, orchestrator.BuildFailed)
 		if f := b.Failure(); f.Kind != orchestrator.FailedNeed || !strings.Contains(f.Message, "needs") {
 			t.Errorf("%s failed with %+v", b.Port, f)
 		}
@@ -213,7 +213,7 @@ func TestCancelReachesTheWorker(t *testing.T) {
 	if err := e.Cancel(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
-	s.wait(e, id, orchestrator.CancelledThen)
+	s.wait(e, id, orchestrator.BuildCancelled)
 	s.eventually("both workspaces to be gone", func() bool {
 		all, err := s.parts.Store.Attempts(t.Context(), id)
 		if err != nil {

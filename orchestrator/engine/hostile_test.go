@@ -54,14 +54,14 @@ func TestPluginThatDies(t *testing.T) {
 	n := s.node(storetest.SQLite(t), "one", nil)
 	dying.deaths.Store(2)
 	id := s.submit(n.Engine, submission(s.port("base")))[0].Build.ID
-	b := s.wait(n.Engine, id, orchestrator.Done)
+	b := s.wait(n.Engine, id, orchestrator.BuildSucceeded)
 	s.endedOnce(b)
 	s.unblamed(b)
 	if n := s.ranOnce(dir); n != 2 {
 		t.Errorf("the build was run in %d workspaces", n)
 	}
 	dying.deaths.Store(1000)
-	b = s.wait(n.Engine, s.submit(n.Engine, submission(s.port("other")))[0].Build.ID, orchestrator.Broken)
+	b = s.wait(n.Engine, s.submit(n.Engine, submission(s.port("other")))[0].Build.ID, orchestrator.BuildFailed)
 	if f := b.Failure(); f.Kind != orchestrator.Infrastructure || !strings.Contains(f.Message, "in the middle of a call") {
 		t.Errorf("%+v", f)
 	}
@@ -78,7 +78,7 @@ func TestPluginThatHangs(t *testing.T) {
 	s.parts.Plugins = mortal{acts: acts{"sleep 2\n" + installing}, deaths: &atomic.Int64{}, hangs: true}
 	url := storetest.SQLite(t)
 	n := s.node(url, "one", nil)
-	b := s.wait(n.Engine, s.submit(n.Engine, submission(s.port("base")))[0].Build.ID, orchestrator.Broken)
+	b := s.wait(n.Engine, s.submit(n.Engine, submission(s.port("base")))[0].Build.ID, orchestrator.BuildFailed)
 	if f := b.Failure(); f.Kind != orchestrator.Infrastructure || !strings.Contains(f.Message, "plugin acts did nothing for 1s") {
 		t.Errorf("%+v", f)
 	}
@@ -149,7 +149,7 @@ func TestWorkerThatLies(t *testing.T) {
 			s.parts.Settings = fast()
 			n := s.node(storetest.SQLite(t), "one", nil)
 			id := s.submit(n.Engine, submission(s.port("base")))[0].Build.ID
-			b := s.wait(n.Engine, id, orchestrator.Done)
+			b := s.wait(n.Engine, id, orchestrator.BuildSucceeded)
 			s.endedOnce(b)
 			if !s.lost(n, id, "w1") || s.lost(n, id, "w2") || s.lost(n, id, "w3") {
 				t.Errorf("%+v", b.Stages)

@@ -63,7 +63,7 @@ func TestLineThatComesBack(t *testing.T) {
 		server.Line.Refuse(false)
 	}
 	g.open(t)
-	b := s.wait(n.Engine, id, orchestrator.Done)
+	b := s.wait(n.Engine, id, orchestrator.BuildSucceeded)
 	s.endedOnce(b)
 	s.unblamed(b)
 	s.eventually("all workspaces to be gone", func() bool { return s.clean(id) })
@@ -96,7 +96,7 @@ func TestGivenUpWorkerThatComesBack(t *testing.T) {
 	var mu sync.Mutex
 	var early []string // what began on the worker while something was left there
 	old := ""          // what lies there from before
-	n := s.node(storetest.SQLite(t), "one", func(p *engine.Parts) {
+	n := s.node(storetest.SQLite(t), "one", func(p *engine.Deps) {
 		p.Watch = func(e orchestrator.Progress) {
 			s.watch(e)
 			mu.Lock()
@@ -126,7 +126,7 @@ func TestGivenUpWorkerThatComesBack(t *testing.T) {
 	server.Line.Cut()
 	s.eventually("the worker to be given up", func() bool { return s.trouble(n, "far") != "" && s.lost(n, id, "far") })
 	g.open(t)
-	s.endedOnce(s.wait(n.Engine, id, orchestrator.Done))
+	s.endedOnce(s.wait(n.Engine, id, orchestrator.BuildSucceeded))
 	if s.trouble(n, "far") == "" {
 		t.Error("the worker serves though nobody could look at it")
 	}
@@ -137,7 +137,7 @@ func TestGivenUpWorkerThatComesBack(t *testing.T) {
 	if now := lying(t, s.roots["far"]); slices.Contains(now, old) || lives(pid) {
 		t.Errorf("the worker serves, and %v lies there, process %d lives: %v", now, pid, lives(pid))
 	}
-	s.wait(n.Engine, other, orchestrator.Done)
+	s.wait(n.Engine, other, orchestrator.BuildSucceeded)
 	mu.Lock()
 	defer mu.Unlock()
 	for _, e := range early {
@@ -233,7 +233,7 @@ func TestRebootedWorker(t *testing.T) {
 				}
 			}
 			g.open(t)
-			b := s.wait(n.Engine, id, orchestrator.Done)
+			b := s.wait(n.Engine, id, orchestrator.BuildSucceeded)
 			s.endedOnce(b)
 			if !s.lost(n, id, "w1") {
 				t.Errorf("nobody noticed: %+v", b.Stages)

@@ -276,7 +276,7 @@ func (e *Engine) blocked(ctx context.Context, b store.Build, s orchestrator.Stag
 		if err != nil {
 			return "", "", err
 		}
-		if need.State() != orchestrator.Done {
+		if need.State() != orchestrator.BuildSucceeded {
 			return "", fmt.Sprintf("it needs %s, whose build %s is %s", n.Port, n.Build, need.State()), nil
 		}
 	}

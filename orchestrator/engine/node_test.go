@@ -63,9 +63,9 @@ type node struct {
 
 // node starts an engine on a database, with the parts of the scene as change
 // leaves them. The first one of a scene registers its workers.
-func (s *scene) node(url, name string, change func(*engine.Parts)) *node {
+func (s *scene) node(url, name string, change func(*engine.Deps)) *node {
 	s.t.Helper()
-	var p engine.Parts
+	var p engine.Deps
 	var now func() time.Time
 	p = s.parts
 	if change != nil {
@@ -87,11 +87,11 @@ func (s *scene) node(url, name string, change func(*engine.Parts)) *node {
 		}
 	}
 	p.Store, p.Workers = n.db, s
-	p.Seal = engine.Seal{PublicKey: s.public, TrustedRoot: cosign.TrustedRoot()}
+	p.VerificationMaterial = engine.VerificationMaterial{PublicKey: s.public, TrustedRoot: cosign.TrustedRoot()}
 	n.Engine = engine.New(p)
 	s.parts.Store = n.db // what the scene looks things up in
 	if known, err := n.db.Workers(s.t.Context()); err != nil || len(known) == 0 {
-		if err := errors.Join(err, n.Enlist(s.t.Context(), s.workers)); err != nil {
+		if err := errors.Join(err, n.RegisterLocal(s.t.Context(), s.workers)); err != nil {
 			s.t.Fatal(err)
 		}
 	}

@@ -142,7 +142,7 @@ func (c *course) layOut(ctx context.Context, dir string) error {
 	}
 	if !releasable(c.judged.Verdict) {
 		return kit.WriteFindings(ctx, dir, kit.Findings{Reproducibility: reproducibility,
-			PublicKey: c.Seal.PublicKey, TrustedRoot: c.Seal.TrustedRoot, Extra: extra})
+			PublicKey: c.VerificationMaterial.PublicKey, TrustedRoot: c.VerificationMaterial.TrustedRoot, Extra: extra})
 	}
 	provenance, err := c.bundle(ctx, c.signed.Provenance)
 	if err != nil {
@@ -167,7 +167,7 @@ func (c *course) layOut(ctx context.Context, dir string) error {
 			Open:       func() (io.ReadCloser, error) { return c.Artifacts.Open(ctx, a.Digest) },
 			Provenance: provenance, Reproducibility: reproducibility, TestResults: tests,
 		}},
-		PublicKey: c.Seal.PublicKey, TrustedRoot: c.Seal.TrustedRoot,
+		PublicKey: c.VerificationMaterial.PublicKey, TrustedRoot: c.VerificationMaterial.TrustedRoot,
 		Extra: append(extra, kit.Extra{Name: "metadata.json", Data: meta}),
 	})
 }

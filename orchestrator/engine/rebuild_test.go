@@ -83,16 +83,16 @@ func TestRebuilds(t *testing.T) {
 		s.parts.Settings, s.parts.Plugins = fast(), script
 		s.parts.Settings.Probe = 1000 * time.Hour
 		s.parts.Rebuilds = []engine.Rebuild{{Name: "hourly", Ports: []string{"to*"}, Next: func(after time.Time) time.Time { return after.Add(time.Hour) }}}
-		n := s.node(fresh(t), "one", func(p *engine.Parts) { p.Now = c.now })
+		n := s.node(fresh(t), "one", func(p *engine.Deps) { p.Now = c.now })
 		taken := s.submit(n.Engine, submission(s.port("top", "base"), s.port("base")))
 		top, base := taken[0].Build.ID, taken[1].Build.ID
-		s.wait(n.Engine, top, orchestrator.Done)
+		s.wait(n.Engine, top, orchestrator.BuildSucceeded)
 
 		// Another base is released meanwhile. The check is made with the old one.
 		script.set(otherwise)
 		forced := submission(s.port("base"))
 		forced.Force = true
-		s.wait(n.Engine, s.submit(n.Engine, forced)[0].Build.ID, orchestrator.Done)
+		s.wait(n.Engine, s.submit(n.Engine, forced)[0].Build.ID, orchestrator.BuildSucceeded)
 
 		for i, round := range []struct{ script, doubt string }{
 			{installing, ""},
@@ -126,11 +126,11 @@ func TestRetention(t *testing.T) {
 		s := newScene(t, "", "w1", "w2")
 		s.parts.Settings, s.parts.Plugins = fast(), script
 		n := s.node(fresh(t), "one", nil)
-		old := s.wait(n.Engine, s.submit(n.Engine, submission(s.port("base")))[0].Build.ID, orchestrator.Done)
+		old := s.wait(n.Engine, s.submit(n.Engine, submission(s.port("base")))[0].Build.ID, orchestrator.BuildSucceeded)
 		script.set(installing)
 		forced := submission(s.port("base"))
 		forced.Force = true
-		now := s.wait(n.Engine, s.submit(n.Engine, forced)[0].Build.ID, orchestrator.Done)
+		now := s.wait(n.Engine, s.submit(n.Engine, forced)[0].Build.ID, orchestrator.BuildSucceeded)
 		s.eventually("all workspaces to be gone", func() bool { return s.clean(old.ID) && s.clean(now.ID) })
 		was, err := n.db.Files(t.Context(), old.ID)
 		if err != nil {

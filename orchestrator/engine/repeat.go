@@ -155,7 +155,7 @@ func (c *course) try(ctx context.Context, made store.Attempt, o attempt.Order,
 		p.Build = c.build.ID
 		c.Watch(p)
 	}
-	crew := attempt.Crew{Plugins: attended{c.Plugins, c.Settings.Idle}, Store: c.Artifacts, Watch: watch, Now: onward(made.Begun, c.now), Fetched: fetched,
+	crew := attempt.Deps{Plugins: attended{c.Plugins, c.Settings.Idle}, Store: c.Artifacts, Watch: watch, Now: onward(made.Begun, c.now), Fetched: fetched,
 		Steps: journal{store: c.Store, build: c.build.ID, stage: c.stage.ID, fence: c.stage.Fence}}
 	record, failure, err := crew.Do(ctx, ws, o)
 	return record, root, failure, ws.explain(err)

@@ -57,7 +57,7 @@ func TestFullDatabase(t *testing.T) {
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
-	b := s.wait(n.Engine, id, orchestrator.Done)
+	b := s.wait(n.Engine, id, orchestrator.BuildSucceeded)
 	s.endedOnce(b)
 	s.unblamed(b)
 	s.eventually("all workspaces to be gone", func() bool { return s.clean(id) })

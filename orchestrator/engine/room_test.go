@@ -72,7 +72,7 @@ func TestFullDiskIsWaitedFor(t *testing.T) {
 		disk.mu.Lock()
 		disk.well, disk.left, disk.wrote = well, 2, 0
 		disk.mu.Unlock()
-		b := s.wait(n.Engine, id, orchestrator.Done)
+		b := s.wait(n.Engine, id, orchestrator.BuildSucceeded)
 		s.endedOnce(b)
 		s.eventually("all workspaces to be gone", func() bool { return s.clean(id) })
 		for _, stage := range b.Stages {

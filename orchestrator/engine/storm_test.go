@@ -89,7 +89,7 @@ func (st *storm) start() *stormy {
 	f := &stormy{thawed: make(chan struct{})}
 	f.thaw()
 	st.names++
-	f.node = st.node(st.url, fmt.Sprint("node-", st.names), func(p *engine.Parts) {
+	f.node = st.node(st.url, fmt.Sprint("node-", st.names), func(p *engine.Deps) {
 		p.Now = func() time.Time { f.wait(); return time.Now() }
 		p.Watch = func(e orchestrator.Progress) { f.wait(); st.watch(e) }
 	})
@@ -119,7 +119,7 @@ func (st *storm) run(t *testing.T) {
 		<-tick.C
 	}
 	for _, b := range taken {
-		b := st.wait(st.nodes[0].Engine, b.Build.ID, orchestrator.Done)
+		b := st.wait(st.nodes[0].Engine, b.Build.ID, orchestrator.BuildSucceeded)
 		st.endedOnce(b)
 		st.eventually("all workspaces to be gone", func() bool { return st.clean(b.ID) })
 	}

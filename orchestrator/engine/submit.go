@@ -314,7 +314,7 @@ func (e *Engine) needs(ctx context.Context, id string) error {
 		case err != nil:
 			return err
 		case failed != "":
-			if next.Build, events, err = was.Forsake(failed, tx.Now()); err != nil {
+			if next.Build, events, err = was.FailNeed(failed, tx.Now()); err != nil {
 				return err
 			}
 			next.Identity = digest.Digest{}
@@ -347,8 +347,8 @@ func lookAtNeeds(ctx context.Context, tx *store.Tx, b store.Build) (failed strin
 			return "", false, err
 		}
 		switch need.State() {
-		case orchestrator.Done:
-		case orchestrator.Broken, orchestrator.CancelledThen:
+		case orchestrator.BuildSucceeded:
+		case orchestrator.BuildFailed, orchestrator.BuildCancelled:
 			return fmt.Sprintf("it needs %s, whose build %s has %s; submit both again when that is mended", n.Port, n.Build, need.State()), false, nil
 		default:
 			waiting = true

@@ -389,9 +389,9 @@ func (e *Engine) Fitting(ctx context.Context, b store.Build) error {
 	return fmt.Errorf("%w: %w", workers.ErrUnfit, errors.Join(lacks...))
 }
 
-// Enlist looks at workers that somebody named and registers them, each with
+// RegisterLocal looks at workers that somebody named and registers them, each with
 // one slot. A worker that cannot be used at all is an error.
-func (e *Engine) Enlist(ctx context.Context, all []workers.Worker) error {
+func (e *Engine) RegisterLocal(ctx context.Context, all []workers.Worker) error {
 	registered := make([]store.Worker, len(all))
 	g, looking := errgroup.WithContext(ctx)
 	for i, w := range all {

@@ -94,7 +94,7 @@ func TestFullDiskOfAWorker(t *testing.T) {
 			n := s.node(storetest.SQLite(t), "one", nil)
 			c.full.Store(true)
 			id := s.submit(n.Engine, submission(s.port("base")))[0].Build.ID
-			b := s.wait(n.Engine, id, orchestrator.Done)
+			b := s.wait(n.Engine, id, orchestrator.BuildSucceeded)
 			s.endedOnce(b)
 			if !s.lost(n, id, "w1") || s.lost(n, id, "w2") || s.lost(n, id, "w3") {
 				t.Errorf("%+v", b.Stages)
@@ -116,7 +116,7 @@ func TestFailureOfThePort(t *testing.T) {
 	s := newScene(t, "echo no such header; exit 2", "w1", "w2")
 	s.parts.Settings, s.parts.Health = fast(), roomy
 	n := s.node(storetest.SQLite(t), "one", nil)
-	b := s.wait(n.Engine, s.submit(n.Engine, submission(s.port("base")))[0].Build.ID, orchestrator.Broken)
+	b := s.wait(n.Engine, s.submit(n.Engine, submission(s.port("base")))[0].Build.ID, orchestrator.BuildFailed)
 	if f := b.Failure(); f.Kind != orchestrator.FailedStep || !strings.Contains(f.Message, "no such header") {
 		t.Errorf("%+v", f)
 	}

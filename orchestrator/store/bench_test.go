@@ -168,9 +168,9 @@ func BenchmarkLarge(b *testing.B) {
 		ctx := b.Context()
 		for name, filter := range map[string]store.Filter{
 			"newest": {}, "port": {Port: "port7"}, "rare port": {Port: "rare"}, "owner": {Owner: "owner7"}, "rare owner": {Owner: "rare"},
-			"failed": {State: orchestrator.Broken}, "succeeded": {State: orchestrator.Done}, "queued": {State: orchestrator.Queued},
-			"old page": {Before: 1000}, "port and state": {Port: "port7", State: orchestrator.Broken},
-			"owner and state": {Owner: "owner7", State: orchestrator.Broken}, "nothing": {Owner: "owner7", State: orchestrator.CancelledThen},
+			"failed": {State: orchestrator.BuildFailed}, "succeeded": {State: orchestrator.BuildSucceeded}, "queued": {State: orchestrator.BuildQueued},
+			"old page": {Before: 1000}, "port and state": {Port: "port7", State: orchestrator.BuildFailed},
+			"owner and state": {Owner: "owner7", State: orchestrator.BuildFailed}, "nothing": {Owner: "owner7", State: orchestrator.BuildCancelled},
 		} {
 			b.Run("builds/"+name, func(b *testing.B) {
 				for b.Loop() {

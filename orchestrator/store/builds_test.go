@@ -156,7 +156,7 @@ func TestLifeOfABuild(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if have.State() != orchestrator.Broken || have.Ended.IsZero() {
+		if have.State() != orchestrator.BuildFailed || have.Ended.IsZero() {
 			t.Errorf("the build is %s and ended at %s, want failed and a time", have.State(), have.Ended)
 		}
 		all, err := s.Events(t.Context(), 0, "b1", 1000)

@@ -175,8 +175,8 @@ func (s *Store) Tally(ctx context.Context) (t Tally, err error) {
 	err = s.view(ctx, "counting builds", func(db query.DBTX) error {
 		q := query.New(db)
 		t = Tally{Builds: map[orchestrator.BuildState]int{
-			orchestrator.Waiting: 0, orchestrator.Queued: 0, orchestrator.Underway: 0,
-			orchestrator.Done: 0, orchestrator.Broken: 0, orchestrator.CancelledThen: 0,
+			orchestrator.BuildWaiting: 0, orchestrator.BuildQueued: 0, orchestrator.BuildRunning: 0,
+			orchestrator.BuildSucceeded: 0, orchestrator.BuildFailed: 0, orchestrator.BuildCancelled: 0,
 		}}
 		rows, err := q.Tally(ctx)
 		if err != nil {

@@ -179,8 +179,8 @@ func TestGraph(t *testing.T) {
 			return tx.Learn(ctx, "gzip", string(orchestrator.Compare), time.Hour)
 		})
 		want := []store.Node{
-			{ID: "b1", Port: "gzip", Owner: "anna", State: orchestrator.Waiting, Expected: 4 * time.Minute},
-			{ID: "b2", Port: "tar", Owner: "anna", State: orchestrator.Waiting, Needs: []string{"b0", "b1"}},
+			{ID: "b1", Port: "gzip", Owner: "anna", State: orchestrator.BuildWaiting, Expected: 4 * time.Minute},
+			{ID: "b2", Port: "tar", Owner: "anna", State: orchestrator.BuildWaiting, Needs: []string{"b0", "b1"}},
 		}
 		have, err := s.Graph(t.Context())
 		if diff := cmp.Diff(want, have); diff != "" || err != nil {
@@ -230,7 +230,7 @@ func TestBuildsThatLiveAreReadOnce(t *testing.T) {
 		}
 		create(t, one, sample("b1"))
 		waiting := func(id, port string, needs ...string) store.Node {
-			return store.Node{ID: id, Port: port, Owner: "anna", State: orchestrator.Waiting, Needs: needs}
+			return store.Node{ID: id, Port: port, Owner: "anna", State: orchestrator.BuildWaiting, Needs: needs}
 		}
 		look("one build", waiting("b1", "gzip"))
 		create(t, two, sample("b2", store.Need{Port: "gzip", Build: "b1"}))
@@ -280,7 +280,7 @@ func TestManyBuildsLive(t *testing.T) {
 			}
 			for i, node := range graph {
 				i += from
-				want := store.Node{ID: fmt.Sprint("b", i), Port: fmt.Sprint("port", i), Owner: "anna", State: orchestrator.Waiting, Needs: []string{fmt.Sprint("b", i-1), fmt.Sprint("b", i/2)}}
+				want := store.Node{ID: fmt.Sprint("b", i), Port: fmt.Sprint("port", i), Owner: "anna", State: orchestrator.BuildWaiting, Needs: []string{fmt.Sprint("b", i-1), fmt.Sprint("b", i/2)}}
 				if diff := cmp.Diff(want, node); diff != "" {
 					t.Fatalf("(-want +have):\n%s", diff)
 				}
@@ -316,7 +316,7 @@ func TestTally(t *testing.T) {
 		s, _, c := nodes(t, url)
 		check := func(when string, ready int, want map[orchestrator.BuildState]int) {
 			t.Helper()
-			all := map[orchestrator.BuildState]int{orchestrator.Waiting: 0, orchestrator.Queued: 0, orchestrator.Underway: 0, orchestrator.Done: 0, orchestrator.Broken: 0, orchestrator.CancelledThen: 0}
+			all := map[orchestrator.BuildState]int{orchestrator.BuildWaiting: 0, orchestrator.BuildQueued: 0, orchestrator.BuildRunning: 0, orchestrator.BuildSucceeded: 0, orchestrator.BuildFailed: 0, orchestrator.BuildCancelled: 0}
 			for state, n := range want {
 				all[state] = n
 			}
@@ -339,16 +339,16 @@ func TestTally(t *testing.T) {
 		})
 		move(t, s, "b4", unblock)
 		move(t, s, "b4", begin("resolve", ""))
-		check("one of each", 0, map[orchestrator.BuildState]int{orchestrator.Waiting: 1, orchestrator.Underway: 1, orchestrator.Done: 1, orchestrator.Broken: 1, orchestrator.CancelledThen: 1})
+		check("one of each", 0, map[orchestrator.BuildState]int{orchestrator.BuildWaiting: 1, orchestrator.BuildRunning: 1, orchestrator.BuildSucceeded: 1, orchestrator.BuildFailed: 1, orchestrator.BuildCancelled: 1})
 		move(t, s, "b4", succeed("resolve"))
-		check("two are ready", 2, map[orchestrator.BuildState]int{orchestrator.Waiting: 1, orchestrator.Queued: 1, orchestrator.Done: 1, orchestrator.Broken: 1, orchestrator.CancelledThen: 1})
+		check("two are ready", 2, map[orchestrator.BuildState]int{orchestrator.BuildWaiting: 1, orchestrator.BuildQueued: 1, orchestrator.BuildSucceeded: 1, orchestrator.BuildFailed: 1, orchestrator.BuildCancelled: 1})
 		move(t, s, "b4", begin("repeat-0", "w1"))
 		move(t, s, "b4", func(b orchestrator.Build, now time.Time) (orchestrator.Build, []orchestrator.Event, error) {
 			return b.Lose("repeat-0", 1, "lost", now)
 		})
-		check("one waits for another try", 1, map[orchestrator.BuildState]int{orchestrator.Waiting: 1, orchestrator.Queued: 1, orchestrator.Done: 1, orchestrator.Broken: 1, orchestrator.CancelledThen: 1})
+		check("one waits for another try", 1, map[orchestrator.BuildState]int{orchestrator.BuildWaiting: 1, orchestrator.BuildQueued: 1, orchestrator.BuildSucceeded: 1, orchestrator.BuildFailed: 1, orchestrator.BuildCancelled: 1})
 		c.advance(2 * time.Second)
 		pause(t, s, "b4", true)
-		check("but is paused", 0, map[orchestrator.BuildState]int{orchestrator.Waiting: 1, orchestrator.Queued: 1, orchestrator.Done: 1, orchestrator.Broken: 1, orchestrator.CancelledThen: 1})
+		check("but is paused", 0, map[orchestrator.BuildState]int{orchestrator.BuildWaiting: 1, orchestrator.BuildQueued: 1, orchestrator.BuildSucceeded: 1, orchestrator.BuildFailed: 1, orchestrator.BuildCancelled: 1})
 	})
 }

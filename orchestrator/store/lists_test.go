@@ -50,10 +50,10 @@ func TestBuilds(t *testing.T) {
 			{store.Filter{Limit: 3, Before: 4}, " b2 b1 b0"},
 			{store.Filter{Port: "tar"}, " b7 b5 b3 b1"},
 			{store.Filter{Owner: "anna"}, " b3 b2 b1 b0"},
-			{store.Filter{State: orchestrator.CancelledThen}, " b6 b2 b1"},
-			{store.Filter{Port: "gzip", State: orchestrator.CancelledThen}, " b6 b2"},
-			{store.Filter{Owner: "anna", State: orchestrator.Waiting}, " b3 b0"},
-			{store.Filter{Port: "tar", Owner: "ben", State: orchestrator.Waiting, Before: 8}, " b5"},
+			{store.Filter{State: orchestrator.BuildCancelled}, " b6 b2 b1"},
+			{store.Filter{Port: "gzip", State: orchestrator.BuildCancelled}, " b6 b2"},
+			{store.Filter{Owner: "anna", State: orchestrator.BuildWaiting}, " b3 b0"},
+			{store.Filter{Port: "tar", Owner: "ben", State: orchestrator.BuildWaiting, Before: 8}, " b5"},
 			{store.Filter{Port: "none"}, ""},
 		} {
 			have, err := s.Builds(t.Context(), c.filter)

@@ -235,7 +235,7 @@ func TestQueueIsDisposable(t *testing.T) {
 				run(t, db, "DELETE FROM river_job")
 				wiped++
 			}
-			done, err := one.Builds(t.Context(), store.Filter{State: orchestrator.Done})
+			done, err := one.Builds(t.Context(), store.Filter{State: orchestrator.BuildSucceeded})
 			if err != nil {
 				t.Fatal(err)
 			}

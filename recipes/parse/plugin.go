@@ -46,7 +46,7 @@ func (p *parser) test(src *hclsyntax.Block) recipes.Test {
 		blocks: []nested{{name: "known_failure", labels: 1, most: maxKnownFailures}},
 	})
 	r.Limit = b.limit()
-	r.Least, _ = b.count("least", 0, 10_000_000)
+	r.MinTests, _ = b.count("least", 0, 10_000_000)
 	seen := make(map[string]bool)
 	for _, s := range b.each("known_failure", 1) {
 		in := p.open(s, shape{args: []schema.Attribute{{Name: "reason", Type: "string", Required: true}}})

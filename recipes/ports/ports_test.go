@@ -92,7 +92,7 @@ func TestRecipes(t *testing.T) {
 			t.Errorf("purl %q, upstream %q and %d tests: all are wanted", r.Identity.PURL, r.Identity.Upstream, len(r.Tests))
 		}
 		for _, s := range r.Tests {
-			if s.Least == 0 {
+			if s.MinTests == 0 {
 				t.Errorf("test %s: least is 0, so a suite that is lost would not be noticed", s.Plugin)
 			}
 		}
@@ -123,7 +123,7 @@ func TestMeasured(t *testing.T) {
 		if _, err := fmt.Sscan(string(found[1]), &total); err != nil {
 			t.Fatal(err)
 		}
-		if least := r.Tests[0].Least; least > total || least < total*9/10 {
+		if least := r.Tests[0].MinTests; least > total || least < total*9/10 {
 			t.Errorf("least is %d of %d tests measured: want nearly all of them", least, total)
 		}
 	})
