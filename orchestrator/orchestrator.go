@@ -261,6 +261,9 @@ func (b Build) FailNeed(reason string, now time.Time) (Build, []Event, error) {
 // Reuse ends a build in its first stage: another build had the same inputs,
 // and its outcome stands for this one's.
 func (b Build) Reuse(id string, fence int64, output digest.Digest, other string, now time.Time) (Build, []Event, error) {
+	if id != b.Stages[0].ID {
+		return b, nil, fmt.Errorf("reusing build %s for build %s: stage %s is not its first", other, b.ID, id)
+	}
 	next, events, err := b.Succeed(id, fence, output, now)
 	if err != nil {
 		return b, nil, err

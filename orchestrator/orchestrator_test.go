@@ -4,8 +4,7 @@
 package orchestrator_test
 
 import (
-	"encoding/json"
-	"math/rand/v2"
+	"fmt"
 	"testing"
 	"time"
 
@@ -13,8 +12,6 @@ import (
 
 	"github.com/zfarm/zfarm/attest/digest"
 	"github.com/zfarm/zfarm/orchestrator"
-	"github.com/zfarm/zfarm/plugins"
-	"github.com/zfarm/zfarm/recipes"
 )
 
 var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -174,132 +171,225 @@ func TestCancelEndsEverything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, _ = b.Cancel(start)
-	if !b.Over() || !b.Cancelled {
+	later := start.Add(time.Minute)
+	b, events := b.Cancel(later)
+	if !b.Over() || !b.Cancelled || b.State() != orchestrator.BuildCancelled {
 		t.Errorf("not over: %v", states(b))
+	}
+	if s, _ := b.Stage("repeat-0"); s.Fence != event.Fence+1 {
+		t.Errorf("the fence of the running repeat is %d, was %d: its holder does not learn of it", s.Fence, event.Fence)
+	}
+	want := []orchestrator.Event{
+		{Build: "b1", At: later, Stage: "repeat-0", From: orchestrator.Running, To: orchestrator.Cancelled, Worker: "w1"},
+		{Build: "b1", At: later, Stage: "repeat-1", From: orchestrator.Ready, To: orchestrator.Cancelled},
+		{Build: "b1", At: later, Stage: "compare", From: orchestrator.Blocked, To: orchestrator.Cancelled},
+		{Build: "b1", At: later, Stage: "attest", From: orchestrator.Blocked, To: orchestrator.Cancelled},
+		{Build: "b1", At: later, Stage: "publish", From: orchestrator.Blocked, To: orchestrator.Cancelled},
+	}
+	if diff := cmp.Diff(want, events); diff != "" {
+		t.Errorf("events (-want +have):\n%s", diff)
 	}
 	if _, _, err := b.Succeed("repeat-0", event.Fence, digest.Digest{}, start); err == nil {
 		t.Error("a cancelled stage was ended once more")
 	}
 }
 
-// TestNoSequenceBreaksABuild throws transitions at builds at random, with
-// right and wrong fences, through JSON in between, and checks what must hold.
-func TestNoSequenceBreaksABuild(t *testing.T) {
-	for seed := range uint64(300) {
-		rng := rand.New(rand.NewPCG(seed, 1))
-		b := unblocked(t, "b", 1+rng.IntN(4))
-		now := start
-		for step := 0; step < 400 && !b.Over(); step++ {
-			before := b
-			b = disturb(t, rng, b, now)
-			now = now.Add(time.Duration(rng.IntN(20)) * time.Second)
-			checkTransition(t, seed, before, b)
-			b = remembered(t, b)
-		}
-		if !b.Over() {
-			t.Fatalf("seed %d: never over: %v", seed, states(b))
+func TestStageStateOver(t *testing.T) {
+	for state, want := range map[orchestrator.StageState]bool{
+		orchestrator.Blocked: false, orchestrator.Ready: false, orchestrator.Running: false, "": false,
+		orchestrator.Succeeded: true, orchestrator.Failed: true, orchestrator.Skipped: true, orchestrator.Cancelled: true, orchestrator.Reused: true,
+	} {
+		if got := state.Over(); got != want {
+			t.Errorf("%q.Over() = %t, want %t", state, got, want)
 		}
 	}
 }
 
-func disturb(t *testing.T, rng *rand.Rand, b orchestrator.Build, now time.Time) orchestrator.Build {
-	t.Helper()
-	s := b.Stages[rng.IntN(len(b.Stages))]
-	fence := s.Fence - int64(rng.IntN(6)/5) // now and then a stale one
-	var next orchestrator.Build
-	var err error
-	stale := fence != s.Fence || s.State != orchestrator.Running
-	switch op := rng.IntN(20); {
-	case s.State == orchestrator.Ready:
-		next, _, err = b.Begin(s.ID, "w", now)
-		stale = false
-	case op < 12:
-		next, _, err = b.Succeed(s.ID, fence, digest.Digest{}, now)
-	case op < 17:
-		next, _, err = b.Lose(s.ID, fence, "lost", now)
-	default:
-		next, _, err = b.Fail(s.ID, fence, orchestrator.Failure{Kind: orchestrator.FailedStep}, digest.Digest{}, now)
+func TestBuildStateOver(t *testing.T) {
+	for state, want := range map[orchestrator.BuildState]bool{
+		orchestrator.BuildWaiting: false, orchestrator.BuildQueued: false, orchestrator.BuildRunning: false, "": false,
+		orchestrator.BuildSucceeded: true, orchestrator.BuildFailed: true, orchestrator.BuildCancelled: true,
+	} {
+		if got := state.Over(); got != want {
+			t.Errorf("%q.Over() = %t, want %t", state, got, want)
+		}
 	}
-	if stale && err == nil {
-		t.Fatalf("a stale holder (fence %d of %+v) was believed", fence, s)
-	}
-	return next
 }
 
-func checkTransition(t *testing.T, seed uint64, before, after orchestrator.Build) {
-	t.Helper()
-	for i, s := range after.Stages {
-		was := before.Stages[i]
-		if was.State.Over() && was.State != s.State {
-			t.Fatalf("seed %d: stage %s was over (%s) and became %s", seed, s.ID, was.State, s.State)
-		}
-		if s.Fence < was.Fence || s.Attempts < was.Attempts {
-			t.Fatalf("seed %d: stage %s went back: %+v -> %+v", seed, s.ID, was, s)
-		}
-		for _, id := range s.After {
-			if a, _ := after.Stage(id); s.State == orchestrator.Running && a.State != orchestrator.Succeeded {
-				t.Fatalf("seed %d: stage %s runs while %s is %s", seed, s.ID, id, a.State)
+// TestBuildState sums up builds of two stages, whatever transitions lead there.
+func TestBuildState(t *testing.T) {
+	const (
+		blocked, ready, running = orchestrator.Blocked, orchestrator.Ready, orchestrator.Running
+		succeeded, failed       = orchestrator.Succeeded, orchestrator.Failed
+		skipped, ended, reused  = orchestrator.Skipped, orchestrator.Cancelled, orchestrator.Reused
+		asked                   = true
+	)
+	for _, tt := range []struct {
+		first, second orchestrator.StageState
+		cancelled     bool
+		want          orchestrator.BuildState
+	}{
+		{blocked, blocked, false, orchestrator.BuildWaiting},
+		{ready, blocked, false, orchestrator.BuildQueued},
+		{running, blocked, false, orchestrator.BuildRunning},
+		{ready, running, false, orchestrator.BuildRunning},
+		{succeeded, ready, false, orchestrator.BuildQueued},
+		{succeeded, blocked, false, orchestrator.BuildWaiting},
+		{failed, running, false, orchestrator.BuildRunning},
+		{failed, skipped, false, orchestrator.BuildFailed},
+		{succeeded, failed, false, orchestrator.BuildFailed},
+		{succeeded, succeeded, false, orchestrator.BuildSucceeded},
+		{succeeded, reused, false, orchestrator.BuildSucceeded},
+		{blocked, blocked, asked, orchestrator.BuildWaiting},
+		{ready, blocked, asked, orchestrator.BuildQueued},
+		{ended, running, asked, orchestrator.BuildRunning},
+		{ended, ended, asked, orchestrator.BuildCancelled},
+		{failed, ended, asked, orchestrator.BuildCancelled},
+	} {
+		t.Run(fmt.Sprintf("%s, %s, %t", tt.first, tt.second, tt.cancelled), func(t *testing.T) {
+			b := orchestrator.Build{Cancelled: tt.cancelled, Stages: []orchestrator.Stage{{ID: "one", State: tt.first}, {ID: "two", State: tt.second}}}
+			for i := range b.Stages {
+				if b.Stages[i].State == failed {
+					b.Stages[i].Failure = &orchestrator.Failure{Kind: orchestrator.FailedStep}
+				}
 			}
+			if got := b.State(); got != tt.want {
+				t.Errorf("State() = %s, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestFailureIsThatOfTheFirstFailedStage(t *testing.T) {
+	first, second := &orchestrator.Failure{Kind: orchestrator.FailedStep, Message: "first"}, &orchestrator.Failure{Kind: orchestrator.FailedTests, Message: "second"}
+	b := orchestrator.Build{Stages: []orchestrator.Stage{
+		{ID: "retried", State: orchestrator.Succeeded, Failure: &orchestrator.Failure{Message: "overcome"}},
+		{ID: "one", State: orchestrator.Failed, Failure: first}, {ID: "two", State: orchestrator.Failed, Failure: second}}}
+	if got := b.Failure(); got != first {
+		t.Errorf("Failure() = %v, want %v", got, first)
+	}
+}
+
+func TestReadyNamesTheEarliestRetry(t *testing.T) {
+	stage := func(id string, state orchestrator.StageState, after time.Duration) orchestrator.Stage {
+		return orchestrator.Stage{ID: id, State: state, NotBefore: start.Add(after)}
+	}
+	b := orchestrator.Build{Stages: []orchestrator.Stage{stage("now", orchestrator.Ready, 0), stage("late", orchestrator.Ready, 9), stage("soon", orchestrator.Ready, 5),
+		stage("later", orchestrator.Ready, 7), stage("blocked", orchestrator.Blocked, 1), stage("running", orchestrator.Running, 0)}}
+	ready, next := b.Ready(start)
+	if len(ready) != 1 || ready[0].ID != "now" || !next.Equal(start.Add(5)) {
+		t.Errorf("Ready() = %v, %v", ready, next)
+	}
+	if ready, next := b.Ready(start.Add(9)); len(ready) != 4 || !next.IsZero() {
+		t.Errorf("once all pauses are over, Ready() = %v, %v", ready, next)
+	}
+}
+
+func TestUnknownStagesAreRefused(t *testing.T) {
+	b := unblocked(t, "b1", 1)
+	if _, ok := b.Stage("repeat-7"); ok {
+		t.Error("a stage that is not there was found")
+	}
+	if _, _, err := b.Begin("repeat-7", "w", start); err == nil {
+		t.Error("a stage that is not there began")
+	}
+	if _, _, err := b.Lose("repeat-7", 0, "lost", start); err == nil {
+		t.Error("a stage that is not there was lost")
+	}
+	if _, _, err := b.Fail("repeat-7", 0, orchestrator.Failure{}, digest.Digest{}, start); err == nil {
+		t.Error("a stage that is not there failed")
+	}
+}
+
+func TestNewWaitsForWhatItNeeds(t *testing.T) {
+	b := orchestrator.New("b1", 2, start)
+	want := []orchestrator.Stage{
+		{ID: "resolve", Kind: orchestrator.Resolve, State: orchestrator.Blocked, Since: start},
+		{ID: "repeat-0", Kind: orchestrator.Repeat, State: orchestrator.Blocked, After: []string{"resolve"}, Since: start},
+		{ID: "repeat-1", Kind: orchestrator.Repeat, State: orchestrator.Blocked, Repeat: 1, After: []string{"resolve"}, Since: start},
+		{ID: "compare", Kind: orchestrator.Compare, State: orchestrator.Blocked, After: []string{"repeat-0", "repeat-1"}, Since: start},
+		{ID: "attest", Kind: orchestrator.Attest, State: orchestrator.Blocked, After: []string{"compare"}, Since: start},
+		{ID: "publish", Kind: orchestrator.Publish, State: orchestrator.Blocked, After: []string{"attest"}, Since: start},
+	}
+	if diff := cmp.Diff(want, b.Stages); diff != "" {
+		t.Errorf("stages (-want +have):\n%s", diff)
+	}
+}
+
+// TestPostponeWaitsLongerEachTime: the pause doubles with each attempt, up to a minute.
+func TestPostponeWaitsLongerEachTime(t *testing.T) {
+	b, now := unblocked(t, "b1", 1), start
+	for attempt, want := range []time.Duration{2, 4, 8, 16, 32, 60, 60, 60, 60, 60, 60, 60} {
+		var event orchestrator.Event
+		var err error
+		if b, event, err = b.Begin("resolve", "w", now); err != nil {
+			t.Fatal(err)
 		}
+		if s, _ := b.Stage("resolve"); !s.NotBefore.IsZero() {
+			t.Errorf("attempt %d has begun and may not before %s", attempt, s.NotBefore)
+		}
+		if b, _, err = b.Postpone("resolve", event.Fence, "disk full", now); err != nil {
+			t.Fatal(err)
+		}
+		_, next := b.Ready(now)
+		if pause := next.Sub(now); pause != want*time.Second {
+			t.Errorf("pause %d is %s, want %s", attempt, pause, want*time.Second)
+		}
+		now = next
+	}
+	if s, _ := b.Stage("resolve"); len(s.Lost) != 0 || s.Worker != "" || s.State != orchestrator.Ready {
+		t.Errorf("a full disk was held against a worker: %+v", s)
 	}
 }
 
-// remembered is b after it was written down and read again.
-func remembered(t *testing.T, b orchestrator.Build) orchestrator.Build {
-	t.Helper()
-	text, err := json.Marshal(b)
+func TestReuseEndsTheBuild(t *testing.T) {
+	b := unblocked(t, "b1", 2)
+	b, event, err := b.Begin("resolve", "", start)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var again orchestrator.Build
-	if err := json.Unmarshal(text, &again); err != nil {
+	inputs, later := digest.Of([]byte("inputs")), start.Add(time.Minute)
+	next, events, err := b.Reuse("resolve", event.Fence, inputs, "b0", later)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(b, again); diff != "" {
-		t.Fatalf("a build read back (-want +have):\n%s", diff)
+	if !next.Over() || next.State() != orchestrator.BuildSucceeded || next.SameAs != "b0" {
+		t.Errorf("the build is %s, the same as %q: %v", next.State(), next.SameAs, states(next))
 	}
-	return again
-}
-
-func TestTally(t *testing.T) {
-	suite := recipes.Test{MinTests: 4, KnownFailures: []recipes.KnownFailure{{Name: "b"}, {Name: "gone"}, {Name: "e"}}}
-	report := plugins.Report{Cases: []plugins.Case{
-		{Name: "a", Outcome: plugins.Passed}, {Name: "b", Outcome: plugins.Failed}, {Name: "c", Outcome: plugins.Skipped},
-		{Name: "d", Outcome: plugins.ExpectedFail}, {Name: "e", Outcome: plugins.Passed}, {Name: "f", Outcome: plugins.Errored},
-		{Name: "g", Outcome: plugins.UnexpectedPass},
-	}}
-	want := orchestrator.Tally{Total: 7, Passed: 3, Skipped: 1, Expected: 2, Failed: []string{"f"}, UnexpectedlyPassed: []string{"e", "g"}, Missing: []string{"gone"}, MinTests: 4}
-	have := orchestrator.TallyUp(report, suite)
-	if diff := cmp.Diff(want, have); diff != "" {
-		t.Errorf("tally (-want +have):\n%s", diff)
+	if s, _ := next.Stage("resolve"); s.Output != inputs {
+		t.Errorf("what was resolved is %s, want %s", s.Output, inputs)
 	}
-	if have.OK() {
-		t.Error("an unexpected failure is no good suite")
+	want := []orchestrator.Event{{Build: "b1", At: later, Stage: "resolve", From: orchestrator.Running, To: orchestrator.Succeeded, Fence: 1, Detail: "the inputs are those of build b0"}}
+	for _, id := range []string{"repeat-0", "repeat-1", "compare", "attest", "publish"} {
+		want = append(want, orchestrator.Event{Build: "b1", At: later, Stage: id, From: orchestrator.Blocked, To: orchestrator.Reused})
 	}
-	shrunk := orchestrator.TallyUp(plugins.Report{Cases: report.Cases[:1]}, suite)
-	if !shrunk.Shrunk || shrunk.OK() {
-		t.Errorf("one test of at least four is no good suite: %+v", shrunk)
+	if diff := cmp.Diff(want, events); diff != "" {
+		t.Errorf("events (-want +have):\n%s", diff)
+	}
+	b = pass(t, unblocked(t, "b2", 2), "resolve")
+	if b, event, err = b.Begin("repeat-0", "w", start); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := b.Reuse("repeat-0", event.Fence, inputs, "b0", start); err == nil {
+		t.Error("a build whose repeats run was ended as another one's")
 	}
 }
 
-func TestInputsDigestLeavesNotesOut(t *testing.T) {
-	in := orchestrator.Inputs{Sources: []orchestrator.Input{{Name: "a", Note: "signed by x"}}, Epoch: 1}
-	first, err := in.Digest()
+func TestFailNeedEndsABuildThatWaits(t *testing.T) {
+	b, events, err := orchestrator.New("b1", 1, start).FailNeed("zlib has failed", start)
 	if err != nil {
 		t.Fatal(err)
 	}
-	in.Sources[0].Note = "signed by x, whose key has expired since"
-	second, err := in.Digest()
-	if err != nil {
-		t.Fatal(err)
+	if diff := cmp.Diff(&orchestrator.Failure{Kind: orchestrator.FailedNeed, Message: "zlib has failed"}, b.Failure()); diff != "" {
+		t.Errorf("failure (-want +have):\n%s", diff)
 	}
-	in.Epoch = 2
-	third, err := in.Digest()
-	if err != nil {
-		t.Fatal(err)
+	if b.State() != orchestrator.BuildFailed || len(events) != len(b.Stages) || events[0].Detail != "zlib has failed" {
+		t.Errorf("%s after %v", b.State(), events)
 	}
-	if first != second || first == third {
-		t.Errorf("digests %s, %s, %s: the first two alike, the third not", first, second, third)
+	if _, _, err := unblocked(t, "b2", 1).FailNeed("zlib has failed", start); err == nil {
+		t.Error("a build that has what it needs was given up")
+	}
+	if _, _, err := unblocked(t, "b3", 1).Unblock(start); err == nil {
+		t.Error("a build was unblocked twice")
 	}
 }

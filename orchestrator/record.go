@@ -39,10 +39,9 @@ type Input struct {
 
 // Digest names the inputs as a whole; its digits begin with the id of a build.
 func (in Inputs) Digest() (digest.Digest, error) {
-	notes := in
-	notes.Sources = withoutNotes(in.Sources)
-	notes.Needs = withoutNotes(in.Needs)
-	b, err := json.Marshal(notes)
+	in.Sources, in.Files = withoutNotes(in.Sources), withoutNotes(in.Files)
+	in.Plugins, in.Needs = withoutNotes(in.Plugins), withoutNotes(in.Needs)
+	b, err := json.Marshal(in)
 	if err != nil {
 		return digest.Digest{}, fmt.Errorf("writing inputs: %w", err)
 	}
