@@ -14,7 +14,7 @@ import (
 
 	"github.com/zfarm/zfarm/attest/digest"
 	"github.com/zfarm/zfarm/orchestrator"
-	"github.com/zfarm/zfarm/orchestrator/compare/pax"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/pax"
 )
 
 // Need is a package of another port that is laid into the workspace: below

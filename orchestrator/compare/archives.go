@@ -15,7 +15,7 @@ import (
 	"strings"
 
 	"github.com/zfarm/zfarm/attest/digest"
-	"github.com/zfarm/zfarm/orchestrator/compare/pax"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/pax"
 	"github.com/zfarm/zfarm/orchestrator/compare/stamp"
 	"golang.org/x/sync/errgroup"
 )

@@ -9,7 +9,7 @@ import (
 	"io"
 	"slices"
 
-	"github.com/zfarm/zfarm/orchestrator/compare/span"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/span"
 	"github.com/zfarm/zfarm/orchestrator/compare/stamp"
 )
 

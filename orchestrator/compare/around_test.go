@@ -11,8 +11,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/zfarm/zfarm/orchestrator/compare/goff"
-	"github.com/zfarm/zfarm/orchestrator/compare/obj"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/goff"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/obj"
 )
 
 // goffFile is a module with an element of code and one of data, and so the

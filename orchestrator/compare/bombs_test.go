@@ -17,8 +17,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/zfarm/zfarm/orchestrator/compare/compress"
-	"github.com/zfarm/zfarm/orchestrator/compare/pax"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/compress"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/pax"
 )
 
 // mostMemory is what a comparison may need, whatever it compares, in MiB.

@@ -23,7 +23,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/zfarm/zfarm/attest/digest"
-	"github.com/zfarm/zfarm/orchestrator/compare/pax"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/pax"
 )
 
 // propertyBase has members of every kind, with valid stamps in both sides.

@@ -14,12 +14,12 @@ import (
 	"strings"
 
 	"github.com/zfarm/zfarm/orchestrator/compare/bytediff"
-	"github.com/zfarm/zfarm/orchestrator/compare/elf"
-	"github.com/zfarm/zfarm/orchestrator/compare/goff"
-	"github.com/zfarm/zfarm/orchestrator/compare/obj"
-	"github.com/zfarm/zfarm/orchestrator/compare/progobj"
-	"github.com/zfarm/zfarm/orchestrator/compare/pyc"
-	"github.com/zfarm/zfarm/orchestrator/compare/span"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/elf"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/goff"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/obj"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/progobj"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/pyc"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/span"
 )
 
 // format knows how files of one kind are laid out: by a list of spans, which

@@ -6,7 +6,7 @@ package compare
 import (
 	"fmt"
 
-	"github.com/zfarm/zfarm/orchestrator/compare/sidedeck"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/sidedeck"
 )
 
 // maxDeck bounds a side deck that is read as one.

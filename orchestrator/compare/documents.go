@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/zfarm/zfarm/orchestrator/compare/jsontext"
-	"github.com/zfarm/zfarm/orchestrator/compare/span"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/jsontext"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/span"
 )
 
 // maxValues bounds the values of one document that are told one by one.

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/zfarm/zfarm/orchestrator/compare/jsontext"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/jsontext"
 )
 
 func TestDocuments(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 	"hash/maphash"
 	"strings"
 
-	"github.com/zfarm/zfarm/orchestrator/compare/span"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/span"
 )
 
 // Bounds of an inventory: beyond them, parts are not told apart.

@@ -15,8 +15,8 @@ import (
 	"path"
 
 	"github.com/zfarm/zfarm/orchestrator/compare/bytediff"
-	"github.com/zfarm/zfarm/orchestrator/compare/compress"
-	"github.com/zfarm/zfarm/orchestrator/compare/pax"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/compress"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/pax"
 )
 
 // handle is an input that was opened.

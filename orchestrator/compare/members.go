@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/zfarm/zfarm/orchestrator/compare/pax"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/pax"
 )
 
 // trees compares two trees of one kind; prefix leads to them.

@@ -12,14 +12,14 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/zfarm/zfarm/orchestrator/compare/ar"
-	"github.com/zfarm/zfarm/orchestrator/compare/compress"
-	"github.com/zfarm/zfarm/orchestrator/compare/container"
-	"github.com/zfarm/zfarm/orchestrator/compare/cpio"
-	"github.com/zfarm/zfarm/orchestrator/compare/pax"
-	"github.com/zfarm/zfarm/orchestrator/compare/rpm"
-	"github.com/zfarm/zfarm/orchestrator/compare/stream"
-	"github.com/zfarm/zfarm/orchestrator/compare/zip"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/ar"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/compress"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/container"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/cpio"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/pax"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/rpm"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/stream"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/zip"
 )
 
 // opener opens files of one kind as containers.

@@ -8,7 +8,7 @@ import (
 	"io"
 	"sort"
 
-	"github.com/zfarm/zfarm/orchestrator/compare/span"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/span"
 )
 
 // pieces is a text of which the pieces lie apart in a file. It reads as one.

@@ -19,7 +19,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/zfarm/zfarm/orchestrator/compare/compress"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/compress"
 )
 
 // update rewrites the golden files.

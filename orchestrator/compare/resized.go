@@ -10,7 +10,7 @@ import (
 	"slices"
 
 	"github.com/zfarm/zfarm/orchestrator/compare/bytediff"
-	"github.com/zfarm/zfarm/orchestrator/compare/span"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/span"
 )
 
 // resized tells how files of unlike size differ. Nothing is explained away:

@@ -10,7 +10,7 @@ import (
 	"math"
 	"slices"
 
-	"github.com/zfarm/zfarm/orchestrator/compare/pax"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/pax"
 )
 
 const (

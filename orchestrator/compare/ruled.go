@@ -11,7 +11,7 @@ import (
 	"io"
 	"strings"
 
-	"github.com/zfarm/zfarm/orchestrator/compare/span"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/span"
 )
 
 // ruled compares two texts line by line where a rule of the recipe applies to

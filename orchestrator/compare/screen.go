@@ -13,7 +13,7 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/zfarm/zfarm/orchestrator/compare/pax"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/pax"
 	"golang.org/x/sync/errgroup"
 )
 

@@ -13,7 +13,7 @@ import (
 	"strings"
 
 	"github.com/zfarm/zfarm/orchestrator/compare/bytediff"
-	"github.com/zfarm/zfarm/orchestrator/compare/span"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/span"
 )
 
 const (

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/zfarm/zfarm/orchestrator/compare/goff"
-	"github.com/zfarm/zfarm/orchestrator/compare/span"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/goff"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/span"
 )
 
 // idrl is what a translator says of itself, in the form of LLVM.

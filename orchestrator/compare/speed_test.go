@@ -20,9 +20,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zfarm/zfarm/orchestrator/compare/compress"
-	"github.com/zfarm/zfarm/orchestrator/compare/goff"
-	"github.com/zfarm/zfarm/orchestrator/compare/pax"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/compress"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/goff"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/pax"
 )
 
 // full reports whether benchmarks are of the sizes that docs/speed.md tells of,

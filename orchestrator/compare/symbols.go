@@ -9,8 +9,8 @@ import (
 	"io"
 	"strings"
 
-	"github.com/zfarm/zfarm/orchestrator/compare/elf"
-	"github.com/zfarm/zfarm/orchestrator/compare/goff"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/elf"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/goff"
 )
 
 // maxOrder bounds files of which symbols are read only to tell their order.

@@ -19,7 +19,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/zfarm/zfarm/attest/digest"
-	"github.com/zfarm/zfarm/orchestrator/compare/pax"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/pax"
 	"golang.org/x/text/encoding/charmap"
 )
 

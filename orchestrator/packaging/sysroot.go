@@ -12,8 +12,8 @@ import (
 	"strings"
 
 	"github.com/zfarm/zfarm/attest/digest"
-	"github.com/zfarm/zfarm/orchestrator/compare/compress"
-	"github.com/zfarm/zfarm/orchestrator/compare/pax"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/compress"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/pax"
 )
 
 // Bounds on the names of a package that is laid out: of one, and of all

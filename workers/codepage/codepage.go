@@ -5,7 +5,7 @@
 // the text of a worker fit to be shown to a person.
 //
 // It knows code pages and newlines, not files: tags are read in
-// orchestrator/compare/pax, bytes are moved by workers/ssh. Everything here
+// orchestrator/compare/format/pax, bytes are moved by workers/ssh. Everything here
 // streams and can be wrapped around a reader or writer with
 // golang.org/x/text/transform.
 package codepage

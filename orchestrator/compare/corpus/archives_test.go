@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"github.com/zfarm/zfarm/orchestrator/compare"
-	"github.com/zfarm/zfarm/orchestrator/compare/compress"
-	"github.com/zfarm/zfarm/orchestrator/compare/pax"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/compress"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/pax"
 )
 
 // tarred packs a folder of three files by GNU tar on each side.

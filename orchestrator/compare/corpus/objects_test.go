@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/zfarm/zfarm/orchestrator/compare"
-	"github.com/zfarm/zfarm/orchestrator/compare/goff"
-	"github.com/zfarm/zfarm/orchestrator/compare/obj"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/goff"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/obj"
 )
 
 // pairs are all pairs, in the order of the table.

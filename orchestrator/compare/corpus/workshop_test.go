@@ -20,7 +20,7 @@ import (
 	"golang.org/x/text/encoding/charmap"
 
 	"github.com/zfarm/zfarm/orchestrator/compare"
-	"github.com/zfarm/zfarm/orchestrator/compare/pax"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/pax"
 )
 
 // workshop is where a pair is made: two sides, each with its folder and
