@@ -48,12 +48,17 @@ type target struct {
 	path string
 }
 
-// dsn is the path with everything we want of SQLite. Synchronous is FULL: a
-// transition that was told to somebody must survive a power cut.
-func (t target) dsn() string {
+// dsn is the path with everything we want of SQLite. Synchronous is FULL unless
+// nothing need be durable: a transition that somebody was told about must
+// survive a power cut.
+func (t target) dsn(durable bool) string {
 	name := url.URL{Scheme: "file", Path: filepath.ToSlash(t.path)}
+	synchronous := "synchronous(FULL)"
+	if !durable {
+		synchronous = "synchronous(OFF)"
+	}
 	name.RawQuery = url.Values{
-		"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"},
+		"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", synchronous, "foreign_keys(1)"},
 		"_txlock": {"immediate"},
 	}.Encode()
 	return name.String()

@@ -17,15 +17,19 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
+// each measures databases that write through to the disk.
 func each(b *testing.B, fn func(b *testing.B, url string)) {
-	b.Run("sqlite", func(b *testing.B) { fn(b, storetest.SQLite(b)) })
-	b.Run("postgres", func(b *testing.B) { fn(b, storetest.Database(b)) })
+	b.Run("sqlite", func(b *testing.B) { fn(b, storetest.EmptySQLite(b)) })
+	b.Run("postgres", func(b *testing.B) {
+		url, _ := storetest.Postgres(b)
+		fn(b, url)
+	})
 }
 
 // BenchmarkUpdate is one transition with its event: it is on disk when it returns.
 func BenchmarkUpdate(b *testing.B) {
 	each(b, func(b *testing.B, url string) {
-		s := storetest.Open(b, url, store.Options{Node: "one"})
+		s := storetest.OpenDurable(b, url, store.Options{Node: "one"})
 		create(b, s, sample("b1"))
 		move(b, s, "b1", unblock)
 		steps := []func(orchestrator.Build, time.Time) (orchestrator.Build, []orchestrator.Event, error){
@@ -47,7 +51,7 @@ func BenchmarkUpdate(b *testing.B) {
 // BenchmarkWake is what a submission puts into the queue, with its transition.
 func BenchmarkWake(b *testing.B) {
 	each(b, func(b *testing.B, url string) {
-		s := storetest.Open(b, url, store.Options{Node: "one"})
+		s := storetest.OpenDurable(b, url, store.Options{Node: "one"})
 		n := 0
 		for b.Loop() {
 			n++
@@ -60,7 +64,7 @@ func BenchmarkAppendLog(b *testing.B) {
 	for _, size := range []int{4 << 10, 64 << 10} {
 		b.Run(fmt.Sprintf("%dKiB", size>>10), func(b *testing.B) {
 			each(b, func(b *testing.B, url string) {
-				s := storetest.Open(b, url, store.Options{Node: "one"})
+				s := storetest.OpenDurable(b, url, store.Options{Node: "one"})
 				create(b, s, sample("b1"))
 				step(b, s, "make")
 				data := []byte(strings.Repeat("cc -O2 -c gzip.c -o gzip.o      \n", size/33+1))[:size]
@@ -81,7 +85,7 @@ func BenchmarkAppendLog(b *testing.B) {
 // state of its stages, and attempts for the first of them.
 func fill(b *testing.B, url string, builds, attempts int, live string) *store.Store {
 	b.Helper()
-	s := storetest.Open(b, url, store.Options{Node: "one"})
+	s := storetest.OpenDurable(b, url, store.Options{Node: "one"})
 	db := raw(b, url)
 	numbers := func(n int) string {
 		return fmt.Sprintf("WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < %d) ", n)

@@ -105,6 +105,7 @@ func finish(t testing.TB, s *store.Store, id string) store.Build {
 }
 
 func TestLifeOfABuild(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
 		s := open()
 		want := sample("b1", store.Need{Port: "zlib", Build: "b0", At: []string{"build", "run"}}, store.Need{Port: "m4", Build: "b9", At: []string{"build"}})
@@ -175,6 +176,7 @@ func TestLifeOfABuild(t *testing.T) {
 }
 
 func TestOtherColumnsOfABuildAreSaved(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
 		s := open()
 		create(t, s, sample("b1"))
@@ -200,6 +202,7 @@ func TestOtherColumnsOfABuildAreSaved(t *testing.T) {
 }
 
 func TestStaleFenceIsRefused(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
 		s := open()
 		create(t, s, sample("b1"))
@@ -233,6 +236,7 @@ func TestStaleFenceIsRefused(t *testing.T) {
 }
 
 func TestUnknownBuild(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
 		s := open()
 		if _, err := s.Build(t.Context(), "none"); !errors.Is(err, store.ErrUnknown) {
@@ -249,6 +253,7 @@ func TestUnknownBuild(t *testing.T) {
 }
 
 func TestIdentityIsTakenOnce(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
 		stores := []*store.Store{open(), open()}
 		outcome := make(chan error)

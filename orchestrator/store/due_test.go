@@ -41,6 +41,7 @@ func due(t *testing.T, s *store.Store, now time.Time) store.Due {
 }
 
 func TestDue(t *testing.T) {
+	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, url string) {
 		one, _, c := nodes(t, url)
 		check := func(when string, want store.Due) {
@@ -89,6 +90,7 @@ func TestDue(t *testing.T) {
 }
 
 func TestDueProbes(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
 		s := open()
 		create(t, s, sample("b1"))
@@ -124,6 +126,7 @@ func TestDueProbes(t *testing.T) {
 }
 
 func TestReady(t *testing.T) {
+	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, url string) {
 		one, _, c := nodes(t, url)
 		b := sample("b1")
@@ -164,6 +167,7 @@ func TestReady(t *testing.T) {
 }
 
 func TestGraph(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
 		s := open()
 		other := sample("b2", store.Need{Port: "gzip", Build: "b0"}, store.Need{Port: "gzip", Build: "b1"})
@@ -196,6 +200,7 @@ func TestGraph(t *testing.T) {
 // TestBuildsThatLiveAreReadOnce: what is remembered of them follows what becomes
 // of them, also where an id is given a second time.
 func TestBuildsThatLiveAreReadOnce(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
 		one, two := open(), open()
 		look := func(when string, want ...store.Node) {
@@ -259,6 +264,7 @@ func TestBuildsThatLiveAreReadOnce(t *testing.T) {
 // TestManyBuildsLive has more of them than one statement asks for, and forgets
 // those that have ended.
 func TestManyBuildsLive(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
 		s := open()
 		const n = 1203
@@ -312,6 +318,7 @@ func TestManyBuildsLive(t *testing.T) {
 }
 
 func TestTally(t *testing.T) {
+	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, url string) {
 		s, _, c := nodes(t, url)
 		check := func(when string, ready int, want map[orchestrator.BuildState]int) {

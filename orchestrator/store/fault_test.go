@@ -122,7 +122,7 @@ func TestKilledServer(t *testing.T) {
 func TestKilledProcess(t *testing.T) {
 	const told = "STORE_TEST_COUNT"
 	if url := os.Getenv(told); url != "" {
-		s := storetest.Open(t, url, store.Options{Node: "child"})
+		s := storetest.OpenDurable(t, url, store.Options{Node: "child"})
 		for {
 			update(t, s, count)
 			b, err := s.Build(t.Context(), "b1")
@@ -133,7 +133,7 @@ func TestKilledProcess(t *testing.T) {
 		}
 	}
 	t.Parallel()
-	url := storetest.SQLite(t)
+	url := storetest.EmptySQLite(t)
 	first, err := store.Open(t.Context(), url, store.Options{})
 	if err != nil {
 		t.Fatal(err)

@@ -59,14 +59,16 @@ func grow(t *testing.T, dir, size string) {
 }
 
 func TestFullDisk(t *testing.T) {
+	t.Parallel()
 	dir := small(t, "3m")
-	s := storetest.Open(t, "sqlite:"+filepath.Join(dir, "farm.db"), store.Options{Node: "one"})
+	s := storetest.OpenDurable(t, "sqlite:"+filepath.Join(dir, "farm.db"), store.Options{Node: "one"})
 	fillUp(t, s)
 	grow(t, dir, "8m")
 	update(t, s, big(1000))
 }
 
 func TestFullDiskOfPostgres(t *testing.T) {
+	t.Parallel()
 	url, server := storetest.Postgres(t)
 	dir := small(t, "24m")
 	if err := server.Own(dir); err != nil {
@@ -81,7 +83,7 @@ func TestFullDiskOfPostgres(t *testing.T) {
 		}
 	})
 	base, query, _ := strings.Cut(url, "?")
-	s := storetest.Open(t, base[:strings.LastIndex(base, "/")]+"/small?"+query, store.Options{Node: "one"})
+	s := storetest.OpenDurable(t, base[:strings.LastIndex(base, "/")]+"/small?"+query, store.Options{Node: "one"})
 	fillUp(t, s)
 	grow(t, dir, "64m")
 	update(t, s, big(1000))

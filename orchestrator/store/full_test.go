@@ -66,7 +66,8 @@ func fillUp(t *testing.T, s *store.Store) {
 }
 
 func TestFullDatabase(t *testing.T) {
-	s := storetest.Open(t, storetest.SQLite(t), store.Options{Node: "one"})
+	t.Parallel()
+	s := storetest.OpenDurable(t, storetest.EmptySQLite(t), store.Options{Node: "one"})
 	if err := store.Bound(t.Context(), s, 500); err != nil {
 		t.Fatal(err)
 	}

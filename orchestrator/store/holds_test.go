@@ -43,6 +43,7 @@ func took(t *testing.T, s *store.Store, h store.Hold) bool {
 }
 
 func TestHolds(t *testing.T) {
+	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, url string) {
 		one, two, c := nodes(t, url)
 		create(t, one, sample("b1"))
@@ -101,6 +102,7 @@ func TestHolds(t *testing.T) {
 }
 
 func TestHoldNeedsANode(t *testing.T) {
+	t.Parallel()
 	s := storetest.Open(t, storetest.SQLite(t), store.Options{})
 	if _, err := s.Take(t.Context(), store.Hold{Build: "b1"}); err == nil {
 		t.Error("somebody without a name took a hold")
@@ -109,6 +111,7 @@ func TestHoldNeedsANode(t *testing.T) {
 
 // TestOneOfManyTakesAHold lets two nodes ask at once, many times.
 func TestOneOfManyTakesAHold(t *testing.T) {
+	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, url string) {
 		one, two, c := nodes(t, url)
 		create(t, one, sample("b1"))

@@ -72,7 +72,7 @@ func FuzzParse(f *testing.F) {
 		if !filepath.IsAbs(target.path) || strings.ContainsRune(target.path, 0) {
 			t.Fatalf("path %q", target.path)
 		}
-		u, err := url.Parse(target.dsn())
+		u, err := url.Parse(target.dsn(true))
 		if err != nil {
 			t.Fatal(err)
 		}

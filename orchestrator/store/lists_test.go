@@ -31,6 +31,7 @@ func cancel(b orchestrator.Build, now time.Time) (orchestrator.Build, []orchestr
 }
 
 func TestBuilds(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
 		s := open()
 		for i := range 8 {
@@ -80,6 +81,7 @@ func TestBuilds(t *testing.T) {
 
 // TestManyBuilds lists more builds than one statement reads the stages of.
 func TestManyBuilds(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
 		s := open()
 		var all []store.Build
@@ -106,6 +108,7 @@ func TestManyBuilds(t *testing.T) {
 }
 
 func TestLookups(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
 		s := open()
 		other := sample("b4", store.Need{Port: "gzip", Build: "b1"})
@@ -162,6 +165,7 @@ func TestLookups(t *testing.T) {
 }
 
 func TestIdentityIsFreedAndTakenAgain(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
 		s := open()
 		create(t, s, sample("b1"))

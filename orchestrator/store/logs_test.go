@@ -46,6 +46,7 @@ func logOf(t testing.TB, s *store.Store, off int64, most int) string {
 }
 
 func TestSteps(t *testing.T) {
+	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, url string) {
 		s, _, c := nodes(t, url)
 		if _, err := s.BeginStep(t.Context(), "b1", "repeat-0", 1, "make"); !errors.Is(err, store.ErrUnknown) {
@@ -86,6 +87,7 @@ func TestSteps(t *testing.T) {
 }
 
 func TestStepsBegunAtOnceAreNumberedOnce(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
 		stores := []*store.Store{open(), open()}
 		create(t, stores[0], sample("b1"))
@@ -115,6 +117,7 @@ func TestStepsBegunAtOnceAreNumberedOnce(t *testing.T) {
 }
 
 func TestLogs(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
 		s := open()
 		create(t, s, sample("b1"))
@@ -156,6 +159,7 @@ func TestLogs(t *testing.T) {
 }
 
 func TestDropLog(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
 		s := open()
 		create(t, s, sample("b1"))
@@ -186,6 +190,7 @@ func TestDropLog(t *testing.T) {
 
 // TestTwoWritersOfALog lets two nodes tell the same log in pieces that differ.
 func TestTwoWritersOfALog(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
 		stores := []*store.Store{open(), open()}
 		create(t, stores[0], sample("b1"))
@@ -229,6 +234,7 @@ func TestTwoWritersOfALog(t *testing.T) {
 }
 
 func TestAttempts(t *testing.T) {
+	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, url string) {
 		s, _, c := nodes(t, url)
 		create(t, s, sample("b1"))
@@ -265,6 +271,7 @@ func TestAttempts(t *testing.T) {
 }
 
 func TestWhatWasFetchedOfAnAttempt(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
 		s := open()
 		create(t, s, sample("b1"))
@@ -306,6 +313,7 @@ func TestWhatWasFetchedOfAnAttempt(t *testing.T) {
 }
 
 func TestForgetLogs(t *testing.T) {
+	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, url string) {
 		s, _, c := nodes(t, url)
 		create(t, s, sample("b1"), sample("b2"), sample("b3"))

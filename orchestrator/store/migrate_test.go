@@ -34,7 +34,8 @@ func unmigrated(t *testing.T, url string, o store.Options) *store.Store {
 }
 
 func TestSchema(t *testing.T) {
-	storetest.EachURL(t, func(t *testing.T, url string) {
+	t.Parallel()
+	storetest.EachEmpty(t, func(t *testing.T, url string) {
 		s := unmigrated(t, url, store.Options{})
 		advised := func(err error, advice string) {
 			t.Helper()
@@ -73,7 +74,8 @@ func TestSchema(t *testing.T) {
 }
 
 func TestMigrateFromTwoNodesAtOnce(t *testing.T) {
-	url := storetest.Database(t)
+	t.Parallel()
+	url := storetest.EmptyDatabase(t)
 	var group errgroup.Group
 	for range 4 {
 		s := unmigrated(t, url, store.Options{})
@@ -146,7 +148,8 @@ func TestOpenedByAnotherProcess(t *testing.T) {
 }
 
 func TestClosedDatabaseMayBeOpenedAgain(t *testing.T) {
-	url := storetest.SQLite(t)
+	t.Parallel()
+	url := storetest.EmptySQLite(t)
 	for i := range 3 {
 		s, err := store.Open(t.Context(), url, store.Options{})
 		if err != nil {
@@ -159,6 +162,7 @@ func TestClosedDatabaseMayBeOpenedAgain(t *testing.T) {
 }
 
 func TestBackup(t *testing.T) {
+	t.Parallel()
 	url := storetest.SQLite(t)
 	s := storetest.Open(t, url, store.Options{})
 	create(t, s, sample("b0"), sample("b1"))
@@ -206,6 +210,7 @@ func TestBackup(t *testing.T) {
 }
 
 func TestBackupOfPostgres(t *testing.T) {
+	t.Parallel()
 	s := storetest.Open(t, storetest.Database(t), store.Options{})
 	if err := s.Backup(t.Context(), filepath.Join(t.TempDir(), "backup")); err == nil || !strings.Contains(err.Error(), "pg_dump") {
 		t.Errorf("%v: want an error that names pg_dump", err)

@@ -89,6 +89,7 @@ func parameters(statement string) int {
 }
 
 func TestEveryStatementHasAnIndex(t *testing.T) {
+	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, url string) {
 		storetest.Open(t, url, store.Options{})
 		conn, err := raw(t, url).Conn(t.Context())

@@ -22,6 +22,7 @@ import (
 func sumOf(text string) digest.Digest { return digest.Of([]byte(text)) }
 
 func TestReleases(t *testing.T) {
+	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, url string) {
 		s, _, c := nodes(t, url)
 		create(t, s, sample("b1"), sample("b2"))
@@ -76,6 +77,7 @@ func TestReleases(t *testing.T) {
 }
 
 func TestKept(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
 		s := open()
 		create(t, s, sample("b1"))
@@ -112,6 +114,7 @@ func TestKept(t *testing.T) {
 }
 
 func TestForget(t *testing.T) {
+	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, url string) {
 		s, _, c := nodes(t, url)
 		create(t, s, sample("b1"), sample("b2"), sample("b3", store.Need{Port: "gzip", Build: "b2"}))
@@ -178,6 +181,7 @@ func TestForget(t *testing.T) {
 }
 
 func TestTokens(t *testing.T) {
+	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, url string) {
 		s, _, c := nodes(t, url)
 		want := store.Token{ID: "t1", Name: "anna's laptop", Hash: sumOf("secret"), Roles: []string{"maintainer"}, Ports: []string{"gzip", "lib*"},
@@ -219,6 +223,7 @@ func TestTokens(t *testing.T) {
 }
 
 func TestAudit(t *testing.T) {
+	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, url string) {
 		s, _, c := nodes(t, url)
 		var want []store.Audit
@@ -237,6 +242,7 @@ func TestAudit(t *testing.T) {
 }
 
 func TestPlans(t *testing.T) {
+	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, url string) {
 		s, _, c := nodes(t, url)
 		update(t, s, func(ctx context.Context, tx *store.Tx) error {
@@ -262,6 +268,7 @@ func TestPlans(t *testing.T) {
 }
 
 func TestWhatIsLeftOnAWorker(t *testing.T) {
+	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, url string) {
 		s, _, c := nodes(t, url)
 		create(t, s, sample("b1"))
@@ -313,6 +320,7 @@ func TestWhatIsLeftOnAWorker(t *testing.T) {
 }
 
 func TestLeaseSaysSinceWhen(t *testing.T) {
+	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, url string) {
 		s, _, c := nodes(t, url)
 		register(t, s, store.Worker{Name: "w1", Slots: 1})

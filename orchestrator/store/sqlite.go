@@ -34,7 +34,7 @@ func openSQLite(ctx context.Context, t target, o *Options) (*sqliteBackend, erro
 	if o.Poll == 0 {
 		o.Poll = 50 * time.Millisecond
 	}
-	db, err := sql.Open("sqlite", t.dsn())
+	db, err := sql.Open("sqlite", t.dsn(!o.NoSync))
 	if err != nil {
 		return nil, fmt.Errorf("opening database %s: %w", t.path, err)
 	}

@@ -37,6 +37,9 @@ type Options struct {
 	// Shared does not take the SQLite file for this process alone: for
 	// commands that read while a server runs.
 	Shared bool
+	// NoSync lets SQLite return before what it wrote is on the disk, so that a
+	// power cut may lose it: for tests.
+	NoSync bool
 }
 
 // Store is a database of a farm. Its methods may be called concurrently.

@@ -58,6 +58,7 @@ func within[T any](t testing.TB, c <-chan T, what string) T {
 // goroutines of two stores. A reader that follows the events meanwhile must
 // never see a number before those below it.
 func TestUpdatesDoNotInterleave(t *testing.T) {
+	t.Parallel()
 	const writers, each = 8, 25
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
 		stores := []*store.Store{open(), open()}
@@ -121,6 +122,7 @@ func follow(ctx context.Context, s *store.Store, until int64) error {
 }
 
 func TestGivenUpUpdateLeavesNothing(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
 		s := open()
 		create(t, s, sample("b0"))
@@ -170,6 +172,7 @@ func TestGivenUpUpdateLeavesNothing(t *testing.T) {
 }
 
 func TestUpdateThatWritesNothingDoesNotCount(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
 		s := open()
 		create(t, s, sample("b1"))
@@ -191,6 +194,7 @@ func TestUpdateThatWritesNothingDoesNotCount(t *testing.T) {
 }
 
 func TestUpdateWaitsNoLongerThanItsContext(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
 		s := open()
 		inside, leave, left := make(chan struct{}), make(chan struct{}), make(chan error, 1)
@@ -217,6 +221,7 @@ func TestUpdateWaitsNoLongerThanItsContext(t *testing.T) {
 }
 
 func TestPanicInAnUpdateFreesTheDatabase(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
 		s := open()
 		func() {
@@ -233,6 +238,7 @@ func TestPanicInAnUpdateFreesTheDatabase(t *testing.T) {
 // TestReadsInsideAnUpdate keeps readers from waiting for a transition, their
 // own included.
 func TestReadsInsideAnUpdate(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
 		s := open()
 		create(t, s, sample("b1"))

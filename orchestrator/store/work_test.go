@@ -93,6 +93,7 @@ func TestWakesArriveOnce(t *testing.T) {
 
 // TestWakesThatWait looks at which of them are in the queue twice.
 func TestWakesThatWait(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
 		s := open()
 		for range 3 {
@@ -355,6 +356,7 @@ func sweepUp(ctx context.Context, s *store.Store) error {
 }
 
 func TestWorkWantsToKnowWhoWorks(t *testing.T) {
+	t.Parallel()
 	handle := func(context.Context, store.Wake) error { return nil }
 	s := storetest.Open(t, storetest.SQLite(t), store.Options{})
 	if err := s.Work(t.Context(), store.Work{Handle: handle}); err == nil {

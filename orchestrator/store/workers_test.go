@@ -55,6 +55,7 @@ func worker(t testing.TB, s *store.Store, name string) store.Worker {
 }
 
 func TestWorkersAreRemembered(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
 		s := open()
 		register(t, s,
@@ -102,6 +103,7 @@ func TestWorkersAreRemembered(t *testing.T) {
 }
 
 func TestRegisterRefuses(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
 		s := open()
 		for name, all := range map[string][]store.Worker{
@@ -118,6 +120,7 @@ func TestRegisterRefuses(t *testing.T) {
 }
 
 func TestSlots(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
 		s := open()
 		if take(t, s, "w1", "b0") {
@@ -140,6 +143,7 @@ func TestSlots(t *testing.T) {
 
 // TestShrinkingWorker takes slots away while they are held.
 func TestShrinkingWorker(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
 		s := open()
 		register(t, s, store.Worker{Name: "w1", Slots: 3})
@@ -175,6 +179,7 @@ func TestShrinkingWorker(t *testing.T) {
 }
 
 func TestWorkersThatGiveNothing(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
 		s := open()
 		register(t, s, store.Worker{Name: "w1", Slots: 1})
@@ -205,6 +210,7 @@ func TestWorkersThatGiveNothing(t *testing.T) {
 // at random, and looks after each transition whether slots and running repeats
 // are the same set, and never more than there are.
 func TestLeasesAreNeverDoubled(t *testing.T) {
+	t.Parallel()
 	const builds, moves = 6, 60
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
 		stores := []*store.Store{open(), open()}

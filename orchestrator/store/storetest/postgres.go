@@ -32,52 +32,78 @@ const (
 // Server is a PostgreSQL server of a test, with a cluster of its own.
 type Server struct {
 	dir, programs string
-	port          int
-	account       *syscall.SysProcAttr
-	process       *exec.Cmd
-	output        *bytes.Buffer
-	ended         chan struct{}
-	databases     atomic.Int64
-	alive         *os.File
+	// durable writes through to the disk, as a server in use does.
+	durable   bool
+	port      int
+	fixed     bool // the port has been told to a test
+	account   *syscall.SysProcAttr
+	process   *exec.Cmd
+	output    *bytes.Buffer
+	ended     chan struct{}
+	databases atomic.Int64
+	alive     *os.File
 }
 
 // shared is the server that all tests of a program use, each with a database
 // of its own: making a cluster takes longer than most tests. It ends with the
-// program (see Server.watch).
-var shared = sync.OnceValues(start)
+// program (see Server.watch). It does not write through to the disk.
+var shared = sync.OnceValues(func() (*Server, error) { return start(false) })
 
-// Database returns the address of a new database on the server that all tests
-// of this program share. Without PostgreSQL the test is skipped.
+// template makes the database that those of the tests are copies of.
+var template = sync.OnceValue(func() error {
+	server, err := shared()
+	if err != nil {
+		return err
+	}
+	return errors.Join(server.exec("CREATE DATABASE "+migrated), migrate(server.url(migrated)))
+})
+
+// migrated names the database that has all tables and is empty.
+const migrated = "migrated"
+
+// Database returns the address of a new, migrated database on the server that
+// all tests of this program share. It does not survive a power cut. Without
+// PostgreSQL the test is skipped.
 func Database(tb testing.TB) string {
 	tb.Helper()
-	server, err := shared()
-	if errors.Is(err, exec.ErrNotFound) {
-		tb.Skip(install)
-	}
-	if err != nil {
+	server := use(tb, shared)
+	if err := template(); err != nil {
 		tb.Fatal(err)
 	}
-	return server.database(tb)
+	return server.database(tb, "TEMPLATE "+migrated)
+}
+
+// EmptyDatabase is Database without tables.
+func EmptyDatabase(tb testing.TB) string {
+	tb.Helper()
+	return use(tb, shared).database(tb, "")
 }
 
 // Postgres starts a server for this test alone, to restart and kill it, and
-// returns the address of a database on it. Without PostgreSQL the test is
-// skipped.
+// returns the address of a database on it, which has no tables. It writes
+// through to the disk. Without PostgreSQL the test is skipped.
 func Postgres(tb testing.TB) (url string, server *Server) {
 	tb.Helper()
-	server, err := start()
-	if errors.Is(err, exec.ErrNotFound) {
-		tb.Skip(install)
-	}
-	if err != nil {
-		tb.Fatal(err)
-	}
+	server = use(tb, func() (*Server, error) { return start(true) })
 	tb.Cleanup(func() {
 		if err := errors.Join(server.stop(syscall.SIGINT), os.RemoveAll(server.dir)); err != nil {
 			tb.Error(err)
 		}
 	})
-	return server.database(tb), server
+	return server.database(tb, ""), server
+}
+
+// use skips the test where PostgreSQL is not installed.
+func use(tb testing.TB, get func() (*Server, error)) *Server {
+	tb.Helper()
+	server, err := get()
+	if errors.Is(err, exec.ErrNotFound) {
+		tb.Skip(install)
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return server
 }
 
 // Restart ends the server as an administrator does, its clients' transactions
@@ -94,10 +120,11 @@ func (s *Server) url(name string) string {
 }
 
 // database makes a database for a test and drops it at its end.
-func (s *Server) database(tb testing.TB) string {
+func (s *Server) database(tb testing.TB, options string) string {
 	tb.Helper()
 	name := fmt.Sprintf("farm%d", s.databases.Add(1))
-	if err := s.exec("CREATE DATABASE " + name); err != nil {
+	s.fixed = true
+	if err := s.exec("CREATE DATABASE " + name + " " + options); err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() {
@@ -129,7 +156,7 @@ func (s *Server) running() bool {
 }
 
 // start makes a cluster in a folder of its own and launches a server on it.
-func start() (*Server, error) {
+func start(durable bool) (*Server, error) {
 	programs, err := find()
 	if err != nil {
 		return nil, err
@@ -140,7 +167,7 @@ func start() (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{dir: dir, programs: programs}
+	s := &Server{dir: dir, programs: programs, durable: durable}
 	if err := s.prepare(); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
@@ -180,7 +207,7 @@ func (s *Server) prepare() error {
 		}
 	}
 	// The cluster is nobody's but the tests': it need not survive a power cut
-	// while it is made. The server itself runs with fsync.
+	// while it is made.
 	initdb := exec.Command(filepath.Join(s.programs, "initdb"), "-D", s.data(), "-U", "zfarm", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
 	initdb.Dir, initdb.SysProcAttr = s.dir, s.account
 	if out, err := initdb.CombinedOutput(); err != nil {
@@ -191,23 +218,16 @@ func (s *Server) prepare() error {
 
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
-// launch starts the server on a free port, or on the one it had, and waits
-// until it answers.
+// launch starts the server on a free port, or on the one that a test knows, and
+// waits until it answers.
 func (s *Server) launch() error {
-	if s.port == 0 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return err
-		}
-		s.port = l.Addr().(*net.TCPAddr).Port
-		if err := l.Close(); err != nil {
-			return err
-		}
-	}
 	// What a killed server left takes a moment to go; until then the next one
-	// refuses to start.
+	// refuses to start. And a port that was free may be taken a moment later.
 	for deadline := time.Now().Add(starting); ; {
-		err := s.try(deadline)
+		err := s.choosePort()
+		if err == nil {
+			err = s.try(deadline)
+		}
 		if err == nil || time.Now().After(deadline) {
 			return err
 		}
@@ -215,10 +235,27 @@ func (s *Server) launch() error {
 	}
 }
 
+func (s *Server) choosePort() error {
+	if s.fixed {
+		return nil
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	s.port = l.Addr().(*net.TCPAddr).Port
+	return l.Close()
+}
+
 func (s *Server) try(deadline time.Time) error {
+	args := []string{
+		"-D", s.data(), "-k", s.dir, "-c", "listen_addresses=127.0.0.1", "-c", "port=" + strconv.Itoa(s.port), "-c", "max_connections=200",
+	}
+	if !s.durable {
+		args = append(args, "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
+	}
 	s.output = &bytes.Buffer{}
-	s.process = exec.Command(filepath.Join(s.programs, "postgres"), "-D", s.data(), "-k", s.dir,
-		"-c", "listen_addresses=127.0.0.1", "-c", "port="+strconv.Itoa(s.port), "-c", "fsync=on", "-c", "max_connections=200")
+	s.process = exec.Command(filepath.Join(s.programs, "postgres"), args...)
 	s.process.Dir, s.process.SysProcAttr = s.dir, s.account
 	s.process.Stdout, s.process.Stderr = s.output, s.output
 	if err := s.process.Start(); err != nil {
@@ -230,7 +267,7 @@ func (s *Server) try(deadline time.Time) error {
 		close(ended)
 	}(s.process, s.ended)
 	for time.Now().Before(deadline) {
-		if s.exec("SELECT 1") == nil {
+		if s.answers() {
 			return nil
 		}
 		select {
@@ -240,6 +277,21 @@ func (s *Server) try(deadline time.Time) error {
 		}
 	}
 	return errors.New("postgres does not answer")
+}
+
+// answers reports whether this server answers, and not another program's on the
+// same port.
+func (s *Server) answers() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), starting)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, s.url("postgres"))
+	if err != nil {
+		return false
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	var folder string
+	err = conn.QueryRow(ctx, "SHOW data_directory").Scan(&folder)
+	return err == nil && folder == s.data()
 }
 
 // stop ends the server and waits for it.
