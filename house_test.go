@@ -106,11 +106,14 @@ var mayImport = []struct {
 	{"orchestrator/packaging", []string{"orchestrator/compare", "attest/digest"}, "writes the released form"},
 	{"orchestrator/attempt", []string{"orchestrator", "recipes", "plugins", "workers", "attest/digest"}, "knows workers and plugins as interfaces"},
 	{"orchestrator/engine", []string{"orchestrator", "recipes", "plugins", "workers", "attest"}, "decides; adapters are handed to it"},
-	{"cmd/zfarm", []string{""}, "wires everything; nothing imports it"},
+	{"orchestrator/farm", []string{""}, "puts a farm together; only cmd and tests import it"},
+	{"cmd/zfarm", []string{""}, "flags, printing and exit codes; nothing imports it"},
 }
 
-// adapters are wired together by cmd only.
-var adapters = []string{"workers/ssh", "workers/local", "plugins/host", "attest/cosign"}
+// adapters are wired together by orchestrator/farm and cmd only: a test or
+// another program opens a whole farm through the former, and everybody else
+// sees interfaces.
+var adapters = []string{"workers/ssh", "workers/local", "plugins/host", "attest/cosign", "orchestrator/farm"}
 
 // pure packages may not reach the world by themselves. The comparator may spool
 // to files, because what it compares is larger than memory.

@@ -12,20 +12,15 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/zfarm/zfarm/attest/digest"
 	"github.com/zfarm/zfarm/attest/kit"
-	"github.com/zfarm/zfarm/attest/statement"
 	"github.com/zfarm/zfarm/orchestrator"
-	"github.com/zfarm/zfarm/orchestrator/cas"
 	"github.com/zfarm/zfarm/orchestrator/compare"
 	"github.com/zfarm/zfarm/orchestrator/engine"
-	"github.com/zfarm/zfarm/orchestrator/store"
+	"github.com/zfarm/zfarm/orchestrator/farm"
 	"github.com/zfarm/zfarm/recipes/parse"
-	"github.com/zfarm/zfarm/recipes/source"
 	"github.com/zfarm/zfarm/workers"
 	"github.com/zfarm/zfarm/workers/codepage"
 )
@@ -90,16 +85,16 @@ verdict is shown and nothing is signed.`,
 }
 
 func (f *buildFlags) build(ctx context.Context, paths []string, out, errs io.Writer) error {
-	catalog, err := f.plugins.catalog()
+	plugins, err := f.plugins.open()
 	if err != nil {
 		return err
 	}
-	defer catalog.Close() //nolint:errcheck // temporary folders only
-	submission, err := f.submission(ctx, paths, catalog, errs)
+	defer plugins.Close() //nolint:errcheck // temporary folders only
+	submission, err := f.submission(ctx, paths, plugins, errs)
 	if err != nil {
 		return err
 	}
-	signer, public, err := f.key.signer(ctx)
+	signer, err := f.key.signer(ctx)
 	if err != nil {
 		return err
 	}
@@ -116,30 +111,27 @@ func (f *buildFlags) build(ctx context.Context, paths []string, out, errs io.Wri
 	if len(paths) > 1 && !f.asJSON {
 		watch = labelled(watch, submission)
 	}
-	e, err := f.engine(ctx, all, catalog, signer, public, watch)
+	local, err := f.local(ctx, all, plugins, signer, watch)
 	if err != nil {
 		shown.Close()
 		return err
 	}
-	defer e.close()
-	var conclusions []engine.Conclusion
-	if err = e.RegisterLocal(ctx, all); err == nil {
-		conclusions, err = e.Alone(ctx, submission)
-	}
+	defer local.Close() //nolint:errcheck // everything that counts is committed
+	conclusions, err := local.Build(ctx, submission)
 	shown.Close()
 	if err != nil {
 		return err
 	}
-	return f.conclude(ctx, e, conclusions, out)
+	return f.conclude(ctx, local, conclusions, out)
 }
 
-func (f *buildFlags) submission(ctx context.Context, paths []string, catalog *pluginCatalog, errs io.Writer) (engine.Submission, error) {
+func (f *buildFlags) submission(ctx context.Context, paths []string, plugins *farm.Plugins, errs io.Writer) (engine.Submission, error) {
 	s := engine.Submission{Owner: "local", Force: f.force}
 	if f.uri != "" && len(paths) > 1 {
 		return s, exit{usageError, errors.New("--recipe-uri names one recipe, and there are several")}
 	}
 	for _, path := range paths {
-		r, err := loadRecipe(ctx, path, catalog, errs)
+		r, err := loadRecipe(ctx, path, plugins, errs)
 		if err != nil {
 			return s, err
 		}
@@ -200,115 +192,33 @@ func (f *buildFlags) vacant(s engine.Submission, signed bool) error {
 	return nil
 }
 
-// lone is an engine of this process with a database of its own.
-type lone struct {
-	*engine.Engine
-	close func()
-}
-
-func (f *buildFlags) engine(ctx context.Context, all []workers.Worker, catalog *pluginCatalog, signer signer, public []byte, watch orchestrator.Watch) (lone, error) {
+// local opens what builds in this process.
+func (f *buildFlags) local(ctx context.Context, all []workers.Worker, plugins *farm.Plugins, signer farm.Signer, watch orchestrator.Watch) (*farm.Local, error) {
 	state := f.state
 	if state == "" {
 		dir, err := os.UserCacheDir()
 		if err != nil {
-			return lone{}, exit{usageError, fmt.Errorf("looking for the cache folder: %w; say --state FOLDER", err)}
+			return nil, exit{usageError, fmt.Errorf("looking for the cache folder: %w; say --state FOLDER", err)}
 		}
 		state = filepath.Join(dir, "zfarm")
 	}
-	artifacts, err := cas.Open(filepath.Join(state, "store"))
-	if err != nil {
-		return lone{}, err
-	}
-	sources, err := f.fetch.sources(filepath.Join(state, "sources"), watch)
-	if err != nil {
-		return lone{}, err
-	}
-	db, closeStore, err := f.database(ctx)
-	if err != nil {
-		return lone{}, err
-	}
-	// Workers named on a command line are registered by nobody.
-	claim := statement.StrongestClaim(statement.Evidence{Signer: statement.KeyFile, Isolation: statement.Shared, Attempts: 1})
-	parts := engine.Deps{Store: db, Artifacts: artifacts, Workers: named(all), Sources: sources, Plugins: catalog, Watch: watch,
-		Version: version(), BuilderID: claim.BuilderID,
-		Settings: engine.Settings{Sweep: time.Second, Patience: f.connect.lease / 4, KeepWorkspaces: f.keep}}
-	if signer != nil { // a nil *cosign.Signer in the interface would not be nil
-		parts.Signer, parts.VerificationMaterial = signer, engine.VerificationMaterial{PublicKey: public, TrustedRoot: trustedRoot()}
-	}
-	return lone{engine.New(parts), closeStore}, nil
-}
-
-// database opens --db, or a database that goes away with this process.
-func (f *buildFlags) database(ctx context.Context) (*store.Store, func(), error) {
-	url, remove := f.db, func() {}
-	if url == "" {
-		dir, err := os.MkdirTemp("", "zfarm-db-")
-		if err != nil {
-			return nil, nil, err
-		}
-		url, remove = "sqlite:"+filepath.Join(dir, "farm.db"), func() { os.RemoveAll(dir) } //nolint:errcheck // temporary files only
-	}
-	db, err := store.Open(ctx, url, store.Options{Node: fmt.Sprintf("build-%d", os.Getpid())})
-	if err == nil {
-		err = db.Migrate(ctx)
-	}
-	if err != nil {
-		remove()
-		return nil, nil, err
-	}
-	return db, func() {
-		db.Close() //nolint:errcheck // everything that counts is committed
-		remove()
-	}, nil
-}
-
-// named is a pool of workers that are connected already.
-type named []workers.Worker
-
-// Get returns the worker of that name.
-func (n named) Get(_ context.Context, name string) (workers.Worker, error) {
-	for _, w := range n {
-		if w.Name() == name {
-			return w, nil
-		}
-	}
-	return nil, fmt.Errorf("worker %s is not among those of this command: %w", name, workers.ErrUnreachable)
-}
-
-// Probe asks the worker of that name for its facts.
-func (n named) Probe(ctx context.Context, name string) (workers.Facts, error) {
-	w, err := n.Get(ctx, name)
-	if err != nil {
-		return workers.Facts{}, err
-	}
-	return w.Facts(ctx)
-}
-
-// sources fetches as the flags say.
-func (f *fetchFlags) sources(cache string, watch orchestrator.Watch) (*source.Fetcher, error) {
-	mirrors := f.mirrors
+	mirrors := f.fetch.mirrors
 	if env := os.Getenv("ZFARM_MIRROR"); len(mirrors) == 0 && env != "" {
 		mirrors = []string{env}
 	}
-	fetcher, err := source.New(source.Options{Cache: cache, Mirrors: mirrors, Offline: f.offline,
-		Progress: func(p source.Progress) {
-			watch(orchestrator.Progress{At: time.Now(), Kind: orchestrator.Fetching, Stage: "resolve", Text: p.URL, Done: p.Done, Total: p.Total})
-		}})
-	if err != nil {
-		return nil, exit{usageError, err}
-	}
-	return fetcher, nil
+	return farm.OpenLocal(ctx, farm.LocalOptions{Version: version(), State: state, Database: f.db, Mirrors: mirrors, Offline: f.fetch.offline,
+		Workers: all, Patience: f.connect.lease / 4, Plugins: plugins, Signer: signer, KeepWorkspaces: f.keep, Watch: watch})
 }
 
 // conclude lays out and shows what came of the builds, and turns it into an
 // exit code: that of the first that is not released.
-func (f *buildFlags) conclude(ctx context.Context, e lone, all []engine.Conclusion, out io.Writer) error {
+func (f *buildFlags) conclude(ctx context.Context, local *farm.Local, all []engine.Conclusion, out io.Writer) error {
 	code := 0
 	for _, c := range all {
 		dir := ""
 		if c.Signed && len(c.Files) > 0 {
 			dir = f.folder(c.Build.Port, c.Build.Version, len(all) > 1)
-			if err := collect(ctx, dir, c.Files, e.Artifacts.Open); err != nil {
+			if err := local.Collect(ctx, dir, c.Files); err != nil {
 				return err
 			}
 		}
@@ -323,19 +233,6 @@ func (f *buildFlags) conclude(ctx context.Context, e lone, all []engine.Conclusi
 		return exit{code, errSaid}
 	}
 	return nil
-}
-
-// collect lays files of the artifact store out in a folder.
-func collect(ctx context.Context, dir string, files []store.File, open func(context.Context, digest.Digest) (io.ReadCloser, error)) error {
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return err
-	}
-	var pieces []kit.Piece
-	for _, file := range files {
-		pieces = append(pieces, kit.Piece{Name: file.Name, Digest: file.Digest,
-			Open: func(ctx context.Context) (io.ReadCloser, error) { return open(ctx, file.Digest) }})
-	}
-	return kit.Collect(ctx, dir, pieces)
 }
 
 func (f *buildFlags) show(out io.Writer, c engine.Conclusion, dir string, several bool) error {

@@ -174,7 +174,7 @@ func (f *compareFlags) options(ctx context.Context, errs io.Writer) (compare.Opt
 	if o.Known, err = f.known.known(); err != nil || f.rules == "" {
 		return o, err
 	}
-	catalog, err := f.plugins.catalog()
+	catalog, err := f.plugins.open()
 	if err != nil {
 		return o, err
 	}

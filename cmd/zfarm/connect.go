@@ -9,7 +9,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,9 +17,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/zfarm/zfarm/attest/keys"
+	"github.com/zfarm/zfarm/orchestrator/farm"
+	"github.com/zfarm/zfarm/orchestrator/farmfile"
 	"github.com/zfarm/zfarm/workers"
-	"github.com/zfarm/zfarm/workers/local"
-	"github.com/zfarm/zfarm/workers/runner"
 	"github.com/zfarm/zfarm/workers/ssh"
 )
 
@@ -52,9 +52,7 @@ func (f *connectFlags) open(ctx context.Context) ([]workers.Worker, error) {
 	for i, address := range f.workers {
 		g.Go(func() error {
 			w, err := f.openOne(opening, address)
-			if err == nil { // a nil *runner.Worker in the interface would not be nil
-				all[i] = w
-			}
+			all[i] = w
 			return err
 		})
 	}
@@ -81,72 +79,50 @@ func closeAll(all []workers.Worker) {
 	}
 }
 
-func (f *connectFlags) openOne(ctx context.Context, address string) (*runner.Worker, error) {
-	if rest, ok := strings.CutPrefix(address, "local:"); ok {
-		return f.openLocal(rest)
-	}
-	u, err := ssh.ParseURL(address)
+func (f *connectFlags) openOne(ctx context.Context, address string) (workers.Worker, error) {
+	described, err := f.describe(address)
 	if err != nil {
 		return nil, exit{usageError, err}
 	}
-	known := f.knownHosts
-	if known == "" {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			return nil, exit{usageError, fmt.Errorf("looking for known hosts: %w; say --known-hosts FILE", err)}
-		}
-		known = filepath.Join(home, ".ssh", "known_hosts")
-	}
-	keys, err := ssh.KnownHosts(known, u.Address)
-	if err != nil {
-		return nil, exit{workerDistrust, err}
-	}
-	options, err := f.options(u.Dir, u.Query)
-	if err != nil {
-		return nil, exit{usageError, fmt.Errorf("worker %s: %w", address, err)}
-	}
-	name := u.Query.Get("name")
-	if name == "" {
-		name = u.User + "@" + u.Address
-	}
-	w, err := ssh.New(ctx, name, ssh.Config{
-		User: u.User, Address: u.Address, HostKeys: keys, AgentSocket: os.Getenv("SSH_AUTH_SOCK"),
-		IdentityFiles: append(u.Query["identity"], f.identities...), Passphrase: passphrases(ctx),
-	}, options)
-	if err != nil && codeOf(ctx, err) == otherError { // it never came to the worker
+	c := farm.Connector{AgentSocket: os.Getenv("SSH_AUTH_SOCK"), Passphrase: passphrases(ctx)}
+	w, err := c.Connect(ctx, described)
+	if err != nil && !described.Local && codeOf(ctx, err) == otherError { // it never came to the worker
 		err = exit{usageError, err}
 	}
 	return w, err
 }
 
-func (f *connectFlags) openLocal(rest string) (*runner.Worker, error) {
-	name, query, _ := strings.Cut(rest, "?")
+// describe reads the address of a worker, with the settings in its query.
+func (f *connectFlags) describe(address string) (farmfile.Worker, error) {
+	name, query, _ := strings.Cut(address, "?")
 	q, err := url.ParseQuery(query)
-	if err != nil || name == "" {
-		return nil, exit{usageError, fmt.Errorf("worker local:%s: write local:NAME or local:NAME?root=/folder", rest)}
-	}
-	root := q.Get("root")
-	q.Del("root")
-	if root == "" {
-		root = filepath.Join(os.TempDir(), fmt.Sprintf("zfarm-%d-%s", os.Getuid(), name))
-	}
-	options, err := f.options(root, q)
 	if err != nil {
-		return nil, exit{usageError, fmt.Errorf("worker local:%s: %w", rest, err)}
+		return farmfile.Worker{}, fmt.Errorf("worker %s: %w", address, err)
 	}
-	return local.New(name, options)
-}
-
-// options reads the settings of a worker's query.
-func (f *connectFlags) options(root string, q url.Values) (runner.Options, error) {
-	for key := range q {
-		switch key {
-		case "name", "shell", "path", "identity":
-		default:
-			return runner.Options{}, fmt.Errorf("unknown setting %q; there are name, shell, path and identity", key)
+	w := farmfile.Worker{KnownHosts: f.knownHosts, Shell: q.Get("shell"), Path: q["path"], Lease: f.lease}
+	known := []string{"name", "shell", "path", "identity"}
+	if w.Name, w.Local = strings.CutPrefix(name, "local:"); w.Local {
+		if w.Name == "" {
+			return w, fmt.Errorf("worker %s: write local:NAME or local:NAME?root=/folder", address)
+		}
+		w.Root = q.Get("root")
+		known = append(known, "root")
+	} else {
+		u, err := ssh.ParseURL(address)
+		if err != nil {
+			return w, err
+		}
+		w.Address, w.Identity = name, append(q["identity"], f.identities...)
+		if w.Name = q.Get("name"); w.Name == "" {
+			w.Name = u.User + "@" + u.Address
 		}
 	}
-	return runner.Options{Root: root, Shell: q.Get("shell"), Path: q["path"], Lease: f.lease}, nil
+	for key := range q {
+		if !slices.Contains(known, key) {
+			return w, fmt.Errorf("worker %s: unknown setting %q; there are name, shell, path and identity", address, key)
+		}
+	}
+	return w, nil
 }
 
 // passphrases asks the person at the terminal.

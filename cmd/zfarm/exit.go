@@ -10,6 +10,7 @@ import (
 	"github.com/zfarm/zfarm/attest"
 	"github.com/zfarm/zfarm/orchestrator"
 	"github.com/zfarm/zfarm/orchestrator/engine"
+	"github.com/zfarm/zfarm/orchestrator/farm"
 	"github.com/zfarm/zfarm/orchestrator/store"
 	"github.com/zfarm/zfarm/workers"
 )
@@ -57,13 +58,15 @@ func codeOf(ctx context.Context, err error) int {
 		return interrupted
 	case errors.As(err, &e):
 		return e.code
-	case errors.Is(err, workers.ErrHostKey), errors.Is(err, workers.ErrAuth):
+	case errors.Is(err, farm.ErrSigning):
+		return notSigned
+	case errors.Is(err, workers.ErrHostKey), errors.Is(err, workers.ErrAuth), errors.Is(err, farm.ErrKnownHosts):
 		return workerDistrust
 	case errors.Is(err, workers.ErrUnfit):
 		return workerUnfit
 	case errors.Is(err, workers.ErrLost):
 		return workerLost
-	case errors.Is(err, engine.ErrNeeds), errors.Is(err, store.ErrInUse), errors.Is(err, store.ErrSchema), errors.Is(err, store.ErrUnknown):
+	case errors.Is(err, farm.ErrConfig), errors.Is(err, engine.ErrNeeds), errors.Is(err, store.ErrInUse), errors.Is(err, store.ErrSchema), errors.Is(err, store.ErrUnknown):
 		return usageError
 	case errors.Is(err, attest.ErrNotVerified):
 		return notVerified

@@ -11,16 +11,16 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/zfarm/zfarm/attest"
 	"github.com/zfarm/zfarm/attest/cosign"
 	"github.com/zfarm/zfarm/attest/keys"
+	"github.com/zfarm/zfarm/orchestrator/farm"
+	"github.com/zfarm/zfarm/orchestrator/farmfile"
 )
 
 // keyFlags name the signing key.
 type keyFlags struct {
 	key          string
 	passwordFile string
-	passwordEnv  string // instead of the usual variable
 }
 
 func (f *keyFlags) add(c *cobra.Command) {
@@ -28,43 +28,23 @@ func (f *keyFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.passwordFile, "key-password-file", "", "file with the key's password (else $"+keys.PasswordVariable+", else the terminal)")
 }
 
-// signer is what signs; nil where nothing is to be signed.
-type signer attest.Signer
-
-// signer opens the key. Without one both values are nil.
-func (f *keyFlags) signer(ctx context.Context) (signer, []byte, error) {
+// signer opens the key; nil where none is named.
+func (f *keyFlags) signer(ctx context.Context) (farm.Signer, error) {
 	if f.key == "" {
-		return nil, nil, nil
+		return nil, nil
 	}
 	ref, err := keys.ParseRef(f.key)
 	if err != nil {
-		return nil, nil, exit{usageError, err}
+		return nil, exit{usageError, err}
 	}
-	private, err := keys.ReadPrivate(ref.Path)
-	if err != nil {
-		return nil, nil, exit{notSigned, err}
-	}
-	password, err := f.password(ctx, "Password of "+ref.Path+": ")
-	if err != nil {
-		return nil, nil, exit{notSigned, err}
-	}
-	s, err := cosign.NewSigner(private, password)
-	if err != nil {
-		return nil, nil, exit{notSigned, err}
-	}
-	return s, s.PublicKey(), nil
+	return openKey(ctx, farmfile.Signing{Key: ref, PasswordFile: f.passwordFile})
 }
 
-func (f *keyFlags) password(ctx context.Context, question string) ([]byte, error) {
-	look := os.LookupEnv
-	if f.passwordEnv != "" {
-		look = func(string) (string, bool) { return os.LookupEnv(f.passwordEnv) }
-	}
-	return keys.Password(ctx, keys.File(f.passwordFile), keys.Env(look), keys.Prompt(os.Stdin, question))
+// openKey opens a signing key. If nothing else has its password, the person at
+// the terminal is asked.
+func openKey(ctx context.Context, s farmfile.Signing) (farm.Signer, error) {
+	return farm.OpenKey(ctx, s, keys.Prompt(os.Stdin, "Password of "+s.Key.Path+": "))
 }
-
-// trustedRoot is what stock verifiers want beside the key.
-func trustedRoot() []byte { return cosign.TrustedRoot() }
 
 func keyCommand() *cobra.Command {
 	c := &cobra.Command{Use: "key", Short: "Make signing keys"}
@@ -79,7 +59,7 @@ A key in a file is for evaluation: whoever reads the file and knows the password
 can sign. Keep it where no build can reach it.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			password, err := f.password(c.Context(), "Password for the new key: ")
+			password, err := farm.Password(c.Context(), farmfile.Signing{PasswordFile: f.passwordFile}, keys.Prompt(os.Stdin, "Password for the new key: "))
 			if err != nil {
 				return exit{usageError, err}
 			}

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command zfarm builds ports from recipes on workers, compares repeated builds
-// and signs what was reproduced. It is the only package that knows every
-// adapter: here they are wired together, and nothing else happens.
+// and signs what was reproduced. It has the flags, the printing and the exit
+// codes; orchestrator/farm puts the parts of a farm together.
 package main
 
 import (

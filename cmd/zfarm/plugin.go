@@ -4,19 +4,16 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime/debug"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/zfarm/zfarm/attest/digest"
-	"github.com/zfarm/zfarm/orchestrator/attempt"
+	"github.com/zfarm/zfarm/orchestrator/farm"
 	"github.com/zfarm/zfarm/plugins"
 	"github.com/zfarm/zfarm/plugins/autotools"
 	"github.com/zfarm/zfarm/plugins/host"
@@ -39,8 +36,25 @@ func (f *pluginFlags) add(c *cobra.Command) {
 	c.Flags().StringArrayVar(&f.more, "plugin", nil, "a further plugin, NAME=FILE@sha256:DIGITS; may be given again")
 }
 
-// catalog returns the plugins shipped and named, pinned by digest.
-func (f *pluginFlags) catalog() (*pluginCatalog, error) {
+// open returns the plugins shipped and named, pinned by digest. They must be
+// closed.
+func (f *pluginFlags) open() (*farm.Plugins, error) {
+	entries, err := shippedEntries()
+	if err != nil {
+		return nil, err
+	}
+	for _, more := range f.more {
+		e, err := parsePlugin(more)
+		if err != nil {
+			return nil, exit{usageError, err}
+		}
+		entries = append(entries, e)
+	}
+	return farm.OpenPlugins(entries)
+}
+
+// shippedEntries are the plugins that this program is.
+func shippedEntries() ([]host.Entry, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("looking for this program: %w", err)
@@ -54,27 +68,7 @@ func (f *pluginFlags) catalog() (*pluginCatalog, error) {
 		name := p.Description.Name
 		entries = append(entries, host.Entry{Name: name, Path: self, Args: []string{"plugin", "serve", name}, SHA256: sum})
 	}
-	for _, more := range f.more {
-		e, err := parsePlugin(more)
-		if err != nil {
-			return nil, exit{usageError, err}
-		}
-		entries = append(entries, e)
-	}
-	// Sockets lie below this folder, and their paths must be short.
-	temp := os.TempDir()
-	if len(temp) > 40 {
-		temp = "/tmp"
-	}
-	dir, err := os.MkdirTemp(temp, "zf")
-	if err != nil {
-		return nil, fmt.Errorf("making a folder for plugins: %w", err)
-	}
-	c, err := host.New(entries, host.Options{Dir: dir})
-	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
-	}
-	return &pluginCatalog{Catalog: c, entries: entries, dir: dir}, nil
+	return entries, nil
 }
 
 func parsePlugin(s string) (host.Entry, error) {
@@ -104,43 +98,6 @@ func fileDigest(path string) (digest.Digest, error) {
 	return sum, err
 }
 
-// pluginCatalog is the host's catalog as the engine wants it.
-type pluginCatalog struct {
-	*host.Catalog
-	entries []host.Entry
-	dir     string
-}
-
-// Close removes what plugins left.
-func (c *pluginCatalog) Close() error { return os.RemoveAll(c.dir) }
-
-// Pin returns what the plugin says of itself and the digest of its program.
-func (c *pluginCatalog) Pin(ctx context.Context, name string) (plugins.Description, digest.Digest, error) {
-	d, err := c.Describe(ctx, name)
-	if err != nil {
-		return plugins.Description{}, digest.Digest{}, err
-	}
-	i := slices.IndexFunc(c.entries, func(e host.Entry) bool { return e.Name == name })
-	return d, c.entries[i].SHA256, nil
-}
-
-// Start starts the plugin for one attempt.
-func (c *pluginCatalog) Start(ctx context.Context, name string) (attempt.Process, error) {
-	p, err := c.Catalog.Start(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	return pluginProcess{p.Builder(), p.Tester(), p}, nil
-}
-
-type pluginProcess struct {
-	plugins.Builder
-	plugins.Tester
-	process *host.Process
-}
-
-func (p pluginProcess) Close() error { return p.process.Close() }
-
 func pluginCommand() *cobra.Command {
 	c := &cobra.Command{Use: "plugin", Short: "Look at builders and testers"}
 	var flags pluginFlags
@@ -149,7 +106,7 @@ func pluginCommand() *cobra.Command {
 		Short: "Start each plugin once and show what it takes",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			catalog, err := flags.catalog()
+			catalog, err := flags.open()
 			if err != nil {
 				return err
 			}

@@ -6,7 +6,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,10 +15,9 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"github.com/zfarm/zfarm/plugins"
+	"github.com/zfarm/zfarm/orchestrator/farm"
 	"github.com/zfarm/zfarm/recipes"
 	"github.com/zfarm/zfarm/recipes/parse"
-	"github.com/zfarm/zfarm/recipes/schema"
 )
 
 // recipeDir returns the folder of a recipe that was named by folder or file.
@@ -38,7 +36,7 @@ func recipeDir(name string) (string, error) {
 }
 
 // loadRecipe reads a recipe. Faults are written to errs.
-func loadRecipe(ctx context.Context, name string, catalog *pluginCatalog, errs io.Writer) (*recipes.Recipe, error) {
+func loadRecipe(ctx context.Context, name string, catalog *farm.Plugins, errs io.Writer) (*recipes.Recipe, error) {
 	dir, err := recipeDir(name)
 	if err != nil {
 		return nil, err
@@ -48,7 +46,7 @@ func loadRecipe(ctx context.Context, name string, catalog *pluginCatalog, errs i
 		return nil, exit{usageError, fmt.Errorf("opening the recipe's folder: %w", err)}
 	}
 	defer root.Close()
-	r, diags := parse.Dir(root.FS(), schemas{ctx, catalog})
+	r, diags := catalog.Read(ctx, root.FS())
 	if err := diags.WriteText(errs, width(errs), false); err != nil {
 		return nil, err
 	}
@@ -66,69 +64,6 @@ func width(w io.Writer) int {
 		}
 	}
 	return 100
-}
-
-// schemas asks plugins what their blocks take.
-type schemas struct {
-	ctx     context.Context //nolint:containedctx // parse is pure and has no context; this lives as long as one call of it
-	catalog *pluginCatalog
-}
-
-// Plugins returns the names of the plugins of a kind.
-func (s schemas) Plugins(kind string) []string {
-	var names []string
-	for _, name := range s.catalog.Names() {
-		if d, err := s.catalog.Describe(s.ctx, name); err == nil && block(d, kind) != nil {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
-// Schema returns the attributes of a plugin's block.
-func (s schemas) Schema(kind, plugin string) ([]schema.Attribute, error) {
-	d, err := s.catalog.Describe(s.ctx, plugin)
-	if err != nil {
-		return nil, err
-	}
-	described := block(d, kind)
-	if described == nil {
-		return nil, fmt.Errorf("plugin %s takes no %s block", plugin, kind)
-	}
-	attrs := make([]schema.Attribute, len(described.Attributes))
-	for i, a := range described.Attributes {
-		attrs[i] = schema.Attribute{Name: a.Name, Type: a.Type, Required: a.Required, Doc: a.Doc}
-	}
-	return attrs, nil
-}
-
-// Check asks the plugin what is wrong with a block.
-func (s schemas) Check(kind, plugin string, text json.RawMessage) []parse.Complaint {
-	p, err := s.catalog.Catalog.Start(s.ctx, plugin)
-	if err != nil {
-		return []parse.Complaint{{Message: err.Error()}}
-	}
-	defer p.Close() //nolint:errcheck // the process ends either way
-	check := p.CheckBuilder
-	if kind == parse.KindTest {
-		check = p.CheckTester
-	}
-	found, err := check(s.ctx, text)
-	if err != nil {
-		return []parse.Complaint{{Message: err.Error()}}
-	}
-	complaints := make([]parse.Complaint, len(found))
-	for i, c := range found {
-		complaints[i] = parse.Complaint{Attribute: c.Attribute, Message: c.Message}
-	}
-	return complaints
-}
-
-func block(d plugins.Description, kind string) *plugins.Schema {
-	if kind == parse.KindBuild {
-		return d.Builder
-	}
-	return d.Tester
 }
 
 func recipeCommand() *cobra.Command {
@@ -153,7 +88,7 @@ func recipeCommand() *cobra.Command {
 func recipeReader(use, short string, show func(io.Writer, *recipes.Recipe) error) *cobra.Command {
 	var flags pluginFlags
 	c := &cobra.Command{Use: use, Short: short, Args: cobra.MinimumNArgs(1), RunE: func(c *cobra.Command, args []string) error {
-		catalog, err := flags.catalog()
+		catalog, err := flags.open()
 		if err != nil {
 			return err
 		}

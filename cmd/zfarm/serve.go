@@ -10,18 +10,16 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
 
-	"github.com/zfarm/zfarm/orchestrator/api"
+	"github.com/zfarm/zfarm/orchestrator/farm"
 	"github.com/zfarm/zfarm/orchestrator/farmfile"
-	"github.com/zfarm/zfarm/orchestrator/store"
 )
 
 func serveCommand() *cobra.Command {
@@ -46,7 +44,7 @@ SIGHUP makes it read the workers of its file again. --check only reads the file.
 			if node == "" {
 				node = nodeName()
 			}
-			return serveFarm(c.Context(), farmOptions{file: file, node: node, log: log.With("node", node)}, c.OutOrStdout(), c.ErrOrStderr())
+			return serveFarm(c.Context(), file, farm.Deps{Node: node, Log: log.With("node", node)}, c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
 	c.Flags().StringVar(&file, "farm", farmfile.FileName, "the farm's file")
@@ -77,65 +75,89 @@ func newLog(w io.Writer, form string) (*slog.Logger, error) {
 	}
 }
 
-func serveFarm(ctx context.Context, o farmOptions, out, errs io.Writer) error {
+// serveFarm serves the farm of that file until ctx ends.
+func serveFarm(ctx context.Context, path string, deps farm.Deps, out, errs io.Writer) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
-	f, err := openFarm(ctx, o, errs)
+	file, err := loadFarm(path, errs)
+	if err != nil {
+		return err
+	}
+	f, err := openFarm(ctx, file, deps)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if err := f.schema(ctx); err != nil {
-		return err
-	}
-	options := api.Options{Proxied: f.file.Insecure}
-	if options.Authenticators, err = f.authenticators(); err != nil {
-		return err
-	}
-	if f.file.TLS != nil {
-		options.TLS = &api.TLSFiles{Cert: f.file.TLS.Cert, Key: f.file.TLS.Key}
-	}
-	server, err := f.server(options)
-	if err != nil {
-		return err
-	}
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", f.file.Listen)
-	if err != nil {
-		return exit{usageError, fmt.Errorf("listening: %w", err)}
-	}
-	if err := f.Register(ctx, f.roster.registered()); err != nil {
-		return err
-	}
-	scheme := "http"
-	if options.TLS != nil {
-		scheme = "https"
-	}
-	fmt.Fprintf(out, "farm %s: listening on %s://%s\n", f.file.Name, scheme, l.Addr()) //nolint:errcheck // nowhere left to say it
-	g, serving := errgroup.WithContext(ctx)
-	g.Go(func() error { return server.Serve(serving, l) })
-	g.Go(func() error { return f.Run(serving) })
-	g.Go(func() error {
-		f.heed(serving, hangups, o.file)
-		return nil
+	listening := make(chan struct{})
+	serving, stop := context.WithCancel(ctx)
+	var reloading sync.WaitGroup
+	reloading.Go(func() {
+		select {
+		case <-listening:
+			reloadOnHangup(serving, f, path, hangups, deps.Log)
+		case <-serving.Done():
+		}
 	})
-	err = g.Wait()
+	err = f.Serve(ctx, func(address string) {
+		fmt.Fprintf(out, "farm %s: listening on %s\n", file.Name, address) //nolint:errcheck // nowhere left to say it
+		close(listening)
+	})
+	stop()
+	reloading.Wait()
 	if ctx.Err() != nil {
 		return stopped{err}
 	}
 	return err
 }
 
-// heed reads the farm's file again whenever SIGHUP asks for it.
-func (f *farm) heed(ctx context.Context, hangups <-chan os.Signal, path string) {
+// reloadOnHangup reads the farm's file again on each SIGHUP, until ctx ends.
+func reloadOnHangup(ctx context.Context, f *farm.Farm, path string, hangups <-chan os.Signal, log *slog.Logger) {
 	for {
 		select {
 		case <-hangups:
-			f.reload(ctx, path)
+			reload(ctx, f, path, log.With("file", path))
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// reload has the farm take over the workers of its file, and logs the outcome.
+// A faulty file changes nothing.
+func reload(ctx context.Context, f *farm.Farm, path string, log *slog.Logger) {
+	var diagnostics strings.Builder
+	file, err := loadFarm(path, &diagnostics)
+	if err != nil {
+		log.Error("farm file is faulty, nothing was changed", "diagnostics", diagnostics.String())
+		return
+	}
+	changed, err := f.Reload(ctx, file)
+	switch {
+	case errors.Is(err, farm.ErrConfig):
+		log.Error("farm file was read, and nothing was changed", "error", err)
+	case err != nil:
+		log.Error("farm file was read, and its workers could not be registered; try again", "error", err)
+	default:
+		log.Info("farm file was read", slog.Group("workers", "added", changed.Added, "changed", changed.Changed, "removed", changed.Removed))
+	}
+	if changed.Restart {
+		log.Warn("farm file says more that is new: start the server again for all but workers")
+	}
+}
+
+// checkFarm says whether the farm's file is sound.
+func checkFarm(path string, out, errs io.Writer) error {
+	file, err := loadFarm(path, errs)
+	if err != nil {
+		return err
+	}
+	names := make([]string, len(file.Workers))
+	for i, w := range file.Workers {
+		names[i] = w.Name
+	}
+	_, err = fmt.Fprintf(out, "%s is sound: farm %s with workers %s\n", path, file.Name, strings.Join(names, ", "))
+	return err
 }
 
 // stopped is the end of a server that was asked to stop.
@@ -147,18 +169,4 @@ func (s stopped) Error() string {
 		return ""
 	}
 	return s.error.Error()
-}
-
-// schema makes a new database the farm's, and refuses an old one: whoever
-// brings it to another schema should have a copy.
-func (f *farm) schema(ctx context.Context) error {
-	err := f.db.Check(ctx)
-	if !errors.Is(err, store.ErrSchema) {
-		return err
-	}
-	status, statusErr := f.db.Status(ctx)
-	if statusErr == nil && status.Schema == 0 {
-		return f.db.Migrate(ctx)
-	}
-	return err
 }

@@ -6,7 +6,7 @@
 // by itself.
 //
 // A farm is data here. The package opens nothing that the file names: no
-// database, no key, no connection. cmd makes the parts of a farm of it. The
+// database, no key, no connection; orchestrator/farm opens what it names. The
 // language has no variables, functions or operators, so that a file means what
 // it says. Recipes are read by recipes/parse.
 package farmfile

@@ -1,16 +1,13 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package farm
 
 import (
 	"context"
 	"fmt"
-	"io"
-	"log/slog"
 	"reflect"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/zfarm/zfarm/orchestrator/farmfile"
@@ -27,11 +24,14 @@ type roster struct {
 	known map[string]farmfile.Worker
 }
 
-// changes name the workers in which two files differ. moved are those that are
+// changes are those of the workers of two files. moved are the workers that are
 // new or reached in another way.
-type changes struct{ added, changed, removed, moved []string }
+type changes struct {
+	Changes
+	moved []string
+}
 
-// replace takes over the workers of a file and says what is new.
+// replace takes over the workers of a file and returns what is new.
 func (r *roster) replace(named []farmfile.Worker) changes {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -45,9 +45,9 @@ func (r *roster) replace(named []farmfile.Worker) changes {
 	for _, w := range named {
 		switch i := slices.IndexFunc(r.named, is(w.Name)); {
 		case i < 0:
-			c.added = append(c.added, w.Name)
+			c.Added = append(c.Added, w.Name)
 		case !reflect.DeepEqual(r.named[i], w):
-			c.changed = append(c.changed, w.Name)
+			c.Changed = append(c.Changed, w.Name)
 		}
 		if was, ok := r.known[w.Name]; !ok || !reflect.DeepEqual(access(was), access(w)) {
 			c.moved = append(c.moved, w.Name)
@@ -56,14 +56,14 @@ func (r *roster) replace(named []farmfile.Worker) changes {
 	}
 	for _, w := range r.named {
 		if !slices.ContainsFunc(named, is(w.Name)) {
-			c.removed = append(c.removed, w.Name)
+			c.Removed = append(c.Removed, w.Name)
 		}
 	}
 	r.named = slices.Clone(named)
 	return c
 }
 
-// access is what a worker is reached by: all but what it is given.
+// access is how a worker is reached: all but its labels and slots.
 func access(w farmfile.Worker) farmfile.Worker {
 	w.Labels, w.Slots = nil, 0
 	return w
@@ -88,60 +88,33 @@ func (r *roster) registered() []store.Worker {
 	return all
 }
 
-// reload reads the farm's file again and takes over its workers. A faulty file
-// changes nothing. What was read is told in the log.
-func (f *farm) reload(ctx context.Context, path string) {
-	log := f.log.With("file", path)
-	var diagnostics strings.Builder
-	file, err := loadFarm(path, &diagnostics)
-	if err != nil {
-		log.Error("farm file is faulty, nothing was changed", "diagnostics", diagnostics.String())
-		return
-	}
+// Changes are what a farm took over from its file while it was open.
+type Changes struct {
+	// Added, Changed and Removed name workers, in the order of the file.
+	Added, Changed, Removed []string
+	// Restart: the file differs in more than workers, and the rest counts only
+	// from the next start on.
+	Restart bool
+}
+
+// Reload takes over the workers of the farm's file as it is now. An error that
+// wraps [ErrConfig] means that nothing was changed; after another one the same
+// file may be tried again.
+func (f *Farm) Reload(ctx context.Context, file *farmfile.Farm) (Changes, error) {
 	// Attempts on workers are given up by the patience that was read first.
 	if file.Patience < f.file.Patience {
-		log.Error("farm file would have the farm wait for less than it does now, nothing was changed; start the server again, or give the workers longer leases",
-			"patience", file.Patience, "now", f.file.Patience)
-		return
+		return Changes{}, kind(ErrConfig, fmt.Errorf("its patience of %s is less than the %s that the farm has: start the server again, or give the workers longer leases",
+			file.Patience, f.file.Patience))
 	}
 	c := f.roster.replace(file.Workers)
 	for _, name := range c.moved {
 		f.pool.Drop(name) //nolint:errcheck // it is opened anew
 	}
-	if err := f.Register(ctx, f.roster.registered()); err != nil {
-		log.Error("farm file was read, and its workers could not be registered; try again", "error", err)
-		return
+	if err := f.Engine.Register(ctx, f.roster.registered()); err != nil {
+		return c.Changes, err
 	}
-	log.Info("farm file was read", slog.Group("workers", "added", c.added, "changed", c.changed, "removed", c.removed))
 	rest := *file
 	rest.Workers, rest.Patience = f.file.Workers, f.file.Patience
-	if !reflect.DeepEqual(&rest, f.file) {
-		log.Warn("farm file says more that is new: start the server again for all but workers")
-	}
-}
-
-// loadFarm reads the farm's file and tells what is wrong with it.
-func loadFarm(path string, errs io.Writer) (*farmfile.Farm, error) {
-	file, diags := farmfile.Load(path)
-	if err := diags.WriteText(errs, width(errs), false); err != nil {
-		return nil, err
-	}
-	if file == nil {
-		return nil, exit{usageError, fmt.Errorf("%s is faulty", path)}
-	}
-	return file, nil
-}
-
-// checkFarm says whether the farm's file is sound.
-func checkFarm(path string, out, errs io.Writer) error {
-	file, err := loadFarm(path, errs)
-	if err != nil {
-		return err
-	}
-	names := make([]string, len(file.Workers))
-	for i, w := range file.Workers {
-		names[i] = w.Name
-	}
-	_, err = fmt.Fprintf(out, "%s is sound: farm %s with workers %s\n", path, file.Name, strings.Join(names, ", "))
-	return err
+	c.Restart = !reflect.DeepEqual(&rest, f.file)
+	return c.Changes, nil
 }

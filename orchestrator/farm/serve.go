@@ -1,0 +1,102 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package farm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/zfarm/zfarm/orchestrator/api"
+	"github.com/zfarm/zfarm/orchestrator/store"
+)
+
+// Serve builds what is submitted and answers over HTTP until ctx ends, which
+// stops nothing on any worker. listening is called once, with the address of
+// the server ("http://127.0.0.1:8473"); it may be nil.
+func (f *Farm) Serve(ctx context.Context, listening func(address string)) error {
+	if err := f.schema(ctx); err != nil {
+		return err
+	}
+	options := api.Options{Proxied: f.file.Insecure}
+	var err error
+	if options.Authenticators, err = f.authenticators(); err != nil {
+		return err
+	}
+	scheme := "http"
+	if f.file.TLS != nil {
+		options.TLS, scheme = &api.TLSFiles{Cert: f.file.TLS.Cert, Key: f.file.TLS.Key}, "https"
+	}
+	server, err := f.server(options)
+	if err != nil {
+		return err
+	}
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", f.file.Listen)
+	if err != nil {
+		return kind(ErrConfig, fmt.Errorf("listening: %w", err))
+	}
+	if err := f.Engine.Register(ctx, f.roster.registered()); err != nil {
+		return errors.Join(err, l.Close())
+	}
+	if listening != nil {
+		listening(scheme + "://" + l.Addr().String())
+	}
+	g, serving := errgroup.WithContext(ctx)
+	g.Go(func() error { return server.Serve(serving, l) })
+	g.Go(func() error { return f.Engine.Run(serving) })
+	return g.Wait()
+}
+
+// Embedded returns the farm's API for this process alone, where every caller
+// is that principal. The caller closes it before the farm.
+func (f *Farm) Embedded(who api.Principal) (*api.Server, error) {
+	return f.server(api.Options{Embedded: &who})
+}
+
+// schema makes a new database the farm's, and refuses an old one: whoever
+// brings it to another schema should have a copy.
+func (f *Farm) schema(ctx context.Context) error {
+	err := f.db.Check(ctx)
+	if !errors.Is(err, store.ErrSchema) {
+		return err
+	}
+	status, statusErr := f.db.Status(ctx)
+	if statusErr == nil && status.Schema == 0 {
+		return f.db.Migrate(ctx)
+	}
+	return err
+}
+
+// server is the farm over HTTP.
+func (f *Farm) server(o api.Options) (*api.Server, error) {
+	o.Store, o.Blobs, o.Engine, o.Version, o.Log = api.Stored{Store: f.db}, f.artifacts, f.Engine, f.deps.Version, f.deps.Log
+	o.Parse = f.ReadRecipe
+	rate := api.Rate{PerSecond: f.file.Limits.Requests, Burst: f.file.Limits.Burst}
+	o.Limits = api.Limits{Body: f.file.Limits.Upload, PerPrincipal: rate, PerAddress: rate}
+	return api.New(o)
+}
+
+// authenticators tell who a caller is: tokens of the farm, then each OIDC issuer.
+func (f *Farm) authenticators() ([]api.Authenticator, error) {
+	all := []api.Authenticator{api.NewFarmTokens(api.Stored{Store: f.db}, nil)}
+	for _, o := range f.file.OIDC {
+		issuer := api.Issuer{URL: o.Issuer, Audience: o.Audience, Name: o.Name}
+		for _, r := range o.Rules {
+			rule := api.ClaimRule{Claims: r.Claims, Ports: r.Ports}
+			for _, role := range r.Roles {
+				rule.Roles = append(rule.Roles, api.Role(role))
+			}
+			issuer.Rules = append(issuer.Rules, rule)
+		}
+		checked, err := api.NewOIDC(issuer)
+		if err != nil {
+			return nil, kind(ErrConfig, err)
+		}
+		all = append(all, checked)
+	}
+	return all, nil
+}
