@@ -135,7 +135,7 @@ func reload(ctx context.Context, f *farm.Farm, path string, log *slog.Logger) {
 	changed, err := f.Reload(ctx, file)
 	switch {
 	case errors.Is(err, farm.ErrConfig):
-		log.Error("farm file was read, and nothing was changed", "error", err)
+		log.Error("farm file was not taken over", "error", err)
 	case err != nil:
 		log.Error("farm file was read, and its workers could not be registered; try again", "error", err)
 	default:

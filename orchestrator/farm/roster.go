@@ -103,7 +103,7 @@ type Changes struct {
 func (f *Farm) Reload(ctx context.Context, file *farmfile.Farm) (Changes, error) {
 	// Attempts on workers are given up by the patience that was read first.
 	if file.Patience < f.file.Patience {
-		return Changes{}, kind(ErrConfig, fmt.Errorf("its patience of %s is less than the %s that the farm has: start the server again, or give the workers longer leases",
+		return Changes{}, kind(ErrConfig, fmt.Errorf("it has a patience of %s, and the farm waits for %s: nothing was changed; start the server again, or give the workers longer leases",
 			file.Patience, f.file.Patience))
 	}
 	c := f.roster.replace(file.Workers)
