@@ -4,7 +4,7 @@
 // Package digest names bytes by their SHA-256 and sums them as they pass.
 //
 // It is the ground floor: every other package may import it, it imports only
-// the standard library. It does not store anything; that is orchestrator/cas.
+// the standard library. It does not store anything; that is orchestrator/artifacts.
 package digest
 
 import (

@@ -6,7 +6,7 @@
 //
 // It decides who may ask for what, bounds what is sent, writes down every
 // change, and hands the rest on: orchestrator/engine submits and cancels,
-// orchestrator/store remembers, orchestrator/cas holds bytes. It draws no pages
+// orchestrator/store remembers, orchestrator/artifacts holds bytes. It draws no pages
 // for people and reads no recipes itself; the reader is handed in.
 package api
 

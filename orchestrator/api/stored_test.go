@@ -16,7 +16,7 @@ import (
 
 	"github.com/zfarm/zfarm/attest/digest"
 	"github.com/zfarm/zfarm/orchestrator"
-	"github.com/zfarm/zfarm/orchestrator/cas"
+	"github.com/zfarm/zfarm/orchestrator/artifacts"
 	"github.com/zfarm/zfarm/orchestrator/store"
 	"github.com/zfarm/zfarm/workers"
 )
@@ -75,7 +75,7 @@ func change(t *testing.T, s *store.Store, fn func(context.Context, *store.Tx) er
 func TestOverARealDatabase(t *testing.T) {
 	s, _ := database(t)
 	ctx := t.Context()
-	blobs, err := cas.Open(t.TempDir())
+	blobs, err := artifacts.Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +147,7 @@ func TestOverARealDatabase(t *testing.T) {
 func TestFollowOverARealDatabase(t *testing.T) {
 	s, b := database(t)
 	ctx := t.Context()
-	blobs, err := cas.Open(t.TempDir())
+	blobs, err := artifacts.Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,8 +18,8 @@ import (
 
 	"github.com/zfarm/zfarm/attest/digest"
 	"github.com/zfarm/zfarm/orchestrator"
+	"github.com/zfarm/zfarm/orchestrator/artifacts"
 	"github.com/zfarm/zfarm/orchestrator/attempt"
-	"github.com/zfarm/zfarm/orchestrator/cas"
 	"github.com/zfarm/zfarm/orchestrator/plan"
 	"github.com/zfarm/zfarm/plugins"
 	"github.com/zfarm/zfarm/recipes"
@@ -71,7 +71,7 @@ func steps(ctx context.Context, ws plugins.Workspace, c plugins.Config, all []wo
 // scene is an attempt in a workspace on this machine.
 type scene struct {
 	t     *testing.T
-	store *cas.Folder
+	store *artifacts.Folder
 	ws    workers.Workspace
 	order attempt.Order
 	seen  []orchestrator.Progress
@@ -79,7 +79,7 @@ type scene struct {
 
 func newScene(t *testing.T) *scene {
 	t.Helper()
-	store, err := cas.Open(t.TempDir())
+	store, err := artifacts.Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ import (
 
 	"github.com/zfarm/zfarm/orchestrator"
 	"github.com/zfarm/zfarm/orchestrator/api"
-	"github.com/zfarm/zfarm/orchestrator/cas"
+	"github.com/zfarm/zfarm/orchestrator/artifacts"
 	"github.com/zfarm/zfarm/recipes"
 )
 
@@ -42,7 +42,7 @@ func BenchmarkLogLine(b *testing.B) {
 	const lines = 40
 	s := newScene(b, fmt.Sprintf("for i in $(seq %d); do date +%%s%%N; sleep 0.1; done\n%s", lines, installing), "w1", "w2")
 	e := s.engine()
-	server, err := api.New(api.Options{Store: api.Stored{Store: s.parts.Store}, Blobs: s.parts.Artifacts.(*cas.Folder), Engine: e,
+	server, err := api.New(api.Options{Store: api.Stored{Store: s.parts.Store}, Blobs: s.parts.Artifacts.(*artifacts.Folder), Engine: e,
 		Parse:    func(context.Context, fs.FS) (*recipes.Recipe, error) { return nil, io.EOF },
 		Embedded: &api.Principal{Name: "bench", Roles: []api.Role{api.Admin}}})
 	if err != nil {

@@ -23,8 +23,8 @@ import (
 	"github.com/zfarm/zfarm/attest/kit"
 	"github.com/zfarm/zfarm/attest/statement"
 	"github.com/zfarm/zfarm/orchestrator"
+	"github.com/zfarm/zfarm/orchestrator/artifacts"
 	"github.com/zfarm/zfarm/orchestrator/attempt"
-	"github.com/zfarm/zfarm/orchestrator/cas"
 	"github.com/zfarm/zfarm/orchestrator/compare"
 	"github.com/zfarm/zfarm/orchestrator/engine"
 	"github.com/zfarm/zfarm/orchestrator/store"
@@ -113,7 +113,7 @@ const same = `mkdir -p "$ZFARM_ROOT/stage/opt/p" && umask 022 && cp file "$ZFARM
 func newScene(t testing.TB, script string, names ...string) *scene {
 	t.Helper()
 	s := &scene{t: t, out: filepath.Join(t.TempDir(), "out"), roots: map[string]string{}}
-	artifacts, err := cas.Open(t.TempDir())
+	stored, err := artifacts.Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +122,7 @@ func newScene(t testing.TB, script string, names ...string) *scene {
 		t.Fatal(err)
 	}
 	s.public = key.public
-	s.parts = engine.Deps{Sources: sources{s.tar()}, Plugins: acts{script}, Artifacts: artifacts, Signer: key.signer, Temp: t.TempDir(),
+	s.parts = engine.Deps{Sources: sources{s.tar()}, Plugins: acts{script}, Artifacts: stored, Signer: key.signer, Temp: t.TempDir(),
 		Version: "1", BuilderID: statement.BuilderLocal, Watch: s.watch}
 	for _, name := range names {
 		w := s.worker(name)

@@ -19,7 +19,7 @@ import (
 	"log/slog"
 	"slices"
 
-	"github.com/zfarm/zfarm/orchestrator/cas"
+	"github.com/zfarm/zfarm/orchestrator/artifacts"
 	"github.com/zfarm/zfarm/orchestrator/engine"
 	"github.com/zfarm/zfarm/orchestrator/farmfile"
 	"github.com/zfarm/zfarm/orchestrator/store"
@@ -92,7 +92,7 @@ type Farm struct {
 	deps      Deps
 	file      *farmfile.Farm
 	db        *store.Store
-	artifacts *cas.Folder
+	artifacts *artifacts.Folder
 	plugins   *Plugins
 	pool      *pool.Pool
 	roster    *roster
@@ -117,7 +117,7 @@ func (f *Farm) open(ctx context.Context) (err error) {
 	if f.plugins, err = OpenPlugins(entries); err != nil {
 		return err
 	}
-	if f.artifacts, err = cas.Open(f.file.Store); err != nil {
+	if f.artifacts, err = artifacts.Open(f.file.Store); err != nil {
 		return err
 	}
 	if f.db, err = store.Open(ctx, f.file.Database, store.Options{Node: f.deps.Node, Shared: f.deps.Shared}); err != nil {

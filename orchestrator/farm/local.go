@@ -16,7 +16,7 @@ import (
 	"github.com/zfarm/zfarm/attest/kit"
 	"github.com/zfarm/zfarm/attest/statement"
 	"github.com/zfarm/zfarm/orchestrator"
-	"github.com/zfarm/zfarm/orchestrator/cas"
+	"github.com/zfarm/zfarm/orchestrator/artifacts"
 	"github.com/zfarm/zfarm/orchestrator/engine"
 	"github.com/zfarm/zfarm/orchestrator/store"
 	"github.com/zfarm/zfarm/recipes/source"
@@ -52,13 +52,13 @@ type LocalOptions struct {
 type Local struct {
 	engine    *engine.Engine
 	workers   []workers.Worker
-	artifacts *cas.Folder
+	artifacts *artifacts.Folder
 	close     func() error
 }
 
 // OpenLocal makes a Local. The caller closes it.
 func OpenLocal(ctx context.Context, o LocalOptions) (*Local, error) {
-	artifacts, err := cas.Open(filepath.Join(o.State, "store"))
+	artifacts, err := artifacts.Open(filepath.Join(o.State, "store"))
 	if err != nil {
 		return nil, err
 	}
