@@ -50,7 +50,7 @@ func wakes(b store.Build, tx *store.Tx) []store.Wake {
 	ready, _ := b.Ready(tx.Now())
 	for _, stage := range ready {
 		if stage.Kind != orchestrator.Repeat {
-			all = append(all, store.Wake{Kind: store.Carry, Build: b.ID, Stage: stage.ID})
+			all = append(all, store.Wake{Kind: store.Claim, Build: b.ID, Stage: stage.ID})
 		}
 	}
 	return all

@@ -1,7 +1,7 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package attempt carries out one try of a repeat in a workspace: it puts the
+// Package attempt makes one try of a repeat in a workspace: it puts the
 // inputs there, lets the plugins drive their steps under the conditions of the
 // repeat, fetches what was staged, and records what it saw itself.
 //
@@ -64,8 +64,8 @@ type Order struct {
 	// Begun is when the attempt began; zero is now. One that is joined again
 	// keeps its first time in the record.
 	Begun time.Time `json:"begun,omitzero"`
-	// Output is what was fetched when the attempt was carried out before (see
-	// Crew.Fetched). It is not fetched again: the suite may have run since,
+	// Output is what was fetched when the attempt was made before (see
+	// Deps.Fetched). It is not fetched again: the suite may have run since,
 	// and could have changed what lies on the worker.
 	Output digest.Digest `json:"output,omitzero"`
 }
@@ -103,20 +103,20 @@ type Deps struct {
 	Store   Store
 	Watch   orchestrator.Watch
 	Now     func() time.Time
-	// Steps is told of each step and its log; nil for nobody. An error of it
+	// Steps records each step and its log; nil for nobody. An error of it
 	// ends the attempt as a fault of the farm.
 	Steps Journal
-	// Fetched is told the digest of the output once it is in the Store and
-	// before any suite runs; nil for nobody. Its error is one of the farm.
+	// Fetched is called with the digest of the output once it is in the Store
+	// and before any suite runs; nil for nobody. Its error is one of the farm.
 	Fetched func(ctx context.Context, output digest.Digest) error
 }
 
-// Do carries out the order. A port that does not build or whose tests fail is
+// Do executes the order. A port that does not build or whose tests fail is
 // a Failure; an error means that nothing is known about the port: the worker
 // was lost (workers.ErrLost), ctx ended, or the farm itself is at fault. The
 // record holds what was seen up to then in every case.
 //
-// An attempt that was broken off is joined by doing the same order again in
+// An attempt that was interrupted is joined by doing the same order again in
 // the same workspace: every step that was begun is joined or recalled by its
 // name, with its whole log, and what is put is put again.
 func (c Deps) Do(ctx context.Context, ws workers.Workspace, o Order) (orchestrator.Record, *orchestrator.Failure, error) {
@@ -127,7 +127,7 @@ func (c Deps) Do(ctx context.Context, ws workers.Workspace, o Order) (orchestrat
 		a.record.Begun = c.Now()
 	}
 	defer a.close()
-	failure, err := a.carryOut(ctx)
+	failure, err := a.run(ctx)
 	if own := a.farm.get(); own != nil {
 		failure, err = nil, own
 	}
@@ -153,7 +153,7 @@ func (a *attempt) close() {
 	}
 }
 
-func (a *attempt) carryOut(ctx context.Context) (*orchestrator.Failure, error) {
+func (a *attempt) run(ctx context.Context) (*orchestrator.Failure, error) {
 	for _, phase := range []func(context.Context) (*orchestrator.Failure, error){a.prepare, a.build, a.test} {
 		if failure, err := phase(ctx); failure != nil || err != nil {
 			return failure, err
@@ -327,7 +327,7 @@ func (a *attempt) test(ctx context.Context) (*orchestrator.Failure, error) {
 	return nil, nil
 }
 
-// suiteFailure tells the first failures with what the suite said of them.
+// suiteFailure names the first failures with what the suite said of them.
 func suiteFailure(t recipes.Test, report plugins.Report, tally orchestrator.Tally) *orchestrator.Failure {
 	const most = 20
 	var b strings.Builder
@@ -336,21 +336,21 @@ func suiteFailure(t recipes.Test, report plugins.Report, tally orchestrator.Tall
 	for _, name := range tally.Failed {
 		failed[name] = true
 	}
-	told := 0
+	shown := 0
 	for _, c := range report.Cases {
-		if !failed[c.Name] || told == most {
+		if !failed[c.Name] || shown == most {
 			continue
 		}
-		told++
+		shown++
 		fmt.Fprintf(&b, "\n  %s: %s", c.Outcome, c.Name)
 		if detail, _, _ := strings.Cut(strings.TrimSpace(c.Detail), "\n"); detail != "" {
 			fmt.Fprintf(&b, ": %s", detail)
 		}
 	}
-	if more := len(tally.Failed) - told; more > 0 {
+	if more := len(tally.Failed) - shown; more > 0 {
 		fmt.Fprintf(&b, "\n  and %d more", more)
 	}
-	b.WriteString("\nMend the port, or list a failure that is understood as known_failure with its reason.")
+	b.WriteString("\nFix the port, or list a failure that is understood as known_failure with its reason.")
 	return &orchestrator.Failure{Kind: orchestrator.FailedTests, Message: b.String()}
 }
 
@@ -369,11 +369,11 @@ func (a *attempt) process(ctx context.Context, name string) (Process, error) {
 // guarded returns the workspace for one plugin or the farm itself; more lies
 // over the conditions of the repeat.
 func (a *attempt) guarded(prefix string, limit recipes.Duration, more map[string]string) *guarded {
-	return &guarded{attempt: a, prefix: prefix, limit: time.Duration(limit), env: laid(a.Conditions.Env(a.Facts, a.Epoch), more),
+	return &guarded{attempt: a, prefix: prefix, limit: time.Duration(limit), env: layered(a.Conditions.Env(a.Facts, a.Epoch), more),
 		tails: map[string]*tail{}, seen: map[string]workers.Status{}}
 }
 
-// config is what a plugin is told, without the workspace's own names.
+// config is what a plugin gets to know, without the workspace's own names.
 func (g *guarded) config(block []byte) plugins.Config {
 	return plugins.Config{Block: block, Port: g.Recipe.Port, Version: g.Recipe.Version, Source: g.source, Stage: stageDir,
 		Prefix: g.Recipe.Package.Prefix, Jobs: g.Conditions.JobsOn(g.Facts), Facts: g.Facts}

@@ -52,7 +52,7 @@ func (g *guarded) List(ctx context.Context, dir string) ([]workers.Entry, error)
 func (g *guarded) Run(ctx context.Context, s workers.Step, log io.Writer) (workers.Status, error) {
 	own := s.Name
 	s.Name = g.prefix + s.Name
-	s.Env = laid(s.Env, g.env)
+	s.Env = layered(s.Env, g.env)
 	if s.Umask == 0 {
 		s.Umask = fs.FileMode(g.Conditions.Umask)
 	}
@@ -67,12 +67,12 @@ func (g *guarded) Run(ctx context.Context, s workers.Step, log io.Writer) (worke
 		return workers.Status{}, err
 	}
 	entry := orchestrator.StepRecord{Name: s.Name, Script: digest.Of([]byte(s.Script)), Begun: g.Now()}
-	g.tell(orchestrator.Progress{Kind: orchestrator.StepBegun, Step: s.Name})
+	g.report(orchestrator.Progress{Kind: orchestrator.StepBegun, Step: s.Name})
 	if err := g.journalled(ctx, &entry, s, last, log); err != nil {
 		return workers.Status{}, err
 	}
-	g.enter(own, entry)
-	g.tell(orchestrator.Progress{Kind: orchestrator.StepEnded, Step: s.Name, Status: &entry.Status, Took: entry.Took})
+	g.recordStep(own, entry)
+	g.report(orchestrator.Progress{Kind: orchestrator.StepEnded, Step: s.Name, Status: &entry.Status, Took: entry.Took})
 	return entry.Status, nil
 }
 
@@ -88,15 +88,15 @@ func (g *guarded) admit(step string) (*tail, error) {
 	return t, nil
 }
 
-// journalled runs the step and tells the journal of it.
+// journalled runs the step and records it in the journal.
 func (g *guarded) journalled(ctx context.Context, entry *orchestrator.StepRecord, s workers.Step, last *tail, log io.Writer) error {
 	end := func() error { return nil }
 	to := []io.Writer{last, watcher{g, s.Name}}
 	if g.Steps != nil {
 		if err := g.Steps.Begin(ctx, s.Name); err != nil {
-			return g.atFault(ctx, "beginning", s.Name, err)
+			return g.farmFault(ctx, "beginning", s.Name, err)
 		}
-		f := begun(func(off int64, p []byte) error { return g.Steps.Append(ctx, s.Name, off, p) })
+		f := startFeed(func(off int64, p []byte) error { return g.Steps.Append(ctx, s.Name, off, p) })
 		to, end = append(to, f), f.end
 	}
 	if log != nil {
@@ -104,7 +104,7 @@ func (g *guarded) journalled(ctx context.Context, entry *orchestrator.StepRecord
 	}
 	err := g.logged(ctx, entry, s, to)
 	if fault := end(); fault != nil {
-		return g.atFault(ctx, "keeping the log of", s.Name, fault)
+		return g.farmFault(ctx, "keeping the log of", s.Name, fault)
 	}
 	if err != nil {
 		return err
@@ -112,7 +112,7 @@ func (g *guarded) journalled(ctx context.Context, entry *orchestrator.StepRecord
 	entry.Took = g.Now().Sub(entry.Begun)
 	if g.Steps != nil {
 		if err := g.Steps.End(ctx, s.Name, entry.Status, entry.Took, entry.Log); err != nil {
-			return g.atFault(ctx, "ending", s.Name, err)
+			return g.farmFault(ctx, "ending", s.Name, err)
 		}
 	}
 	return nil
@@ -129,9 +129,9 @@ func (g *guarded) logged(ctx context.Context, entry *orchestrator.StepRecord, s 
 	return err
 }
 
-// atFault makes an error of the journal one of the farm, which no plugin can hide
-// or take for its own. A call that the plugin itself broke off is neither.
-func (g *guarded) atFault(ctx context.Context, what, step string, err error) error {
+// farmFault makes an error of the journal one of the farm, which no plugin can hide
+// or take for its own. A call that the plugin itself cancelled is neither.
+func (g *guarded) farmFault(ctx context.Context, what, step string, err error) error {
 	err = fmt.Errorf("%s step %s in the journal: %w", what, step, err)
 	if ctx.Err() == nil {
 		g.farm.set(err)
@@ -139,7 +139,7 @@ func (g *guarded) atFault(ctx context.Context, what, step string, err error) err
 	return err
 }
 
-func (g *guarded) enter(step string, entry orchestrator.StepRecord) {
+func (g *guarded) recordStep(step string, entry orchestrator.StepRecord) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.seen[step] = entry.Status
@@ -155,8 +155,8 @@ func (g *guarded) judge(err error) (*orchestrator.Failure, error) {
 	return nil, err
 }
 
-// failure tells a step that did not end well, by the status that was seen
-// from here, with the last lines of its log.
+// failure describes a step that did not end well, by the status that was seen
+// here, with the last lines of its log.
 func (g *guarded) failure(e *plugins.StepError) *orchestrator.Failure {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -186,7 +186,7 @@ func (g *guarded) failure(e *plugins.StepError) *orchestrator.Failure {
 	return f
 }
 
-func (g *guarded) tell(p orchestrator.Progress) {
+func (g *guarded) report(p orchestrator.Progress) {
 	p.At, p.Stage, p.Worker = g.Now(), g.Stage, g.Worker
 	g.Watch(p)
 }
@@ -198,7 +198,7 @@ type watcher struct {
 }
 
 func (w watcher) Write(p []byte) (int, error) {
-	w.g.tell(orchestrator.Progress{Kind: orchestrator.StepLog, Step: w.step, Text: string(p)})
+	w.g.report(orchestrator.Progress{Kind: orchestrator.StepLog, Step: w.step, Text: string(p)})
 	return len(p), nil
 }
 

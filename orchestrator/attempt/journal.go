@@ -12,9 +12,9 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// Journal is told of the steps of an attempt while they run. Steps may
-// overlap, and an attempt that is joined again tells every step again: Begin,
-// the whole log from its first byte, End.
+// Journal records the steps of an attempt while they run. Steps may overlap,
+// and an attempt that is joined again records every step again: Begin, the
+// whole log from its first byte, End.
 type Journal interface {
 	// Begin is called before the step is begun, joined or recalled.
 	Begin(ctx context.Context, step string) error
@@ -51,8 +51,8 @@ type feed struct {
 	ended chan struct{}
 }
 
-// begun returns a feed at work; end must be called.
-func begun(append func(off int64, p []byte) error) *feed {
+// startFeed returns a running feed; end must be called.
+func startFeed(append func(off int64, p []byte) error) *feed {
 	f := &feed{append: append, full: make(chan struct{}, 1), room: make(chan struct{}, 1),
 		stop: make(chan struct{}), ended: make(chan struct{})}
 	go f.work()
@@ -69,7 +69,7 @@ func (f *feed) end() error {
 // Write takes p. It fails once the journal has.
 func (f *feed) Write(p []byte) (int, error) {
 	for n := 0; ; {
-		took, err := f.hold(p[n:])
+		took, err := f.buffer(p[n:])
 		n += took
 		if err != nil || n == len(p) {
 			return n, err
@@ -81,8 +81,8 @@ func (f *feed) Write(p []byte) (int, error) {
 	}
 }
 
-// hold takes as much of p as there is room for.
-func (f *feed) hold(p []byte) (int, error) {
+// buffer takes as much of p as there is room for.
+func (f *feed) buffer(p []byte) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.err != nil {
@@ -108,16 +108,16 @@ func (f *feed) work() {
 	tick := time.NewTicker(batchEvery)
 	defer tick.Stop()
 	for {
-		least, last := 1, false
+		minimum, last := 1, false
 		select {
 		case <-tick.C:
 		case <-f.full:
-			least = batchBytes
+			minimum = batchBytes
 		case <-f.stop:
 			last = true
 		}
 		for {
-			batch, off := f.take(least)
+			batch, off := f.take(minimum)
 			if len(batch) == 0 {
 				break
 			}
@@ -132,11 +132,11 @@ func (f *feed) work() {
 	}
 }
 
-// take takes the next batch, nothing if less than least is waiting.
-func (f *feed) take(least int) ([]byte, int64) {
+// take takes the next batch, nothing if less than minimum is waiting.
+func (f *feed) take(minimum int) ([]byte, int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.waiting) < least {
+	if len(f.waiting) < minimum {
 		return nil, 0
 	}
 	batch, off := f.waiting[:min(len(f.waiting), batchBytes)], f.off

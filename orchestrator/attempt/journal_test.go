@@ -50,7 +50,7 @@ func write(t *testing.T, f *feed, n int) {
 func TestFeedCutsLogs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := &taker{begun: time.Now()}
-		f := begun(k.take)
+		f := startFeed(k.take)
 		write(t, f, 10)
 		write(t, f, 5)
 		<-time.After(400 * time.Millisecond)
@@ -71,7 +71,7 @@ func TestFeedCutsLogs(t *testing.T) {
 func TestFeedGoesAheadOfASlowJournal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := &taker{begun: time.Now(), pause: time.Minute}
-		f := begun(k.take)
+		f := startFeed(k.take)
 		write(t, f, batchBytes)
 		synctest.Wait() // the journal holds the first batch now
 		write(t, f, maxWaiting)
@@ -96,7 +96,7 @@ func TestFeedTellsWhatTheJournalSaid(t *testing.T) {
 	t.Run("while the step runs", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			k := &taker{begun: time.Now(), fail: full}
-			f := begun(k.take)
+			f := startFeed(k.take)
 			write(t, f, 1)
 			<-time.After(time.Second)
 			if _, err := f.Write([]byte("more")); !errors.Is(err, full) {
@@ -110,7 +110,7 @@ func TestFeedTellsWhatTheJournalSaid(t *testing.T) {
 	t.Run("with a writer that waits for room", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			k := &taker{begun: time.Now(), fail: full, pause: time.Second}
-			f := begun(k.take)
+			f := startFeed(k.take)
 			write(t, f, batchBytes)
 			synctest.Wait()
 			if n, err := f.Write(make([]byte, 2*maxWaiting)); !errors.Is(err, full) || n != maxWaiting {
@@ -123,7 +123,7 @@ func TestFeedTellsWhatTheJournalSaid(t *testing.T) {
 	})
 	t.Run("at the end", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			f := begun((&taker{begun: time.Now(), fail: full}).take)
+			f := startFeed((&taker{begun: time.Now(), fail: full}).take)
 			write(t, f, 1)
 			if err := f.end(); !errors.Is(err, full) {
 				t.Error(err)

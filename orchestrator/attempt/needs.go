@@ -17,7 +17,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/pax"
 )
 
-// Need is a package of another port that is laid into the workspace: below
+// Need is a package of another port that is unpacked in the workspace: below
 // needs/, at the prefix it was configured for.
 type Need struct {
 	Port    string `json:"port"`
@@ -28,7 +28,7 @@ type Need struct {
 	Digest digest.Digest `json:"digest"`
 }
 
-// putNeeds lays out each need and gathers what plugins must be told to find it.
+// putNeeds unpacks each need and gathers the variables by which plugins find it.
 func (a *attempt) putNeeds(ctx context.Context, farm *guarded) (*orchestrator.Failure, error) {
 	for i, n := range a.Needs {
 		about := fmt.Sprintf("putting the needed %s %s", n.Port, n.Version)
@@ -37,7 +37,7 @@ func (a *attempt) putNeeds(ctx context.Context, farm *guarded) (*orchestrator.Fa
 			return nil, fmt.Errorf("%s: %w", about, err)
 		}
 		// Those before lie over this one: they win.
-		a.env = laid(needEnv(n.Prefix, has, a.Facts.System), a.env)
+		a.env = layered(needEnv(n.Prefix, has, a.Facts.System), a.env)
 		name := fmt.Sprintf("in/need-%d.tar", i+1)
 		if err := a.putStored(ctx, name, n.Digest); err != nil {
 			return nil, fmt.Errorf("%s: %w", about, err)
@@ -99,7 +99,7 @@ func needEnv(prefix string, has map[string]bool, system string) map[string]strin
 		{"share/aclocal", "ACLOCAL_PATH", ""},
 	} {
 		if has[e.folder] {
-			env = laid(map[string]string{e.name: e.flag + root + path.Join(prefix, e.folder)}, env)
+			env = layered(map[string]string{e.name: e.flag + root + path.Join(prefix, e.folder)}, env)
 		}
 	}
 	if env["PKG_CONFIG_PATH"] != "" {
@@ -124,9 +124,9 @@ func between(name string) string {
 	return ""
 }
 
-// laid returns under with over laid upon it. What both have is over's, but for
+// layered returns the variables of under and over. What both have is over's, but for
 // lists: they are joined, over's part first.
-func laid(under, over map[string]string) map[string]string {
+func layered(under, over map[string]string) map[string]string {
 	all := make(map[string]string, len(under)+len(over))
 	maps.Copy(all, under)
 	for name, value := range over {

@@ -23,14 +23,14 @@ import (
 // that was reproduced, the bare fact about one that was not. Every field is
 // composed here, from what was seen here; what workers reported appears as
 // attributes of the worker and as a byproduct, by name and digest.
-func (c *course) attest(ctx context.Context) end {
+func (c *stageContext) attest(ctx context.Context) outcome {
 	if c.Signer == nil {
 		c.note("nothing is signed: no key was given")
-		return c.left(ctx, attested{})
+		return c.save(ctx, attested{})
 	}
 	var out attested
 	var keep []digest.Digest
-	sign := func(compose func() (attest.Statement, error)) (digest.Digest, *end) {
+	sign := func(compose func() (attest.Statement, error)) (digest.Digest, *outcome) {
 		bundle, err := c.sign(ctx, compose)
 		if err != nil {
 			e := failed(orchestrator.NotSigned, err.Error())
@@ -38,19 +38,19 @@ func (c *course) attest(ctx context.Context) end {
 		}
 		sum, err := c.put(ctx, bundle)
 		if err != nil {
-			return digest.Digest{}, &end{err: err}
+			return digest.Digest{}, &outcome{err: err}
 		}
 		keep = append(keep, sum)
 		return sum, nil
 	}
-	var broken *end
+	var broken *outcome
 	if out.Reproducibility, broken = sign(c.reproducibility().Statement); broken != nil {
 		return *broken
 	}
 	if releasable(c.judged.Verdict) {
 		provenance, records, err := c.provenance(ctx)
 		if err != nil {
-			return end{err: err}
+			return outcome{err: err}
 		}
 		keep = append(keep, records...)
 		if out.Provenance, broken = sign(provenance.Statement); broken != nil {
@@ -64,10 +64,10 @@ func (c *course) attest(ctx context.Context) end {
 			out.Tests = append(out.Tests, sum)
 		}
 	}
-	return c.left(ctx, out, keep...)
+	return c.save(ctx, out, keep...)
 }
 
-func (c *course) sign(ctx context.Context, compose func() (attest.Statement, error)) (attest.Bundle, error) {
+func (c *stageContext) sign(ctx context.Context, compose func() (attest.Statement, error)) (attest.Bundle, error) {
 	st, err := compose()
 	if err != nil {
 		return nil, err
@@ -75,23 +75,23 @@ func (c *course) sign(ctx context.Context, compose func() (attest.Statement, err
 	return c.Signer.Sign(ctx, st)
 }
 
-func (c *course) subjects() []attest.Subject {
+func (c *stageContext) subjects() []attest.Subject {
 	return []attest.Subject{{Name: c.judged.Packages[0].Name, Digest: c.judged.Packages[0].Digest}}
 }
 
-func (c *course) recipeResource() statement.Resource {
+func (c *stageContext) recipeResource() statement.Resource {
 	return statement.Resource{URI: c.build.URI, Name: statement.RecipeName, Digest: c.pins.Inputs.Recipe}
 }
 
 // provenance also returns the digests of the records, which it stores.
-func (c *course) provenance(ctx context.Context) (statement.Provenance, []digest.Digest, error) {
+func (c *stageContext) provenance(ctx context.Context) (statement.Provenance, []digest.Digest, error) {
 	byproducts, records, err := c.byproducts(ctx)
 	if err != nil {
 		return statement.Provenance{}, nil, err
 	}
 	begun, err := c.begun(ctx)
 	if err != nil {
-		return statement.Provenance{}, nil, fmt.Errorf("%w: %w", errPassing, err)
+		return statement.Provenance{}, nil, fmt.Errorf("%w: %w", errTemporary, err)
 	}
 	versions := map[string]string{"zfarm": c.Version}
 	for name, d := range c.pins.Plugins {
@@ -104,14 +104,14 @@ func (c *course) provenance(ctx context.Context) (statement.Provenance, []digest
 			Conditions: c.repeats[0].Record.Vary},
 		Dependencies: c.dependencies(),
 		Builder:      statement.Builder{ID: c.BuilderID, Version: versions},
-		InvocationID: c.build.ID, StartedOn: begun, FinishedOn: onward(begun, c.now)(), Byproducts: byproducts,
+		InvocationID: c.build.ID, StartedOn: begun, FinishedOn: monotonic(begun, c.now)(), Byproducts: byproducts,
 	}
 	p.Internal.Conditions = maps.Clone(p.Internal.Conditions)
 	p.Internal.Conditions["SOURCE_DATE_EPOCH"] = strconv.FormatInt(c.pins.Inputs.Epoch, 10)
 	return p, records, nil
 }
 
-func (c *course) dependencies() []statement.Resource {
+func (c *stageContext) dependencies() []statement.Resource {
 	all := []statement.Resource{c.recipeResource()}
 	for _, in := range c.pins.Inputs.Sources {
 		r := statement.Resource{URI: in.URI, Name: in.Name, Digest: in.Digest}
@@ -134,7 +134,7 @@ func (c *course) dependencies() []statement.Resource {
 
 // byproducts are the records of all repeats and the logs of the baseline, by
 // digest, as they lie in the store.
-func (c *course) byproducts(ctx context.Context) (all []statement.Resource, records []digest.Digest, err error) {
+func (c *stageContext) byproducts(ctx context.Context) (all []statement.Resource, records []digest.Digest, err error) {
 	for _, r := range c.records() {
 		text, err := json.Marshal(r)
 		if err != nil {
@@ -154,7 +154,7 @@ func (c *course) byproducts(ctx context.Context) (all []statement.Resource, reco
 }
 
 // suiteNames tells suites of one plugin apart by their number.
-func (c *course) suiteNames() []string {
+func (c *stageContext) suiteNames() []string {
 	var names []string
 	for i, s := range c.repeats[0].Record.Suites {
 		names = append(names, suiteName(i, s))
@@ -166,14 +166,14 @@ func suiteName(i int, s orchestrator.Suite) string {
 	return fmt.Sprintf("%d-%s", i+1, s.Plugin)
 }
 
-func (c *course) testResult(i int, s orchestrator.Suite) statement.TestResult {
+func (c *stageContext) testResult(i int, s orchestrator.Suite) statement.TestResult {
 	t := statement.TestResult{
 		Subjects: c.subjects(), Suite: suiteName(i, s), Least: s.Tally.MinTests,
 		Configuration: []statement.Resource{c.recipeResource(), {Name: "plugin " + s.Plugin, Digest: c.pluginDigest(s.Plugin)}},
 	}
-	mended := map[string]bool{}
+	surprising := map[string]bool{}
 	for _, name := range s.Tally.UnexpectedlyPassed {
-		mended[name] = true
+		surprising[name] = true
 	}
 	failed := map[string]bool{}
 	for _, name := range s.Tally.Failed {
@@ -183,7 +183,7 @@ func (c *course) testResult(i int, s orchestrator.Suite) statement.TestResult {
 		switch {
 		case failed[test.Name]:
 			t.Failed = append(t.Failed, test.Name)
-		case mended[test.Name]:
+		case surprising[test.Name]:
 			t.Warned = append(t.Warned, test.Name)
 		case test.Outcome == plugins.Passed:
 			t.Passed = append(t.Passed, test.Name)
@@ -196,12 +196,12 @@ func (c *course) testResult(i int, s orchestrator.Suite) statement.TestResult {
 	return t
 }
 
-func (c *course) pluginDigest(name string) digest.Digest {
+func (c *stageContext) pluginDigest(name string) digest.Digest {
 	i := slices.IndexFunc(c.pins.Inputs.Plugins, func(in orchestrator.Input) bool { return in.Name == name })
 	return c.pins.Inputs.Plugins[i].Digest
 }
 
-func (c *course) reproducibility() statement.Reproducibility {
+func (c *stageContext) reproducibility() statement.Reproducibility {
 	v := &c.judged.Verdict
 	r := statement.Reproducibility{
 		Subjects: c.subjects(), Verdict: statement.Verdict(v.Outcome), Agreeing: c.judged.Agreeing,

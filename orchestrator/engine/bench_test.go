@@ -136,7 +136,7 @@ func queueOne(ctx context.Context, tx *store.Tx, i, repeats int, wants []byte) e
 	return err
 }
 
-// finishSimulated ends a repeat as carry does.
+// finishSimulated ends a repeat as finish does.
 func finishSimulated(b *testing.B, e *Engine, a schedule.Assignment) {
 	b.Helper()
 	err := e.Store.Update(b.Context(), func(ctx context.Context, tx *store.Tx) error {
@@ -145,7 +145,7 @@ func finishSimulated(b *testing.B, e *Engine, a schedule.Assignment) {
 			return err
 		}
 		s, _ := was.Stage(a.Stage)
-		_, err = e.conclude(ctx, tx, s, a.Build, end{output: digest.Of([]byte(a.Build + a.Stage)), learnt: time.Minute})
+		_, err = e.conclude(ctx, tx, s, a.Build, outcome{output: digest.Of([]byte(a.Build + a.Stage)), learnt: time.Minute})
 		return err
 	})
 	if err != nil {

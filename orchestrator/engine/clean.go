@@ -14,9 +14,9 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// clean removes the workspaces of attempts that have ended, whoever made
+// cleanWorker removes the workspaces of attempts that have ended, whoever made
 // them, with everything that still runs in them. It returns how many remain.
-func (e *Engine) clean(ctx context.Context, worker string) (left int, err error) {
+func (e *Engine) cleanWorker(ctx context.Context, worker string) (left int, err error) {
 	all, err := e.Store.Left(ctx, worker)
 	if err != nil || len(all) == 0 {
 		return len(all), err
@@ -26,7 +26,7 @@ func (e *Engine) clean(ctx context.Context, worker string) (left int, err error)
 		return len(all), err
 	}
 	for _, a := range all {
-		if one := e.cleanOne(ctx, w, a); one != nil {
+		if one := e.cleanAttempt(ctx, w, a); one != nil {
 			left++
 			err = one
 		}
@@ -34,33 +34,33 @@ func (e *Engine) clean(ctx context.Context, worker string) (left int, err error)
 	return left, err
 }
 
-// sweepAlone waits until nobody else of this engine removes anything on a worker: the
-// place of what was removed may have been given away since.
-func (e *Engine) sweepAlone(ctx context.Context, worker string) (done func(), err error) {
+// lockCleanup waits until this engine removes nothing else on a worker: the
+// name of a removed workspace may belong to another attempt by then.
+func (e *Engine) lockCleanup(ctx context.Context, worker string) (unlock func(), err error) {
 	e.mu.Lock()
-	broom := e.brooms[worker]
-	if broom == nil {
-		broom = make(chan struct{}, 1)
-		e.brooms[worker] = broom
+	lock := e.cleanupLocks[worker]
+	if lock == nil {
+		lock = make(chan struct{}, 1)
+		e.cleanupLocks[worker] = lock
 	}
 	e.mu.Unlock()
 	select {
-	case broom <- struct{}{}:
-		return func() { <-broom }, nil
+	case lock <- struct{}{}:
+		return func() { <-lock }, nil
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
 }
 
-func (e *Engine) cleanOne(ctx context.Context, w workers.Worker, a store.Attempt) error {
-	bounded, cancel := context.WithTimeout(ctx, cleaning)
+func (e *Engine) cleanAttempt(ctx context.Context, w workers.Worker, a store.Attempt) error {
+	bounded, cancel := context.WithTimeout(ctx, cleanTimeout)
 	defer cancel()
-	done, err := e.sweepAlone(bounded, a.Worker)
+	unlock, err := e.lockCleanup(bounded, a.Worker)
 	if err != nil {
 		return fmt.Errorf("removing workspace %s: %w", a.Workspace, err)
 	}
-	defer done()
-	if err := e.relinquish(bounded, place{a.Build, a.Stage}, a.Fence); err != nil {
+	defer unlock()
+	if err := e.stopAndWait(bounded, stageKey{a.Build, a.Stage}, a.Fence); err != nil {
 		return err
 	}
 	now, err := e.Store.Attempt(bounded, a.Build, a.Stage, a.Fence)
@@ -90,36 +90,36 @@ func (e *Engine) cleanOne(ctx context.Context, w workers.Worker, a store.Attempt
 		if err := tx.Cleaned(ctx, a.Build, a.Stage, a.Fence); err != nil {
 			return err
 		}
-		return tx.Wake(ctx, store.Wake{Kind: store.Match}) // somebody may wait for the place
+		return tx.Wake(ctx, store.Wake{Kind: store.Match}) // somebody may wait for the stageKey
 	})
 }
 
-// mopUp removes what was put on a worker after others had ended the attempt
-// and tidied up: this engine stood still, and had not heard of it.
-func (e *Engine) mopUp(ctx context.Context, c *carriage, worker string) {
-	ctx, cancel := context.WithTimeout(ctx, cleaning)
+// cleanUp removes what this engine put on a worker after others had ended the
+// attempt and removed its workspace: it stood still and had not noticed.
+func (e *Engine) cleanUp(ctx context.Context, c *heldStage, worker string) {
+	ctx, cancel := context.WithTimeout(ctx, cleanTimeout)
 	defer cancel()
 	a, err := e.Store.Attempt(ctx, c.build, c.stage, c.fence)
 	if err != nil || !a.Cleaned {
-		return // it is still carried, or will be cleaned up after
+		return // it is still running, or will be cleaned up later
 	}
 	w, err := e.Workers.Get(ctx, worker)
 	if err != nil {
 		return
 	}
 	if err := e.removeAgain(ctx, w, a); err != nil {
-		e.Log.Warn("something may be left on a worker", "worker", worker, "workspace", a.Workspace, "error", err)
+		e.Log.Warn("a workspace may be left on a worker", "worker", worker, "workspace", a.Workspace, "error", err)
 	}
 }
 
 // removeAgain removes a workspace that was removed before, unless it is somebody
 // else's by now.
 func (e *Engine) removeAgain(ctx context.Context, w workers.Worker, a store.Attempt) error {
-	ctx, cancel := context.WithTimeout(ctx, cleaning)
+	ctx, cancel := context.WithTimeout(ctx, cleanTimeout)
 	defer cancel()
 	ws, err := w.Workspace(ctx, a.Workspace)
 	if err == nil {
-		err = e.takeBack(ctx, ws, a)
+		err = e.removeUnlessOccupied(ctx, ws, a)
 	}
 	if err != nil {
 		return fmt.Errorf("removing workspace %s once more: %w", a.Workspace, err)
@@ -127,14 +127,15 @@ func (e *Engine) removeAgain(ctx context.Context, w workers.Worker, a store.Atte
 	return nil
 }
 
-// takeBack removes a workspace that others had removed, and that came back only
-// because we asked for it. One that is somebody else's by now stays.
-func (e *Engine) takeBack(ctx context.Context, ws workers.Workspace, a store.Attempt) error {
-	done, err := e.sweepAlone(ctx, a.Worker)
+// removeUnlessOccupied removes a workspace that others had removed, and that
+// exists again only because we asked for it. One that another attempt uses by
+// now stays.
+func (e *Engine) removeUnlessOccupied(ctx context.Context, ws workers.Workspace, a store.Attempt) error {
+	unlock, err := e.lockCleanup(ctx, a.Worker)
 	if err != nil {
 		return err
 	}
-	defer done()
+	defer unlock()
 	occupied := true
 	err = e.Store.Update(ctx, func(ctx context.Context, tx *store.Tx) (err error) {
 		occupied, err = tx.Occupied(ctx, a.Worker, a.Workspace)
@@ -146,15 +147,15 @@ func (e *Engine) takeBack(ctx context.Context, ws workers.Workspace, a store.Att
 	return ws.Remove(ctx)
 }
 
-// maxStrays bounds the folders on a worker that are asked about at each look: it
-// may claim to have any number.
+// maxStrays bounds the folders on a worker that each probe asks about: it may
+// claim to have any number.
 const maxStrays = 1000
 
-// strays removes workspaces that lie on a worker although they were removed: an
+// removeStrays removes workspaces that lie on a worker although they were removed: an
 // engine that stood still, or had lost its database, made them again. What the
 // store does not know stays, since it may be another farm's, and so does what
 // is of a living build. It returns how many remain.
-func (e *Engine) strays(ctx context.Context, worker string) (left int, err error) {
+func (e *Engine) removeStrays(ctx context.Context, worker string) (left int, err error) {
 	if e.Settings.KeepWorkspaces {
 		return 0, nil
 	}
@@ -167,7 +168,7 @@ func (e *Engine) strays(ctx context.Context, worker string) (left int, err error
 		return 0, err
 	}
 	for _, id := range ids[:min(len(ids), maxStrays)] {
-		a, stray, one := e.stray(ctx, worker, id)
+		a, stray, one := e.strayAttempt(ctx, worker, id)
 		if one == nil && stray {
 			one = e.removeAgain(ctx, w, a)
 		}
@@ -179,9 +180,9 @@ func (e *Engine) strays(ctx context.Context, worker string) (left int, err error
 	return left, err
 }
 
-// stray returns the attempt whose workspace was removed, if its build is over:
+// strayAttempt returns the attempt whose workspace was removed, if its build is over:
 // nobody makes it again but by mistake.
-func (e *Engine) stray(ctx context.Context, worker, workspace string) (store.Attempt, bool, error) {
+func (e *Engine) strayAttempt(ctx context.Context, worker, workspace string) (store.Attempt, bool, error) {
 	i := strings.LastIndexByte(workspace, '-')
 	if i < 0 {
 		return store.Attempt{}, false, nil
@@ -218,7 +219,7 @@ func (e *Engine) Tidy(ctx context.Context, build string) error {
 		}
 		w, err := e.Workers.Get(ctx, a.Worker)
 		if err == nil {
-			err = e.cleanOne(ctx, w, a)
+			err = e.cleanAttempt(ctx, w, a)
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%w; its steps end when their lease runs out, the folder stays on %s until somebody removes it", err, a.Worker))

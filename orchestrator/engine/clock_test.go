@@ -17,7 +17,7 @@ import (
 )
 
 // TestClockJumps sets the clock of the farm an hour ahead and two back while
-// steps run. What is carried is carried on or joined; only retries wait.
+// steps run. What runs goes on or is joined; only retries wait.
 func TestClockJumps(t *testing.T) {
 	each(t, func(t *testing.T, fresh func(*testing.T) string) {
 		dir, g, c := t.TempDir(), newGate(t), &clock{}

@@ -27,7 +27,7 @@ import (
 // compare packages the output of every repeat as it would be released and
 // compares each package with the baseline's. The verdict is a value: a build
 // that did not reproduce passes this stage, so that the failure is signed too.
-func (c *course) compare(ctx context.Context) end {
+func (c *stageContext) compare(ctx context.Context) outcome {
 	rules, err := RulesOf(c.recipe)
 	if err != nil {
 		return failed(orchestrator.FaultyRecipe, err.Error())
@@ -39,25 +39,25 @@ func (c *course) compare(ctx context.Context) end {
 			return failed(orchestrator.FailedStep, fmt.Sprintf("packaging what %s staged: %v", r.Name, err))
 		}
 		if err != nil {
-			return end{err: err}
+			return outcome{err: err}
 		}
 		out.Packages, out.Info = append(out.Packages, a), append(out.Info, info)
 	}
 	if err := c.judge(ctx, &out, rules); err != nil {
-		return end{err: err}
+		return outcome{err: err}
 	}
 	var keep []digest.Digest
 	for _, a := range out.Packages {
 		keep = append(keep, a.Digest)
 	}
-	came := c.left(ctx, out, keep...)
-	came.change = func(b *store.Build) { b.Verdict = out.Verdict.String() }
-	return came
+	result := c.save(ctx, out, keep...)
+	result.change = func(b *store.Build) { b.Verdict = out.Verdict.String() }
+	return result
 }
 
 // judge compares each package with the baseline's. The worst verdict speaks
 // for the build; what was masked in any of them is masked in the build.
-func (c *course) judge(ctx context.Context, out *compared, rules []compare.Rule) error {
+func (c *stageContext) judge(ctx context.Context, out *compared, rules []compare.Rule) error {
 	out.Agreeing = 1
 	for i := 1; i < len(out.Packages); i++ {
 		v, err := compare.Archives(ctx, c.input(out.Packages[0]), c.input(out.Packages[i]),
@@ -93,7 +93,7 @@ func most(all, more []compare.FieldCount) []compare.FieldCount {
 	return all
 }
 
-func (c *course) pack(ctx context.Context, r orchestrator.Record) (Artifact, packaging.Info, error) {
+func (c *stageContext) pack(ctx context.Context, r orchestrator.Record) (Artifact, packaging.Info, error) {
 	none := packaging.Info{}
 	raw, err := c.Artifacts.Open(ctx, r.Output)
 	if err != nil {
@@ -117,8 +117,8 @@ func (c *course) pack(ctx context.Context, r orchestrator.Record) (Artifact, pac
 	return Artifact{Repeat: r.Name, Name: name, Digest: sum, Size: info.Bytes, Pax: info.PaxDigest}, info, nil
 }
 
-// noteContents tells what a package does not carry and what leads out of it.
-func (c *course) noteContents(repeat string, info packaging.Info) {
+// noteContents reports what a package leaves out and which links lead out of it.
+func (c *stageContext) noteContents(repeat string, info packaging.Info) {
 	if len(info.Dropped) > 0 {
 		c.note(fmt.Sprintf("%s: the package does not carry %s", repeat, strings.Join(info.Dropped, ", ")))
 	}
@@ -127,7 +127,7 @@ func (c *course) noteContents(repeat string, info packaging.Info) {
 	}
 }
 
-func (c *course) spec(r orchestrator.Record) packaging.Spec {
+func (c *stageContext) spec(r orchestrator.Record) packaging.Spec {
 	spec := packaging.Spec{
 		Port: c.recipe.Port, Version: c.recipe.Version, Summary: c.recipe.Summary, Licence: c.recipe.Licence,
 		Homepage: c.recipe.Homepage, Categories: c.recipe.Categories,
@@ -145,7 +145,7 @@ func (c *course) spec(r orchestrator.Record) packaging.Spec {
 	return spec
 }
 
-func (c *course) input(a Artifact) compare.Input {
+func (c *stageContext) input(a Artifact) compare.Input {
 	return compare.Input{Name: a.Name, Digest: a.Digest, Open: func() (io.ReadCloser, error) {
 		return c.Artifacts.Open(context.Background(), a.Digest)
 	}}
@@ -153,7 +153,7 @@ func (c *course) input(a Artifact) compare.Input {
 
 // known is what the comparison may find of a repeat in its output. Numbers of
 // a digit or three (jobs, umask) are left out: they would be found everywhere.
-func (c *course) known(repeat int) compare.Conditions {
+func (c *stageContext) known(repeat int) compare.Conditions {
 	r := c.repeats[repeat].Record
 	values := maps.Clone(r.Vary)
 	delete(values, "jobs")

@@ -2,13 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package engine acts on what orchestrator/store remembers: it takes
-// submissions, gives slots to repeats, carries stages to their end, and hands
-// what came of them to the pure functions of orchestrator. State and wake-up
-// move in one transaction; a wake-up only says where to look.
+// submissions, gives slots to repeats, runs stages to their end, and hands
+// their outcomes to the pure functions of orchestrator. State and wake-up move
+// in one transaction; a wake-up only says where to look.
 //
-// Several engines may share one database. A running stage is carried by the
-// engine that holds it; one whose hold runs out is joined by another under the
-// same fence. Every effect is handed in as an interface (workers, plugins,
+// Several engines may share one database. A running stage is run by the engine
+// that holds it; one whose hold runs out is joined by another under the same
+// fence. Every effect is handed in as an interface (workers, plugins,
 // sources, artifacts, signer): the engine neither knows SSH nor keys nor SQL.
 // What happens inside an attempt is orchestrator/attempt's.
 package engine
@@ -60,7 +60,7 @@ type Artifacts interface {
 	Sweep(ctx context.Context, before time.Time, kept func(digest.Digest) (bool, error)) (int64, error)
 }
 
-// VerificationMaterial is what is laid beside bundles for those who verify them.
+// VerificationMaterial is published beside bundles for those who verify them.
 type VerificationMaterial struct {
 	PublicKey, TrustedRoot []byte
 }
@@ -75,11 +75,11 @@ type Deps struct {
 	// Signer may be nil: nothing is signed then.
 	Signer               attest.Signer
 	VerificationMaterial VerificationMaterial
-	// Health says why a worker should get nothing, from the facts of the probe
+	// Health says why a worker must be quarantined, from the facts of the probe
 	// before, those of the last one (nil for none) and its error; "" if it may
-	// get work. nil: only the error speaks.
+	// get work. nil: only the error counts.
 	Health func(was, now *workers.Facts, err error) string
-	// Watch is told what this engine does; nil for nobody.
+	// Watch is called with everything that this engine does; nil for nobody.
 	Watch orchestrator.Watch
 	// Log may be nil.
 	Log *slog.Logger
@@ -116,11 +116,11 @@ type Settings struct {
 	Hold time.Duration
 	// Sweep is how often what is overdue is looked for; 5 s.
 	Sweep time.Duration
-	// Probe is how often a worker is looked at; 10 minutes.
+	// Probe is how often a worker is probed; 10 minutes.
 	Probe time.Duration
 	// Idle is how long a plugin may neither return nor ask for anything; 10 minutes.
 	Idle time.Duration
-	// Here is how many stages other than repeats are carried at once; 4.
+	// Here is how many stages other than repeats this engine runs at once; 4.
 	Here int
 	// Retain is how long builds that were not released are remembered, Logs
 	// how long the logs of all builds, from their end on. Grace is how long
@@ -149,27 +149,27 @@ func (s Settings) withDefaults() Settings {
 // Engine is one orchestrator at work.
 type Engine struct {
 	Deps
-	now  func() time.Time
-	here chan struct{} // a token for each stage that is carried here
+	now        func() time.Time
+	localSlots chan struct{} // a token for each stage other than a repeat that runs here
 
 	// matching keeps one decision at a time; matched is the state of the store
 	// that the last one saw.
 	matching sync.Mutex
 	matched  int64
 
-	mu       sync.Mutex
-	wants    map[string]*schedule.Wants // of builds that wait, by id
-	carried  map[place]*carriage
-	probed   map[string]bool          // workers being looked at aside
-	brooms   map[string]chan struct{} // held by whoever cleans up on a worker
-	draining bool
-	all      sync.WaitGroup
-	poke     chan struct{} // asks for a look at all holds at once
-	swept    retention
+	mu             sync.Mutex
+	wants          map[string]*schedule.Wants // of builds that wait, by id
+	held           map[stageKey]*heldStage
+	probed         map[string]bool          // workers being probed in the background
+	cleanupLocks   map[string]chan struct{} // by worker: held while something is removed there
+	draining       bool
+	background     sync.WaitGroup
+	renewRequested chan struct{} // asks for a renewal of all holds at once
+	retention      retention
 }
 
 // place names a stage of a build.
-type place struct{ build, stage string }
+type stageKey struct{ build, stage string }
 
 // New returns an engine of those parts.
 func New(p Deps) *Engine {
@@ -191,31 +191,31 @@ func New(p Deps) *Engine {
 			return err.Error()
 		}
 	}
-	return &Engine{Deps: p, now: p.Now, here: make(chan struct{}, p.Settings.Here), matched: -1, wants: map[string]*schedule.Wants{},
-		carried: map[place]*carriage{}, probed: map[string]bool{}, brooms: map[string]chan struct{}{}, poke: make(chan struct{}, 1)}
+	return &Engine{Deps: p, now: p.Now, localSlots: make(chan struct{}, p.Settings.Here), matched: -1, wants: map[string]*schedule.Wants{},
+		held: map[stageKey]*heldStage{}, probed: map[string]bool{}, cleanupLocks: map[string]chan struct{}{}, renewRequested: make(chan struct{}, 1)}
 }
 
-// Why a stage is not carried on here any more.
+// Why a stage stops running here.
 var (
 	errDraining = errors.New("this orchestrator is stopping; another one will go on with it")
-	errGone     = errors.New("the stage is held by nobody here any more")
+	errHoldLost = errors.New("this orchestrator does not hold the stage any more")
 )
 
-// Run works until ctx ends. Then it lets go of what it carries, without
+// Run works until ctx ends. Then it releases the stages it holds, without
 // stopping anything on the workers, so that another engine (or the next start
-// of this one) joins it at once.
+// of this one) joins them at once.
 func (e *Engine) Run(ctx context.Context) error {
-	renewing, stop := context.WithCancel(context.WithoutCancel(ctx))
-	sweeping, rest := context.WithCancel(ctx)
+	renewCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	sweepCtx, rest := context.WithCancel(ctx)
 	var beside sync.WaitGroup
-	beside.Go(func() { e.renewing(renewing) })
-	beside.Go(func() { e.sweeping(sweeping) })
+	beside.Go(func() { e.renewLoop(renewCtx) })
+	beside.Go(func() { e.sweepLoop(sweepCtx) })
 	// At once, not when the queue has come to rest.
-	context.AfterFunc(sweeping, e.letGo)
+	context.AfterFunc(sweepCtx, e.drain)
 	err := e.Store.Work(ctx, store.Work{Parallel: 32, Handle: e.handle})
 	rest()
-	e.letGo()
-	e.all.Wait()
+	e.drain()
+	e.background.Wait()
 	stop()
 	beside.Wait()
 	select {
@@ -231,14 +231,14 @@ func (e *Engine) handle(ctx context.Context, w store.Wake) error {
 	switch w.Kind {
 	case store.Match:
 		return e.match(ctx)
-	case store.Carry:
-		return e.carry(ctx, w.Build, w.Stage)
+	case store.Claim:
+		return e.claim(ctx, w.Build, w.Stage)
 	case store.Needs:
-		return e.needs(ctx, w.Build)
+		return e.checkNeeds(ctx, w.Build)
 	case store.Probe:
 		return e.probe(ctx, w.Worker)
 	default:
-		e.Log.Warn("a wake-up of a kind that this program does not know", "kind", w.Kind)
+		e.Log.Warn("ignoring a wake-up of an unknown kind; is another version of zfarm running on this database?", "kind", w.Kind)
 		return nil
 	}
 }
@@ -247,8 +247,8 @@ func (e *Engine) note(build, stage, worker, text string) {
 	e.Watch(orchestrator.Progress{At: e.now(), Kind: orchestrator.Note, Build: build, Stage: stage, Worker: worker, Text: text})
 }
 
-// tell shows transitions to whoever watches this engine.
-func (e *Engine) tell(events []orchestrator.Event) {
+// report shows transitions to whoever watches this engine.
+func (e *Engine) report(events []orchestrator.Event) {
 	for _, event := range events {
 		e.Watch(orchestrator.Progress{At: event.At, Kind: orchestrator.Transition, Build: event.Build, Stage: event.Stage, Worker: event.Worker, Event: &event})
 		e.Log.Info("transition", "build", event.Build, "stage", event.Stage, "from", event.From, "to", event.To,

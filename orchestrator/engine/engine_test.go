@@ -250,7 +250,7 @@ func (s *scene) build(ctx context.Context) (engine.Conclusion, error) {
 	if err := e.RegisterLocal(s.t.Context(), s.workers); err != nil {
 		s.t.Fatal(err)
 	}
-	all, err := e.Alone(ctx, engine.Submission{Recipes: append([]engine.Submitted{{Recipe: s.recipe, URI: "urn:zfarm:recipe:p:1", Path: "recipe.hcl"}}, s.more...), Owner: "test"})
+	all, err := e.RunSubmission(ctx, engine.Submission{Recipes: append([]engine.Submitted{{Recipe: s.recipe, URI: "urn:zfarm:recipe:p:1", Path: "recipe.hcl"}}, s.more...), Owner: "test"})
 	if len(all) == 0 {
 		return engine.Conclusion{}, err
 	}

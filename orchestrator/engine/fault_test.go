@@ -247,7 +247,7 @@ func emptying(t *testing.T, url string) (stop func() int64) {
 }
 
 // TestFenceHolds gives a repeat to another worker while the one that had it
-// lives on, and lets the old holder say what came of it.
+// lives on, and lets the old holder record its outcome.
 func TestFenceHolds(t *testing.T) {
 	s := newScene(t, installing, "w1", "w2")
 	s.parts.Store = s.open()

@@ -93,7 +93,7 @@ func (e *Engine) queue(ctx context.Context) (schedule.Queue, error) {
 			Wants: wants[r.Build], Used: r.Used, Lost: r.Lost, Expected: expected[r.Build], Path: paths[r.Build]})
 	}
 	for _, w := range registered {
-		q.Workers = append(q.Workers, scheduled(w, expected, owners))
+		q.Workers = append(q.Workers, scheduleWorker(w, expected, owners))
 	}
 	return q, nil
 }
@@ -124,8 +124,8 @@ func (e *Engine) wantsOf(ready []store.ReadyRepeat) (map[string]*schedule.Wants,
 	return all, nil
 }
 
-// scheduled is a registered worker as the schedule sees it.
-func scheduled(w store.Worker, expected map[string]time.Duration, owners map[string]string) schedule.Worker {
+// scheduleWorker is a registered worker as the schedule sees it.
+func scheduleWorker(w store.Worker, expected map[string]time.Duration, owners map[string]string) schedule.Worker {
 	s := schedule.Worker{Name: w.Name, Labels: w.Labels, Facts: w.Facts, Slots: w.Slots}
 	for _, l := range w.Held {
 		s.Held = append(s.Held, schedule.Held{Build: l.Build, Stage: l.Stage, Owner: owners[l.Build], Until: l.Since.Add(expected[l.Build])})
@@ -134,11 +134,11 @@ func scheduled(w store.Worker, expected map[string]time.Duration, owners map[str
 	case !w.Registered:
 		s.Out = "the farm's file does not name it any more"
 	case w.Draining:
-		s.Out = "somebody asked that it gets nothing new"
+		s.Out = "an administrator drained it"
 	case w.Trouble != "":
 		s.Out = w.Trouble
 	case w.Facts == nil:
-		s.Out = "it has not been looked at yet"
+		s.Out = "it has not been probed yet"
 	}
 	return s
 }
@@ -154,13 +154,13 @@ func (e *Engine) assign(ctx context.Context, all []schedule.Assignment) (int, er
 		events = nil
 		var wakes []store.Wake
 		for _, a := range all {
-			event, ok, err := give(ctx, tx, a)
+			event, ok, err := beginRepeat(ctx, tx, a)
 			if err != nil {
 				return err
 			}
 			if ok {
 				events = append(events, event)
-				wakes = append(wakes, store.Wake{Kind: store.Carry, Build: a.Build, Stage: a.Stage})
+				wakes = append(wakes, store.Wake{Kind: store.Claim, Build: a.Build, Stage: a.Stage})
 			}
 		}
 		if len(wakes) == 0 {
@@ -171,12 +171,12 @@ func (e *Engine) assign(ctx context.Context, all []schedule.Assignment) (int, er
 	if err != nil {
 		return 0, fmt.Errorf("giving out slots: %w", err)
 	}
-	e.tell(events)
+	e.report(events)
 	return len(events), nil
 }
 
-// give begins one repeat on one worker, if both are still free for it.
-func give(ctx context.Context, tx *store.Tx, a schedule.Assignment) (orchestrator.Event, bool, error) {
+// beginRepeat begins one repeat on one worker, if both are still free for it.
+func beginRepeat(ctx context.Context, tx *store.Tx, a schedule.Assignment) (orchestrator.Event, bool, error) {
 	was, err := tx.Build(ctx, a.Build)
 	if errors.Is(err, store.ErrUnknown) {
 		return orchestrator.Event{}, false, nil
@@ -245,7 +245,7 @@ func (e *Engine) Why(ctx context.Context, id string) ([]Waiting, error) {
 		case s.State == orchestrator.Running && s.Worker != "":
 			w.Why = fmt.Sprintf("it runs on %s since %s", s.Worker, s.Since.UTC().Format(time.RFC3339))
 		case s.State == orchestrator.Running:
-			w.Why = "it is being carried out by an orchestrator since " + s.Since.UTC().Format(time.RFC3339)
+			w.Why = "an orchestrator runs it since " + s.Since.UTC().Format(time.RFC3339)
 		case s.State == orchestrator.Blocked:
 			if w.After, w.Why, err = e.blocked(ctx, b, s); err != nil {
 				return nil, err

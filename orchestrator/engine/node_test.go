@@ -113,7 +113,7 @@ func (n *node) drain(t *testing.T) {
 			t.Errorf("running an engine: %v", err)
 		}
 	case <-time.After(20 * time.Second):
-		t.Fatal("the engine does not let go of what it carries")
+		t.Fatal("the engine does not release what it holds")
 	}
 	if err := n.db.Close(); err != nil {
 		t.Error(err)

@@ -34,12 +34,12 @@ const (
 	mediaPEM     = "application/x-pem-file"
 )
 
-// publish lays out what was signed. Here, at the last gate, a build that did
-// not reproduce fails.
-func (c *course) publish(ctx context.Context) end {
+// publish writes the release folder of what was signed. Here, at the last gate,
+// a build that did not reproduce fails.
+func (c *stageContext) publish(ctx context.Context) outcome {
 	dir, err := os.MkdirTemp(c.Temp, "zfarm-publish-*")
 	if err != nil {
-		return end{err: fmt.Errorf("laying out: %w", err)}
+		return outcome{err: fmt.Errorf("laying out: %w", err)}
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // temporary files only
 	out := filepath.Join(dir, "kit")
@@ -49,20 +49,20 @@ func (c *course) publish(ctx context.Context) end {
 		err = c.layOut(ctx, out)
 	}
 	if err != nil {
-		return end{err: err}
+		return outcome{err: err}
 	}
 	files, keep, err := c.gather(ctx, out)
 	if err != nil {
-		return end{err: err}
+		return outcome{err: err}
 	}
-	came := c.left(ctx, files, keep...)
-	came.publish = files
-	came.failure = refusal(&c.judged.Verdict)
-	return came
+	result := c.save(ctx, files, keep...)
+	result.publish = files
+	result.failure = refusal(&c.judged.Verdict)
+	return result
 }
 
 // gather brings what was laid out into the artifact store.
-func (c *course) gather(ctx context.Context, dir string) ([]store.File, []digest.Digest, error) {
+func (c *stageContext) gather(ctx context.Context, dir string) ([]store.File, []digest.Digest, error) {
 	pieces, sizes, err := kit.Pieces(ctx, dir)
 	if err != nil {
 		return nil, nil, err
@@ -80,7 +80,7 @@ func (c *course) gather(ctx context.Context, dir string) ([]store.File, []digest
 }
 
 // take stores a piece that is not an artifact; those are stored already.
-func (c *course) take(ctx context.Context, p kit.Piece) error {
+func (c *stageContext) take(ctx context.Context, p kit.Piece) error {
 	if slices.ContainsFunc(c.judged.Packages, func(a Artifact) bool { return a.Digest == p.Digest }) {
 		return nil
 	}
@@ -127,11 +127,11 @@ func refusal(v *compare.Verdict) *orchestrator.Failure {
 		return &orchestrator.Failure{Kind: orchestrator.NotComparable, Message: "the outputs cannot be compared: " + v.Reason}
 	default:
 		return &orchestrator.Failure{Kind: orchestrator.NotReproduced,
-			Message: fmt.Sprintf("the repeats differ in %d of %d members by more than the recipe allows; mend what the findings name, or allow their tier in the recipe if it is 0, 1 or 2", v.Differing, v.Members)}
+			Message: fmt.Sprintf("the repeats differ in %d of %d members by more than the recipe allows; fix what the findings name, or allow their tier in the recipe if it is 0, 1 or 2", v.Differing, v.Members)}
 	}
 }
 
-func (c *course) layOut(ctx context.Context, dir string) error {
+func (c *stageContext) layOut(ctx context.Context, dir string) error {
 	extra, err := c.extras()
 	if err != nil {
 		return err
@@ -174,7 +174,7 @@ func (c *course) layOut(ctx context.Context, dir string) error {
 
 // layOutUnsigned lays out what there is without a signature: the package, if
 // it may be used at all, and what was found.
-func (c *course) layOutUnsigned(ctx context.Context, dir string) error {
+func (c *stageContext) layOutUnsigned(ctx context.Context, dir string) error {
 	extra, err := c.extras()
 	if err != nil {
 		return err
@@ -200,7 +200,7 @@ func (c *course) layOutUnsigned(ctx context.Context, dir string) error {
 // maxBundle bounds a bundle that is read back.
 const maxBundle = 64 << 20
 
-func (c *course) bundle(ctx context.Context, d digest.Digest) (attest.Bundle, error) {
+func (c *stageContext) bundle(ctx context.Context, d digest.Digest) (attest.Bundle, error) {
 	r, err := c.Artifacts.Open(ctx, d)
 	if err != nil {
 		return nil, err
@@ -210,7 +210,7 @@ func (c *course) bundle(ctx context.Context, d digest.Digest) (attest.Bundle, er
 }
 
 // extras are the verdict for programs and the report for people.
-func (c *course) extras() ([]kit.Extra, error) {
+func (c *stageContext) extras() ([]kit.Extra, error) {
 	verdict, err := json.MarshalIndent(c.judged.Verdict, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("writing the verdict: %w", err)
@@ -228,7 +228,7 @@ func (c *course) extras() ([]kit.Extra, error) {
 }
 
 // metadata is the description that installers of z/OS open tools read.
-func (c *course) metadata() ([]byte, error) {
+func (c *stageContext) metadata() ([]byte, error) {
 	var tests packaging.Tests
 	for _, s := range c.repeats[0].Record.Suites {
 		tests.Total += s.Tally.Total

@@ -25,33 +25,33 @@ type rooted interface{ Root() string }
 
 // repeat makes one attempt at a repeat in a workspace of its own, or joins the
 // one that another orchestrator began.
-func (c *course) repeat(ctx context.Context) end {
+func (c *stageContext) repeat(ctx context.Context) outcome {
 	made, err := c.Store.Attempt(ctx, c.build.ID, c.stage.ID, c.stage.Fence)
 	if err != nil {
-		return end{err: fmt.Errorf("%w: %w", errPassing, err)}
+		return outcome{err: fmt.Errorf("%w: %w", errTemporary, err)}
 	}
 	registered, err := c.Store.Worker(ctx, c.stage.Worker)
 	if err != nil {
-		return end{err: fmt.Errorf("%w: %w", errPassing, err)}
+		return outcome{err: fmt.Errorf("%w: %w", errTemporary, err)}
 	}
 	if registered.Facts == nil {
-		return end{err: fmt.Errorf("worker %s has no facts: %w", registered.Name, workers.ErrLost)}
+		return outcome{err: fmt.Errorf("worker %s has no facts: %w", registered.Name, workers.ErrLost)}
 	}
 	order := attempt.Order{Recipe: c.recipe, Conditions: c.conditions[c.stage.Repeat], Stage: c.stage.ID, Repeat: c.stage.Repeat,
 		Attempt: c.stage.Attempts, Worker: c.stage.Worker, Facts: *registered.Facts, Sources: c.pins.Sources, Needs: c.pins.Needs, Epoch: c.pins.Inputs.Epoch, Begun: made.Begun, Output: made.Output}
-	record, root, failure, err := c.persist(ctx, made, order)
+	record, root, failure, err := c.attemptUntilDone(ctx, made, order)
 	if err == nil && failure != nil {
-		err = c.doubtful(ctx, record, failure)
+		err = c.notOfThePort(ctx, record, failure)
 	}
 	if err != nil {
-		return end{err: err}
+		return outcome{err: err}
 	}
-	came := c.left(ctx, repeated{Record: record, Root: root}, kept(record)...)
-	came.failure = failure
-	if failure == nil && came.err == nil {
-		came.learnt = record.Ended.Sub(record.Begun)
+	result := c.save(ctx, repeated{Record: record, Root: root}, kept(record)...)
+	result.failure = failure
+	if failure == nil && result.err == nil {
+		result.learnt = record.Ended.Sub(record.Begun)
 	}
-	return came
+	return result
 }
 
 // kept is what must outlive the attempt. Its logs are kept by its steps, until
@@ -64,22 +64,22 @@ func kept(r orchestrator.Record) []digest.Digest {
 	return all
 }
 
-// persist makes the attempt, and joins it again when the worker cannot be
+// attemptUntilDone makes the attempt, and joins it again when the worker cannot be
 // reached or this machine cannot write: what runs there goes on meanwhile.
-func (c *course) persist(ctx context.Context, made store.Attempt, o attempt.Order) (orchestrator.Record, string, *orchestrator.Failure, error) {
+func (c *stageContext) attemptUntilDone(ctx context.Context, made store.Attempt, o attempt.Order) (orchestrator.Record, string, *orchestrator.Failure, error) {
 	fetched := func(ctx context.Context, output digest.Digest) error {
 		o.Output = output
-		return persistently(ctx, func() error { return c.Store.Fetched(ctx, made.Build, made.Stage, made.Fence, output) })
+		return retryStore(ctx, func() error { return c.Store.Fetched(ctx, made.Build, made.Stage, made.Fence, output) })
 	}
 	p := patience{limit: c.Settings.Patience}
 	for {
 		begun := time.Now()
-		record, root, failure, err := c.try(ctx, made, o, fetched)
+		record, root, failure, err := c.attemptOnce(ctx, made, o, fetched)
 		if err == nil || ctx.Err() != nil {
 			return record, root, failure, err
 		}
-		if at := (*there)(nil); errors.As(err, &at) {
-			if unfit := c.blame(ctx, err.Error()); unfit != nil {
+		if at := (*workerError)(nil); errors.As(err, &at) {
+			if unfit := c.checkWorker(ctx, err.Error()); unfit != nil {
 				return record, root, failure, unfit
 			}
 		}
@@ -96,11 +96,11 @@ func (c *course) persist(ctx context.Context, made store.Attempt, o attempt.Orde
 	}
 }
 
-// patience says how often an attempt that was broken off is joined again. It
-// is measured by what this process lived through, whatever the clock says.
+// patience says how often an attempt that was interrupted is joined again. It
+// is measured by the monotonic clock, whatever the farm's clock says.
 type patience struct {
 	limit  time.Duration
-	since  time.Time // when the trouble began
+	since  time.Time // of the first interruption
 	pause  time.Duration
 	faults int // that will hardly pass by themselves
 }
@@ -116,34 +116,34 @@ const (
 	lastPause  = 30 * time.Second
 )
 
-// again returns after what pause the attempt is joined once more, or false.
+// again returns the pause after which the attempt is joined once more, or false.
 func (p *patience) again(err error, begun, now time.Time) (time.Duration, bool) {
 	if p.since.IsZero() || now.Sub(begun) > max(p.limit/2, settled) {
 		*p = patience{limit: p.limit, since: now}
 	}
-	at := (*there)(nil)
+	at := (*workerError)(nil)
 	switch {
 	case errors.Is(err, store.ErrRefused), errors.Is(err, store.ErrUnknown), errors.Is(err, errIdle):
 		return 0, false
 	case errors.Is(err, workers.ErrVanished):
-		p.faults += rejoins // once more, should it have been looked at in a bad moment
-	case errors.As(err, &at), !errors.Is(err, workers.ErrLost) && !passing(err):
+		p.faults += rejoins // once more, should the look have come at a bad moment
+	case errors.As(err, &at), !errors.Is(err, workers.ErrLost) && !temporary(err):
 		p.faults++
 	}
 	p.pause = min(max(2*p.pause, firstPause), lastPause)
 	return p.pause, p.faults <= rejoins && now.Sub(p.since) < p.limit
 }
 
-// try makes the attempt from the top: steps that have ended are recalled, the
+// attemptOnce makes the attempt from the top: steps that have ended are recalled, the
 // one that runs is joined.
-func (c *course) try(ctx context.Context, made store.Attempt, o attempt.Order,
+func (c *stageContext) attemptOnce(ctx context.Context, made store.Attempt, o attempt.Order,
 	fetched func(context.Context, digest.Digest) error) (orchestrator.Record, string, *orchestrator.Failure, error) {
 	none := orchestrator.Record{}
 	w, err := c.Workers.Get(ctx, o.Worker)
 	if err != nil {
 		return none, "", nil, fmt.Errorf("making workspace %s on %s: %w", made.Workspace, o.Worker, err)
 	}
-	ws, err := c.enter(ctx, w, made)
+	ws, err := c.openWorkspace(ctx, w, made)
 	if err != nil {
 		return none, "", nil, fmt.Errorf("making workspace %s on %s: %w", made.Workspace, o.Worker, err)
 	}
@@ -155,15 +155,15 @@ func (c *course) try(ctx context.Context, made store.Attempt, o attempt.Order,
 		p.Build = c.build.ID
 		c.Watch(p)
 	}
-	crew := attempt.Deps{Plugins: attended{c.Plugins, c.Settings.Idle}, Store: c.Artifacts, Watch: watch, Now: onward(made.Begun, c.now), Fetched: fetched,
+	crew := attempt.Deps{Plugins: idleLimited{c.Plugins, c.Settings.Idle}, Store: c.Artifacts, Watch: watch, Now: monotonic(made.Begun, c.now), Fetched: fetched,
 		Steps: journal{store: c.Store, build: c.build.ID, stage: c.stage.ID, fence: c.stage.Fence}}
 	record, failure, err := crew.Do(ctx, ws, o)
 	return record, root, failure, ws.explain(err)
 }
 
-// onward is a clock that stands still where the other one was set back, so
+// monotonic is a clock that stands still where the other one was set back, so
 // that nothing in a record ends before it began.
-func onward(from time.Time, now func() time.Time) func() time.Time {
+func monotonic(from time.Time, now func() time.Time) func() time.Time {
 	var mu sync.Mutex
 	last := from
 	return func() time.Time {
@@ -176,26 +176,26 @@ func onward(from time.Time, now func() time.Time) func() time.Time {
 	}
 }
 
-// enter makes the workspace or joins it. Nothing of anybody else may lie in
+// openWorkspace makes the workspace or joins it. Nothing of anybody else may lie in
 // it: steps found there would be recalled instead of run, and two repeats
 // would agree because they are one. So what lies in a workspace of which the
 // store knows no step goes away first.
-func (c *course) enter(ctx context.Context, w workers.Worker, made store.Attempt) (*site, error) {
-	if err := c.current(ctx, made); err != nil {
+func (c *stageContext) openWorkspace(ctx context.Context, w workers.Worker, made store.Attempt) (*observedWorkspace, error) {
+	if err := c.checkCurrent(ctx, made); err != nil {
 		return nil, err
 	}
 	found, err := w.Workspace(ctx, made.Workspace)
 	if err != nil {
-		return nil, foreign(ctx, err)
+		return nil, onWorker(ctx, err)
 	}
-	if err := c.current(ctx, made); err != nil {
-		return nil, errors.Join(err, c.takeBack(ctx, found, made))
+	if err := c.checkCurrent(ctx, made); err != nil {
+		return nil, errors.Join(err, c.removeUnlessOccupied(ctx, found, made))
 	}
 	steps, err := c.Store.Steps(ctx, c.build.ID, c.stage.ID, c.stage.Fence)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errPassing, err)
+		return nil, fmt.Errorf("%w: %w", errTemporary, err)
 	}
-	ws := &site{Workspace: found}
+	ws := &observedWorkspace{Workspace: found}
 	entries, err := ws.List(ctx, "")
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -208,29 +208,29 @@ func (c *course) enter(ctx context.Context, w workers.Worker, made store.Attempt
 		return ws, nil
 	}
 	if err := found.Remove(ctx); err != nil {
-		return nil, foreign(ctx, err)
+		return nil, onWorker(ctx, err)
 	}
 	found, err = w.Workspace(ctx, made.Workspace)
-	return &site{Workspace: found}, foreign(ctx, err)
+	return &observedWorkspace{Workspace: found}, onWorker(ctx, err)
 }
 
-// foreign marks an error of a worker as its own.
-func foreign(ctx context.Context, err error) error {
+// onWorker marks an error as one of the worker.
+func onWorker(ctx context.Context, err error) error {
 	if err == nil || ctx.Err() != nil || errors.Is(err, workers.ErrLost) {
 		return err
 	}
-	return &there{err}
+	return &workerError{err}
 }
 
-// current refuses an attempt that has ended: this engine stood still meanwhile,
-// and others went on.
-func (c *course) current(ctx context.Context, made store.Attempt) error {
+// checkCurrent refuses an attempt that has ended: this engine stood still, and
+// another one went on.
+func (c *stageContext) checkCurrent(ctx context.Context, made store.Attempt) error {
 	now, err := c.Store.Attempt(ctx, made.Build, made.Stage, made.Fence)
 	switch {
 	case errors.Is(err, store.ErrUnknown), err == nil && !now.Ended.IsZero():
 		return fmt.Errorf("the attempt has ended elsewhere: %w", store.ErrRefused)
 	case err != nil:
-		return fmt.Errorf("%w: %w", errPassing, err)
+		return fmt.Errorf("%w: %w", errTemporary, err)
 	}
 	return nil
 }
@@ -248,7 +248,7 @@ type journal struct {
 // Begin refuses a step of an attempt that has ended: an engine that stood still
 // while others ended it must not run anything more.
 func (j journal) Begin(ctx context.Context, step string) error {
-	return persistently(ctx, func() error {
+	return retryStore(ctx, func() error {
 		if _, err := j.store.BeginStep(ctx, j.build, j.stage, j.fence, step); err != nil {
 			return err
 		}
@@ -261,15 +261,15 @@ func (j journal) Begin(ctx context.Context, step string) error {
 }
 
 func (j journal) Append(ctx context.Context, step string, off int64, p []byte) error {
-	return persistently(ctx, func() error { return j.store.AppendLog(ctx, j.build, j.stage, j.fence, step, off, p) })
+	return retryStore(ctx, func() error { return j.store.AppendLog(ctx, j.build, j.stage, j.fence, step, off, p) })
 }
 
 func (j journal) End(ctx context.Context, step string, st workers.Status, took time.Duration, log digest.Digest) error {
-	return persistently(ctx, func() error { return j.store.EndStep(ctx, j.build, j.stage, j.fence, step, st, took, log) })
+	return retryStore(ctx, func() error { return j.store.EndStep(ctx, j.build, j.stage, j.fence, step, st, took, log) })
 }
 
-// persistently tries again until it works, the store refuses, or ctx ends.
-func persistently(ctx context.Context, try func() error) error {
+// retryStore tries again until it works, the store refuses, or ctx ends.
+func retryStore(ctx context.Context, try func() error) error {
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
 		err := try()
 		if err == nil || errors.Is(err, store.ErrRefused) || errors.Is(err, store.ErrUnknown) {

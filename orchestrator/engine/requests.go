@@ -30,7 +30,7 @@ type Submitted struct {
 	URI, Path string
 }
 
-// Taken is what became of one recipe of a submission: a new build, or the one
+// Taken is the result for one recipe of a submission: a new build, or the one
 // that is the same.
 type Taken struct {
 	Build store.Build `json:"build"`

@@ -26,9 +26,9 @@ import (
 // resolve pins every input: sources are fetched, proven and made into plain
 // archives for the workers, the packages of needs into trees that lie where
 // they were configured for, plugins are asked who they are. Where another
-// build has had the same inputs and came to a good end, that one stands for
+// build has had the same inputs and was released, that one stands for
 // this one.
-func (c *course) resolve(ctx context.Context) end {
+func (c *stageContext) resolve(ctx context.Context) outcome {
 	out := resolved{Inputs: orchestrator.Inputs{Recipe: c.build.Recipe}}
 	for _, src := range c.recipe.Sources {
 		fetched, err := c.Sources.Fetch(ctx, src)
@@ -36,7 +36,7 @@ func (c *course) resolve(ctx context.Context) end {
 			return sourceEnd(ctx, err)
 		}
 		c.note(fetchedNote(src, fetched))
-		ready, newest, err := c.prepare(ctx, src, fetched)
+		ready, newest, err := c.prepareSource(ctx, src, fetched)
 		if err != nil {
 			return sourceEnd(ctx, err)
 		}
@@ -46,19 +46,20 @@ func (c *course) resolve(ctx context.Context) end {
 		out.Inputs.Files = append(out.Inputs.Files, recipeFiles(src)...)
 	}
 	if err := c.pinNeeds(ctx, &out); err != nil {
-		return end{err: err}
+		return outcome{err: err}
 	}
 	if err := c.pinPlugins(ctx, &out); err != nil {
-		return end{err: err}
+		return outcome{err: err}
 	}
 	return c.pinned(ctx, out)
 }
 
-// pinned ends the stage, and the build where its inputs are those of another.
-func (c *course) pinned(ctx context.Context, out resolved) end {
+// pinned is the outcome of the stage, which ends the build where its inputs are
+// those of another.
+func (c *stageContext) pinned(ctx context.Context, out resolved) outcome {
 	inputs, err := out.Inputs.Digest()
 	if err != nil {
-		return end{err: err}
+		return outcome{err: err}
 	}
 	var keep []digest.Digest
 	for _, s := range out.Sources {
@@ -67,27 +68,27 @@ func (c *course) pinned(ctx context.Context, out resolved) end {
 	for _, n := range out.Needs {
 		keep = append(keep, n.Digest)
 	}
-	came := c.left(ctx, out, keep...)
-	came.change = func(b *store.Build) { b.Inputs = inputs }
-	if c.forced || came.err != nil {
-		return came
+	result := c.save(ctx, out, keep...)
+	result.change = func(b *store.Build) { b.Inputs = inputs }
+	if c.forced || result.err != nil {
+		return result
 	}
 	err = c.Store.Update(ctx, func(ctx context.Context, tx *store.Tx) error {
 		other, found, err := tx.ByInputs(ctx, inputs)
 		if found && other.ID != c.build.ID {
-			came.reuse = other.ID
+			result.reuse = other.ID
 		}
 		return err
 	})
 	if err != nil {
-		return end{err: fmt.Errorf("%w: %w", errPassing, err)}
+		return outcome{err: fmt.Errorf("%w: %w", errTemporary, err)}
 	}
-	return came
+	return result
 }
 
 // pinNeeds makes the packages of the build needs, and of what those need to
 // run, ready to be put on a worker.
-func (c *course) pinNeeds(ctx context.Context, out *resolved) error {
+func (c *stageContext) pinNeeds(ctx context.Context, out *resolved) error {
 	seen := map[string]bool{}
 	var add func(needs []store.Need, at string) error
 	add = func(needs []store.Need, at string) error {
@@ -98,7 +99,7 @@ func (c *course) pinNeeds(ctx context.Context, out *resolved) error {
 			seen[n.Port] = true
 			b, err := c.standsFor(ctx, n.Build)
 			if err != nil {
-				return fmt.Errorf("%w: %w", errPassing, err)
+				return fmt.Errorf("%w: %w", errTemporary, err)
 			}
 			if err := c.pinNeed(ctx, b, out); err != nil {
 				return fmt.Errorf("taking the package of %s from build %s: %w", n.Port, b.ID, err)
@@ -112,8 +113,8 @@ func (c *course) pinNeeds(ctx context.Context, out *resolved) error {
 	return add(c.build.Needs, "build")
 }
 
-func (c *course) pinNeed(ctx context.Context, b store.Build, out *resolved) error {
-	need, err := c.course(ctx, b, orchestrator.Stage{})
+func (c *stageContext) pinNeed(ctx context.Context, b store.Build, out *resolved) error {
+	need, err := c.stageContext(ctx, b, orchestrator.Stage{})
 	if err != nil {
 		return err
 	}
@@ -140,19 +141,19 @@ func (c *course) pinNeed(ctx context.Context, b store.Build, out *resolved) erro
 	return nil
 }
 
-// sourceEnd tells a source that is not what the recipe says from a farm that
-// could not do its work.
-func sourceEnd(ctx context.Context, err error) end {
+// sourceEnd distinguishes a source that is not what the recipe says from a farm
+// that could not do its work.
+func sourceEnd(ctx context.Context, err error) outcome {
 	var missing *os.PathError
-	if ctx.Err() != nil || passing(err) || errors.As(err, &missing) {
-		return end{err: err}
+	if ctx.Err() != nil || temporary(err) || errors.As(err, &missing) {
+		return outcome{err: err}
 	}
 	return failed(orchestrator.FaultySource, err.Error())
 }
 
-// prepare makes the bytes that go to the workers and returns the newest time
+// prepareSource makes the bytes that go to the workers and returns the newest time
 // among the members.
-func (c *course) prepare(ctx context.Context, src recipes.Source, f source.Fetched) (attempt.Source, time.Time, error) {
+func (c *stageContext) prepareSource(ctx context.Context, src recipes.Source, f source.Fetched) (attempt.Source, time.Time, error) {
 	name := path.Base(src.URL)
 	file, err := os.Open(f.Path)
 	if err != nil {
@@ -183,7 +184,7 @@ func (c *course) prepare(ctx context.Context, src recipes.Source, f source.Fetch
 }
 
 // pinPlugins asks each plugin that the recipe names who it is.
-func (c *course) pinPlugins(ctx context.Context, out *resolved) error {
+func (c *stageContext) pinPlugins(ctx context.Context, out *resolved) error {
 	names := []string{c.recipe.Build.Plugin}
 	for _, t := range c.recipe.Tests {
 		names = append(names, t.Plugin)

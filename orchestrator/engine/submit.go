@@ -26,7 +26,7 @@ var ErrNeeds = errors.New("needs cannot be met")
 // in the artifact store by their own digests.
 type document struct {
 	Recipe *recipes.Recipe `json:"recipe"`
-	// Forced: what other builds with the same inputs came to does not count.
+	// Forced: the outcome of other builds with the same inputs does not count.
 	Forced bool `json:"forced,omitempty"`
 }
 
@@ -39,7 +39,7 @@ func (e *Engine) Submit(ctx context.Context, s Submission) ([]Taken, error) {
 	}
 	entries := make([]entry, len(s.Recipes))
 	for i, r := range s.Recipes {
-		if entries[i], err = e.enter(ctx, r, s); err != nil {
+		if entries[i], err = e.prepare(ctx, r, s); err != nil {
 			return nil, err
 		}
 	}
@@ -47,21 +47,21 @@ func (e *Engine) Submit(ctx context.Context, s Submission) ([]Taken, error) {
 	var events []orchestrator.Event
 	err = e.Store.Update(ctx, func(ctx context.Context, tx *store.Tx) error {
 		taken, events = make([]Taken, len(s.Recipes)), nil
-		t := taking{Submission: s, tx: tx, taken: taken}
+		t := submissionTx{Submission: s, tx: tx, taken: taken}
 		for _, i := range order {
-			got, told, err := t.take(ctx, entries[i])
+			got, more, err := t.accept(ctx, entries[i])
 			if err != nil {
 				return err
 			}
 			taken[i] = got
-			events = append(events, told...)
+			events = append(events, more...)
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("submitting: %w", err)
 	}
-	e.tell(events)
+	e.report(events)
 	return taken, nil
 }
 
@@ -118,7 +118,7 @@ type entry struct {
 	wants    []byte
 }
 
-func (e *Engine) enter(ctx context.Context, s Submitted, all Submission) (entry, error) {
+func (e *Engine) prepare(ctx context.Context, s Submitted, all Submission) (entry, error) {
 	sum, err := s.Recipe.Digest()
 	if err != nil {
 		return entry{}, err
@@ -163,15 +163,15 @@ func wants(r *recipes.Recipe) schedule.Wants {
 		Apart: slices.Contains(r.Reproduce.Vary, "worker"), Alike: !slices.Contains(r.Reproduce.Vary, "path")}
 }
 
-// taking is a submission inside its transaction.
-type taking struct {
+// submissionTx is a submission inside its transaction.
+type submissionTx struct {
 	Submission
 	tx    *store.Tx
 	taken []Taken
 }
 
-// take makes the build of an entry, or finds the one that is the same.
-func (t *taking) take(ctx context.Context, in entry) (Taken, []orchestrator.Event, error) {
+// accept makes the build of an entry, or finds the one that is the same.
+func (t *submissionTx) accept(ctx context.Context, in entry) (Taken, []orchestrator.Event, error) {
 	needs, err := t.needs(ctx, in.Recipe)
 	if err != nil {
 		return Taken{}, nil, err
@@ -199,7 +199,7 @@ func (t *taking) take(ctx context.Context, in entry) (Taken, []orchestrator.Even
 	return t.create(ctx, in, identity, needs)
 }
 
-func (t *taking) create(ctx context.Context, in entry, identity digest.Digest, needs []store.Need) (Taken, []orchestrator.Event, error) {
+func (t *submissionTx) create(ctx context.Context, in entry, identity digest.Digest, needs []store.Need) (Taken, []orchestrator.Event, error) {
 	now := t.tx.Now()
 	id := fmt.Sprintf("%s-%08x", in.recipe.Short(), now.UnixMilli()&0xffffffff)
 	b := store.Build{Build: orchestrator.New(id, in.Recipe.Reproduce.Repeats, now), Port: in.Recipe.Port, Version: in.Recipe.Version,
@@ -213,7 +213,7 @@ func (t *taking) create(ctx context.Context, in entry, identity digest.Digest, n
 			return Taken{}, nil, err
 		}
 		b.Build, events = next, []orchestrator.Event{event}
-		wake = store.Wake{Kind: store.Carry, Build: id, Stage: b.Stages[0].ID}
+		wake = store.Wake{Kind: store.Claim, Build: id, Stage: b.Stages[0].ID}
 	}
 	b, err := t.tx.Create(ctx, b)
 	if err != nil {
@@ -227,7 +227,7 @@ func (t *taking) create(ctx context.Context, in entry, identity digest.Digest, n
 
 // needs are the builds that are needed. A check needs what the build needed that
 // it checks: with other needs, another package would say nothing about it.
-func (t *taking) needs(ctx context.Context, r *recipes.Recipe) ([]store.Need, error) {
+func (t *submissionTx) needs(ctx context.Context, r *recipes.Recipe) ([]store.Need, error) {
 	if t.Checks == "" {
 		return t.resolveNeeds(ctx, r)
 	}
@@ -249,10 +249,10 @@ func (t *taking) needs(ctx context.Context, r *recipes.Recipe) ([]store.Need, er
 
 // resolveNeeds finds a build for each need: among this submission, then among
 // the builds of the farm, the newest first.
-func (t *taking) resolveNeeds(ctx context.Context, r *recipes.Recipe) ([]store.Need, error) {
+func (t *submissionTx) resolveNeeds(ctx context.Context, r *recipes.Recipe) ([]store.Need, error) {
 	var all []store.Need
 	for _, n := range r.Needs {
-		id, err := t.offer(ctx, n)
+		id, err := t.findNeed(ctx, n)
 		if err != nil {
 			return nil, err
 		}
@@ -265,7 +265,7 @@ func (t *taking) resolveNeeds(ctx context.Context, r *recipes.Recipe) ([]store.N
 	return all, nil
 }
 
-func (t *taking) offer(ctx context.Context, n recipes.Need) (string, error) {
+func (t *submissionTx) findNeed(ctx context.Context, n recipes.Need) (string, error) {
 	for i, s := range t.Recipes {
 		if s.Recipe.Port != n.Port {
 			continue
@@ -299,9 +299,9 @@ func identify(recipe digest.Digest, needs []store.Need) (digest.Digest, error) {
 	return digest.Of(text), nil
 }
 
-// needs looks at what a build waits for: it may begin, it must be given up, or
+// checkNeeds looks at what a build waits for: it may begin, it must fail, or
 // it goes on waiting.
-func (e *Engine) needs(ctx context.Context, id string) error {
+func (e *Engine) checkNeeds(ctx context.Context, id string) error {
 	var events []orchestrator.Event
 	err := e.Store.Update(ctx, func(ctx context.Context, tx *store.Tx) error {
 		events = nil
@@ -310,7 +310,7 @@ func (e *Engine) needs(ctx context.Context, id string) error {
 			return err
 		}
 		next := was
-		switch failed, waiting, err := lookAtNeeds(ctx, tx, was); {
+		switch failed, waiting, err := needsState(ctx, tx, was); {
 		case err != nil:
 			return err
 		case failed != "":
@@ -335,12 +335,12 @@ func (e *Engine) needs(ctx context.Context, id string) error {
 	if err != nil {
 		return fmt.Errorf("looking at the needs of build %s: %w", id, err)
 	}
-	e.tell(events)
+	e.report(events)
 	return nil
 }
 
-// lookAtNeeds says why the build can never begin, or whether it must wait.
-func lookAtNeeds(ctx context.Context, tx *store.Tx, b store.Build) (failed string, waiting bool, err error) {
+// needsState says why the build can never begin, or whether it must wait.
+func needsState(ctx context.Context, tx *store.Tx, b store.Build) (failed string, waiting bool, err error) {
 	for _, n := range b.Needs {
 		need, err := tx.Build(ctx, n.Build)
 		if err != nil {
@@ -349,7 +349,7 @@ func lookAtNeeds(ctx context.Context, tx *store.Tx, b store.Build) (failed strin
 		switch need.State() {
 		case orchestrator.BuildSucceeded:
 		case orchestrator.BuildFailed, orchestrator.BuildCancelled:
-			return fmt.Sprintf("it needs %s, whose build %s has %s; submit both again when that is mended", n.Port, n.Build, need.State()), false, nil
+			return fmt.Sprintf("it needs %s, whose build %s has %s; submit both again when that is fixed", n.Port, n.Build, need.State()), false, nil
 		default:
 			waiting = true
 		}
@@ -373,7 +373,7 @@ func wakeAfter(ctx context.Context, tx *store.Tx, was, next store.Build) error {
 		if s.Kind == orchestrator.Repeat {
 			match = true
 		} else if !s.NotBefore.After(tx.Now()) {
-			wakes = append(wakes, store.Wake{Kind: store.Carry, Build: next.ID, Stage: s.ID})
+			wakes = append(wakes, store.Wake{Kind: store.Claim, Build: next.ID, Stage: s.ID})
 		}
 	}
 	if match {
@@ -417,13 +417,13 @@ func (e *Engine) Cancel(ctx context.Context, id string) error {
 	if err != nil {
 		return fmt.Errorf("cancelling build %s: %w", id, err)
 	}
-	e.tell(events)
-	e.look()
+	e.report(events)
+	e.renewNow()
 	return nil
 }
 
-// endAttempts ends whatever ran of a build that was cancelled, and has its
-// workers rid of it before they get anything else.
+// endAttempts ends whatever ran of a build that was cancelled, and quarantines
+// its workers until that is removed there.
 func endAttempts(ctx context.Context, tx *store.Tx, was store.Build) error {
 	for _, s := range was.Stages {
 		if s.State != orchestrator.Running {
@@ -435,15 +435,15 @@ func endAttempts(ctx context.Context, tx *store.Tx, was store.Build) error {
 		if s.Kind != orchestrator.Repeat {
 			continue
 		}
-		if err := suspect(ctx, tx, s.Worker, "what was cancelled there is being stopped"); err != nil {
+		if err := quarantine(ctx, tx, s.Worker, "an attempt that was cancelled there is being stopped"); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// suspect keeps a worker from getting anything until it was looked at.
-func suspect(ctx context.Context, tx *store.Tx, name, why string) error {
+// quarantine keeps a worker from getting work until a probe has succeeded.
+func quarantine(ctx context.Context, tx *store.Tx, name, why string) error {
 	w, err := tx.Worker(ctx, name)
 	if errors.Is(err, store.ErrUnknown) {
 		return nil

@@ -20,15 +20,16 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// probing bounds one look at a worker, cleaning the removal of one workspace.
+// probeTimeout bounds one probe of a worker, cleanTimeout the removal of one
+// workspace.
 const (
-	probing  = 40 * time.Second
-	cleaning = 30 * time.Second
+	probeTimeout = 40 * time.Second
+	cleanTimeout = 30 * time.Second
 )
 
-// probe rids a worker of what has ended there, and looks at it when that is
-// due. Only a worker that answers, is fit and holds nothing of anybody who was
-// given up gets anything new.
+// probe removes from a worker what has ended there, and probes it when that is
+// due. Only a worker that answers, is fit and holds no workspace of a lost or
+// cancelled attempt gets work.
 func (e *Engine) probe(ctx context.Context, name string) error {
 	w, err := e.Store.Worker(ctx, name)
 	if errors.Is(err, store.ErrUnknown) {
@@ -37,16 +38,16 @@ func (e *Engine) probe(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	due := w.Facts == nil || w.Trouble != "" || e.old(w.Probed, e.Settings.Probe)
+	due := w.Facts == nil || w.Trouble != "" || e.olderThan(w.Probed, e.Settings.Probe)
 	var facts *workers.Facts
 	trouble := ""
 	if due {
-		facts, err = e.lookAt(ctx, name)
+		facts, err = e.probeFacts(ctx, name)
 		trouble = e.Health(w.Facts, facts, err)
 	}
-	left, cleanErr := e.clean(ctx, name)
+	left, cleanErr := e.cleanWorker(ctx, name)
 	if due && trouble == "" && cleanErr == nil {
-		left, cleanErr = e.strays(ctx, name)
+		left, cleanErr = e.removeStrays(ctx, name)
 	}
 	if !due && cleanErr == nil {
 		return nil
@@ -54,19 +55,19 @@ func (e *Engine) probe(ctx context.Context, name string) error {
 	if trouble == "" && cleanErr != nil {
 		trouble = fmt.Sprintf("%d workspaces of attempts that have ended are still there: %v", left, cleanErr)
 	}
-	if err := e.looked(ctx, name, due, facts, trouble); err != nil {
+	if err := e.recordProbe(ctx, name, due, facts, trouble); err != nil {
 		return fmt.Errorf("probing worker %s: %w", name, err)
 	}
 	if trouble != "" {
-		e.note("", "", name, "worker "+name+" gets nothing: "+trouble)
-		e.Log.Warn("worker gets nothing", "worker", name, "trouble", trouble)
+		e.note("", "", name, "worker "+name+" is quarantined: "+trouble)
+		e.Log.Warn("worker quarantined", "worker", name, "reason", trouble)
 	}
 	return nil
 }
 
-// looked enters what a look at a worker has shown. What was lost there in the
-// meantime it has not seen: that keeps its trouble until the next look.
-func (e *Engine) looked(ctx context.Context, name string, due bool, facts *workers.Facts, trouble string) error {
+// recordProbe records what a probe of a worker has shown. It has not seen what
+// was lost there meanwhile: that keeps the quarantine until the next probe.
+func (e *Engine) recordProbe(ctx context.Context, name string, due bool, facts *workers.Facts, trouble string) error {
 	return e.Store.Update(ctx, func(ctx context.Context, tx *store.Tx) error {
 		now, err := tx.Worker(ctx, name)
 		if err != nil {
@@ -95,12 +96,12 @@ func (e *Engine) looked(ctx context.Context, name string, due bool, facts *worke
 	})
 }
 
-// old reports whether a moment is further away than that. One that lies ahead
+// olderThan reports whether a moment is further away than that. One that lies ahead
 // was noted before the clock was set back.
-func (e *Engine) old(t time.Time, than time.Duration) bool { return e.now().Sub(t).Abs() >= than }
+func (e *Engine) olderThan(t time.Time, than time.Duration) bool { return e.now().Sub(t).Abs() >= than }
 
-func (e *Engine) lookAt(ctx context.Context, name string) (*workers.Facts, error) {
-	ctx, cancel := context.WithTimeout(ctx, probing)
+func (e *Engine) probeFacts(ctx context.Context, name string) (*workers.Facts, error) {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	facts, err := e.Workers.Probe(ctx, name)
 	if err != nil {
@@ -109,9 +110,9 @@ func (e *Engine) lookAt(ctx context.Context, name string) (*workers.Facts, error
 	return &facts, nil
 }
 
-// sweeping looks for what is due until ctx ends. Every engine does: what one
+// sweepLoop looks for what is due until ctx ends. Every engine does: what one
 // of them began to act on and did not live to end is found by the others.
-func (e *Engine) sweeping(ctx context.Context) {
+func (e *Engine) sweepLoop(ctx context.Context) {
 	tick := time.NewTicker(e.Settings.Sweep)
 	defer tick.Stop()
 	for { // at once, too: what the start before has left is due
@@ -138,7 +139,7 @@ func (e *Engine) sweep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	wakes := slices.Concat(due.Needs, due.Carry)
+	wakes := slices.Concat(due.Needs, due.Claim)
 	if due.Match {
 		// Time alone can make a repeat ready, or give it another rank.
 		e.matching.Lock()
@@ -147,29 +148,29 @@ func (e *Engine) sweep(ctx context.Context) error {
 		wakes = append(wakes, store.Wake{Kind: store.Match})
 	}
 	for _, w := range registered {
-		stale := w.Registered && e.old(w.Probed, e.Settings.Probe)
-		troubled := w.Registered && w.Trouble != "" && e.old(w.Probed, 2*e.Settings.Sweep)
+		stale := w.Registered && e.olderThan(w.Probed, e.Settings.Probe)
+		troubled := w.Registered && w.Trouble != "" && e.olderThan(w.Probed, 2*e.Settings.Sweep)
 		if stale || troubled || slices.Contains(due.Probe, w.Name) {
 			wakes = append(wakes, store.Wake{Kind: store.Probe, Worker: w.Name})
 		}
 	}
-	if err := e.actOn(ctx, wakes); err != nil {
+	if err := e.handleAll(ctx, wakes); err != nil {
 		return err
 	}
-	if err := e.rebuild(ctx); err != nil {
+	if err := e.submitDueRebuilds(ctx); err != nil {
 		return err
 	}
 	return e.retain(ctx)
 }
 
-// actOn acts on wake-ups, a few at a time. A worker that does not answer is
-// not waited for.
-func (e *Engine) actOn(ctx context.Context, wakes []store.Wake) error {
+// handleAll handles wake-ups, a few at a time. It does not wait for a worker
+// that does not answer.
+func (e *Engine) handleAll(ctx context.Context, wakes []store.Wake) error {
 	g, acting := errgroup.WithContext(ctx)
 	g.SetLimit(8)
 	for _, w := range wakes {
 		if w.Kind == store.Probe {
-			e.probeAside(ctx, w.Worker)
+			e.probeInBackground(ctx, w.Worker)
 			continue
 		}
 		g.Go(func() error { return e.handle(acting, w) })
@@ -177,17 +178,17 @@ func (e *Engine) actOn(ctx context.Context, wakes []store.Wake) error {
 	return g.Wait()
 }
 
-// probeAside looks at a worker without keeping anybody waiting, once at a time.
-func (e *Engine) probeAside(ctx context.Context, name string) {
+// probeInBackground probes a worker without making the caller wait, once at a time.
+func (e *Engine) probeInBackground(ctx context.Context, name string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.probed[name] || e.draining {
 		return
 	}
 	e.probed[name] = true
-	e.all.Go(func() {
+	e.background.Go(func() {
 		if err := e.probe(ctx, name); err != nil && ctx.Err() == nil {
-			e.Log.Error("looking at a worker", "worker", name, "error", err)
+			e.Log.Error("probing a worker", "worker", name, "error", err)
 		}
 		e.mu.Lock()
 		defer e.mu.Unlock()
@@ -196,7 +197,7 @@ func (e *Engine) probeAside(ctx context.Context, name string) {
 }
 
 // Register makes the workers of the farm's file the registered ones and has
-// each looked at.
+// each probed.
 func (e *Engine) Register(ctx context.Context, all []store.Worker) error {
 	err := e.Store.Update(ctx, func(ctx context.Context, tx *store.Tx) error {
 		if err := tx.Register(ctx, all); err != nil {
@@ -215,8 +216,8 @@ func (e *Engine) Register(ctx context.Context, all []store.Worker) error {
 	return nil
 }
 
-// rebuild submits what is due to be rebuilt.
-func (e *Engine) rebuild(ctx context.Context) error {
+// submitDueRebuilds submits what is due to be rebuilt.
+func (e *Engine) submitDueRebuilds(ctx context.Context) error {
 	for _, r := range e.Rebuilds {
 		due := false
 		err := e.Store.Update(ctx, func(ctx context.Context, tx *store.Tx) error {
@@ -254,15 +255,15 @@ func (e *Engine) rebuildAll(ctx context.Context, r Rebuild) error {
 		}) {
 			continue
 		}
-		if err := e.check(ctx, release, r.Priority); err != nil {
+		if err := e.submitRebuild(ctx, release, r.Priority); err != nil {
 			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// check submits the recipe of a release again, with the same needs.
-func (e *Engine) check(ctx context.Context, release store.Release, priority int) error {
+// submitRebuild submits the recipe of a release again, with the same needs.
+func (e *Engine) submitRebuild(ctx context.Context, release store.Release, priority int) error {
 	was, err := e.Store.Build(ctx, release.Build)
 	if err != nil {
 		return err
@@ -271,7 +272,7 @@ func (e *Engine) check(ctx context.Context, release store.Release, priority int)
 	if err := e.read(ctx, was.Document, &d); err != nil {
 		return fmt.Errorf("reading the recipe of build %s: %w", was.ID, err)
 	}
-	if err := e.fill(ctx, d.Recipe); err != nil {
+	if err := e.loadFiles(ctx, d.Recipe); err != nil {
 		return err
 	}
 	_, err = e.Submit(ctx, Submission{Recipes: []Submitted{{Recipe: d.Recipe, URI: was.URI, Path: was.Path}},
@@ -279,8 +280,8 @@ func (e *Engine) check(ctx context.Context, release store.Release, priority int)
 	return err
 }
 
-// retention says when it was last looked at what need not be remembered: by
-// the clock, and by what this process lived through.
+// retention says when old builds and logs were last deleted: by the farm's clock,
+// and by the monotonic one.
 type retention struct{ clock, lived time.Time }
 
 // due is true once an hour, which is often enough. A clock that has jumped
@@ -299,7 +300,7 @@ func (r *retention) due(clock, lived time.Time) bool {
 func (e *Engine) retain(ctx context.Context) error {
 	now := e.now()
 	e.mu.Lock()
-	due := e.swept.due(now, time.Now())
+	due := e.retention.due(now, time.Now())
 	e.mu.Unlock()
 	if !due {
 		return nil
@@ -377,7 +378,7 @@ func (e *Engine) Fitting(ctx context.Context, b store.Build) error {
 	}
 	var lacks []error
 	for _, worker := range registered {
-		s := scheduled(worker, nil, nil)
+		s := scheduleWorker(worker, nil, nil)
 		misfits := schedule.Misfits(w, s)
 		if len(misfits) == 0 && s.Facts != nil {
 			return nil
@@ -389,7 +390,7 @@ func (e *Engine) Fitting(ctx context.Context, b store.Build) error {
 	return fmt.Errorf("%w: %w", workers.ErrUnfit, errors.Join(lacks...))
 }
 
-// RegisterLocal looks at workers that somebody named and registers them, each with
+// RegisterLocal probes workers that somebody named and registers them, each with
 // one slot. A worker that cannot be used at all is an error.
 func (e *Engine) RegisterLocal(ctx context.Context, all []workers.Worker) error {
 	registered := make([]store.Worker, len(all))

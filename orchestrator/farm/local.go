@@ -89,7 +89,7 @@ func (l *Local) Build(ctx context.Context, s engine.Submission) ([]engine.Conclu
 	if err := l.engine.RegisterLocal(ctx, l.workers); err != nil {
 		return nil, err
 	}
-	return l.engine.Alone(ctx, s)
+	return l.engine.RunSubmission(ctx, s)
 }
 
 // Collect puts the files of a conclusion into dir, which must not hold anything.

@@ -55,7 +55,7 @@ func BenchmarkWake(b *testing.B) {
 		n := 0
 		for b.Loop() {
 			n++
-			wake(b, s, store.Wake{Kind: store.Match}, store.Wake{Kind: store.Carry, Build: strconv.Itoa(n)})
+			wake(b, s, store.Wake{Kind: store.Match}, store.Wake{Kind: store.Claim, Build: strconv.Itoa(n)})
 		}
 	})
 }

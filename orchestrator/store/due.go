@@ -45,9 +45,9 @@ type Node struct {
 
 // Due is what should be woken up, by what the tables say.
 type Due struct {
-	// Carry are stages that are ready for an orchestrator, and running stages
+	// Claim are stages that are ready for an orchestrator, and running stages
 	// that nobody holds.
-	Carry []Wake
+	Claim []Wake
 	// Match says that repeats are ready.
 	Match bool
 	// Needs are builds that wait for nothing any more.
@@ -211,10 +211,10 @@ func (s *Store) Due(ctx context.Context, now time.Time) (due Due, err error) {
 			return err
 		}
 		for _, r := range running {
-			due.Carry = append(due.Carry, Wake{Kind: Carry, Build: r.Build, Stage: r.ID})
+			due.Claim = append(due.Claim, Wake{Kind: Claim, Build: r.Build, Stage: r.ID})
 		}
 		for _, r := range ready {
-			due.Carry = append(due.Carry, Wake{Kind: Carry, Build: r.Build, Stage: r.ID})
+			due.Claim = append(due.Claim, Wake{Kind: Claim, Build: r.Build, Stage: r.ID})
 		}
 		if due.Match, err = q.DueMatch(ctx, at); err != nil {
 			return err

@@ -50,9 +50,9 @@ func TestDue(t *testing.T) {
 				t.Errorf("%s (-want +have):\n%s", when, diff)
 			}
 		}
-		carry := func(stages ...string) (ws []store.Wake) {
+		claim := func(stages ...string) (ws []store.Wake) {
 			for _, s := range stages {
-				ws = append(ws, store.Wake{Kind: store.Carry, Build: "b1", Stage: s})
+				ws = append(ws, store.Wake{Kind: store.Claim, Build: "b1", Stage: s})
 			}
 			return ws
 		}
@@ -62,16 +62,16 @@ func TestDue(t *testing.T) {
 		finish(t, one, "b0")
 		check("b0 is over", store.Due{Needs: []store.Wake{{Kind: store.Needs, Build: "b1"}}})
 		move(t, one, "b1", unblock)
-		check("b1 may begin", store.Due{Carry: carry("resolve")})
+		check("b1 may begin", store.Due{Claim: claim("resolve")})
 		pause(t, one, "b1", true)
 		check("b1 is paused", store.Due{})
 		pause(t, one, "b1", false)
 		move(t, one, "b1", begin("resolve", ""))
-		check("nobody holds what runs", store.Due{Carry: carry("resolve")})
+		check("nobody holds what runs", store.Due{Claim: claim("resolve")})
 		took(t, one, store.Hold{Build: "b1", Stage: "resolve", Fence: 1, Until: c.now().Add(time.Minute)})
 		check("somebody holds it", store.Due{})
 		c.advance(time.Minute + time.Second)
-		check("the hold has run out", store.Due{Carry: carry("resolve")})
+		check("the hold has run out", store.Due{Claim: claim("resolve")})
 		move(t, one, "b1", succeed("resolve"))
 		check("repeats are ready", store.Due{Match: true})
 		pause(t, one, "b1", true)
@@ -79,13 +79,13 @@ func TestDue(t *testing.T) {
 		pause(t, one, "b1", false)
 		move(t, one, "b1", begin("repeat-0", "w1"))
 		move(t, one, "b1", begin("repeat-1", "w2"))
-		check("repeats run", store.Due{Carry: carry("repeat-0", "repeat-1")})
+		check("repeats run", store.Due{Claim: claim("repeat-0", "repeat-1")})
 		move(t, one, "b1", func(b orchestrator.Build, now time.Time) (orchestrator.Build, []orchestrator.Event, error) {
 			return b.Lose("repeat-0", 1, "lost", now)
 		})
-		check("a retry waits", store.Due{Carry: carry("repeat-1")})
+		check("a retry waits", store.Due{Claim: claim("repeat-1")})
 		c.advance(2 * time.Second)
-		check("a retry may begin", store.Due{Carry: carry("repeat-1"), Match: true})
+		check("a retry may begin", store.Due{Claim: claim("repeat-1"), Match: true})
 	})
 }
 

@@ -96,7 +96,7 @@ func (s *Store) update(ctx context.Context, fn func(ctx context.Context, tx *Tx)
 }
 
 // Wake puts wake-ups into the queue when the transition happens, and never
-// otherwise. Those of kind Carry, Needs and Probe are dropped when the same is
+// otherwise. Those of kind Claim, Needs and Probe are dropped when the same is
 // in the queue already, even if it is being handled now: whoever handles it
 // looks at the tables again, and [Store.Due] says what it missed.
 func (tx *Tx) Wake(_ context.Context, ws ...Wake) error {

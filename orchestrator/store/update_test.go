@@ -134,7 +134,7 @@ func TestGivenUpUpdateLeavesNothing(t *testing.T) {
 		enough := errors.New("enough")
 		err = s.Update(t.Context(), func(ctx context.Context, tx *store.Tx) error {
 			_, err := tx.Create(ctx, sample("b1"))
-			return errors.Join(enough, err, tx.Wake(ctx, store.Wake{Kind: store.Match}, store.Wake{Kind: store.Carry, Build: "b1"}),
+			return errors.Join(enough, err, tx.Wake(ctx, store.Wake{Kind: store.Match}, store.Wake{Kind: store.Claim, Build: "b1"}),
 				tx.Audit(ctx, store.Audit{Who: "anna", What: "submit"}), count(ctx, tx),
 				tx.Register(ctx, []store.Worker{{Name: "w1", Slots: 1}}))
 		})

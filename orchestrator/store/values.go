@@ -199,7 +199,7 @@ type WakeKind string
 // The wake-ups. Each only says where to look: the tables say what is due.
 const (
 	Match WakeKind = "match" // repeats may be ready and slots free
-	Carry WakeKind = "carry" // a stage is ready, or running and held by nobody
+	Claim WakeKind = "claim" // a stage is ready, or running and held by nobody
 	Needs WakeKind = "needs" // a build that this one needs has ended
 	Probe WakeKind = "probe" // a worker should be looked at, and rid of what was left on it
 )

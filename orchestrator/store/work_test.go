@@ -73,7 +73,7 @@ func TestWakesArriveOnce(t *testing.T) {
 		want := map[store.Wake]int{}
 		for i := range 50 {
 			ws := []store.Wake{
-				{Kind: store.Match}, {Kind: store.Carry, Build: fmt.Sprint("b", i), Stage: "compare"},
+				{Kind: store.Match}, {Kind: store.Claim, Build: fmt.Sprint("b", i), Stage: "compare"},
 				{Kind: store.Needs, Build: fmt.Sprint("b", i)}, {Kind: store.Probe, Worker: fmt.Sprint("w", i)},
 			}
 			wake(t, two, ws...)
@@ -97,8 +97,8 @@ func TestWakesThatWait(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
 		s := open()
 		for range 3 {
-			wake(t, s, store.Wake{Kind: store.Carry, Build: "b1", Stage: "resolve"}, store.Wake{Kind: store.Match},
-				store.Wake{Kind: store.Carry, Build: "b1", Stage: "resolve"}, store.Wake{Kind: store.Needs, Build: "b1"},
+			wake(t, s, store.Wake{Kind: store.Claim, Build: "b1", Stage: "resolve"}, store.Wake{Kind: store.Match},
+				store.Wake{Kind: store.Claim, Build: "b1", Stage: "resolve"}, store.Wake{Kind: store.Needs, Build: "b1"},
 				store.Wake{Kind: store.Probe, Worker: "w1"})
 		}
 		if n := waiting(t, s); n != 3+3 {
@@ -131,7 +131,7 @@ func TestOneMatchAtATime(t *testing.T) {
 		for i := range matches {
 			within(t, began, "a match")
 			if i < 3 { // others get through meanwhile, and no second match does
-				wake(t, s, store.Wake{Kind: store.Carry, Build: fmt.Sprint("b", i)})
+				wake(t, s, store.Wake{Kind: store.Claim, Build: fmt.Sprint("b", i)})
 				within(t, other, "something else than a match")
 			}
 			if len(began) != 0 {
@@ -163,7 +163,7 @@ func TestHandlersThatDoNotFinish(t *testing.T) {
 			return errors.New("not yet")
 		}})
 		for _, b := range []string{"fails", "panics"} {
-			wake(t, s, store.Wake{Kind: store.Carry, Build: b})
+			wake(t, s, store.Wake{Kind: store.Claim, Build: b})
 		}
 		ended := map[string]bool{}
 		for range 2 {
@@ -189,7 +189,7 @@ func TestStopHandsOver(t *testing.T) {
 			close(ended)
 			return ctx.Err()
 		}})
-		wake(t, one, store.Wake{Kind: store.Carry, Build: "b1"})
+		wake(t, one, store.Wake{Kind: store.Claim, Build: "b1"})
 		within(t, began, "the handler")
 		stop()
 		select {
@@ -273,7 +273,7 @@ func carryOn(ctx context.Context, s *store.Store, w store.Wake) error {
 			return err
 		}
 		for _, r := range ready {
-			if err := carryOn(ctx, s, store.Wake{Kind: store.Carry, Build: r.Build, Stage: r.Stage}); err != nil {
+			if err := carryOn(ctx, s, store.Wake{Kind: store.Claim, Build: r.Build, Stage: r.Stage}); err != nil {
 				return err
 			}
 		}
@@ -288,9 +288,9 @@ func carryOn(ctx context.Context, s *store.Store, w store.Wake) error {
 		stage, named := was.Stage(w.Stage)
 		switch {
 		case w.Kind == store.Needs && was.Stages[0].State == orchestrator.Blocked:
-		case w.Kind == store.Carry && named && stage.State == orchestrator.Ready:
+		case w.Kind == store.Claim && named && stage.State == orchestrator.Ready:
 			step = begin(stage.ID, "")
-		case w.Kind == store.Carry && named && stage.State == orchestrator.Running:
+		case w.Kind == store.Claim && named && stage.State == orchestrator.Running:
 			step = succeed(stage.ID)
 		default:
 			return nil // somebody else was faster
@@ -301,7 +301,7 @@ func carryOn(ctx context.Context, s *store.Store, w store.Wake) error {
 		}
 		for _, s := range next.Stages {
 			if s.State == orchestrator.Ready || s.State == orchestrator.Running {
-				if err := tx.Wake(ctx, store.Wake{Kind: store.Carry, Build: w.Build, Stage: s.ID}); err != nil {
+				if err := tx.Wake(ctx, store.Wake{Kind: store.Claim, Build: w.Build, Stage: s.ID}); err != nil {
 					return err
 				}
 			}
@@ -342,7 +342,7 @@ func sweepUp(ctx context.Context, s *store.Store) error {
 	if err != nil {
 		return err
 	}
-	wakes := slices.Concat(due.Carry, due.Needs)
+	wakes := slices.Concat(due.Claim, due.Needs)
 	if due.Match {
 		wakes = append(wakes, store.Wake{Kind: store.Match})
 	}

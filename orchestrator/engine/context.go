@@ -22,7 +22,7 @@ import (
 	"github.com/zfarm/zfarm/recipes"
 )
 
-// What stages leave to those after them, as JSON in the artifact store.
+// What stages save for those after them, as JSON in the artifact store.
 type (
 	resolved struct {
 		Inputs  orchestrator.Inputs            `json:"inputs"`
@@ -61,9 +61,9 @@ type Artifact struct {
 	Pax digest.Digest `json:"pax"`
 }
 
-// course is a build seen from one of its stages: its recipe, and what the
-// stages before have left.
-type course struct {
+// stageContext is a build seen from one of its stages: its recipe, and what
+// earlier stages saved.
+type stageContext struct {
 	*Engine
 	build      store.Build
 	stage      orchestrator.Stage
@@ -77,17 +77,17 @@ type course struct {
 	signed  attested
 }
 
-// maxOutput bounds what one stage may leave to another.
+// maxOutput bounds the value that one stage saves for another.
 const maxOutput = 256 << 20
 
-// course reads everything that the stage needs.
-func (e *Engine) course(ctx context.Context, b store.Build, s orchestrator.Stage) (*course, error) {
-	c := &course{Engine: e, build: b, stage: s}
+// stageContext reads everything that the stage needs.
+func (e *Engine) stageContext(ctx context.Context, b store.Build, s orchestrator.Stage) (*stageContext, error) {
+	c := &stageContext{Engine: e, build: b, stage: s}
 	var d document
 	if err := e.read(ctx, b.Document, &d); err != nil {
 		return nil, fmt.Errorf("reading the recipe of build %s: %w", b.ID, err)
 	}
-	if err := e.fill(ctx, d.Recipe); err != nil {
+	if err := e.loadFiles(ctx, d.Recipe); err != nil {
 		return nil, err
 	}
 	c.recipe, c.forced = d.Recipe, d.Forced
@@ -97,14 +97,14 @@ func (e *Engine) course(ctx context.Context, b store.Build, s orchestrator.Stage
 		if before.Output.IsZero() || before.ID == s.ID {
 			continue
 		}
-		if err := c.recall(ctx, before); err != nil {
-			return nil, fmt.Errorf("reading what %s of build %s left: %w", before.ID, b.ID, err)
+		if err := c.load(ctx, before); err != nil {
+			return nil, fmt.Errorf("reading the result of %s of build %s: %w", before.ID, b.ID, err)
 		}
 	}
 	return c, nil
 }
 
-func (c *course) recall(ctx context.Context, s orchestrator.Stage) error {
+func (c *stageContext) load(ctx context.Context, s orchestrator.Stage) error {
 	switch s.Kind {
 	case orchestrator.Resolve:
 		return c.read(ctx, s.Output, &c.pins)
@@ -128,8 +128,8 @@ func (e *Engine) read(ctx context.Context, d digest.Digest, v any) error {
 	return json.NewDecoder(io.LimitReader(r, maxOutput)).Decode(v)
 }
 
-// fill gives the files of a recipe their bytes.
-func (e *Engine) fill(ctx context.Context, r *recipes.Recipe) error {
+// loadFiles gives the files of a recipe their bytes.
+func (e *Engine) loadFiles(ctx context.Context, r *recipes.Recipe) error {
 	load := func(f *recipes.File) error {
 		in, err := e.Artifacts.Open(ctx, f.Digest)
 		if err != nil {
@@ -155,27 +155,27 @@ func (e *Engine) fill(ctx context.Context, r *recipes.Recipe) error {
 	return nil
 }
 
-// left ends a stage with what it leaves to others.
-func (c *course) left(ctx context.Context, v any, keep ...digest.Digest) end {
+// save ends a stage with the value that it saves for later ones.
+func (c *stageContext) save(ctx context.Context, v any, keep ...digest.Digest) outcome {
 	text, err := json.Marshal(v)
 	if err != nil {
-		return end{err: fmt.Errorf("writing what %s leaves: %w", c.stage.ID, err)}
+		return outcome{err: fmt.Errorf("writing the result of %s: %w", c.stage.ID, err)}
 	}
 	sum, err := c.put(ctx, text)
-	return end{err: err, output: sum, keep: keep}
+	return outcome{err: err, output: sum, keep: keep}
 }
 
-func (c *course) note(text string) {
+func (c *stageContext) note(text string) {
 	c.Engine.note(c.build.ID, c.stage.ID, c.stage.Worker, text)
 }
 
-// failed is the end of a stage for a reason that lies in the port.
-func failed(kind orchestrator.FailureKind, message string) end {
-	return end{failure: &orchestrator.Failure{Kind: kind, Message: message}}
+// failed is the outcome of a stage that failed for a reason that lies in the port.
+func failed(kind orchestrator.FailureKind, message string) outcome {
+	return outcome{failure: &orchestrator.Failure{Kind: kind, Message: message}}
 }
 
 // records are those of the repeats that have ended.
-func (c *course) records() []orchestrator.Record {
+func (c *stageContext) records() []orchestrator.Record {
 	all := make([]orchestrator.Record, len(c.repeats))
 	for i, r := range c.repeats {
 		all[i] = r.Record
@@ -183,7 +183,7 @@ func (c *course) records() []orchestrator.Record {
 	return all
 }
 
-// Conclusion is what came of a build.
+// Conclusion is the result of a build.
 type Conclusion struct {
 	Build   store.Build           `json:"build"`
 	Inputs  orchestrator.Inputs   `json:"inputs"`
@@ -195,14 +195,14 @@ type Conclusion struct {
 	// Agreeing counts the repeats whose verdict against the baseline is
 	// within the tiers allowed, the baseline included.
 	Agreeing int `json:"agreeing,omitempty"`
-	// Signed says that statements were signed, Files what was laid out.
+	// Signed says that statements were signed, Files what was published.
 	Signed bool         `json:"signed"`
 	Files  []store.File `json:"files,omitempty"`
 	// Failure is nil when the build may be released.
 	Failure *orchestrator.Failure `json:"failure,omitempty"`
 }
 
-// Conclusion tells what came of a build, or as much as there is of it. For a
+// Conclusion returns the result of a build, or as much as there is of it. For a
 // build that another one stands for, it is that one's.
 func (e *Engine) Conclusion(ctx context.Context, id string) (Conclusion, error) {
 	b, err := e.Store.Build(ctx, id)
@@ -212,7 +212,7 @@ func (e *Engine) Conclusion(ctx context.Context, id string) (Conclusion, error) 
 	if b.SameAs != "" {
 		return e.Conclusion(ctx, b.SameAs)
 	}
-	c, err := e.course(ctx, b, orchestrator.Stage{})
+	c, err := e.stageContext(ctx, b, orchestrator.Stage{})
 	if err != nil {
 		return Conclusion{}, err
 	}
@@ -244,7 +244,7 @@ func (e *Engine) standsFor(ctx context.Context, id string) (store.Build, error) 
 }
 
 // begun is when the build's first attempt began.
-func (c *course) begun(ctx context.Context) (time.Time, error) {
+func (c *stageContext) begun(ctx context.Context) (time.Time, error) {
 	all, err := c.Store.Attempts(ctx, c.build.ID)
 	if err != nil || len(all) == 0 {
 		return c.build.Submitted, err

@@ -1,0 +1,185 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"sync"
+
+	"github.com/zfarm/zfarm/attest/digest"
+	"github.com/zfarm/zfarm/orchestrator"
+	"github.com/zfarm/zfarm/workers"
+)
+
+// workerError is an error that happened on a worker. It says nothing about the
+// port, and this machine is not at fault: another worker may do better, so
+// every such error is workers.ErrLost.
+type workerError struct{ error }
+
+func (t *workerError) Unwrap() []error { return []error{t.error, workers.ErrLost} }
+
+// quarantined is the error of a worker that was found unfit right after
+// something had gone wrong there. What went wrong is put down to that.
+type quarantined struct {
+	reason string // of the quarantine
+	cause  string // what went wrong
+}
+
+func (a *quarantined) Error() string { return a.reason + " What went wrong there: " + a.cause }
+func (a *quarantined) Unwrap() error { return workers.ErrLost }
+
+// observedError is the error of an attempt together with the error seen on the
+// worker: an error that passes through a plugin comes back as a text.
+type observedError struct {
+	reported error
+	seen     error
+}
+
+func (s *observedError) Error() string   { return s.reported.Error() }
+func (s *observedError) Unwrap() []error { return []error{s.seen, s.reported} }
+
+// observedWorkspace is a workspace that distinguishes faults of the worker from
+// those of this machine, whose store is read and written on the way, and from
+// those of a plugin, which may ask for what is not there.
+type observedWorkspace struct {
+	workers.Workspace
+
+	mu    sync.Mutex
+	fault error // the last one after which no call went well
+}
+
+// note keeps the error of a call. ours is what went wrong here meanwhile.
+func (s *observedWorkspace) note(ctx context.Context, err, ours error) error {
+	answer := errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil, ours != nil, errors.Is(err, workers.ErrStepChanged), errors.Is(err, fs.ErrInvalid):
+		return err
+	case !errors.Is(err, workers.ErrLost):
+		err = &workerError{err}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err == nil || !answer {
+		s.fault = err
+	}
+	return err
+}
+
+// explain returns the error of an attempt with what was seen of it here.
+func (s *observedWorkspace) explain(err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err == nil || s.fault == nil || errors.Is(err, s.fault) {
+		return err
+	}
+	return &observedError{reported: err, seen: s.fault}
+}
+
+func (s *observedWorkspace) Put(ctx context.Context, name string, mode fs.FileMode, r io.Reader) (digest.Digest, error) {
+	from := &observedIO{r: r}
+	d, err := s.Workspace.Put(ctx, name, mode, from.reader())
+	return d, s.note(ctx, err, from.fault())
+}
+
+func (s *observedWorkspace) Get(ctx context.Context, name string, w io.Writer) (digest.Digest, error) {
+	to := &observedIO{w: w}
+	d, err := s.Workspace.Get(ctx, name, to)
+	return d, s.note(ctx, err, to.fault())
+}
+
+func (s *observedWorkspace) List(ctx context.Context, dir string) ([]workers.Entry, error) {
+	entries, err := s.Workspace.List(ctx, dir)
+	return entries, s.note(ctx, err, nil)
+}
+
+func (s *observedWorkspace) Run(ctx context.Context, step workers.Step, log io.Writer) (workers.Status, error) {
+	to := &observedIO{w: log}
+	st, err := s.Workspace.Run(ctx, step, to)
+	return st, s.note(ctx, err, to.fault())
+}
+
+// observedIO remembers how reading or writing here went wrong. A call that was
+// broken off may still be at it.
+type observedIO struct {
+	r io.Reader
+	w io.Writer
+
+	mu  sync.Mutex
+	err error
+}
+
+// reader keeps the ability to seek, without which nothing is put twice.
+func (w *observedIO) reader() io.Reader {
+	if s, ok := w.r.(io.Seeker); ok {
+		return struct {
+			io.Reader
+			io.Seeker
+		}{w, s}
+	}
+	return w
+}
+
+func (w *observedIO) Read(p []byte) (int, error) {
+	n, err := w.r.Read(p)
+	if err != io.EOF { // wrapped, it is what broke r off
+		w.note(err)
+	}
+	return n, err
+}
+
+func (w *observedIO) Write(p []byte) (int, error) {
+	n, err := w.w.Write(p)
+	w.note(err)
+	return n, err
+}
+
+func (w *observedIO) note(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err != nil {
+		w.err = err
+	}
+}
+
+func (w *observedIO) fault() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
+}
+
+// checkWorker probes the worker after something has gone wrong there. An
+// attempt on an unfit worker is lost for the reason for which it is unfit.
+func (c *stageContext) checkWorker(ctx context.Context, cause string) error {
+	var was *workers.Facts
+	if registered, err := c.Store.Worker(ctx, c.stage.Worker); err == nil {
+		was = registered.Facts
+	}
+	facts, err := c.probeFacts(ctx, c.stage.Worker)
+	if reason := c.Health(was, facts, err); reason != "" {
+		return &quarantined{reason: reason, cause: cause}
+	}
+	return nil
+}
+
+// notOfThePort says why a failure may not be the port's: a step that nobody
+// observedIO for too long, or that somebody stopped, says nothing about it, and
+// neither does a worker that is unfit.
+func (c *stageContext) notOfThePort(ctx context.Context, r orchestrator.Record, f *orchestrator.Failure) error {
+	for _, s := range r.Steps {
+		if s.Status.State == workers.Lease || s.Status.State == workers.Stopped {
+			return fmt.Errorf("step %s was ended (%s), and nobody here wanted that: %w", s.Name, s.Status.State, workers.ErrLost)
+		}
+	}
+	switch f.Kind {
+	case orchestrator.FailedStep, orchestrator.FailedTests, orchestrator.Infrastructure:
+		return c.checkWorker(ctx, f.Message)
+	default:
+		return nil
+	}
+}
