@@ -102,12 +102,12 @@ type Tally struct {
 	Failed []string `json:"failed,omitempty"`
 	// UnexpectedlyPassed names known failures that passed, and tests that passed though
 	// upstream expects a failure: the recipe or the port can be tidied.
-	UnexpectedlyPassed []string `json:"mended,omitempty"`
+	UnexpectedlyPassed []string `json:"unexpectedly_passed,omitempty"`
 	// Missing names known failures that were not in the suite at all.
 	Missing []string `json:"missing,omitempty"`
-	// Shrunk says that fewer tests ran than the recipe's least.
+	// Shrunk says that fewer tests ran than the recipe's min_tests.
 	Shrunk   bool `json:"shrunk,omitempty"`
-	MinTests int  `json:"least"`
+	MinTests int  `json:"min_tests"`
 }
 
 // OK reports whether the suite is as good as the recipe demands.

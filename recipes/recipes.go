@@ -134,7 +134,7 @@ type Test struct {
 	Block  json.RawMessage `json:"block"`
 	Limit  Duration        `json:"limit"`
 	// MinTests is the smallest number of tests that counts as the whole suite.
-	MinTests int `json:"least"`
+	MinTests int `json:"min_tests"`
 	// KnownFailures are allowed to fail; one that passes is told.
 	KnownFailures []KnownFailure `json:"known_failures,omitempty"`
 }

@@ -132,7 +132,7 @@ func newStory(name, content string, suites ...string) story {
 	for _, suite := range suites {
 		s.tests = append(s.tests, statement.TestResult{
 			Subjects: about, Suite: suite, Configuration: []statement.Resource{recipe},
-			Passed: []string{"a", "b"}, Skipped: []string{"c"}, Expected: []string{"d"}, Least: 4,
+			Passed: []string{"a", "b"}, Skipped: []string{"c"}, Expected: []string{"d"}, MinTests: 4,
 		})
 	}
 	return s

@@ -66,7 +66,7 @@ func provenance() statement.Provenance {
 func testResult() statement.TestResult {
 	return statement.TestResult{
 		Subjects: artifact(), Suite: "check", Configuration: []statement.Resource{recipe()}, URL: "https://farm.example.org/builds/b-0001",
-		Passed: []string{"hufts", "keep"}, Warned: []string{"pipe-output"}, Skipped: []string{"timestamp"}, Expected: []string{"zgrep-f"}, Least: 5,
+		Passed: []string{"hufts", "keep"}, Warned: []string{"pipe-output"}, Skipped: []string{"timestamp"}, Expected: []string{"zgrep-f"}, MinTests: 5,
 	}
 }
 
@@ -318,8 +318,8 @@ func TestResult(t *testing.T) {
 		{"expected failure", statement.TestResult{Passed: names, Expected: names}, statement.ResultWarned},
 		{"unexpected pass", statement.TestResult{Passed: names, Warned: names}, statement.ResultWarned},
 		{"one failed", statement.TestResult{Passed: names, Failed: names, Warned: names}, statement.ResultFailed},
-		{"shrunk", statement.TestResult{Passed: names, Least: 2}, statement.ResultFailed},
-		{"just enough", statement.TestResult{Passed: names, Least: 1}, statement.ResultPassed},
+		{"shrunk", statement.TestResult{Passed: names, MinTests: 2}, statement.ResultFailed},
+		{"just enough", statement.TestResult{Passed: names, MinTests: 1}, statement.ResultPassed},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if got := tc.r.Result(); got != tc.want {
@@ -340,7 +340,7 @@ func TestTestResultRefuses(t *testing.T) {
 		{"nameless test", func(r *statement.TestResult) { r.Failed = []string{""} }, "is empty"},
 		{"test not UTF-8", func(r *statement.TestResult) { r.Failed = []string{"\xff"} }, "not UTF-8"},
 		{"url", func(r *statement.TestResult) { r.URL = "farm" }, "not an absolute URI"},
-		{"least", func(r *statement.TestResult) { r.Least = -1 }, "-1"},
+		{"min tests", func(r *statement.TestResult) { r.MinTests = -1 }, "-1"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r := testResult()

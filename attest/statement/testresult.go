@@ -39,9 +39,9 @@ type TestResult struct {
 	// Expected failed, and the recipe or upstream says so. They stand among
 	// the warnedTests as well.
 	Expected []string
-	// Least is the smallest number of tests that counts as the whole suite; a
+	// MinTests is the smallest number of tests that counts as the whole suite; a
 	// smaller one has failed.
-	Least int
+	MinTests int
 }
 
 type testResultJSON struct {
@@ -52,7 +52,7 @@ type testResultJSON struct {
 	Warned        []string   `json:"warnedTests"`
 	Failed        []string   `json:"failedTests"`
 	Suite         string     `json:"zfarm_suite"`
-	Least         int        `json:"zfarm_leastTests"`
+	MinTests      int        `json:"zfarm_minTests"`
 	Skipped       []string   `json:"zfarm_skippedTests"`
 	Expected      []string   `json:"zfarm_expectedFailures"`
 }
@@ -66,7 +66,7 @@ func (r TestResult) Count() int {
 // or the suite is too small; WARNED if any did not plainly pass; else PASSED.
 func (r TestResult) Result() string {
 	switch {
-	case len(r.Failed) > 0 || len(r.Passed) == 0 || r.Count() < r.Least:
+	case len(r.Failed) > 0 || len(r.Passed) == 0 || r.Count() < r.MinTests:
 		return ResultFailed
 	case len(r.Passed) < r.Count():
 		return ResultWarned
@@ -83,7 +83,7 @@ func (r TestResult) Statement() (attest.Statement, error) {
 	return compose(attest.TypeTestResult, r.Subjects, testResultJSON{
 		Result: r.Result(), Configuration: r.Configuration, URL: r.URL,
 		Passed: list(r.Passed), Warned: list(slices.Concat(r.Warned, r.Expected)), Failed: list(r.Failed),
-		Suite: r.Suite, Least: r.Least, Skipped: list(r.Skipped), Expected: list(r.Expected),
+		Suite: r.Suite, MinTests: r.MinTests, Skipped: list(r.Skipped), Expected: list(r.Expected),
 	})
 }
 
@@ -108,7 +108,7 @@ func DecodeTestResult(s attest.Statement) (TestResult, error) {
 	}
 	r := TestResult{
 		Subjects: subjects, Suite: w.Suite, Configuration: w.Configuration, URL: w.URL,
-		Passed: w.Passed, Failed: w.Failed, Skipped: w.Skipped, Expected: w.Expected, Least: w.Least,
+		Passed: w.Passed, Failed: w.Failed, Skipped: w.Skipped, Expected: w.Expected, MinTests: w.MinTests,
 	}
 	plain := len(w.Warned) - len(w.Expected)
 	if plain < 0 || !slices.Equal(w.Warned[plain:], w.Expected) {
@@ -143,8 +143,8 @@ func (r TestResult) check() error {
 	if r.URL != "" {
 		errs = append(errs, checkURI("url", r.URL))
 	}
-	if r.Least < 0 {
-		errs = append(errs, fmt.Errorf("least number of tests is %d", r.Least))
+	if r.MinTests < 0 {
+		errs = append(errs, fmt.Errorf("smallest number of tests is %d", r.MinTests))
 	}
 	return errors.Join(errs...)
 }

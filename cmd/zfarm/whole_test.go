@@ -86,7 +86,7 @@ func newWhole(t *testing.T, database string, only ...string) *whole {
 	w.servers = f.servers
 	var b strings.Builder
 	fmt.Fprintf(&b, "signing {\n  key = %q\n  password_file = %q\n}\n\n", filepath.Join(f.dir, "farm.key"), f.write("password", "correct horse\n"))
-	fmt.Fprintf(&b, "policy {\n  patience = \"30s\"\n}\n\n")
+	fmt.Fprintf(&b, "scheduling {\n  patience = \"30s\"\n}\n\n")
 	for i, s := range f.servers {
 		c := s.Config()
 		fmt.Fprintf(&b, "worker \"w%d\" {\n  address = \"ssh://%s@%s%s/farm\"\n  known_hosts = %q\n  identity = [%q]\n  lease = \"2m\"\n}\n\n",

@@ -168,7 +168,7 @@ func suiteName(i int, s orchestrator.Suite) string {
 
 func (c *stageContext) testResult(i int, s orchestrator.Suite) statement.TestResult {
 	t := statement.TestResult{
-		Subjects: c.subjects(), Suite: suiteName(i, s), Least: s.Tally.MinTests,
+		Subjects: c.subjects(), Suite: suiteName(i, s), MinTests: s.Tally.MinTests,
 		Configuration: []statement.Resource{c.recipeResource(), {Name: "plugin " + s.Plugin, Digest: c.pluginDigest(s.Plugin)}},
 	}
 	surprising := map[string]bool{}

@@ -105,6 +105,7 @@ func (r *reader) warnf(at hcl.Range, summary, format string, args ...any) {
 type shape struct {
 	required, optional []string // arguments
 	blocks             []nested
+	reserved           map[string]string // names of blocks to come: what to write instead
 }
 
 // nested is a block within a block.
@@ -193,6 +194,11 @@ func (s shape) advise(in hcl.Diagnostics, head hcl.Range) hcl.Diagnostics {
 		})
 	}
 	for _, d := range in {
+		for name, text := range s.reserved {
+			if strings.HasPrefix(d.Detail, fmt.Sprintf("Blocks of type %q are not expected here.", name)) {
+				d.Summary, d.Detail = "Reserved name", text
+			}
+		}
 		switch {
 		case strings.HasPrefix(d.Summary, "Unsupported ") && !strings.Contains(d.Detail, "Did you mean"):
 			d.Detail += s.known()

@@ -60,9 +60,9 @@ type Farm struct {
 	TLS      *TLS
 	Insecure bool
 	// Signing is nil where nothing is signed.
-	Signing *Signing
-	Workers []Worker
-	Policy  schedule.Policy
+	Signing    *Signing
+	Workers    []Worker
+	Scheduling schedule.Policy
 	// Patience is how long an attempt whose worker cannot be reached is joined
 	// again before it is given up; shorter than every worker's Lease.
 	Patience  time.Duration

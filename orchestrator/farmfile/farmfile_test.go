@@ -100,7 +100,7 @@ func wantedErrors(src []byte) map[int][]string {
 }
 
 func TestGood(t *testing.T) {
-	for _, name := range []string{"least", "full"} {
+	for _, name := range []string{"minimal", "full"} {
 		t.Run(name, func(t *testing.T) {
 			path := "testdata/good/" + name
 			farm, diags := farmfile.Read(read(t, path+".hcl"), "/etc/zfarm/farm.hcl")
@@ -262,7 +262,7 @@ func TestPatience(t *testing.T) {
 		``:                                  10 * time.Minute,
 		`worker "a" { address = "local:" }`: 10 * time.Minute,
 		"worker \"a\" {\n address = \"local:\"\n lease = \"4m\"\n}": 2 * time.Minute,
-		`policy { patience = "29m" }`:                               29 * time.Minute,
+		`scheduling { patience = "29m" }`:                           29 * time.Minute,
 	} {
 		farm, diags := farmfile.Read([]byte("farm \"a\" {}\n"+src), "farm.hcl")
 		if farm == nil || farm.Patience != want {

@@ -27,8 +27,10 @@ func (r *reader) farm() *Farm {
 	top := hcl.Range{Filename: r.name, Start: hcl.InitialPos, End: hcl.InitialPos}
 	root := r.open(r.file.Body, top, shape{blocks: []nested{
 		{name: "farm", label: true, most: 1}, {name: "signing", most: 1}, {name: "worker", label: true, most: maxBlocks},
-		{name: "policy", most: 1}, {name: "oidc", most: 20}, {name: "rebuild", label: true, most: 100}, {name: "probe", most: 1},
+		{name: "scheduling", most: 1}, {name: "oidc", most: 20}, {name: "rebuild", label: true, most: 100}, {name: "probe", most: 1},
 		{name: "retention", most: 1}, {name: "limits", most: 1}, {name: "plugin", label: true, most: maxBlocks},
+	}, reserved: map[string]string{
+		"policy": "The name \"policy\" is reserved for what a release demands. How builds are given to workers stands in a block \"scheduling\".",
 	}})
 	f := &Farm{Dir: r.dir}
 	if all := root.blocks["farm"]; len(all) == 1 {
@@ -46,7 +48,7 @@ func (r *reader) farm() *Farm {
 	if len(f.Workers) == 0 {
 		r.warnf(top, "No worker", "There is no worker block, so that every build waits. Add worker \"NAME\" { address = \"ssh://user@host/folder\" }.")
 	}
-	r.policy(f, root.only("policy"))
+	r.scheduling(f, root.only("scheduling"))
 	for _, b := range root.blocks["oidc"] {
 		f.OIDC = append(f.OIDC, r.oidc(b, f.OIDC))
 	}
@@ -281,21 +283,21 @@ func (b *block) labels() map[string]string {
 	return out
 }
 
-func (r *reader) policy(f *Farm, src *hcl.Block) {
+func (r *reader) scheduling(f *Farm, src *hcl.Block) {
 	b := r.in(src, shape{optional: []string{"spread", "aging", "reserve", "patience"}, blocks: []nested{{name: "share", label: true, most: maxBlocks}}})
-	f.Policy = schedule.Policy{
+	f.Scheduling = schedule.Policy{
 		Spread: []string{"worker"}, Aging: b.span("aging", time.Hour, time.Second, 365*day, false),
 		Reserve: b.span("reserve", 15*time.Minute, time.Second, 365*day, false),
 	}
 	if items, ok := b.items("spread"); ok {
-		f.Policy.Spread = r.spread(b, items)
+		f.Scheduling.Spread = r.spread(b, items)
 	}
 	for _, s := range b.blocks["share"] {
-		if f.Policy.Shares == nil {
-			f.Policy.Shares = make(map[string]float64)
+		if f.Scheduling.Shares == nil {
+			f.Scheduling.Shares = make(map[string]float64)
 		}
 		in := r.in(s, shape{required: []string{"weight"}})
-		f.Policy.Shares[s.Labels[0]] = in.ratio("weight", 1, 0.001, 1000)
+		f.Scheduling.Shares[s.Labels[0]] = in.ratio("weight", 1, 0.001, 1000)
 	}
 	usual := 10 * time.Minute
 	for _, w := range f.Workers {

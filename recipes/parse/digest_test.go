@@ -17,7 +17,7 @@ import (
 // pinned is the digest of testdata/good/gzip. It may change only together
 // with the name of the canonical form in recipes.Canonical: builds and
 // statements of the past refer to recipes by it.
-const pinned = "sha256:c11d16552eb98cb54726b62333cd38ecedd4789b5fb7b068cec5a6ac8377ba07"
+const pinned = "sha256:4c95b58e2f193da36b04db6574dc826439593ce901f3f6827851b649e7ecf261"
 
 // gzipFolder returns a copy of testdata/good/gzip that a test may change.
 func gzipFolder(t testing.TB) fstest.MapFS {
@@ -74,7 +74,7 @@ func TestDigestOfSameMeaning(t *testing.T) {
 		"order of patterns":    {`["share/info/dir", "lib/*.la"]`, `["lib/*.la", "share/info/dir"]`},
 		"order of failures":    {"    known_failure \"zgrep-signal\" { reason = \"Signals arrive late\" }\n    known_failure \"help-version\" { reason = \"No /dev/full there\" }\n", "    known_failure \"help-version\" { reason = \"No /dev/full there\" }\n    known_failure \"zgrep-signal\" { reason = \"Signals arrive late\" }\n"},
 		"default signature":    {"      key          = \"keys/gzip.asc\"", "      key          = \"keys/gzip.asc\"\n      url          = \"https://ftp.gnu.org/gnu/gzip/gzip-1.12.tar.xz.sig\""},
-		"default limit":        {"  test \"script\" {", "  test \"script\" {\n    limit = \"240m\"\n    least = 0"},
+		"default limit":        {"  test \"script\" {", "  test \"script\" {\n    limit = \"240m\"\n    min_tests = 0"},
 		"default prefix":       {"  package {", "  package {\n    prefix = \"/opt/zfarm/gzip/1.12\""},
 		"default include":      {"    include = [\"**\"]\n", ""},
 		"default into":         {"    patches = ", "    into    = \"\"\n    patches = "},
@@ -141,7 +141,7 @@ func TestDigestOfOtherMeaning(t *testing.T) {
 		"empty value":       {"recipe.hcl", `install  = null`, `install  = []`},
 		"order in a list":   {"recipe.hcl", "gcc-warnings rpath", "rpath gcc-warnings"},
 		"plugin":            {"recipe.hcl", `build "autotools" {`, `build "cmake" {}` + "\n" + `/*`},
-		"smallest suite":    {"recipe.hcl", `least = 20`, `least = 21`},
+		"smallest suite":    {"recipe.hcl", `min_tests = 20`, `min_tests = 21`},
 		"known failure":     {"recipe.hcl", `"zgrep-signal"`, `"zgrep-context"`},
 		"reason":            {"recipe.hcl", "Signals arrive late", "Signals arrive early"},
 		"no known failure":  {"recipe.hcl", `    known_failure "zgrep-signal" { reason = "Signals arrive late" }`, ``},

@@ -43,7 +43,7 @@ func TestFormat(t *testing.T) {
 
 // TestFormatGood: the recipes among the test data are in the usual layout.
 func TestFormatGood(t *testing.T) {
-	for _, path := range []string{"testdata/good/gzip/recipe.hcl", "testdata/good/least/recipe.hcl", "testdata/good/worker/recipe.hcl", "testdata/good/rules/recipe.hcl"} {
+	for _, path := range []string{"testdata/good/gzip/recipe.hcl", "testdata/good/minimal/recipe.hcl", "testdata/good/worker/recipe.hcl", "testdata/good/rules/recipe.hcl"} {
 		src, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -58,7 +58,7 @@ func TestFormatGood(t *testing.T) {
 // seeds are sources to start fuzzing from.
 func seeds(f *testing.F) {
 	f.Helper()
-	for _, path := range []string{"testdata/good/gzip/recipe.hcl", "testdata/good/least/recipe.hcl", "testdata/good/worker/recipe.hcl",
+	for _, path := range []string{"testdata/good/gzip/recipe.hcl", "testdata/good/minimal/recipe.hcl", "testdata/good/worker/recipe.hcl",
 		"testdata/good/rules/recipe.hcl", "testdata/errors/rules.hcl", "testdata/faults.hcl", "testdata/errors/worker.hcl", "testdata/errors/growth.hcl", "testdata/errors/expressions.hcl", "testdata/errors/sources.hcl", "testdata/errors/plugins.hcl"} {
 		src, err := os.ReadFile(path)
 		if err != nil {

@@ -197,7 +197,7 @@ func TestFolders(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(outside, "zos.patch"), []byte("x"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	src, err := os.ReadFile("testdata/good/least/recipe.hcl")
+	src, err := os.ReadFile("testdata/good/minimal/recipe.hcl")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -313,7 +313,7 @@ func TestManyFaults(t *testing.T) {
 
 // TestBound computes as much as is allowed, in values of many kinds.
 func TestBound(t *testing.T) {
-	src, err := os.ReadFile("testdata/good/least/recipe.hcl")
+	src, err := os.ReadFile("testdata/good/minimal/recipe.hcl")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -343,7 +343,7 @@ func TestBound(t *testing.T) {
 
 // TestManyRules: the last rule that is allowed, and the one after it.
 func TestManyRules(t *testing.T) {
-	src, err := os.ReadFile("testdata/good/least/recipe.hcl")
+	src, err := os.ReadFile("testdata/good/minimal/recipe.hcl")
 	if err != nil {
 		t.Fatal(err)
 	}

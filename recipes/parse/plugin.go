@@ -42,11 +42,11 @@ func (p *parser) test(src *hclsyntax.Block) recipes.Test {
 	r := recipes.Test{Plugin: src.Labels[0]}
 	var b *block
 	b, r.Block = p.plugin(KindTest, src, shape{
-		args:   []schema.Attribute{limit(), {Name: "least", Type: "number"}},
+		args:   []schema.Attribute{limit(), {Name: "min_tests", Type: "number"}},
 		blocks: []nested{{name: "known_failure", labels: 1, most: maxKnownFailures}},
 	})
 	r.Limit = b.limit()
-	r.MinTests, _ = b.count("least", 0, 10_000_000)
+	r.MinTests, _ = b.count("min_tests", 0, 10_000_000)
 	seen := make(map[string]bool)
 	for _, s := range b.each("known_failure", 1) {
 		in := p.open(s, shape{args: []schema.Attribute{{Name: "reason", Type: "string", Required: true}}})

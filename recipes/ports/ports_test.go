@@ -93,7 +93,7 @@ func TestRecipes(t *testing.T) {
 		}
 		for _, s := range r.Tests {
 			if s.MinTests == 0 {
-				t.Errorf("test %s: least is 0, so a suite that is lost would not be noticed", s.Plugin)
+				t.Errorf("test %s: min_tests is 0, so a suite that is lost would not be noticed", s.Plugin)
 			}
 		}
 		if !slices.Equal(r.Reproduce.Tiers, []int{0}) || !slices.Equal(r.Reproduce.Vary, recipes.Variations()) {
@@ -123,8 +123,8 @@ func TestMeasured(t *testing.T) {
 		if _, err := fmt.Sscan(string(found[1]), &total); err != nil {
 			t.Fatal(err)
 		}
-		if least := r.Tests[0].MinTests; least > total || least < total*9/10 {
-			t.Errorf("least is %d of %d tests measured: want nearly all of them", least, total)
+		if n := r.Tests[0].MinTests; n > total || n < total*9/10 {
+			t.Errorf("min_tests is %d of %d tests measured: want nearly all of them", n, total)
 		}
 	})
 }

@@ -46,7 +46,7 @@ type Attribute struct {
 
 // Reserved returns the names that are the farm's own in every build and test
 // block, and which a plugin therefore cannot have.
-func Reserved() []string { return []string{"known_failure", "least", "limit"} }
+func Reserved() []string { return []string{"known_failure", "min_tests", "limit"} }
 
 // Check reports what is wrong with the description of a block that a plugin
 // sent: all of it, joined.

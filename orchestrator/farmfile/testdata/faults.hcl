@@ -13,7 +13,7 @@ worker "lpar1" {
   address = "ssh://build@lpar2.example.com/u/zfarm"
 }
 
-policy {
+scheduling {
   spread = [
     "worker",
     "moon",

@@ -51,15 +51,15 @@ port "grep" {
   }
 
   test "autotools" {
-    limit = "2h"
-    least = 315
+    limit     = "2h"
+    min_tests = 315
   }
 
   # Upstream's suite leaves out what needs -P where grep was built without it.
   test "script" {
-    limit  = "15m"
-    least  = 7
-    script = <<-END
+    limit     = "15m"
+    min_tests = 7
+    script    = <<-END
       source=$PWD
       grep=$DESTDIR$PREFIX/bin/grep
       need=$(command -v pcre2-config) && need=$${need%/bin/pcre2-config}

@@ -39,8 +39,8 @@ port "gzip" {
   }
 
   test "autotools" {
-    limit = "1h"
-    least = 26
+    limit     = "1h"
+    min_tests = 26
   }
 
   package {

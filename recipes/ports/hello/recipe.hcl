@@ -34,8 +34,8 @@ port "hello" {
   }
 
   test "autotools" {
-    limit = "30m"
-    least = 5
+    limit     = "30m"
+    min_tests = 5
   }
 
   package {

@@ -54,9 +54,9 @@ port "less" {
   # Upstream's release has no suite. A step has no terminal, so this is what can
   # be tried without one.
   test "script" {
-    limit  = "15m"
-    least  = 10
-    script = <<-END
+    limit     = "15m"
+    min_tests = 10
+    script    = <<-END
       bin=$DESTDIR$PREFIX/bin
       need=$(command -v tput) && need=$${need%/bin/tput}
       dir=$TMPDIR/check

@@ -37,9 +37,9 @@ port "libpipeline" {
   }
 
   test "script" {
-    limit  = "15m"
-    least  = 10
-    script = <<-END
+    limit     = "15m"
+    min_tests = 10
+    script    = <<-END
       dir=$TMPDIR/check
       rm -rf "$dir" && mkdir "$dir" && cd "$dir" || exit
       check() {

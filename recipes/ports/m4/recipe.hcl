@@ -38,8 +38,8 @@ port "m4" {
   }
 
   test "autotools" {
-    limit = "2h"
-    least = 260
+    limit     = "2h"
+    min_tests = 260
   }
 
   package {

@@ -56,9 +56,9 @@ port "ncurses" {
   }
 
   test "script" {
-    limit  = "15m"
-    least  = 15
-    script = <<-END
+    limit     = "15m"
+    min_tests = 15
+    script    = <<-END
       PATH=$DESTDIR$PREFIX/bin:$PATH
       TERMINFO=$DESTDIR$PREFIX/share/terminfo
       export PATH TERMINFO

@@ -34,8 +34,8 @@ port "pcre2" {
   }
 
   test "autotools" {
-    limit = "1h"
-    least = 3
+    limit     = "1h"
+    min_tests = 3
   }
 
   package {

@@ -33,8 +33,8 @@ port "sed" {
   }
 
   test "autotools" {
-    limit = "2h"
-    least = 250
+    limit     = "2h"
+    min_tests = 250
     known_failure "testsuite/panic-tests" { reason = "root may write where the test wants to be refused; passes for ordinary users" }
   }
 

@@ -28,7 +28,7 @@ port "xz" {
   tool "make" { version = ">= 3.81" }
 
   build "autotools" {
-    limit     = "1h"
+    limit = "1h"
     # Messages in other languages would need gettext, which workers seldom have.
     configure = ["--disable-nls"]
     env = {
@@ -41,8 +41,8 @@ port "xz" {
   }
 
   test "autotools" {
-    limit = "1h"
-    least = 18
+    limit     = "1h"
+    min_tests = 18
   }
 
   package {

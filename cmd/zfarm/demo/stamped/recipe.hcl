@@ -14,7 +14,7 @@ port "stamped" {
   }
 
   build "script" {
-    limit   = "2m"
+    limit = "2m"
     # Many compilers have never heard of SOURCE_DATE_EPOCH, which would give
     # this one the same date each time.
     script  = "unset SOURCE_DATE_EPOCH; $CC -O2 -DBUILD_DIR=\"\\\"$PWD\\\"\" -o stamp stamp.c"

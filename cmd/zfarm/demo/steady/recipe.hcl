@@ -20,8 +20,8 @@ port "steady" {
   }
 
   test "script" {
-    limit  = "1m"
-    least  = 4
-    script = "sh check.sh"
+    limit     = "1m"
+    min_tests = 4
+    script    = "sh check.sh"
   }
 }

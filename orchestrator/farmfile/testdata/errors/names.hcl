@@ -4,13 +4,13 @@ farm "ports" {
   colour  = "red" # ERROR: Known here: database, insecure, listen, mirrors, offline, sources, store, tls.
   tls = {} # ERROR: Did you mean to define a block of type "tls"?
 }
-pollicy {} # ERROR: Did you mean "policy"?
-everything {} # ERROR: Known here: farm, limits, oidc, plugin, policy, probe, rebuild, retention, signing, worker.
+shceduling {} # ERROR: Did you mean "scheduling"?
+everything {} # ERROR: Known here: farm, limits, oidc, plugin, probe, rebuild, retention, scheduling, signing, worker.
 slots = 3 # ERROR: An argument named "slots" is not expected here.
 worker { # ERROR: Write worker "name" { ... }.
   address = "local:"
 }
-policy "main" { # ERROR: No labels are expected for policy blocks. Leave it out.
+scheduling "main" { # ERROR: No labels are expected for scheduling blocks. Leave it out.
 }
 worker "lpar1" "lpar2" { # ERROR: Leave it out.
 }
@@ -20,7 +20,7 @@ worker "a" {
 worker "b" {} # ERROR: The argument "address" is required, but no definition was found. Add it.
 worker "b" { # ERROR: There is a worker "b" on line 20 already.
   address = "local:other"
-  policy {} # ERROR: Blocks of type "policy" are not expected here.
+  scheduling {} # ERROR: Blocks of type "scheduling" are not expected here.
 }
 worker "größe" { # ERROR: A name is made of letters, digits
   address = "local:third"
@@ -36,10 +36,18 @@ plugin "p" { # ERROR: There is a plugin "p" on line 31 already.
 }
 rebuild "weekly" { cron = "@weekly" }
 rebuild "weekly" { cron = "@daily" } # ERROR: There is a rebuild "weekly" on line 37 already.
-policy {
+scheduling {
   share "" { weight = 1 } # ERROR: The name of an owner is empty.
   share "a" { weight = 1 }
   share "a" { weight = 2 } # ERROR: There is a share "a" on line 41 already.
 }
 probe {}
 probe {} # ERROR: There may be 1 probe here at most.
+policy { # ERROR: The name "policy" is reserved for what a release demands. How builds are given to workers stands in a block "scheduling".
+  spread = ["worker"]
+}
+policy "release" {} # ERROR: The name "policy" is reserved for what a release demands.
+worker "c" {
+  address = "local:fifth"
+  policy {} # ERROR: Blocks of type "policy" are not expected here.
+}

@@ -39,7 +39,7 @@ worker "here" {
   slots   = 2
 }
 
-policy {
+scheduling {
   spread   = ["worker", "release", "label:site", "tool:clang"]
   aging    = "2h"
   reserve  = "20m"

@@ -24,7 +24,7 @@ port "gzip" {
   build "autotools" {
     confgure = [] # ERROR: There is no argument named "confgure" in a build. Did you mean "configure"?
     limits   = "3h" # ERROR: Did you mean "limit"?
-    least    = 3 # ERROR: There is no argument named "least" in a build
+    min_tests = 3 # ERROR: There is no argument named "min_tests" in a build
     env {} # ERROR: "env" is an argument: write env = ...
     known_failure "x" { # ERROR: There is no block named "known_failure" in a build
     }
@@ -36,6 +36,6 @@ port "gzip" {
     known_failure "y" {
       raeson = "..." # ERROR: Did you mean "reason"?
     }
-    laest = 3 # ERROR: Did you mean "least"?
+    min_test = 3 # ERROR: Did you mean "min_tests"?
   }
 }

@@ -15,7 +15,7 @@ port "gzip" {
   }
   test "autotools" {
     limit       = "721h" # ERROR: A step may take from "1s" to "720h" (30 days).
-    least       = -1 # ERROR: "least" wants a whole number from 0 to 10000000.
+    min_tests   = -1 # ERROR: "min_tests" wants a whole number from 0 to 10000000.
     check_flags = "-j4" # ERROR: list of string required
     check       = ["a"] # ERROR: string required
     known_failure "help-version" {
@@ -30,7 +30,7 @@ port "gzip" {
   }
   test "autotools" {
     limit = "0s" # ERROR: A step may take from "1s"
-    least = 1.5 # ERROR: "least" wants a whole number
+    min_tests = 1.5 # ERROR: "min_tests" wants a whole number
     env   = { "A" = ["b"] } # ERROR: string required
   }
   test "zopen" { # ERROR: There is no plugin named "zopen" that makes a test. Known here: autotools, broken, hostile, script.

@@ -48,9 +48,9 @@ port "gzip" {
   }
 
   test "autotools" {
-    limit = "3h30m"
-    least = 20
-    check = "check"
+    limit     = "3h30m"
+    min_tests = 20
+    check     = "check"
     known_failure "zgrep-signal" { reason = "Signals arrive late" }
     known_failure "help-version" { reason = "No /dev/full there" }
   }

@@ -3,7 +3,7 @@ worker "lpar1" {
   address = "ssh://build@host/u/zfarm"
   lease   = "5m"
 }
-policy {
+scheduling {
   spread   = ["worker", "moon", "label:", "worker", "host:x"] # ERROR: "spread" does not know "moon". # ERROR: "spread" does not know "label:" # ERROR: "spread" has "worker" already. # ERROR: "spread" does not know "host:x"
   aging    = 3600 # ERROR: "aging" wants a length of time in quotes, such as "30m", not a number.
   reserve  = "400d" # ERROR: "reserve" wants a length of time from 1s to 365d.
