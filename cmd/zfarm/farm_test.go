@@ -117,26 +117,57 @@ func mirror(t *testing.T) string {
 // with its own test suite, and verifies the bundles with our own verifier and
 // with stock cosign.
 func TestRealPort(t *testing.T) {
+	long(t)
 	sources := mirror(t)
 	f := newFarm(t, 2)
-	password := f.write("password", "correct horse\n")
-	key := filepath.Join(f.dir, "farm")
-	f.must("key", "generate", "--out", key, "--key-password-file", password)
-	dir := filepath.Join(f.dir, "out")
-	out := f.must(f.args("../../recipes/ports/gzip", "--mirror", sources, "--offline", "--key", key+".key", "--key-password-file", password, "--out", dir)...)
-	for _, want := range []string{"signed by", "repeat-0 on w", "repeat-1 on w", "identical", "baseline, suite autotools: ", "released to"} {
+	out := f.signedBuild("../../recipes/ports/gzip", sources, "gzip-1.12.linux.pax.Z")
+	for _, want := range []string{"signed by", "baseline, suite autotools: "} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the output does not say %q", want)
 		}
 	}
-	t.Log(out)
+}
+
+// TestBuildOverSSH does the same with a port that takes no time.
+func TestBuildOverSSH(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t, 2)
+	source, sum := tarOf(t, map[string]string{"source-1.0/file": "x"})
+	f.write("mirror/source-1.0.tar", source)
+	recipe := f.write("brief/recipe.hcl", scriptPort("brief", sum, `build "script" {
+    script  = "true"
+    install = "mkdir -p \"$DESTDIR$PREFIX\" && cp file \"$DESTDIR$PREFIX/file\""
+  }
+  test "script" { script = "echo PASS: it is brief" }`))
+	out := f.signedBuild(filepath.Dir(recipe), filepath.Join(f.dir, "mirror"), "brief-1.0.linux.pax.Z")
+	if want := "baseline, suite script: 1 tests: 1 passed"; !strings.Contains(out, want) {
+		t.Errorf("the output does not say %q:\n%s", want, out)
+	}
+}
+
+// signedBuild builds a recipe on every server, signs it, verifies it, and wants
+// it refused once a bit of it was changed. It returns the output of the build.
+func (f *sshFarm) signedBuild(recipe, sources, artifact string) string {
+	f.t.Helper()
+	password := f.write("password", "correct horse\n")
+	key := filepath.Join(f.dir, "farm")
+	f.must("key", "generate", "--out", key, "--key-password-file", password)
+	dir := filepath.Join(f.dir, "out")
+	out := f.must(f.args(recipe, "--mirror", sources, "--offline", "--key", key+".key", "--key-password-file", password, "--out", dir)...)
+	for _, want := range []string{"repeat-0 on w", "repeat-1 on w", "identical", "released to"} {
+		if !strings.Contains(out, want) {
+			f.t.Errorf("the output does not say %q", want)
+		}
+	}
+	f.t.Log(out)
 	f.empty()
 	f.must("verify", dir, "--key", key+".pub")
-	artifact := filepath.Join(dir, "gzip-1.12.linux.pax.Z")
+	artifact = filepath.Join(dir, artifact)
 	for _, name := range []string{artifact, artifact + ".provenance.sigstore.json", artifact + ".reproducibility.sigstore.json", artifact + ".test-result.sigstore.json"} {
 		f.refusesFlipped(dir, name, key+".pub")
 	}
 	f.stockCosign(dir)
+	return out
 }
 
 // refusesFlipped changes a bit of a file in a copy and wants it refused.
@@ -223,25 +254,33 @@ func (f *sshFarm) cosign(dir string) (string, error) {
 	return string(out), err
 }
 
-// endless is a recipe whose build writes the ids of its processes and never
-// ends by itself.
-const endless = `port "endless" {
+// scriptPort is a recipe with those blocks and the source source-1.0.tar.
+func scriptPort(name, sum, blocks string) string {
+	return fmt.Sprintf(`port %q {
   version    = "1.0"
-  summary    = "Never ends"
+  summary    = "Is for tests"
   licence    = "Apache-2.0"
-  homepage   = "https://example.org/endless"
+  homepage   = "https://example.org/%s"
   categories = ["testing"]
   source {
-    url    = "https://example.org/endless-${version}.tar"
-    sha256 = "SHA256"
+    url    = "https://example.org/source-1.0.tar"
+    sha256 = %q
   }
-  build "script" {
-    script  = "(trap '' TERM; sleep 1000) & echo $! >\"$PIDS/child.$!\"; echo $$ >\"$PIDS/step.$$\"; sleep 1000"
-    install = "true"
-    env     = { PIDS = "PIDFOLDER" }
-  }
+  %s
 }
-`
+`, name, name, sum, blocks)
+}
+
+// endlessPort writes a recipe whose build runs that script, and its source.
+func (f *sshFarm) endlessPort(script string) (folder string) {
+	f.t.Helper()
+	source, sum := tarOf(f.t, map[string]string{"source-1.0/file": "x"})
+	f.write("mirror/source-1.0.tar", source)
+	return filepath.Dir(f.write("endless/recipe.hcl", scriptPort("endless", sum, fmt.Sprintf(`build "script" {
+    script  = %q
+    install = "true"
+  }`, script))))
+}
 
 // endlessBuild starts zfarm as a process of its own in mid-build, and returns
 // it with the ids of the processes of the step.
@@ -251,10 +290,9 @@ func (f *sshFarm) endlessBuild(lease string) (*exec.Cmd, *bytes.Buffer, []int) {
 	if err := os.MkdirAll(pids, 0o755); err != nil {
 		f.t.Fatal(err)
 	}
-	source, sum := tarOf(f.t, map[string]string{"endless-1.0/file": "x"})
-	f.write("mirror/endless-1.0.tar", source)
-	recipe := f.write("endless/recipe.hcl", strings.NewReplacer("SHA256", sum, "PIDFOLDER", pids).Replace(endless))
-	cmd := exec.Command(os.Args[0], f.args(filepath.Dir(recipe), "--mirror", filepath.Join(f.dir, "mirror"), "--offline", "--lease", lease)...)
+	// It writes the ids of its processes and never ends by itself.
+	folder := f.endlessPort(fmt.Sprintf("(trap '' TERM; sleep 1000) & echo $! >%[1]s/child.$!; echo $$ >%[1]s/step.$$; sleep 1000", pids))
+	cmd := exec.Command(os.Args[0], f.args(folder, "--mirror", filepath.Join(f.dir, "mirror"), "--offline", "--lease", lease)...)
 	cmd.Env = append(os.Environ(), asProgram+"=1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	var out bytes.Buffer
@@ -335,6 +373,7 @@ func noneAlive(pids []int) func() bool {
 // TestKilledFarmLeavesNothingRunning kills zfarm in mid-build, as a crash does:
 // the workers end what nobody watches any more.
 func TestKilledFarmLeavesNothingRunning(t *testing.T) {
+	t.Parallel()
 	f := newFarm(t, 2)
 	cmd, _, pids := f.endlessBuild("6s")
 	for _, pid := range pids {
@@ -351,6 +390,7 @@ func TestKilledFarmLeavesNothingRunning(t *testing.T) {
 
 // TestInterruptedFarmCleansUp presses Ctrl-C in mid-build.
 func TestInterruptedFarmCleansUp(t *testing.T) {
+	t.Parallel()
 	f := newFarm(t, 2)
 	cmd, out, pids := f.endlessBuild("60s")
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
@@ -369,11 +409,9 @@ func TestInterruptedFarmCleansUp(t *testing.T) {
 
 // TestKeptWorkspace leaves the workspaces where they are, with nothing running.
 func TestKeptWorkspace(t *testing.T) {
+	t.Parallel()
 	f := newFarm(t, 1)
-	source, sum := tarOf(t, map[string]string{"endless-1.0/file": "x"})
-	f.write("mirror/endless-1.0.tar", source)
-	recipe := f.write("endless/recipe.hcl", strings.NewReplacer("SHA256", sum, "sleep 1000", "exit 4", "PIDFOLDER", f.dir).Replace(endless))
-	code, out := f.command(f.args(filepath.Dir(recipe), "--mirror", filepath.Join(f.dir, "mirror"), "--offline", "--keep")...)
+	code, out := f.command(f.args(f.endlessPort("exit 4"), "--mirror", filepath.Join(f.dir, "mirror"), "--offline", "--keep")...)
 	if code != stepFailed || !strings.Contains(out, "kept the workspace "+f.servers[0].Dir()) {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
@@ -385,6 +423,7 @@ func TestKeptWorkspace(t *testing.T) {
 
 // TestWrongHostKey meets a server whose key is not the one that was pinned.
 func TestWrongHostKey(t *testing.T) {
+	t.Parallel()
 	f := newFarm(t, 2)
 	known, err := os.ReadFile(f.knownHosts)
 	if err != nil {
@@ -394,10 +433,7 @@ func TestWrongHostKey(t *testing.T) {
 	lines := strings.Fields(string(known))
 	lines[2], lines[5] = lines[5], lines[2]
 	f.knownHosts = f.write("swapped", strings.Join(lines[:3], " ")+"\n"+strings.Join(lines[3:], " ")+"\n")
-	source, sum := tarOf(t, map[string]string{"endless-1.0/file": "x"})
-	f.write("mirror/endless-1.0.tar", source)
-	recipe := f.write("endless/recipe.hcl", strings.NewReplacer("SHA256", sum).Replace(endless))
-	code, out := f.command(f.args(filepath.Dir(recipe), "--mirror", filepath.Join(f.dir, "mirror"), "--offline")...)
+	code, out := f.command(f.args(f.endlessPort("true"), "--mirror", filepath.Join(f.dir, "mirror"), "--offline")...)
 	if code != workerDistrust || strings.Count(out, "SHA256:") < 2 {
 		t.Errorf("exit code %d, want %d and both fingerprints:\n%s", code, workerDistrust, out)
 	}
@@ -405,6 +441,7 @@ func TestWrongHostKey(t *testing.T) {
 
 // TestUnreachableWorker names a worker that nobody answers for.
 func TestUnreachableWorker(t *testing.T) {
+	t.Parallel()
 	f := &sshFarm{t: t, dir: t.TempDir()}
 	address := sshtest.ClosedAddress(t)
 	host, port, _ := strings.Cut(address, ":")
@@ -418,6 +455,7 @@ func TestUnreachableWorker(t *testing.T) {
 }
 
 func TestDemo(t *testing.T) {
+	t.Parallel()
 	if err := needCompiler(exec.LookPath); err != nil {
 		t.Skip(err)
 	}
@@ -438,6 +476,7 @@ func TestDemo(t *testing.T) {
 
 // TestDemoSourcesArePinned holds the recipes of the demo to its sources.
 func TestDemoSourcesArePinned(t *testing.T) {
+	t.Parallel()
 	ports, err := fs.Sub(demoPorts, "demo")
 	if err != nil {
 		t.Fatal(err)

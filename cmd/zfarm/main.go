@@ -21,8 +21,8 @@ import (
 )
 
 func main() {
-	if err := shut(); err != nil {
-		fmt.Fprintln(os.Stderr, "zfarm: closing this process to others:", err)
+	if err := protectMemory(); err != nil {
+		fmt.Fprintln(os.Stderr, "zfarm: keeping other processes from reading the memory of this one:", err)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)

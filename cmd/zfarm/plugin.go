@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -151,19 +150,4 @@ func writeSchema(c *cobra.Command, kind string, s *plugins.Schema) {
 		}
 		fmt.Fprintf(c.OutOrStdout(), "    %-16s %s%s: %s\n", a.Name, a.Type, required, a.Doc) //nolint:errcheck // nowhere left to say it
 	}
-}
-
-// version is that of this program, as Go built it.
-func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
-		return info.Main.Version
-	}
-	return "0.0.0-devel"
-}
-
-func versionCommand() *cobra.Command {
-	return &cobra.Command{Use: "version", Short: "Show the version", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
-		_, err := fmt.Fprintln(c.OutOrStdout(), "zfarm", version())
-		return err
-	}}
 }

@@ -6,9 +6,12 @@ package main
 import (
 	"archive/tar"
 	"bytes"
+	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -27,11 +30,26 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" || len(os.Args) == 4 && os.Args[1] == "plugin" && os.Args[2] == "serve" {
 		main()
 	}
+	// Most tests wait for processes most of the time; -parallel on the command
+	// line says otherwise.
+	testing.Init()
+	if err := flag.Set("test.parallel", strconv.Itoa(max(8, runtime.GOMAXPROCS(0)))); err != nil {
+		panic(err)
+	}
 	testscript.Main(m, map[string]func(){"zfarm": main})
+}
+
+// long skips a test that takes minutes, unless it is asked for.
+func long(t *testing.T) {
+	t.Helper()
+	if os.Getenv("ZFARM_LONG") == "" {
+		t.Skip("takes minutes: set ZFARM_LONG=1, or run task long")
+	}
 }
 
 // TestScripts runs testdata/*.txtar, which are the manual of the command line.
 func TestScripts(t *testing.T) {
+	t.Parallel()
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,

@@ -51,38 +51,67 @@ type wholeNode struct {
 	address string
 }
 
-// TestWholeFarmOnPostgres and TestWholeFarmOnSQLite run testdata/whole.
+// TestWholeFarmOnPostgres builds every shipped port while each part of a farm is
+// lost once.
 func TestWholeFarmOnPostgres(t *testing.T) {
+	long(t)
+	sources := mirror(t)
 	url, cluster := storetest.Postgres(t)
-	w := newWhole(t, url)
+	w := newWhole(t, url, sources, 4, shippedPorts(t))
 	w.cluster = cluster
 	w.run("postgres.txtar")
 }
 
+// TestWholeFarmOnSQLite does the same with some ports that need each other and
+// the other database: what differs from PostgreSQL is the database only.
 func TestWholeFarmOnSQLite(t *testing.T) {
-	newWhole(t, "sqlite:farm.db", "hello", "gzip", "ncurses", "less").run("sqlite.txtar")
+	long(t)
+	sources := mirror(t)
+	newWhole(t, "sqlite:farm.db", sources, 4, shippedPorts(t, "hello", "ncurses", "less")).run("sqlite.txtar")
 }
 
-// newWhole prepares four workers and the file of a farm. Without names it
-// builds every port that is shipped; ZFARM_WHOLE says so for the others, too.
-func newWhole(t *testing.T, database string, only ...string) *whole {
+// TestSmallFarm loses the parts of a farm, as the tests of a whole farm do, while
+// it builds ports that take seconds.
+func TestSmallFarm(t *testing.T) {
+	t.Parallel()
+	f := &sshFarm{t: t, dir: t.TempDir()}
+	source, sum := tarOf(t, map[string]string{"source-1.0/file": "x"})
+	f.write("mirror/source-1.0.tar", source)
+	var ports []string
+	for _, name := range []string{"one", "two"} {
+		ports = append(ports, filepath.Dir(f.write(name+"/recipe.hcl", scriptPort(name, sum, `build "script" {
+    script  = "sleep 4"
+    install = "mkdir -p \"$DESTDIR$PREFIX\" && cp file \"$DESTDIR$PREFIX/file\""
+  }`))))
+	}
+	newWhole(t, "sqlite:farm.db", filepath.Join(f.dir, "mirror"), 3, ports).run("small.txtar")
+}
+
+// shippedPorts returns the folders of the shipped ports of those names, of all
+// without any.
+func shippedPorts(t *testing.T, only ...string) (ports []string) {
 	t.Helper()
-	sources := mirror(t)
-	w := &whole{t: t, dir: t.TempDir(), away: map[int]bool{}, nodes: map[string]*wholeNode{}}
 	all, err := filepath.Glob("../../recipes/ports/*/recipe.hcl")
 	if err != nil || len(all) == 0 {
 		t.Fatalf("looking for the shipped ports: %v, %v", all, err)
 	}
 	for _, file := range all {
-		if name := filepath.Base(filepath.Dir(file)); os.Getenv("ZFARM_WHOLE") != "" || len(only) == 0 || slices.Contains(only, name) {
+		if name := filepath.Base(filepath.Dir(file)); len(only) == 0 || slices.Contains(only, name) {
 			abs, err := filepath.Abs(filepath.Dir(file))
 			if err != nil {
 				t.Fatal(err)
 			}
-			w.ports = append(w.ports, abs)
+			ports = append(ports, abs)
 		}
 	}
-	f := newFarm(t, 4)
+	return ports
+}
+
+// newWhole prepares workers and the files of a farm that builds those ports.
+func newWhole(t *testing.T, database, sources string, workers int, ports []string) *whole {
+	t.Helper()
+	w := &whole{t: t, dir: t.TempDir(), ports: ports, away: map[int]bool{}, nodes: map[string]*wholeNode{}}
+	f := newFarm(t, workers)
 	w.servers = f.servers
 	var b strings.Builder
 	fmt.Fprintf(&b, "signing {\n  key = %q\n  password_file = %q\n}\n\n", filepath.Join(f.dir, "farm.key"), f.write("password", "correct horse\n"))

@@ -5,8 +5,8 @@ package main
 
 import "golang.org/x/sys/unix"
 
-// shut keeps other processes of the same user, plugins among them, from
+// protectMemory keeps other processes of the same user, plugins among them, from
 // reading this one's memory and environment, where a key may be.
-func shut() error {
+func protectMemory() error {
 	return unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
 }
