@@ -47,9 +47,9 @@ var onlyIn = []struct {
 	{"github.com/jackc/pgx/v5", []string{"orchestrator/store"}, "SQL lives in one place"},
 	{"modernc.org/sqlite", []string{"orchestrator/store"}, "SQL lives in one place"},
 	{"github.com/pressly/goose/v3", []string{"orchestrator/store"}, "SQL lives in one place"},
-	{"github.com/danielgtaylor/huma/v2", []string{"orchestrator/api"}, "operations are a table; only the API knows what serves it"},
-	{"github.com/coreos/go-oidc/v3", []string{"orchestrator/api"}, "who asks is settled at the door"},
-	{"github.com/prometheus", []string{"orchestrator/api"}, "metrics are a page of the API"},
+	{"github.com/danielgtaylor/huma/v2", []string{"orchestrator/api/server"}, "operations are a table; only the server knows what serves it"},
+	{"github.com/coreos/go-oidc/v3", []string{"orchestrator/api/server"}, "who asks is settled at the door"},
+	{"github.com/prometheus", []string{"orchestrator/api/server"}, "metrics are a page of the API"},
 	{"github.com/robfig/cron/v3", []string{"orchestrator/farmfile"}, "times of day are part of a syntax"},
 	{"github.com/ProtonMail/go-crypto", []string{"recipes/source"}, "upstream signatures are checked in one place"},
 	{"github.com/stretchr/testify", nil, "the standard library and go-cmp say it as well"},
@@ -98,7 +98,9 @@ var mayImport = []struct {
 	{"orchestrator/store/query", nil, "generated"},
 	{"orchestrator/store/storetest", []string{"orchestrator/store"}, "databases for tests"},
 	{"orchestrator/farmfile", []string{"orchestrator/schedule", "recipes/parse", "attest/keys", "attest/digest", "workers/codepage"}, "knows syntax, opens nothing"},
-	{"orchestrator/api", []string{"orchestrator", "recipes", "workers", "attest/digest"}, "the door of the farm"},
+	{"orchestrator/api/wire", []string{"attest/digest"}, "what clients see is nobody's database row"},
+	{"orchestrator/api/server", []string{"orchestrator", "recipes", "workers", "attest/digest"}, "the door of the farm"},
+	{"orchestrator/api/client", []string{"orchestrator/api/wire", "workers/codepage", "attest/digest"}, "a program that asks a farm links no farm"},
 	{"orchestrator/api/intake", nil, "archives from strangers"},
 	{"orchestrator/plan", []string{"recipes", "workers"}, "pure"},
 	{"orchestrator/compare", []string{"orchestrator/compare", "attest/digest"}, "pure; knows formats, not builds"},
@@ -109,6 +111,20 @@ var mayImport = []struct {
 	{"orchestrator/engine", []string{"orchestrator", "recipes", "plugins", "workers", "attest"}, "decides; adapters are handed to it"},
 	{"orchestrator/farm", []string{""}, "puts a farm together; only cmd and tests import it"},
 	{"cmd/zfarm", []string{""}, "flags, printing and exit codes; nothing imports it"},
+}
+
+// linksNone says what a package must not link, however far below it: its
+// users get none of it.
+var linksNone = []struct {
+	pkg     string
+	without []string
+	reason  string
+}{
+	{"orchestrator/api/client", []string{
+		module + "orchestrator/store", module + "orchestrator/engine", module + "orchestrator/api/server", module + "recipes", module + "plugins",
+		"database/sql", "modernc.org/sqlite", "github.com/jackc/pgx/v5", "github.com/riverqueue/river",
+		"github.com/prometheus", "github.com/danielgtaylor/huma/v2", "github.com/coreos/go-oidc/v3",
+	}, "a program that asks a farm links no farm"},
 }
 
 // adapters are wired together by orchestrator/farm and cmd only: a test or
@@ -193,6 +209,24 @@ func TestFloors(t *testing.T) {
 			ours, ok := strings.CutPrefix(imported, module)
 			if ok && !slices.ContainsFunc(mayImport[row].may, func(m string) bool { return m == "" || under(ours, m) && !isAdapter(ours) || m == ours }) {
 				t.Errorf("%s imports %s and may import only %v: %s", p.rel(), ours, mayImport[row].may, mayImport[row].reason)
+			}
+		}
+	}
+}
+
+func TestClientsLinkNoFarm(t *testing.T) {
+	for _, row := range linksNone {
+		out, err := exec.Command("go", "list", "-deps", "./"+row.pkg).Output()
+		if err != nil {
+			t.Fatalf("listing what %s links: %v", row.pkg, err)
+		}
+		linked := strings.Fields(string(out))
+		if !slices.Contains(linked, module+row.pkg) {
+			t.Errorf("the list of what %s links lacks itself", row.pkg)
+		}
+		for _, pkg := range linked {
+			if slices.ContainsFunc(row.without, func(w string) bool { return under(pkg, w) }) {
+				t.Errorf("%s links %s: %s", row.pkg, pkg, row.reason)
 			}
 		}
 	}

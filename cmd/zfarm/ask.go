@@ -14,77 +14,79 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/zfarm/zfarm/orchestrator"
-	"github.com/zfarm/zfarm/orchestrator/api"
-	"github.com/zfarm/zfarm/orchestrator/store"
+	"github.com/zfarm/zfarm/orchestrator/api/client"
+	"github.com/zfarm/zfarm/orchestrator/api/wire"
 	"github.com/zfarm/zfarm/workers/codepage"
 )
 
-// asking is what every command has that asks a farm.
-type asking struct {
+// commandBase is what every command has that talks to a farm: which farm, and
+// whether its answer is printed as JSON.
+type commandBase struct {
 	farm   serverFlags
 	asJSON bool
 }
 
-// command makes c ask a farm: answer is called with a client of it.
-func (a *asking) command(c *cobra.Command, answer func(context.Context, *caller, []string) error) *cobra.Command {
+// command makes c a command that talks to a farm: run gets a session with it.
+func (a *commandBase) command(c *cobra.Command, run func(context.Context, *session, []string) error) *cobra.Command {
 	a.farm.add(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		client, hangUp, err := a.farm.client(c.Context(), c.ErrOrStderr())
+		farm, closeFarm, err := a.farm.client(c.Context(), c.ErrOrStderr())
 		if err != nil {
 			return err
 		}
-		defer hangUp()
-		who := &caller{Client: client, out: c.OutOrStdout(), errs: c.ErrOrStderr(), asJSON: a.asJSON}
-		return answered(answer(c.Context(), who, args))
+		defer closeFarm()
+		s := &session{Client: farm, out: c.OutOrStdout(), errs: c.ErrOrStderr(), asJSON: a.asJSON}
+		return withExitCode(run(c.Context(), s, args))
 	}
 	return c
 }
 
 // json adds --json.
-func (a *asking) json(c *cobra.Command) {
-	c.Flags().BoolVar(&a.asJSON, "json", false, "the answer as JSON")
+func (a *commandBase) json(c *cobra.Command) {
+	c.Flags().BoolVar(&a.asJSON, "json", false, "print the answer as JSON")
 }
 
-// caller is one command that asks a farm, with where its answer goes.
-type caller struct {
-	*api.Client
+// session is what one command has while it runs: a client of the farm, and
+// where its output goes.
+type session struct {
+	*client.Client
 	out, errs io.Writer
 	asJSON    bool
 }
 
-// say writes a line for people, as far as that can be had.
-func (c *caller) say(format string, args ...any) {
+// notice writes a line for people to standard error.
+func (c *session) notice(format string, args ...any) {
 	fmt.Fprintln(c.errs, codepage.PrintableString(fmt.Sprintf(format, args...))) //nolint:errcheck // nowhere left to say it
 }
 
 // writeText writes text for people, who may be at a terminal.
-func (c *caller) writeText(text string) error {
+func (c *session) writeText(text string) error {
 	_, err := io.WriteString(c.out, codepage.PrintableString(text))
 	return err
 }
 
-// answered gives what a farm refuses the code that it ends the program with.
-func answered(err error) error {
+// withExitCode gives an error of a farm the code that ends the program.
+func withExitCode(err error) error {
 	var known exit
-	var refused *api.Problem
+	var refused *client.Problem
 	switch {
 	case err == nil, errors.As(err, &known):
 		return err
 	case errors.As(err, &refused):
 		if refused.Status == http.StatusUnauthorized {
-			err = fmt.Errorf("%w\nset ZFARM_TOKEN, or say --token-file FILE; an admin makes a token with zfarm token add", err)
+			err = fmt.Errorf("%w\nset ZFARM_TOKEN, or give --token-file FILE; an admin makes a token with zfarm token add", err)
 		}
 		return exit{statusCode(refused.Status), err}
-	case away(err):
-		return exit{serverAway, fmt.Errorf("%w\nis this the address of the farm, and is it served (zfarm serve)?", err)}
+	case unreachable(err):
+		return exit{serverAway, fmt.Errorf("%w\ncheck the address of the farm, and that zfarm serve runs there", err)}
 	}
 	return err
 }
 
-// away reports whether the farm, or the way to it, is not there now.
-func away(err error) bool {
-	var refused *api.Problem
+// unreachable reports whether an error says that the farm cannot be reached or
+// cannot answer now.
+func unreachable(err error) bool {
+	var refused *client.Problem
 	if errors.As(err, &refused) {
 		return statusCode(refused.Status) == serverAway
 	}
@@ -105,43 +107,44 @@ func statusCode(status int) int {
 	return usageError
 }
 
-// missing reports whether the farm does not know what was asked for.
-func missing(err error) bool {
-	var refused *api.Problem
+// notFound reports whether an error says that the farm does not have what was
+// asked for.
+func notFound(err error) bool {
+	var refused *client.Problem
 	return errors.As(err, &refused) && refused.Status == http.StatusNotFound
 }
 
-// How long a command that waits for builds does without the farm: it may be
-// stopped and begun again in between.
+// How long a command that waits for builds keeps trying while the farm cannot
+// be reached: it may be restarted meanwhile.
 const (
-	patience = 10 * time.Minute
-	askAgain = 2 * time.Second
+	maxUnreachable = 10 * time.Minute
+	retryPause     = 2 * time.Second
 )
 
-// patiently calls wait again while the farm is away.
-func (c *caller) patiently(ctx context.Context, wait func() error) error {
+// retryWhileUnreachable calls do again while the farm cannot be reached.
+func (c *session) retryWhileUnreachable(ctx context.Context, do func() error) error {
 	var since time.Time
 	for {
 		begun := time.Now()
-		err := wait()
-		if err == nil || !away(err) || ctx.Err() != nil {
+		err := do()
+		if err == nil || !unreachable(err) || ctx.Err() != nil {
 			return err
 		}
 		if since.IsZero() || time.Since(begun) > time.Minute {
 			since = begun
-			c.say("the farm is away (%v); waiting for it for up to %s", err, patience)
+			c.notice("the farm cannot be reached (%v); trying again for up to %s", err, maxUnreachable)
 		}
-		if time.Since(since) > patience {
+		if time.Since(since) > maxUnreachable {
 			return err
 		}
-		if err := rest(ctx, askAgain); err != nil {
+		if err := sleep(ctx, retryPause); err != nil {
 			return err
 		}
 	}
 }
 
-// rest returns nil after a while, or the error of ctx when that ends.
-func rest(ctx context.Context, d time.Duration) error {
+// sleep returns nil after a while, or the error of ctx when that ends.
+func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -152,24 +155,25 @@ func rest(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// await returns the build once it has ended, and tells every event up to then.
-func (c *caller) await(ctx context.Context, id string, tell func(orchestrator.Event) error) (store.Build, error) {
-	var b store.Build
+// await returns the build once it has ended, and hands every event up to then
+// to show.
+func (c *session) await(ctx context.Context, id string, show func(wire.Event) error) (wire.Build, error) {
+	var b wire.Build
 	var after int64
-	told := func(e orchestrator.Event) error {
+	shown := func(e wire.Event) error {
 		after = e.Seq
-		return tell(e)
+		return show(e)
 	}
-	err := c.patiently(ctx, func() (err error) {
-		if b, err = c.Build(ctx, id); err != nil || b.State().Over() {
+	err := c.retryWhileUnreachable(ctx, func() (err error) {
+		if b, err = c.Build(ctx, id); err != nil || b.State.Over() {
 			return err
 		}
-		return c.FollowEvents(ctx, after, id, func(e orchestrator.Event) (err error) {
-			if err := told(e); err != nil || !e.To.Over() {
+		return c.FollowEvents(ctx, after, id, func(e wire.Event) (err error) {
+			if err := shown(e); err != nil || !e.To.Over() {
 				return err
 			}
-			if b, err = c.Build(ctx, id); err == nil && b.State().Over() {
-				return api.ErrEnough
+			if b, err = c.Build(ctx, id); err == nil && b.State.Over() {
+				return client.ErrEnough
 			}
 			return err
 		})
@@ -177,12 +181,12 @@ func (c *caller) await(ctx context.Context, id string, tell func(orchestrator.Ev
 	if err != nil {
 		return b, err
 	}
-	// The build may have been over before the stream had told all of it.
-	return b, c.pastEvents(ctx, after, id, told)
+	// The build may have ended before the stream had sent all of its events.
+	return b, c.pastEvents(ctx, after, id, shown)
 }
 
-// pastEvents tells the events there are after a number, oldest first.
-func (c *caller) pastEvents(ctx context.Context, after int64, build string, tell func(orchestrator.Event) error) error {
+// pastEvents hands the events after a number to show, oldest first.
+func (c *session) pastEvents(ctx context.Context, after int64, build string, show func(wire.Event) error) error {
 	const page = 500
 	for {
 		all, err := c.Events(ctx, after, build, page)
@@ -190,7 +194,7 @@ func (c *caller) pastEvents(ctx context.Context, after int64, build string, tell
 			return err
 		}
 		for _, e := range all {
-			if err := tell(e); err != nil {
+			if err := show(e); err != nil {
 				return err
 			}
 			after = max(after, e.Seq)

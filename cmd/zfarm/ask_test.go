@@ -25,9 +25,9 @@ import (
 
 	"github.com/zfarm/zfarm/attest/digest"
 	"github.com/zfarm/zfarm/orchestrator"
-	"github.com/zfarm/zfarm/orchestrator/api"
+	"github.com/zfarm/zfarm/orchestrator/api/client"
 	"github.com/zfarm/zfarm/orchestrator/api/intake"
-	"github.com/zfarm/zfarm/orchestrator/store"
+	"github.com/zfarm/zfarm/orchestrator/api/wire"
 )
 
 // ask runs zfarm in this process against a farm.
@@ -100,8 +100,8 @@ func TestAddressOfNoUse(t *testing.T) {
 // released is a false farm with one release of one file.
 func released(doubt string, size int64, sent, named string) answers {
 	return answers{
-		"GET /v1/releases/p/1": tell(api.ReleaseFiles{Release: store.Release{Port: "p", Version: "1", Build: "b", Doubt: doubt, Signed: true},
-			Files: []store.File{{Name: "p.txt", Digest: digest.Of([]byte(named)), Size: size}}}),
+		"GET /v1/releases/p/1": tell(wire.ReleaseFiles{Release: wire.Release{Port: "p", Version: "1", Build: "b", Doubt: doubt, Signed: true},
+			Files: []wire.File{{Name: "p.txt", Digest: digest.Of([]byte(named)), Size: size}}}),
 		"GET /v1/builds/b/files/p.txt": file(sent, named),
 	}
 }
@@ -123,9 +123,9 @@ func TestCollect(t *testing.T) {
 		"no key":            {farm: released("", 5, "hello", "hello"), args: []string{"--key", "nowhere"}, code: usageError, says: "nowhere"},
 		"not allowed": {farm: answers{"GET /v1/releases/p/1": released("", 5, "", "hello")["GET /v1/releases/p/1"],
 			"GET /v1/builds/b/files/p.txt": refuse(403)}, code: notAllowed, says: "said"},
-		"name that leads out": {farm: answers{"GET /v1/releases/p/1": tell(api.ReleaseFiles{Release: store.Release{Port: "p", Version: "1", Build: "b"},
-			Files: []store.File{{Name: "../p.txt"}}})}, code: otherError, says: "../p.txt"},
-		"nobody submitted it":  {farm: answers{"GET /v1/builds": tell(api.BuildsPage{Builds: []api.Build{}})}, code: notYet, says: "nobody has submitted p 1"},
+		"name that leads out": {farm: answers{"GET /v1/releases/p/1": tell(wire.ReleaseFiles{Release: wire.Release{Port: "p", Version: "1", Build: "b"},
+			Files: []wire.File{{Name: "../p.txt"}}})}, code: otherError, says: "../p.txt"},
+		"nobody submitted it":  {farm: answers{"GET /v1/builds": tell(wire.BuildsPage{Builds: []wire.Build{}})}, code: notYet, says: "nobody has submitted p 1"},
 		"timeout without wait": {farm: answers{}, args: []string{"--timeout", "5s"}, code: usageError, says: "give both"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -183,7 +183,7 @@ func filesIn(t *testing.T, dir string) []string {
 
 // TestCollectWaits waits while the build goes on, until there is a release.
 func TestCollectWaits(t *testing.T) {
-	b := store.Build{Build: orchestrator.New("b", 2, time.Now()), Port: "p", Version: "1"}
+	b := wire.Build{ID: "b", State: wire.BuildWaiting, Port: "p", Version: "1"}
 	have := released("", 5, "hello", "hello")
 	ready := have["GET /v1/releases/p/1"]
 	var asked atomic.Int32
@@ -196,9 +196,9 @@ func TestCollectWaits(t *testing.T) {
 	}
 	// A check of a release and another version are not what is waited for.
 	check, other := b, b
-	check.Checks, check.Cancelled = "a", true
+	check.Checks, check.State = "a", wire.BuildCancelled
 	other.Version = "2"
-	have["GET /v1/builds"] = tell(api.BuildsPage{Builds: api.NewBuilds([]store.Build{check, other, b})})
+	have["GET /v1/builds"] = tell(wire.BuildsPage{Builds: []wire.Build{check, other, b}})
 	dir := filepath.Join(t.TempDir(), "out")
 	code, out, errs := ask(t, have.farm(t), "release", "collect", "p@1", "--out", dir, "--wait", "--json")
 	if code != 0 || strings.Count(errs, "waiting: p 1 is not released yet: build b is waiting") != 1 {
@@ -206,7 +206,7 @@ func TestCollectWaits(t *testing.T) {
 	}
 	var said struct {
 		Port, Build, Out string
-		Files            []store.File
+		Files            []wire.File
 	}
 	if err := json.Unmarshal([]byte(out), &said); err != nil || said.Port != "p" || said.Build != "b" || said.Out != dir || len(said.Files) != 1 {
 		t.Errorf("%v: %s", err, out)
@@ -303,19 +303,9 @@ func holes(dir string, size int64, n int) error {
 // TestBuildCodes: whatever ends a build has a code of its own but for what
 // needs nobody to tell them apart.
 func TestBuildCodes(t *testing.T) {
-	now := time.Now()
-	ended := func(kind orchestrator.FailureKind) store.Build {
-		b, _, err := orchestrator.New("b", 2, now).Unblock(now)
-		if err == nil {
-			b, _, err = b.Begin("resolve", "", now)
-		}
-		if err == nil {
-			b, _, err = b.Fail("resolve", 1, orchestrator.Failure{Kind: kind, Message: "because"}, digest.Digest{}, now)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		return store.Build{Build: b, Port: "p", Version: "1"}
+	ended := func(kind orchestrator.FailureKind) wire.Build {
+		failed := wire.Stage{ID: "resolve", State: wire.StageFailed, Failure: &wire.Failure{Kind: string(kind), Message: "because"}}
+		return wire.Build{State: wire.BuildFailed, Stages: []wire.Stage{failed}, Port: "p", Version: "1"}
 	}
 	seen := map[int]orchestrator.FailureKind{}
 	for _, kind := range []orchestrator.FailureKind{orchestrator.FaultyRecipe, orchestrator.FaultySource, orchestrator.FailedNeed, orchestrator.FailedStep, orchestrator.FailedTests,
@@ -329,12 +319,12 @@ func TestBuildCodes(t *testing.T) {
 	if _, twice := seen[cancelled]; twice {
 		t.Error("a failure ends as a cancelled build does")
 	}
-	fresh := store.Build{Build: orchestrator.New("b", 2, now)}
+	fresh := wire.Build{ID: "b", State: wire.BuildWaiting}
 	if code := buildCode(fresh); code != notYet {
 		t.Errorf("a build that goes on: %d", code)
 	}
 	gone := fresh
-	gone.Build, _ = fresh.Cancel(now)
+	gone.State = wire.BuildCancelled
 	if code := buildCode(gone); code != cancelled {
 		t.Errorf("a cancelled build: %d", code)
 	}
@@ -343,31 +333,33 @@ func TestBuildCodes(t *testing.T) {
 // TestPatience: a command that waits does so while the farm is away, and no
 // other error is waited for.
 func TestPatience(t *testing.T) {
-	gone := func() error { return &api.Problem{Status: http.StatusServiceUnavailable, Detail: "later"} }
+	gone := func() error {
+		return &client.Problem{Problem: wire.Problem{Status: http.StatusServiceUnavailable, Detail: "later"}}
+	}
 	synctest.Test(t, func(t *testing.T) {
 		var said bytes.Buffer
-		c := &caller{errs: &said}
+		c := &session{errs: &said}
 		calls := 0
-		err := c.patiently(t.Context(), func() error {
+		err := c.retryWhileUnreachable(t.Context(), func() error {
 			if calls++; calls < 10 {
 				return gone()
 			}
 			return nil
 		})
-		if err != nil || calls != 10 || strings.Count(said.String(), "the farm is away (later)") != 1 {
+		if err != nil || calls != 10 || strings.Count(said.String(), "the farm cannot be reached (later)") != 1 {
 			t.Errorf("%d calls, %v: %s", calls, err, said.String())
 		}
 		begun := time.Now()
-		if err := c.patiently(t.Context(), gone); !away(err) || time.Since(begun) < patience || time.Since(begun) > 2*patience {
+		if err := c.retryWhileUnreachable(t.Context(), gone); !unreachable(err) || time.Since(begun) < maxUnreachable || time.Since(begun) > 2*maxUnreachable {
 			t.Errorf("it waits %s for what never comes: %v", time.Since(begun), err)
 		}
-		want := &api.Problem{Status: http.StatusForbidden}
-		if err := c.patiently(t.Context(), func() error { return want }); !errors.Is(err, want) {
+		want := &client.Problem{Problem: wire.Problem{Status: http.StatusForbidden}}
+		if err := c.retryWhileUnreachable(t.Context(), func() error { return want }); !errors.Is(err, want) {
 			t.Error(err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if err := c.patiently(ctx, gone); err == nil {
+		if err := c.retryWhileUnreachable(ctx, gone); err == nil {
 			t.Error("it waits though nobody does")
 		}
 	})

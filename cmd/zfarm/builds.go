@@ -13,10 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/zfarm/zfarm/orchestrator"
-	"github.com/zfarm/zfarm/orchestrator/api"
-	"github.com/zfarm/zfarm/orchestrator/engine"
-	"github.com/zfarm/zfarm/orchestrator/store"
+	"github.com/zfarm/zfarm/orchestrator/api/wire"
 )
 
 // buildCommands are those about builds of a farm.
@@ -24,37 +21,37 @@ func buildCommands() []*cobra.Command {
 	return []*cobra.Command{
 		listCommand(), showCommand(), whyCommand(), reportCommand(),
 		changeCommand("cancel", "Cancel a build", "Its stages end at once, and the workers are cleaned. A build that is over stays as it is.",
-			func(ctx context.Context, c *caller, id string) (store.Build, error) { return c.Cancel(ctx, id) }),
+			func(ctx context.Context, c *session, id string) (wire.Build, error) { return c.Cancel(ctx, id) }),
 		changeCommand("pause", "Let nothing more of a build begin", "What runs goes on. zfarm resume takes it back.", pausing(true)),
 		changeCommand("resume", "Let a paused build go on", "", pausing(false)),
 		prioritiseCommand(),
 	}
 }
 
-func pausing(paused bool) func(context.Context, *caller, string) (store.Build, error) {
-	return func(ctx context.Context, c *caller, id string) (store.Build, error) {
-		return c.Change(ctx, id, api.BuildChange{Paused: &paused})
+func pausing(paused bool) func(context.Context, *session, string) (wire.Build, error) {
+	return func(ctx context.Context, c *session, id string) (wire.Build, error) {
+		return c.Change(ctx, id, wire.BuildChange{Paused: &paused})
 	}
 }
 
 func listCommand() *cobra.Command {
-	var a asking
-	var f store.Filter
+	var a commandBase
+	var f wire.BuildsInput
 	var state string
 	c := a.command(&cobra.Command{Use: "list", Short: "List builds, newest first", Args: cobra.NoArgs},
-		func(ctx context.Context, c *caller, _ []string) error {
+		func(ctx context.Context, c *session, _ []string) error {
 			if f.Limit < 1 {
 				return exit{usageError, fmt.Errorf("--limit %d: at least 1", f.Limit)}
 			}
-			f.State = orchestrator.BuildState(state)
+			f.State = wire.BuildState(state)
 			all, err := c.builds(ctx, f)
 			if err != nil {
 				return err
 			}
 			if c.asJSON {
 				return writeJSON(c.out, struct {
-					Builds []api.Build `json:"builds"`
-				}{api.NewBuilds(all)})
+					Builds []wire.Build `json:"builds"`
+				}{all})
 			}
 			return c.writeBuilds(all)
 		})
@@ -67,18 +64,16 @@ func listCommand() *cobra.Command {
 }
 
 // builds returns f.Limit builds, over as many pages as it takes.
-func (c *caller) builds(ctx context.Context, f store.Filter) ([]store.Build, error) {
+func (c *session) builds(ctx context.Context, f wire.BuildsInput) ([]wire.Build, error) {
 	const page = 500
-	var all []store.Build
+	all := []wire.Build{}
 	for most := f.Limit; ; {
 		f.Limit = min(most-len(all), page)
 		got, err := c.Builds(ctx, f)
 		if err != nil {
 			return nil, err
 		}
-		for _, b := range got.Builds {
-			all = append(all, b.Build)
-		}
+		all = append(all, got.Builds...)
 		if got.Before == 0 || len(got.Builds) == 0 || len(all) >= most {
 			return all, nil
 		}
@@ -86,9 +81,9 @@ func (c *caller) builds(ctx context.Context, f store.Filter) ([]store.Build, err
 	}
 }
 
-func (c *caller) writeBuilds(all []store.Build) error {
+func (c *session) writeBuilds(all []wire.Build) error {
 	if len(all) == 0 {
-		c.say("no build; zfarm submit makes one")
+		c.notice("no build; zfarm submit makes one")
 		return nil
 	}
 	now := time.Now()
@@ -101,18 +96,18 @@ func (c *caller) writeBuilds(all []store.Build) error {
 }
 
 // stateWord is the state of a build, or that somebody holds it up.
-func stateWord(b store.Build) string {
-	if b.Paused && !b.State().Over() {
+func stateWord(b wire.Build) string {
+	if b.Paused && !b.State.Over() {
 		return "paused"
 	}
-	return string(b.State())
+	return string(b.State)
 }
 
 // outcome is what a list says of how a build ended.
-func outcome(b store.Build) string {
+func outcome(b wire.Build) string {
 	switch f := b.Failure(); {
 	case f != nil:
-		return string(f.Kind)
+		return f.Kind
 	case b.SameAs != "":
 		return "as " + b.SameAs
 	default:
@@ -121,56 +116,56 @@ func outcome(b store.Build) string {
 }
 
 func showCommand() *cobra.Command {
-	var a asking
+	var a commandBase
 	c := a.command(&cobra.Command{Use: "show BUILD", Short: "Show a build with its stages, attempts and files", Args: cobra.ExactArgs(1)},
-		func(ctx context.Context, c *caller, args []string) error {
-			s, err := c.sight(ctx, args[0])
+		func(ctx context.Context, c *session, args []string) error {
+			v, err := c.buildView(ctx, args[0])
 			if err != nil {
 				return err
 			}
 			if c.asJSON {
-				return writeJSON(c.out, s)
+				return writeJSON(c.out, v)
 			}
-			return c.writeSight(s)
+			return c.writeBuildView(v)
 		})
 	a.json(c)
 	return c
 }
 
-// sight is everything there is to see of a build.
-type sight struct {
-	Build    api.Build       `json:"build"`
-	Attempts []store.Attempt `json:"attempts"`
-	Files    []store.File    `json:"files"`
+// buildView is everything that zfarm show prints of a build.
+type buildView struct {
+	Build    wire.Build     `json:"build"`
+	Attempts []wire.Attempt `json:"attempts"`
+	Files    []wire.File    `json:"files"`
 	// Needs are the states of the builds that this one needs, by build.
-	Needs map[string]orchestrator.BuildState `json:"needs"`
+	Needs map[string]wire.BuildState `json:"needs"`
 }
 
-func (c *caller) sight(ctx context.Context, id string) (sight, error) {
-	s := sight{Needs: map[string]orchestrator.BuildState{}}
+func (c *session) buildView(ctx context.Context, id string) (buildView, error) {
+	v := buildView{Needs: map[string]wire.BuildState{}}
 	b, err := c.Build(ctx, id)
 	if err != nil {
-		return s, err
+		return v, err
 	}
-	s.Build = api.NewBuild(b)
-	if s.Attempts, err = c.Attempts(ctx, id); err != nil {
-		return s, err
+	v.Build = b
+	if v.Attempts, err = c.Attempts(ctx, id); err != nil {
+		return v, err
 	}
-	if s.Files, err = c.Files(ctx, id); err != nil {
-		return s, err
+	if v.Files, err = c.Files(ctx, id); err != nil {
+		return v, err
 	}
 	for _, n := range b.Needs {
 		need, err := c.Build(ctx, n.Build)
 		if err != nil {
-			return s, err
+			return v, err
 		}
-		s.Needs[n.Build] = need.State()
+		v.Needs[n.Build] = need.State
 	}
-	return s, nil
+	return v, nil
 }
 
-func (c *caller) writeSight(s sight) error {
-	b, now := s.Build.Build, time.Now()
+func (c *session) writeBuildView(v buildView) error {
+	b, now := v.Build, time.Now()
 	var text strings.Builder
 	failure := ""
 	if f := b.Failure(); f != nil {
@@ -184,7 +179,7 @@ func (c *caller) writeSight(s sight) error {
 		"same as", b.SameAs, "checks", b.Checks, "owner", b.Owner, "priority", priority, "submitted", ago(b.Submitted, now),
 		"ended", ago(b.Ended, now), "recipe", b.Recipe.String(), "from", b.URI+"\n"+b.Path)
 	for _, n := range b.Needs {
-		fields(&text, "needs", fmt.Sprintf("%s, build %s, %s", n.Port, n.Build, s.Needs[n.Build]))
+		fields(&text, "needs", fmt.Sprintf("%s, build %s, %s", n.Port, n.Build, v.Needs[n.Build]))
 	}
 	if err := c.writeText(text.String() + "\n"); err != nil {
 		return err
@@ -194,7 +189,7 @@ func (c *caller) writeSight(s sight) error {
 		stages.add(x.ID, string(x.State), strconv.Itoa(x.Attempts), x.Worker, ago(x.Since, now))
 	}
 	attempts := table{columns: []column{{head: "ATTEMPT"}, {head: "WORKER", most: 30}, {head: "OUTCOME", state: true}, {head: "BEGUN"}, {head: "TOOK"}, {head: "DETAIL"}}}
-	for _, x := range s.Attempts {
+	for _, x := range v.Attempts {
 		took := ""
 		if !x.Ended.IsZero() {
 			took = seconds(x.Ended.Sub(x.Begun))
@@ -202,14 +197,14 @@ func (c *caller) writeSight(s sight) error {
 		attempts.add(fmt.Sprintf("%s %d", x.Stage, x.Fence), x.Worker, x.Outcome, ago(x.Begun, now), took, x.Detail)
 	}
 	files := table{columns: []column{{head: "FILE", most: 60}, {head: "SIZE"}, {head: "SHA256"}}}
-	for _, x := range s.Files {
+	for _, x := range v.Files {
 		files.add(x.Name, bytesText(x.Size), x.Digest.Short())
 	}
 	return c.writeTables(stages, attempts, files)
 }
 
 // writeTables writes tables that have anything in them, a line apart.
-func (c *caller) writeTables(all ...table) error {
+func (c *session) writeTables(all ...table) error {
 	all = slices.DeleteFunc(all, func(t table) bool { return len(t.rows) == 0 })
 	for i, t := range all {
 		if i > 0 {
@@ -225,10 +220,10 @@ func (c *caller) writeTables(all ...table) error {
 }
 
 func whyCommand() *cobra.Command {
-	var a asking
+	var a commandBase
 	c := a.command(&cobra.Command{
 		Use: "why BUILD", Short: "Say what a build waits for, worker by worker", Args: cobra.ExactArgs(1),
-	}, func(ctx context.Context, c *caller, args []string) error {
+	}, func(ctx context.Context, c *session, args []string) error {
 		b, err := c.Build(ctx, args[0])
 		if err != nil {
 			return err
@@ -239,9 +234,9 @@ func whyCommand() *cobra.Command {
 		}
 		if c.asJSON {
 			return writeJSON(c.out, struct {
-				Build   api.Build        `json:"build"`
-				Waiting []engine.Waiting `json:"waiting"`
-			}{api.NewBuild(b), waiting})
+				Build   wire.Build     `json:"build"`
+				Waiting []wire.Waiting `json:"waiting"`
+			}{b, waiting})
 		}
 		return c.writeWhy(b, waiting)
 	})
@@ -249,27 +244,27 @@ func whyCommand() *cobra.Command {
 	return c
 }
 
-func (c *caller) writeWhy(b store.Build, waiting []engine.Waiting) error {
-	if b.State().Over() {
+func (c *session) writeWhy(b wire.Build, waiting []wire.Waiting) error {
+	if b.State.Over() {
 		return c.writeText(ended(b) + "\nit is over and waits for nothing\n")
 	}
 	if err := c.writeText(fmt.Sprintf("%s %s: build %s is %s\n", b.Port, b.Version, b.ID, stateWord(b))); err != nil {
 		return err
 	}
-	var told *engine.Waiting
+	var shown *wire.Waiting
 	var then []string
 	for i, w := range waiting {
 		switch {
 		case w.After != "":
 			then = append(then, w.Stage)
 			continue
-		case told != nil && w.Why == told.Why && slices.Equal(w.Workers, told.Workers):
-			if err := c.writeText(fmt.Sprintf("\n%s is %s: the same as %s\n", w.Stage, w.State, told.Stage)); err != nil {
+		case shown != nil && w.Why == shown.Why && slices.Equal(w.Workers, shown.Workers):
+			if err := c.writeText(fmt.Sprintf("\n%s is %s: the same as %s\n", w.Stage, w.State, shown.Stage)); err != nil {
 				return err
 			}
 			continue
 		}
-		told = &waiting[i]
+		shown = &waiting[i]
 		if err := c.writeWaiting(w); err != nil {
 			return err
 		}
@@ -281,22 +276,22 @@ func (c *caller) writeWhy(b store.Build, waiting []engine.Waiting) error {
 }
 
 // writeWaiting says what one stage waits for, worker by worker.
-func (c *caller) writeWaiting(w engine.Waiting) error {
+func (c *session) writeWaiting(w wire.Waiting) error {
 	if err := c.writeText("\n" + wrapped(fmt.Sprintf("%s is %s: %s", w.Stage, w.State, w.Why), width(c.out), 2) + "\n"); err != nil {
 		return err
 	}
 	t := table{columns: []column{{most: 30}, {state: true}, {}}}
 	for _, r := range w.Workers {
-		t.add("  "+r.Worker, string(r.Cause), r.Why)
+		t.add("  "+r.Worker, r.Cause, r.Why)
 	}
 	return t.write(c.out)
 }
 
 func reportCommand() *cobra.Command {
-	var a asking
+	var a commandBase
 	c := a.command(&cobra.Command{
 		Use: "report BUILD", Short: "Show what the comparison of a build's repeats found", Args: cobra.ExactArgs(1),
-	}, func(ctx context.Context, c *caller, args []string) error {
+	}, func(ctx context.Context, c *session, args []string) error {
 		id := args[0]
 		// A build with the inputs of another has no report of its own.
 		for range 10 {
@@ -323,13 +318,13 @@ func reportCommand() *cobra.Command {
 }
 
 // changeCommand is a command that changes one build.
-func changeCommand(name, short, long string, change func(context.Context, *caller, string) (store.Build, error)) *cobra.Command {
-	var a asking
+func changeCommand(name, short, long string, change func(context.Context, *session, string) (wire.Build, error)) *cobra.Command {
+	var a commandBase
 	if long != "" {
 		long = short + ". " + long
 	}
 	c := a.command(&cobra.Command{Use: name + " BUILD", Short: short, Long: long, Args: cobra.ExactArgs(1)},
-		func(ctx context.Context, c *caller, args []string) error {
+		func(ctx context.Context, c *session, args []string) error {
 			b, err := change(ctx, c, args[0])
 			if err != nil {
 				return err
@@ -341,16 +336,16 @@ func changeCommand(name, short, long string, change func(context.Context, *calle
 }
 
 func prioritiseCommand() *cobra.Command {
-	var a asking
+	var a commandBase
 	c := a.command(&cobra.Command{
 		Use: "prioritise BUILD N", Short: "Change the priority of a build: -100 to 100, higher is sooner", Args: cobra.ExactArgs(2),
 		Long: "Change the priority of a build: -100 to 100, higher is sooner. Below zero write zfarm prioritise -- BUILD -5.",
-	}, func(ctx context.Context, c *caller, args []string) error {
+	}, func(ctx context.Context, c *session, args []string) error {
 		n, err := strconv.Atoi(args[1])
 		if err != nil {
 			return exit{usageError, fmt.Errorf("priority %q: write a whole number from -100 to 100", args[1])}
 		}
-		b, err := c.Change(ctx, args[0], api.BuildChange{Priority: &n})
+		b, err := c.Change(ctx, args[0], wire.BuildChange{Priority: &n})
 		if err != nil {
 			return err
 		}
@@ -360,9 +355,9 @@ func prioritiseCommand() *cobra.Command {
 	return c
 }
 
-func (c *caller) writeChanged(b store.Build) error {
+func (c *session) writeChanged(b wire.Build) error {
 	if c.asJSON {
-		return writeJSON(c.out, api.NewBuild(b))
+		return writeJSON(c.out, b)
 	}
 	return c.writeText(fmt.Sprintf("%s %s: build %s is %s, priority %d\n", b.Port, b.Version, b.ID, stateWord(b), b.Priority))
 }

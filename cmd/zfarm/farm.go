@@ -14,7 +14,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/zfarm/zfarm/orchestrator/api"
+	"github.com/zfarm/zfarm/orchestrator/api/client"
+	"github.com/zfarm/zfarm/orchestrator/api/server"
+	"github.com/zfarm/zfarm/orchestrator/api/wire"
 	"github.com/zfarm/zfarm/orchestrator/farm"
 	"github.com/zfarm/zfarm/orchestrator/farmfile"
 )
@@ -34,7 +36,7 @@ func (f *serverFlags) add(c *cobra.Command) {
 }
 
 // client returns a client of the farm. It must be closed.
-func (f *serverFlags) client(ctx context.Context, errs io.Writer) (*api.Client, func(), error) {
+func (f *serverFlags) client(ctx context.Context, errs io.Writer) (*client.Client, func(), error) {
 	server := f.server
 	if server == "" && f.file == "" {
 		server = os.Getenv("ZFARM_SERVER")
@@ -47,7 +49,7 @@ func (f *serverFlags) client(ctx context.Context, errs io.Writer) (*api.Client, 
 		if err != nil {
 			return nil, nil, err
 		}
-		c := api.NewClient(server, token, nil)
+		c := client.New(server, token, nil)
 		if err := c.Check(); err != nil {
 			return nil, nil, exit{usageError, err}
 		}
@@ -60,7 +62,7 @@ func (f *serverFlags) client(ctx context.Context, errs io.Writer) (*api.Client, 
 
 // embeddedClient returns a client of the farm of that file, opened beside the
 // process that serves it. It must be closed.
-func embeddedClient(ctx context.Context, path string, errs io.Writer) (*api.Client, func(), error) {
+func embeddedClient(ctx context.Context, path string, errs io.Writer) (*client.Client, func(), error) {
 	file, err := loadFarm(path, errs)
 	if err != nil {
 		return nil, nil, err
@@ -69,7 +71,7 @@ func embeddedClient(ctx context.Context, path string, errs io.Writer) (*api.Clie
 	if err != nil {
 		return nil, nil, err
 	}
-	me := api.Principal{Name: "local", Roles: []api.Role{api.Admin}}
+	me := server.Principal{Name: "local", Roles: []wire.Role{wire.Admin}}
 	if u, err := user.Current(); err == nil {
 		me.Name = u.Username
 	}
@@ -78,8 +80,8 @@ func embeddedClient(ctx context.Context, path string, errs io.Writer) (*api.Clie
 		f.Close()
 		return nil, nil, err
 	}
-	hc := &http.Client{Transport: api.Transport(here.Handler())}
-	return api.NewClient("http://localhost", "", hc), func() {
+	hc := &http.Client{Transport: client.Transport(here.Handler())}
+	return client.New("http://localhost", "", hc), func() {
 		here.Close()
 		f.Close()
 	}, nil

@@ -18,15 +18,15 @@ import (
 	"golang.org/x/term"
 	"golang.org/x/text/transform"
 
-	"github.com/zfarm/zfarm/orchestrator"
-	"github.com/zfarm/zfarm/orchestrator/api"
-	"github.com/zfarm/zfarm/orchestrator/store"
+	"github.com/zfarm/zfarm/orchestrator/api/client"
+	"github.com/zfarm/zfarm/orchestrator/api/wire"
+	"github.com/zfarm/zfarm/workers"
 	"github.com/zfarm/zfarm/workers/codepage"
 )
 
 // logFlags are those of "zfarm logs".
 type logFlags struct {
-	asking
+	commandBase
 	stage, step     string
 	attempt, offset int64
 	wait            bool
@@ -53,7 +53,7 @@ The bytes come from a worker as they are; on a terminal they are made safe to sh
 	return c
 }
 
-func (f *logFlags) logs(ctx context.Context, c *caller, args []string) error {
+func (f *logFlags) logs(ctx context.Context, c *session, args []string) error {
 	switch {
 	case f.attempt < 0 || f.attempt > 0 && f.stage == "":
 		return exit{usageError, errors.New("--attempt counts the attempts of a stage from 1: say --stage repeat-0 along with it")}
@@ -64,10 +64,10 @@ func (f *logFlags) logs(ctx context.Context, c *caller, args []string) error {
 	if err != nil {
 		return err
 	}
-	r := logReader{caller: c, flags: f, build: b.ID}
+	r := logReader{session: c, flags: f, build: b.ID}
 	found := false
 	for _, s := range b.Stages {
-		if s.Kind == orchestrator.Repeat && (f.stage == "" || s.ID == f.stage) {
+		if s.Kind == wire.StageRepeat && (f.stage == "" || s.ID == f.stage) {
 			found = true
 			if err := r.repeat(ctx, s.ID); err != nil {
 				return err
@@ -80,14 +80,14 @@ func (f *logFlags) logs(ctx context.Context, c *caller, args []string) error {
 	case !r.wrote && f.step != "":
 		return exit{usageError, fmt.Errorf("no attempt has a step %q; zfarm logs %s names those there are", f.step, b.ID)}
 	case !r.wrote:
-		c.say("there is no log yet; zfarm why %s says what the build waits for", b.ID)
+		c.notice("there is no log yet; zfarm why %s says what the build waits for", b.ID)
 	}
 	return nil
 }
 
 // logReader writes the logs of one build.
 type logReader struct {
-	*caller
+	*session
 	flags *logFlags
 	build string
 	wrote bool
@@ -116,8 +116,8 @@ func (r *logReader) repeat(ctx context.Context, stage string) error {
 
 // newest is the attempt that is asked for; its fence is 0 if there is none. A
 // follower waits until there is one, or the stage is over.
-func (r *logReader) newest(ctx context.Context, stage string, after int64) (store.Attempt, error) {
-	var found store.Attempt
+func (r *logReader) newest(ctx context.Context, stage string, after int64) (wire.Attempt, error) {
+	var found wire.Attempt
 	err := r.waiting(ctx, func() (bool, error) {
 		b, err := r.Build(ctx, r.build)
 		if err != nil {
@@ -135,8 +135,8 @@ func (r *logReader) newest(ctx context.Context, stage string, after int64) (stor
 		if found.Fence == 0 && r.flags.attempt > 0 {
 			return true, exit{usageError, fmt.Errorf("%s has no attempt %d; zfarm show %s lists them", stage, r.flags.attempt, r.build)}
 		}
-		s, _ := b.Stage(stage)
-		return found.Fence > 0 || s.State.Over() || b.State().Over(), nil
+		over := slices.ContainsFunc(b.Stages, func(s wire.Stage) bool { return s.ID == stage && s.State.Over() })
+		return found.Fence > 0 || over || b.State.Over(), nil
 	})
 	return found, err
 }
@@ -145,21 +145,21 @@ func (r *logReader) newest(ctx context.Context, stage string, after int64) (stor
 func (r *logReader) waiting(ctx context.Context, look func() (bool, error)) error {
 	for {
 		var done bool
-		err := r.patiently(ctx, func() (err error) {
+		err := r.retryWhileUnreachable(ctx, func() (err error) {
 			done, err = look()
 			return err
 		})
 		if err != nil || done || !r.flags.wait {
 			return err
 		}
-		if err := rest(ctx, again); err != nil {
+		if err := sleep(ctx, again); err != nil {
 			return err
 		}
 	}
 }
 
 // attempt writes the logs of an attempt, step by step.
-func (r *logReader) attempt(ctx context.Context, a store.Attempt) error {
+func (r *logReader) attempt(ctx context.Context, a wire.Attempt) error {
 	written := map[string]bool{}
 	return r.waiting(ctx, func() (bool, error) {
 		// First whether it has ended, then its steps: so none is missed.
@@ -167,7 +167,7 @@ func (r *logReader) attempt(ctx context.Context, a store.Attempt) error {
 		if err != nil {
 			return false, err
 		}
-		steps, err := r.Steps(ctx, api.AttemptID{Build: a.Build, Stage: a.Stage, Fence: a.Fence})
+		steps, err := r.Steps(ctx, client.AttemptID{Build: a.Build, Stage: a.Stage, Fence: a.Fence})
 		if err != nil {
 			return false, err
 		}
@@ -184,7 +184,7 @@ func (r *logReader) attempt(ctx context.Context, a store.Attempt) error {
 	})
 }
 
-func (r *logReader) ended(ctx context.Context, a store.Attempt) (bool, error) {
+func (r *logReader) ended(ctx context.Context, a wire.Attempt) (bool, error) {
 	if !a.Ended.IsZero() {
 		return true, nil
 	}
@@ -192,15 +192,15 @@ func (r *logReader) ended(ctx context.Context, a store.Attempt) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	i := slices.IndexFunc(all, func(x store.Attempt) bool { return x.Stage == a.Stage && x.Fence == a.Fence })
+	i := slices.IndexFunc(all, func(x wire.Attempt) bool { return x.Stage == a.Stage && x.Fence == a.Fence })
 	return i < 0 || !all[i].Ended.IsZero(), nil
 }
 
-func (r *logReader) stepLog(ctx context.Context, a store.Attempt, s store.Step) error {
+func (r *logReader) stepLog(ctx context.Context, a wire.Attempt, s wire.Step) error {
 	if r.flags.step == "" {
 		head := fmt.Sprintf("==> %s on %s, attempt %d: %s", a.Stage, a.Worker, a.Fence, s.Name)
 		if s.Status != nil {
-			head += fmt.Sprintf(", %s in %s", ending(*s.Status), seconds(s.Took))
+			head += fmt.Sprintf(", %s in %s", stepResult(workers.State(s.Status.State), s.Status.Code), seconds(s.Took))
 		}
 		if r.wrote {
 			head = "\n" + head
@@ -211,8 +211,8 @@ func (r *logReader) stepLog(ctx context.Context, a store.Attempt, s store.Step) 
 	}
 	r.wrote = true
 	w := readable(r.out)
-	id, at := api.AttemptID{Build: a.Build, Stage: a.Stage, Fence: a.Fence}, r.flags.offset
-	err := r.patiently(ctx, func() (err error) {
+	id, at := client.AttemptID{Build: a.Build, Stage: a.Stage, Fence: a.Fence}, r.flags.offset
+	err := r.retryWhileUnreachable(ctx, func() (err error) {
 		if r.flags.wait {
 			at, err = r.FollowLog(ctx, id, s.Name, at, w)
 		} else {
@@ -239,7 +239,7 @@ func (asItIs) Close() error { return nil }
 
 // eventFlags are those of "zfarm events".
 type eventFlags struct {
-	asking
+	commandBase
 	after int64
 	wait  bool
 }
@@ -261,10 +261,10 @@ all builds with Ctrl-C.`,
 	return c
 }
 
-func (f *eventFlags) events(ctx context.Context, c *caller, args []string) error {
+func (f *eventFlags) events(ctx context.Context, c *session, args []string) error {
 	enc := json.NewEncoder(c.out)
 	after := f.after
-	tell := func(e orchestrator.Event) error {
+	show := func(e wire.Event) error {
 		if e.Seq <= after {
 			return nil
 		}
@@ -279,18 +279,18 @@ func (f *eventFlags) events(ctx context.Context, c *caller, args []string) error
 			return err
 		}
 		if f.wait {
-			_, err := c.await(ctx, args[0], tell)
+			_, err := c.await(ctx, args[0], show)
 			return err
 		}
-		return c.pastEvents(ctx, after, args[0], tell)
+		return c.pastEvents(ctx, after, args[0], show)
 	}
-	if err := c.pastEvents(ctx, after, "", tell); err != nil || !f.wait {
+	if err := c.pastEvents(ctx, after, "", show); err != nil || !f.wait {
 		return err
 	}
-	return c.patiently(ctx, func() error { return c.FollowEvents(ctx, after, "", tell) })
+	return c.retryWhileUnreachable(ctx, func() error { return c.FollowEvents(ctx, after, "", show) })
 }
 
-func eventLine(e orchestrator.Event) string {
+func eventLine(e wire.Event) string {
 	text := fmt.Sprintf("%6d  %s  %s  %s: %s to %s", e.Seq, clock(e.At), e.Build, e.Stage, e.From, e.To)
 	if e.Worker != "" {
 		text += " on " + e.Worker

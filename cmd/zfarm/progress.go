@@ -19,11 +19,12 @@ import (
 	"golang.org/x/term"
 
 	"github.com/zfarm/zfarm/orchestrator"
+	"github.com/zfarm/zfarm/orchestrator/api/wire"
 	"github.com/zfarm/zfarm/workers"
 	"github.com/zfarm/zfarm/workers/codepage"
 )
 
-// display shows progress and is told when the build is over.
+// display shows the progress of a build until it is closed.
 type display interface {
 	Show(orchestrator.Progress)
 	Close()
@@ -72,7 +73,7 @@ func (l *plainLines) Show(p orchestrator.Progress) {
 
 func (l *plainLines) Close() {}
 
-// sentence is one line for what is worth a line, "" for the rest.
+// sentence is the line about a piece of progress, "" if it needs none.
 func sentence(p orchestrator.Progress) string {
 	who := p.Stage
 	if p.Worker != "" {
@@ -82,37 +83,41 @@ func sentence(p orchestrator.Progress) string {
 	case orchestrator.Note:
 		return codepage.PrintableString(strings.TrimLeft(who+": ", ": ") + p.Text)
 	case orchestrator.StepEnded:
-		return fmt.Sprintf("%s: %s %s in %s", who, p.Step, ending(*p.Status), seconds(p.Took))
+		return fmt.Sprintf("%s: %s %s in %s", who, p.Step, stepResult(p.Status.State, p.Status.Code), seconds(p.Took))
 	case orchestrator.Transition:
-		return transition(who, *p.Event)
+		e := p.Event
+		return transition(who, wire.Event{From: wire.StageState(e.From), To: wire.StageState(e.To), Fence: e.Fence, Detail: e.Detail})
 	default:
 		return ""
 	}
 }
 
-func transition(who string, e orchestrator.Event) string {
+func transition(who string, e wire.Event) string {
 	switch {
-	case e.From == orchestrator.Running && e.To == orchestrator.Ready:
+	case e.From == wire.StageRunning && e.To == wire.StageReady:
 		return codepage.PrintableString(fmt.Sprintf("%s: worker lost (%s); trying again", who, e.Detail))
-	case e.To == orchestrator.Running && e.Fence > 1:
+	case e.To == wire.StageRunning && e.Fence > 1:
 		return fmt.Sprintf("%s: begun again, attempt %d", who, e.Fence)
-	case e.To == orchestrator.Running, e.To == orchestrator.Failed:
-		return fmt.Sprintf("%s: %s", who, map[orchestrator.StageState]string{orchestrator.Running: "begun", orchestrator.Failed: "failed"}[e.To])
-	case e.To == orchestrator.Succeeded:
+	case e.To == wire.StageRunning:
+		return fmt.Sprintf("%s: begun", who)
+	case e.To == wire.StageFailed:
+		return fmt.Sprintf("%s: failed", who)
+	case e.To == wire.StageSucceeded:
 		return fmt.Sprintf("%s: done", who)
 	default:
 		return ""
 	}
 }
 
-func ending(s workers.Status) string {
+// stepResult says how a step ended.
+func stepResult(state workers.State, code int) string {
 	switch {
-	case s.OK():
+	case state == workers.Exited && code == 0:
 		return "done"
-	case s.State == workers.Exited:
-		return fmt.Sprintf("exited with %d", s.Code)
+	case state == workers.Exited:
+		return fmt.Sprintf("exited with %d", code)
 	default:
-		return fmt.Sprintf("ended by %s", s.State)
+		return fmt.Sprintf("ended by %s", state)
 	}
 }
 

@@ -16,8 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/zfarm/zfarm/attest/kit"
-	"github.com/zfarm/zfarm/orchestrator/api"
-	"github.com/zfarm/zfarm/orchestrator/store"
+	"github.com/zfarm/zfarm/orchestrator/api/wire"
 )
 
 func releaseCommand() *cobra.Command {
@@ -27,15 +26,15 @@ func releaseCommand() *cobra.Command {
 }
 
 func releaseListCommand() *cobra.Command {
-	var a asking
+	var a commandBase
 	var port string
 	c := a.command(&cobra.Command{Use: "list", Short: "List what may be collected", Args: cobra.NoArgs},
-		func(ctx context.Context, c *caller, _ []string) error {
+		func(ctx context.Context, c *session, _ []string) error {
 			all, err := c.Releases(ctx)
 			if err != nil {
 				return err
 			}
-			some := []store.Release{}
+			some := []wire.Release{}
 			for _, r := range all {
 				if port == "" || r.Port == port {
 					some = append(some, r)
@@ -43,7 +42,7 @@ func releaseListCommand() *cobra.Command {
 			}
 			if c.asJSON {
 				return writeJSON(c.out, struct {
-					Releases []store.Release `json:"releases"`
+					Releases []wire.Release `json:"releases"`
 				}{some})
 			}
 			return c.writeReleases(some)
@@ -53,9 +52,9 @@ func releaseListCommand() *cobra.Command {
 	return c
 }
 
-func (c *caller) writeReleases(all []store.Release) error {
+func (c *session) writeReleases(all []wire.Release) error {
 	if len(all) == 0 {
-		c.say("no release; zfarm list shows how builds stand")
+		c.notice("no release; zfarm list shows how builds stand")
 		return nil
 	}
 	now := time.Now()
@@ -75,7 +74,7 @@ func (c *caller) writeReleases(all []store.Release) error {
 
 // collectFlags are those of "zfarm release collect".
 type collectFlags struct {
-	asking
+	commandBase
 	out     string
 	key     string
 	wait    bool
@@ -106,18 +105,18 @@ the command waits until there is a release, or the newest build has ended withou
 	return c
 }
 
-// collected is what a release job is told.
+// collected is the JSON that zfarm release collect prints.
 type collected struct {
-	store.Release
-	Out   string       `json:"out"`
-	Files []store.File `json:"files"`
+	wire.Release
+	Out   string      `json:"out"`
+	Files []wire.File `json:"files"`
 	// Verified: the signatures hold, by the key that was given.
 	Verified bool `json:"verified"`
 	// Unchanged: the folder was there already, with these files.
 	Unchanged bool `json:"unchanged"`
 }
 
-func (f *collectFlags) collect(ctx context.Context, c *caller, args []string) error {
+func (f *collectFlags) collect(ctx context.Context, c *session, args []string) error {
 	port, ver, ok := strings.Cut(args[0], "@")
 	if !ok || port == "" || ver == "" {
 		return exit{usageError, fmt.Errorf("%q: write PORT@VERSION, such as gzip@1.12", args[0])}
@@ -137,7 +136,7 @@ func (f *collectFlags) collect(ctx context.Context, c *caller, args []string) er
 		return err
 	}
 	if doubt := found.Release.Doubt; doubt != "" {
-		c.say("%s is in doubt: %s", args[0], doubt)
+		c.notice("%s is in doubt: %s", args[0], doubt)
 		if f.noDoubt {
 			return exit{inDoubt, fmt.Errorf("not collected: build %s of %s was reproducible, and is not now; zfarm show %s", found.Release.Build, args[0], found.Release.Build)}
 		}
@@ -153,7 +152,7 @@ func (f *collectFlags) collect(ctx context.Context, c *caller, args []string) er
 	return c.writeCollected(done)
 }
 
-func (c *caller) writeCollected(done collected) error {
+func (c *session) writeCollected(done collected) error {
 	if c.asJSON {
 		return writeJSON(c.out, done)
 	}
@@ -171,39 +170,39 @@ func (c *caller) writeCollected(done collected) error {
 }
 
 // find returns the release, waiting for it if that is asked for.
-func (f *collectFlags) find(ctx context.Context, c *caller, port, ver string) (api.ReleaseFiles, error) {
+func (f *collectFlags) find(ctx context.Context, c *session, port, ver string) (wire.ReleaseFiles, error) {
 	waiting := ctx
 	if f.timeout > 0 {
 		var cancel context.CancelFunc
 		waiting, cancel = context.WithTimeout(ctx, f.timeout)
 		defer cancel()
 	}
-	told, last := "", errors.New("the farm has not answered")
+	reported, last := "", errors.New("the farm has not answered")
 	for pause := 250 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
-		var found api.ReleaseFiles
+		var found wire.ReleaseFiles
 		look := func() (err error) {
 			found, err = c.unreleased(waiting, port, ver)
 			return err
 		}
 		var err error
-		if told == "" { // a farm that never answered is not waited for
+		if reported == "" { // a farm that has never answered is not waited for
 			err = look()
 		} else {
-			err = c.patiently(waiting, look)
+			err = c.retryWhileUnreachable(waiting, look)
 		}
 		var ended exit
 		switch {
 		case waiting.Err() != nil && ctx.Err() == nil:
-			return found, exit{notYet, fmt.Errorf("waited %s in vain: %w", f.timeout, last)}
+			return found, exit{notYet, fmt.Errorf("gave up after %s: %w", f.timeout, last)}
 		case err == nil:
 			return found, nil
 		case !f.wait || !errors.As(err, &ended) || ended.code != notYet:
 			return found, err
-		case err.Error() != told:
-			told, last = err.Error(), err
-			c.say("waiting: %s", told)
+		case err.Error() != reported:
+			reported, last = err.Error(), err
+			c.notice("waiting: %s", reported)
 		}
-		if err := rest(waiting, pause); err != nil && ctx.Err() != nil {
+		if err := sleep(waiting, pause); err != nil && ctx.Err() != nil {
 			return found, err
 		}
 	}
@@ -211,9 +210,9 @@ func (f *collectFlags) find(ctx context.Context, c *caller, port, ver string) (a
 
 // unreleased returns the release, or an error that says how the newest build
 // stands.
-func (c *caller) unreleased(ctx context.Context, port, ver string) (api.ReleaseFiles, error) {
+func (c *session) unreleased(ctx context.Context, port, ver string) (wire.ReleaseFiles, error) {
 	found, err := c.Release(ctx, port, ver)
-	if err == nil || !missing(err) {
+	if err == nil || !notFound(err) {
 		return found, err
 	}
 	b, known, err := c.newestBuild(ctx, port, ver)
@@ -222,33 +221,33 @@ func (c *caller) unreleased(ctx context.Context, port, ver string) (api.ReleaseF
 		return found, err
 	case !known:
 		return found, exit{notYet, fmt.Errorf("nobody has submitted %s %s to this farm yet", port, ver)}
-	case !b.State().Over():
+	case !b.State.Over():
 		return found, exit{notYet, fmt.Errorf("%s %s is not released yet: build %s is %s", port, ver, b.ID, stateWord(b))}
 	case buildCode(b) != 0:
 		return found, exit{buildCode(b), errors.New(ended(b))}
 	}
 	// It may have been released since we asked.
-	if found, err = c.Release(ctx, port, ver); err != nil && missing(err) {
+	if found, err = c.Release(ctx, port, ver); err != nil && notFound(err) {
 		err = exit{otherError, fmt.Errorf("%s, and yet there is no release; ask the farm's admin", ended(b))}
 	}
 	return found, err
 }
 
 // newestBuild finds the newest build of a port at a version that is no rebuild.
-func (c *caller) newestBuild(ctx context.Context, port, ver string) (store.Build, bool, error) {
-	f := store.Filter{Port: port, Limit: 100}
+func (c *session) newestBuild(ctx context.Context, port, ver string) (wire.Build, bool, error) {
+	f := wire.BuildsInput{Port: port, Limit: 100}
 	for {
 		page, err := c.Builds(ctx, f)
 		if err != nil {
-			return store.Build{}, false, err
+			return wire.Build{}, false, err
 		}
 		for _, b := range page.Builds {
 			if b.Version == ver && b.Checks == "" {
-				return b.Build, true, nil
+				return b, true, nil
 			}
 		}
 		if page.Before == 0 || len(page.Builds) == 0 {
-			return store.Build{}, false, nil
+			return wire.Build{}, false, nil
 		}
 		f.Before = page.Before
 	}
@@ -326,7 +325,7 @@ func flushed(dir string) error {
 
 // pieces are the files of a release, read from the farm. They are asked for by
 // the build, so that another release meanwhile cannot mix two.
-func (c *caller) pieces(r api.ReleaseFiles) []kit.Piece {
+func (c *session) pieces(r wire.ReleaseFiles) []kit.Piece {
 	all := make([]kit.Piece, len(r.Files))
 	for i, file := range r.Files {
 		all[i] = kit.Piece{Name: file.Name, Digest: file.Digest, Open: func(ctx context.Context) (io.ReadCloser, error) {

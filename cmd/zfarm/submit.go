@@ -18,16 +18,15 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/zfarm/zfarm/orchestrator"
-	"github.com/zfarm/zfarm/orchestrator/api"
+	"github.com/zfarm/zfarm/orchestrator/api/client"
 	"github.com/zfarm/zfarm/orchestrator/api/intake"
-	"github.com/zfarm/zfarm/orchestrator/engine"
-	"github.com/zfarm/zfarm/orchestrator/store"
+	"github.com/zfarm/zfarm/orchestrator/api/wire"
 	"github.com/zfarm/zfarm/recipes/parse"
 )
 
 // submitFlags are those of "zfarm submit".
 type submitFlags struct {
-	asking
+	commandBase
 	priority int
 	force    bool
 	wait     bool
@@ -54,12 +53,12 @@ first that may not be released.`,
 	return c
 }
 
-func (f *submitFlags) submit(ctx context.Context, c *caller, paths []string) error {
+func (f *submitFlags) submit(ctx context.Context, c *session, paths []string) error {
 	archive, err := packed(ctx, paths)
 	if err != nil {
 		return err
 	}
-	taken, err := c.Submit(ctx, archive, api.SubmitOptions{Priority: f.priority, Force: f.force})
+	taken, err := c.Submit(ctx, archive, client.SubmitOptions{Priority: f.priority, Force: f.force})
 	if err != nil {
 		return err
 	}
@@ -95,7 +94,7 @@ func packed(ctx context.Context, paths []string) (*bytes.Buffer, error) {
 		if _, err := root.Lstat(parse.FileName); err != nil {
 			return nil, exit{usageError, fmt.Errorf("%s holds no %s: %w", p, parse.FileName, err)}
 		}
-		folders = append(folders, intake.Folder{Name: name, FS: &luggage{FS: root.FS(), limits: intake.DefaultLimits()}})
+		folders = append(folders, intake.Folder{Name: name, FS: &upload{FS: root.FS(), limits: intake.DefaultLimits()}})
 	}
 	archive := &bytes.Buffer{}
 	if err := intake.Pack(ctx, archive, folders...); err != nil {
@@ -104,9 +103,9 @@ func packed(ctx context.Context, paths []string) (*bytes.Buffer, error) {
 	return archive, nil
 }
 
-// luggage is the folder of a recipe as it is sent: without names that begin
+// upload is the folder of a recipe as it is sent: without names that begin
 // with a dot, and not more than a farm takes.
-type luggage struct {
+type upload struct {
 	fs.FS
 	limits  intake.Limits
 	members int
@@ -114,33 +113,30 @@ type luggage struct {
 }
 
 // ReadDir implements fs.ReadDirFS.
-func (l *luggage) ReadDir(name string) ([]fs.DirEntry, error) {
-	all, err := fs.ReadDir(l.FS, name)
+func (u *upload) ReadDir(name string) ([]fs.DirEntry, error) {
+	all, err := fs.ReadDir(u.FS, name)
 	if err != nil {
 		return nil, err
 	}
 	all = slices.DeleteFunc(all, func(e fs.DirEntry) bool { return strings.HasPrefix(e.Name(), ".") })
-	l.members += len(all)
+	u.members += len(all)
 	for _, e := range all {
 		if info, err := e.Info(); err == nil && info.Mode().IsRegular() {
-			l.size += info.Size()
+			u.size += info.Size()
 		}
 	}
-	if l.members > l.limits.Members || l.size > l.limits.Expanded {
+	if u.members > u.limits.Members || u.size > u.limits.Expanded {
 		return nil, fmt.Errorf("the folder holds more than %d files or %d bytes: only the recipe, its patches and keys belong there, sources are fetched by the farm",
-			l.limits.Members, l.limits.Expanded)
+			u.limits.Members, u.limits.Expanded)
 	}
 	return all, nil
 }
 
-func (c *caller) writeTaken(taken []engine.Taken, oneLine bool) error {
+func (c *session) writeTaken(taken []wire.Taken, oneLine bool) error {
 	if c.asJSON {
 		all := struct {
-			Taken []api.Taken `json:"taken"`
-		}{[]api.Taken{}}
-		for _, t := range taken {
-			all.Taken = append(all.Taken, api.Taken{Build: api.NewBuild(t.Build), Fresh: t.Fresh})
-		}
+			Taken []wire.Taken `json:"taken"`
+		}{taken}
 		if oneLine {
 			return json.NewEncoder(c.out).Encode(all)
 		}
@@ -150,32 +146,32 @@ func (c *caller) writeTaken(taken []engine.Taken, oneLine bool) error {
 	for _, one := range taken {
 		became := "fresh"
 		if !one.Fresh {
-			became = fmt.Sprintf("the same as before, %s", one.Build.State())
+			became = fmt.Sprintf("the same as before, %s", one.Build.State)
 		}
 		t.add(one.Build.ID, one.Build.Port, one.Build.Version, became)
 	}
 	return t.write(c.out)
 }
 
-// follow tells what happens to builds until all have ended.
-func (c *caller) follow(ctx context.Context, taken []engine.Taken) error {
+// follow prints what happens to builds until all have ended.
+func (c *session) follow(ctx context.Context, taken []wire.Taken) error {
 	// What others need has the lower number.
-	inOrder := slices.SortedFunc(slices.Values(taken), func(a, b engine.Taken) int { return cmp.Compare(a.Build.Seq, b.Build.Seq) })
-	ended := map[string]store.Build{}
+	inOrder := slices.SortedFunc(slices.Values(taken), func(a, b wire.Taken) int { return cmp.Compare(a.Build.Seq, b.Build.Seq) })
+	ended := map[string]wire.Build{}
 	for _, t := range inOrder {
 		b := t.Build
-		if !b.State().Over() {
+		if !b.State.Over() {
 			var err error
-			if b, err = c.await(ctx, b.ID, func(e orchestrator.Event) error { return c.writeEvent(t.Build.Port, e) }); err != nil {
+			if b, err = c.await(ctx, b.ID, func(e wire.Event) error { return c.writeEvent(t.Build.Port, e) }); err != nil {
 				if ctx.Err() != nil {
-					c.say("the builds go on without this command; zfarm list shows them")
+					c.notice("the builds go on without this command; zfarm list shows them")
 				}
 				return err
 			}
 		}
 		ended[b.ID] = b
 	}
-	var all []store.Build
+	var all []wire.Build
 	for _, t := range taken {
 		all = append(all, ended[t.Build.ID])
 	}
@@ -184,10 +180,10 @@ func (c *caller) follow(ctx context.Context, taken []engine.Taken) error {
 
 // writeEvent writes a line for what people want to know of an event, or all of
 // it for a program.
-func (c *caller) writeEvent(port string, e orchestrator.Event) error {
+func (c *session) writeEvent(port string, e wire.Event) error {
 	if c.asJSON {
 		return json.NewEncoder(c.out).Encode(struct {
-			Event orchestrator.Event `json:"event"`
+			Event wire.Event `json:"event"`
 		}{e})
 	}
 	who := port + ": " + e.Stage
@@ -203,11 +199,11 @@ func (c *caller) writeEvent(port string, e orchestrator.Event) error {
 
 // conclude says how builds have ended. The error has the code of the first
 // that may not be released.
-func (c *caller) conclude(all []store.Build) error {
+func (c *session) conclude(all []wire.Build) error {
 	if c.asJSON {
 		err := json.NewEncoder(c.out).Encode(struct {
-			Ended []api.Build `json:"ended"`
-		}{api.NewBuilds(all)})
+			Ended []wire.Build `json:"ended"`
+		}{all})
 		if err != nil {
 			return err
 		}
@@ -230,8 +226,8 @@ func (c *caller) conclude(all []store.Build) error {
 }
 
 // ended says in a sentence how a build has ended.
-func ended(b store.Build) string {
-	text := fmt.Sprintf("%s %s: build %s %s", b.Port, b.Version, b.ID, b.State())
+func ended(b wire.Build) string {
+	text := fmt.Sprintf("%s %s: build %s %s", b.Port, b.Version, b.ID, b.State)
 	switch f := b.Failure(); {
 	case f != nil:
 		text += fmt.Sprintf(" (%s): %s", f.Kind, f.Message)
@@ -244,13 +240,13 @@ func ended(b store.Build) string {
 }
 
 // buildCode is the exit code for a build that has ended.
-func buildCode(b store.Build) int {
+func buildCode(b wire.Build) int {
 	switch f := b.Failure(); {
-	case b.State() == orchestrator.BuildCancelled:
+	case b.State == wire.BuildCancelled:
 		return cancelled
 	case f != nil:
-		return failureCode(f.Kind)
-	case b.State() == orchestrator.BuildSucceeded:
+		return failureCode(orchestrator.FailureKind(f.Kind))
+	case b.State == wire.BuildSucceeded:
 		return 0
 	}
 	return notYet

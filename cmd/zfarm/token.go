@@ -14,8 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/zfarm/zfarm/orchestrator/api"
-	"github.com/zfarm/zfarm/orchestrator/store"
+	"github.com/zfarm/zfarm/orchestrator/api/wire"
 )
 
 func tokenCommand() *cobra.Command {
@@ -25,7 +24,7 @@ func tokenCommand() *cobra.Command {
 }
 
 func tokenAddCommand() *cobra.Command {
-	var a asking
+	var a commandBase
 	var name, expires string
 	var roles, ports []string
 	c := a.command(&cobra.Command{
@@ -39,16 +38,16 @@ artifacts, too; a maintainer submits and changes builds of its --port patterns; 
 admin may do everything. The first token of a farm is made on the machine that serves
 it: zfarm token add --farm farm.hcl --name NAME --role admin.`,
 		Args: cobra.NoArgs,
-	}, func(ctx context.Context, c *caller, _ []string) error {
+	}, func(ctx context.Context, c *session, _ []string) error {
 		if name == "" {
 			return exit{usageError, errors.New("a token needs --name: whose it is")}
 		}
-		if err := api.CheckRoles(roles, ports); err != nil {
-			return exit{usageError, fmt.Errorf("%w; say --role ROLE, and --port PATTERN for a maintainer", err)}
-		}
-		want := api.NewToken{Name: name, Ports: ports}
+		want := wire.NewToken{Name: name, Ports: ports}
 		for _, r := range roles {
-			want.Roles = append(want.Roles, api.Role(r))
+			want.Roles = append(want.Roles, wire.Role(r))
+		}
+		if err := wire.CheckRoles(want.Roles, ports); err != nil {
+			return exit{usageError, fmt.Errorf("%w; give --role ROLE, and --port PATTERN for a maintainer", err)}
 		}
 		life, err := lifetime(expires)
 		if err != nil {
@@ -89,27 +88,27 @@ func lifetime(s string) (time.Duration, error) {
 	return d, nil
 }
 
-func (c *caller) writeToken(made api.MadeToken) error {
+func (c *session) writeToken(made wire.MadeToken) error {
 	if c.asJSON {
 		return writeJSON(c.out, made)
 	}
-	c.say("token %s of %s (%s) holds until %s.\nIts secret is shown this once: keep it where only its owner can read it, and hand it to\ncommands as ZFARM_TOKEN or with --token-file.",
+	c.notice("token %s of %s (%s) holds until %s.\nIts secret is shown this once: keep it where only its owner can read it, and hand it to\ncommands as ZFARM_TOKEN or with --token-file.",
 		made.Token.ID, made.Token.Name, strings.Join(made.Token.Roles, ", "), clock(made.Token.Expires))
 	_, err := fmt.Fprintln(c.out, made.Secret)
 	return err
 }
 
 func tokenListCommand() *cobra.Command {
-	var a asking
+	var a commandBase
 	c := a.command(&cobra.Command{Use: "list", Short: "List the tokens, without their secrets", Args: cobra.NoArgs},
-		func(ctx context.Context, c *caller, _ []string) error {
+		func(ctx context.Context, c *session, _ []string) error {
 			all, err := c.Tokens(ctx)
 			if err != nil {
 				return err
 			}
 			if c.asJSON {
 				return writeJSON(c.out, struct {
-					Tokens []store.Token `json:"tokens"`
+					Tokens []wire.Token `json:"tokens"`
 				}{all})
 			}
 			return c.writeTokens(all)
@@ -118,9 +117,9 @@ func tokenListCommand() *cobra.Command {
 	return c
 }
 
-func (c *caller) writeTokens(all []store.Token) error {
+func (c *session) writeTokens(all []wire.Token) error {
 	if len(all) == 0 {
-		c.say("no token; zfarm token add makes one")
+		c.notice("no token; zfarm token add makes one")
 		return nil
 	}
 	now := time.Now()
@@ -139,9 +138,9 @@ func (c *caller) writeTokens(all []store.Token) error {
 }
 
 func tokenRevokeCommand() *cobra.Command {
-	var a asking
+	var a commandBase
 	return a.command(&cobra.Command{Use: "revoke TOKEN", Short: "Revoke a token by its id, at once and for good", Args: cobra.ExactArgs(1)},
-		func(ctx context.Context, c *caller, args []string) error {
+		func(ctx context.Context, c *session, args []string) error {
 			if err := c.RevokeToken(ctx, args[0]); err != nil {
 				return err
 			}
@@ -150,17 +149,17 @@ func tokenRevokeCommand() *cobra.Command {
 }
 
 func auditCommand() *cobra.Command {
-	var a asking
+	var a commandBase
 	var after int64
 	c := a.command(&cobra.Command{Use: "audit", Short: "Show every change that was asked for, refused ones too, oldest first", Args: cobra.NoArgs},
-		func(ctx context.Context, c *caller, _ []string) error { return c.audit(ctx, after) })
+		func(ctx context.Context, c *session, _ []string) error { return c.audit(ctx, after) })
 	c.Flags().BoolVar(&a.asJSON, "json", false, "one entry a line, as JSON")
 	c.Flags().Int64Var(&after, "after", 0, "only entries with a higher number")
 	return c
 }
 
 // audit writes entries as it gets them: there may be very many.
-func (c *caller) audit(ctx context.Context, after int64) error {
+func (c *session) audit(ctx context.Context, after int64) error {
 	const page = 500
 	lines := json.NewEncoder(c.out)
 	for {

@@ -10,8 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/zfarm/zfarm/orchestrator/api"
-	"github.com/zfarm/zfarm/orchestrator/store"
+	"github.com/zfarm/zfarm/orchestrator/api/wire"
 )
 
 // farmWorkerCommands are those about the workers of a farm.
@@ -21,29 +20,29 @@ func farmWorkerCommands() []*cobra.Command {
 		changeWorkerCommand("drain", "Give a worker nothing new; what runs there goes on", draining(true)),
 		changeWorkerCommand("resume", "Let a drained worker work again", draining(false)),
 		changeWorkerCommand("probe", "Have a worker looked at soon, and rid of what was left on it",
-			func(ctx context.Context, c *caller, name string) (store.Worker, error) {
+			func(ctx context.Context, c *session, name string) (wire.Worker, error) {
 				return c.ProbeWorker(ctx, name)
 			}),
 	}
 }
 
-func draining(on bool) func(context.Context, *caller, string) (store.Worker, error) {
-	return func(ctx context.Context, c *caller, name string) (store.Worker, error) {
-		return c.ChangeWorker(ctx, name, api.WorkerChange{Draining: &on})
+func draining(on bool) func(context.Context, *session, string) (wire.Worker, error) {
+	return func(ctx context.Context, c *session, name string) (wire.Worker, error) {
+		return c.ChangeWorker(ctx, name, wire.WorkerChange{Draining: &on})
 	}
 }
 
 func workerListCommand() *cobra.Command {
-	var a asking
+	var a commandBase
 	c := a.command(&cobra.Command{Use: "list", Short: "List the workers of a farm", Args: cobra.NoArgs},
-		func(ctx context.Context, c *caller, _ []string) error {
+		func(ctx context.Context, c *session, _ []string) error {
 			all, err := c.Workers(ctx)
 			if err != nil {
 				return err
 			}
 			if c.asJSON {
 				return writeJSON(c.out, struct {
-					Workers []store.Worker `json:"workers"`
+					Workers []wire.Worker `json:"workers"`
 				}{all})
 			}
 			return c.writeWorkers(all)
@@ -52,10 +51,10 @@ func workerListCommand() *cobra.Command {
 	return c
 }
 
-func changeWorkerCommand(name, short string, change func(context.Context, *caller, string) (store.Worker, error)) *cobra.Command {
-	var a asking
+func changeWorkerCommand(name, short string, change func(context.Context, *session, string) (wire.Worker, error)) *cobra.Command {
+	var a commandBase
 	c := a.command(&cobra.Command{Use: name + " WORKER", Short: short, Args: cobra.ExactArgs(1)},
-		func(ctx context.Context, c *caller, args []string) error {
+		func(ctx context.Context, c *session, args []string) error {
 			w, err := change(ctx, c, args[0])
 			if err != nil {
 				return err
@@ -63,15 +62,15 @@ func changeWorkerCommand(name, short string, change func(context.Context, *calle
 			if c.asJSON {
 				return writeJSON(c.out, w)
 			}
-			return c.writeWorkers([]store.Worker{w})
+			return c.writeWorkers([]wire.Worker{w})
 		})
 	a.json(c)
 	return c
 }
 
-func (c *caller) writeWorkers(all []store.Worker) error {
+func (c *session) writeWorkers(all []wire.Worker) error {
 	if len(all) == 0 {
-		c.say("no worker; a worker block of the farm's file names one, and zfarm serve registers it")
+		c.notice("no worker; a worker block of the farm's file names one, and zfarm serve registers it")
 		return nil
 	}
 	now := time.Now()

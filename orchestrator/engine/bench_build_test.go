@@ -16,7 +16,9 @@ import (
 	"time"
 
 	"github.com/zfarm/zfarm/orchestrator"
-	"github.com/zfarm/zfarm/orchestrator/api"
+	"github.com/zfarm/zfarm/orchestrator/api/client"
+	"github.com/zfarm/zfarm/orchestrator/api/server"
+	"github.com/zfarm/zfarm/orchestrator/api/wire"
 	"github.com/zfarm/zfarm/orchestrator/artifacts"
 	"github.com/zfarm/zfarm/recipes"
 )
@@ -42,14 +44,14 @@ func BenchmarkLogLine(b *testing.B) {
 	const lines = 40
 	s := newScene(b, fmt.Sprintf("for i in $(seq %d); do date +%%s%%N; sleep 0.1; done\n%s", lines, installing), "w1", "w2")
 	e := s.engine()
-	server, err := api.New(api.Options{Store: api.Stored{Store: s.parts.Store}, Blobs: s.parts.Artifacts.(*artifacts.Folder), Engine: e,
+	farm, err := server.New(server.Options{Store: server.Stored{Store: s.parts.Store}, Blobs: s.parts.Artifacts.(*artifacts.Folder), Engine: e,
 		Parse:    func(context.Context, fs.FS) (*recipes.Recipe, error) { return nil, io.EOF },
-		Embedded: &api.Principal{Name: "bench", Roles: []api.Role{api.Admin}}})
+		Embedded: &server.Principal{Name: "bench", Roles: []wire.Role{wire.Admin}}})
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer server.Close()
-	client := api.NewClient("http://localhost", "", &http.Client{Transport: api.Transport(server.Handler())})
+	defer farm.Close()
+	c := client.New("http://localhost", "", &http.Client{Transport: client.Transport(farm.Handler())})
 	s.work(e)
 	n := 0
 	for b.Loop() {
@@ -57,13 +59,13 @@ func BenchmarkLogLine(b *testing.B) {
 		r := s.port("base")
 		r.Summary = fmt.Sprint("build ", n)
 		id := s.submit(e, submission(r))[0].Build.ID
-		at := api.AttemptID{Build: id, Stage: "repeat-0", Fence: 1}
+		at := client.AttemptID{Build: id, Stage: "repeat-0", Fence: 1}
 		s.eventually("the step to begin", func() bool {
-			steps, err := client.Steps(b.Context(), at)
+			steps, err := c.Steps(b.Context(), at)
 			return err == nil && len(steps) > 0 && steps[len(steps)-1].Name == "build-make"
 		})
 		took := &delays{}
-		if _, err := client.FollowLog(b.Context(), at, "build-make", 0, took); err != nil {
+		if _, err := c.FollowLog(b.Context(), at, "build-make", 0, took); err != nil {
 			b.Fatal(err)
 		}
 		if len(took.all) != lines {

@@ -11,7 +11,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/zfarm/zfarm/orchestrator/api"
+	"github.com/zfarm/zfarm/orchestrator/api/server"
+	"github.com/zfarm/zfarm/orchestrator/api/wire"
 	"github.com/zfarm/zfarm/orchestrator/store"
 )
 
@@ -22,16 +23,16 @@ func (f *Farm) Serve(ctx context.Context, listening func(address string)) error 
 	if err := f.schema(ctx); err != nil {
 		return err
 	}
-	options := api.Options{Proxied: f.file.Insecure}
+	options := server.Options{Proxied: f.file.Insecure}
 	var err error
 	if options.Authenticators, err = f.authenticators(); err != nil {
 		return err
 	}
 	scheme := "http"
 	if f.file.TLS != nil {
-		options.TLS, scheme = &api.TLSFiles{Cert: f.file.TLS.Cert, Key: f.file.TLS.Key}, "https"
+		options.TLS, scheme = &server.TLSFiles{Cert: f.file.TLS.Cert, Key: f.file.TLS.Key}, "https"
 	}
-	server, err := f.server(options)
+	api, err := f.server(options)
 	if err != nil {
 		return err
 	}
@@ -46,15 +47,15 @@ func (f *Farm) Serve(ctx context.Context, listening func(address string)) error 
 		listening(scheme + "://" + l.Addr().String())
 	}
 	g, serving := errgroup.WithContext(ctx)
-	g.Go(func() error { return server.Serve(serving, l) })
+	g.Go(func() error { return api.Serve(serving, l) })
 	g.Go(func() error { return f.Engine.Run(serving) })
 	return g.Wait()
 }
 
 // Embedded returns the farm's API for this process alone, where every caller
 // is that principal. The caller closes it before the farm.
-func (f *Farm) Embedded(who api.Principal) (*api.Server, error) {
-	return f.server(api.Options{Embedded: &who})
+func (f *Farm) Embedded(who server.Principal) (*server.Server, error) {
+	return f.server(server.Options{Embedded: &who})
 }
 
 // schema makes a new database the farm's, and refuses an old one: whoever
@@ -72,27 +73,27 @@ func (f *Farm) schema(ctx context.Context) error {
 }
 
 // server is the farm over HTTP.
-func (f *Farm) server(o api.Options) (*api.Server, error) {
-	o.Store, o.Blobs, o.Engine, o.Version, o.Log = api.Stored{Store: f.db}, f.artifacts, f.Engine, f.deps.Version, f.deps.Log
+func (f *Farm) server(o server.Options) (*server.Server, error) {
+	o.Store, o.Blobs, o.Engine, o.Version, o.Log = server.Stored{Store: f.db}, f.artifacts, f.Engine, f.deps.Version, f.deps.Log
 	o.Parse = f.ReadRecipe
-	rate := api.Rate{PerSecond: f.file.Limits.Requests, Burst: f.file.Limits.Burst}
-	o.Limits = api.Limits{Body: f.file.Limits.Upload, PerPrincipal: rate, PerAddress: rate}
-	return api.New(o)
+	rate := server.Rate{PerSecond: f.file.Limits.Requests, Burst: f.file.Limits.Burst}
+	o.Limits = server.Limits{Body: f.file.Limits.Upload, PerPrincipal: rate, PerAddress: rate}
+	return server.New(o)
 }
 
 // authenticators tell who a caller is: tokens of the farm, then each OIDC issuer.
-func (f *Farm) authenticators() ([]api.Authenticator, error) {
-	all := []api.Authenticator{api.NewFarmTokens(api.Stored{Store: f.db}, nil)}
+func (f *Farm) authenticators() ([]server.Authenticator, error) {
+	all := []server.Authenticator{server.NewFarmTokens(server.Stored{Store: f.db}, nil)}
 	for _, o := range f.file.OIDC {
-		issuer := api.Issuer{URL: o.Issuer, Audience: o.Audience, Name: o.Name}
+		issuer := server.Issuer{URL: o.Issuer, Audience: o.Audience, Name: o.Name}
 		for _, r := range o.Rules {
-			rule := api.ClaimRule{Claims: r.Claims, Ports: r.Ports}
+			rule := server.ClaimRule{Claims: r.Claims, Ports: r.Ports}
 			for _, role := range r.Roles {
-				rule.Roles = append(rule.Roles, api.Role(role))
+				rule.Roles = append(rule.Roles, wire.Role(role))
 			}
 			issuer.Rules = append(issuer.Rules, rule)
 		}
-		checked, err := api.NewOIDC(issuer)
+		checked, err := server.NewOIDC(issuer)
 		if err != nil {
 			return nil, kind(ErrConfig, err)
 		}

@@ -6,7 +6,7 @@
 //
 // The archive is hostile: its size, its members and their names are bounded,
 // and nothing of it is ever written to a disk. What the recipes mean is
-// recipes/parse; who may submit them is orchestrator/api.
+// recipes/parse; who may submit them is orchestrator/api/server.
 package intake
 
 import (

@@ -1,0 +1,248 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package client
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/zfarm/zfarm/attest/digest"
+	"github.com/zfarm/zfarm/orchestrator/api/wire"
+)
+
+// steady is how long a stream must have lasted to count as a good one, though
+// it brought nothing: proxies cut what is quiet.
+const steady = 5 * time.Second
+
+// sink is where a client writes; its errors are not those of the network.
+type sink struct {
+	w      io.Writer
+	failed error
+}
+
+// Write notes what went wrong.
+func (s *sink) Write(p []byte) (int, error) {
+	n, err := s.w.Write(p)
+	if err != nil {
+		s.failed = err
+	}
+	return n, err
+}
+
+// copyWhole writes an answer that stands still, in as many parts as it takes,
+// and holds it against the digest that is its ETag.
+func copyWhole[I, O any](ctx context.Context, c *Client, call wire.Call[I, O], in *I, w io.Writer) error {
+	out := &sink{w: w}
+	sum := digest.NewWriter(out)
+	tag := ""
+	for try := 1; ; try++ {
+		before := sum.Len()
+		have, err := copyPart(ctx, c, call, in, sum, tag)
+		if tag == "" {
+			tag = have
+		}
+		switch {
+		case err == nil:
+			return proven(sum.Digest(), tag)
+		case out.failed != nil:
+			return fmt.Errorf("writing what the farm sent: %w", out.failed)
+		}
+		if sum.Len() > before {
+			try = 1
+		}
+		if try >= tries || !passing(ctx, err) {
+			return err
+		}
+		if err := pause(ctx, try, err); err != nil {
+			return err
+		}
+	}
+}
+
+// copyPart goes on where sum stands. If the file became another one since, the
+// farm refuses (If-Match).
+func copyPart[I, O any](ctx context.Context, c *Client, call wire.Call[I, O], in *I, sum *digest.Writer, tag string) (string, error) {
+	at := sum.Len()
+	resp, err := open(ctx, c, call, in, func(r *http.Request) {
+		r.Header.Set("Accept-Encoding", "identity")
+		if tag != "" {
+			r.Header.Set("If-Match", tag)
+			r.Header.Set("Range", fmt.Sprintf("bytes=%d-", at))
+		}
+	})
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	if at > 0 && resp.StatusCode != http.StatusPartialContent {
+		if _, err := io.CopyN(io.Discard, resp.Body, at); err != nil {
+			return "", fmt.Errorf("reading what the farm sent: %w", err)
+		}
+	}
+	if _, err := io.Copy(sum, resp.Body); err != nil {
+		return resp.Header.Get("ETag"), fmt.Errorf("reading what the farm sent: %w", err)
+	}
+	return resp.Header.Get("ETag"), nil
+}
+
+// proven holds what arrived against the digest that the farm named.
+func proven(have digest.Digest, tag string) error {
+	want, err := digest.Parse(strings.Trim(tag, `"`))
+	if err != nil {
+		return fmt.Errorf("the farm did not say which digest the file has: %w", err)
+	}
+	if have != want {
+		return fmt.Errorf("the file arrived as %s and should be %s; ask again, and if it happens again something on the way changes it", have, want)
+	}
+	return nil
+}
+
+// FollowLog writes the log of a step from an offset until the step has ended,
+// and returns the offset it came to. Cut off, it goes on by itself.
+func (c *Client) FollowLog(ctx context.Context, a AttemptID, step string, offset int64, w io.Writer) (int64, error) {
+	out := &sink{w: w}
+	for try := 1; ; try++ {
+		begun := time.Now()
+		n, err := c.logPart(ctx, wire.LogInput{AttemptInput: a.input(), Step: step, Offset: offset, Follow: true}, out)
+		offset += n
+		if out.failed != nil {
+			return offset, fmt.Errorf("writing the log: %w", out.failed)
+		}
+		over := false
+		if err == nil {
+			over, err = c.logOver(ctx, a, step, offset)
+		}
+		if err == nil && over {
+			return offset, nil
+		}
+		if n > 0 || time.Since(begun) > steady {
+			try = 1
+		}
+		if try >= tries || !passing(ctx, err) {
+			return offset, cutOff(ctx, err)
+		}
+		if err := pause(ctx, try, err); err != nil {
+			return offset, err
+		}
+	}
+}
+
+func cutOff(ctx context.Context, err error) error {
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err == nil {
+		err = errors.New("the farm ends the stream again and again; try later")
+	}
+	return err
+}
+
+// Log writes what there is of the log of a step from an offset, and returns
+// the offset it came to.
+func (c *Client) Log(ctx context.Context, a AttemptID, step string, offset int64, w io.Writer) (int64, error) {
+	n, err := c.logPart(ctx, wire.LogInput{AttemptInput: a.input(), Step: step, Offset: offset}, w)
+	return offset + n, err
+}
+
+func (c *Client) logPart(ctx context.Context, in wire.LogInput, w io.Writer) (int64, error) {
+	resp, err := open(ctx, c, c.calls.Log, &in, nil)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	n, err := io.Copy(w, resp.Body)
+	if err != nil {
+		return n, fmt.Errorf("reading the log: %w", err)
+	}
+	return n, nil
+}
+
+// logOver reports whether a stream that ended did so because the step did: a
+// farm that is shut down ends its streams, too.
+func (c *Client) logOver(ctx context.Context, a AttemptID, step string, offset int64) (bool, error) {
+	steps, err := c.Steps(ctx, a)
+	if err != nil {
+		return false, err
+	}
+	i := slices.IndexFunc(steps, func(s wire.Step) bool { return s.Name == step })
+	if i >= 0 && steps[i].Status != nil {
+		return offset >= steps[i].Size, nil
+	}
+	attempts, err := c.Attempts(ctx, a.Build)
+	if err != nil {
+		return false, err
+	}
+	i = slices.IndexFunc(attempts, func(x wire.Attempt) bool { return x.Stage == a.Stage && x.Fence == a.Fence })
+	return i < 0 || !attempts[i].Ended.IsZero(), nil
+}
+
+// ErrEnough is what the function handed to [Client.FollowEvents] returns when
+// it wants no more.
+var ErrEnough = errors.New("enough")
+
+// FollowEvents hands on each event after a number as it happens, of one build
+// or, for "", of all, until tell returns an error or ctx ends. Cut off, it
+// goes on by itself, without loss and without repetition. ErrEnough becomes nil.
+func (c *Client) FollowEvents(ctx context.Context, after int64, build string, tell func(wire.Event) error) error {
+	for try := 1; ; try++ {
+		before, begun := after, time.Now()
+		told, err := c.eventsPart(ctx, &after, build, tell)
+		switch {
+		case told != nil && errors.Is(told, ErrEnough):
+			return nil
+		case told != nil:
+			return told
+		}
+		if after > before || time.Since(begun) > steady {
+			try = 1
+		}
+		if try >= tries || !passing(ctx, err) {
+			return cutOff(ctx, err)
+		}
+		if err := pause(ctx, try, err); err != nil {
+			return err
+		}
+	}
+}
+
+// eventsPart reads one stream; told is what tell said.
+func (c *Client) eventsPart(ctx context.Context, after *int64, build string, tell func(wire.Event) error) (told, err error) {
+	resp, err := open(ctx, c, c.calls.Follow, &wire.FollowInput{After: *after, Build: build}, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	lines.Buffer(make([]byte, 4<<10), 1<<20)
+	for lines.Scan() {
+		data, ok := bytes.CutPrefix(lines.Bytes(), []byte("data: "))
+		if !ok {
+			continue
+		}
+		var e wire.Event
+		if err := json.Unmarshal(data, &e); err != nil {
+			return nil, fmt.Errorf("reading an event: %w", err)
+		}
+		if e.Seq <= *after {
+			continue
+		}
+		if told := tell(e); told != nil {
+			return told, nil
+		}
+		*after = e.Seq
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("reading events: %w", err)
+	}
+	return nil, nil
+}

@@ -1,0 +1,241 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/zfarm/zfarm/workers/codepage"
+)
+
+// Times a connection gets.
+const (
+	writeStall = 30 * time.Second // until the peer has taken a piece of the answer
+	readLimit  = 5 * time.Minute  // for a submission to arrive
+)
+
+// exchange is what is known of one request and its answer, for the log, the
+// figures and the audit.
+type exchange struct {
+	id        string
+	operation string
+	// who is set once the caller is known.
+	who *Principal
+	// change: something may change. audited: that was written down already.
+	change, audited bool
+	subject         string
+	// detail is what a problem said.
+	detail string
+	// stream: its duration says nothing.
+	stream bool
+}
+
+type exchangeKey struct{}
+
+// exchangeOf returns the exchange that a context belongs to, or a blank one
+// outside any.
+func exchangeOf(ctx context.Context) *exchange {
+	if x, ok := ctx.Value(exchangeKey{}).(*exchange); ok {
+		return x
+	}
+	return &exchange{}
+}
+
+// named says which operation a request is for, where the table does not.
+func named(r *http.Request, operation string) { exchangeOf(r.Context()).operation = operation }
+
+// Handler returns the whole server as a handler. Whoever listens with it must
+// bound headers and connections; [Server.Serve] does.
+func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.enter) }
+
+// enter is passed by every request.
+func (s *Server) enter(w http.ResponseWriter, r *http.Request) {
+	x := &exchange{id: requestID(r.Header.Get("X-Request-Id"))}
+	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
+	a := &answer{ResponseWriter: w, control: http.NewResponseController(w)}
+	h := a.Header()
+	h.Set("X-Request-Id", x.id)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox")
+	begun := s.Now()
+	defer func() {
+		fault := recover()
+		if err, _ := fault.(error); fault != nil && !errors.Is(err, http.ErrAbortHandler) {
+			s.Log.ErrorContext(r.Context(), "request panicked", "request", x.id, "operation", x.operation, "panic", fmt.Sprint(fault))
+			if a.status == 0 {
+				s.refuse(a, r, fmt.Errorf("panic: %v", fault))
+				fault = nil
+			}
+		}
+		s.left(r, a, s.Now().Sub(begun))
+		if fault != nil {
+			panic(http.ErrAbortHandler) // the answer is cut: the client must see that
+		}
+	}()
+	if err := s.allowed(r); err != nil {
+		s.refuse(a, r, err)
+		return
+	}
+	s.route(a, r)
+}
+
+// allowed refuses whom no operation needs to look at.
+func (s *Server) allowed(r *http.Request) error {
+	if s.Embedded != nil {
+		return localOnly(r)
+	}
+	if wait := s.addresses.allow(s.address(r)); wait > 0 {
+		return later(http.StatusTooManyRequests, wait, "too many requests from this address; wait as long as Retry-After says")
+	}
+	return nil
+}
+
+// localOnly keeps web pages from using an embedded server through the browser
+// of its user: by a name that was made to point here, or by a form.
+func localOnly(r *http.Request) error {
+	if r.Context().Value(http.LocalAddrContextKey) == nil {
+		return nil // not from a network
+	}
+	host := r.Host
+	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
+		host = host[:i]
+	}
+	if !loopbackHost(strings.Trim(host, "[]")) {
+		return problem(http.StatusForbidden, "this farm answers to its own machine only; ask for it as localhost, or set up tokens and TLS")
+	}
+	if err := http.NewCrossOriginProtection().Check(r); err != nil {
+		return problem(http.StatusForbidden, "a web page of another origin asked for this; use the command line")
+	}
+	return nil
+}
+
+// route finds the operation; what there is none for gets a problem, too.
+func (s *Server) route(w http.ResponseWriter, r *http.Request) {
+	h, pattern := s.mux.Handler(r)
+	if pattern != "" {
+		s.mux.ServeHTTP(w, r)
+		return
+	}
+	said := &unsaid{header: http.Header{}}
+	h.ServeHTTP(said, r)
+	if allow := said.header.Get("Allow"); said.status == http.StatusMethodNotAllowed {
+		w.Header().Set("Allow", allow)
+		s.refuse(w, r, problem(said.status, "%s is not possible here; possible: %s", printable(r.Method), allow))
+		return
+	}
+	s.refuse(w, r, problem(http.StatusNotFound, "there is nothing at %s; /openapi.json lists what there is", printable(r.URL.Path)))
+}
+
+// unsaid keeps status and header of an answer that is not sent.
+type unsaid struct {
+	header http.Header
+	status int
+}
+
+// Header returns the header.
+func (u *unsaid) Header() http.Header { return u.header }
+
+// WriteHeader keeps the status.
+func (u *unsaid) WriteHeader(status int) { u.status = status }
+
+// Write drops the text.
+func (u *unsaid) Write(p []byte) (int, error) { return len(p), nil }
+
+// left writes down how a request ended.
+func (s *Server) left(r *http.Request, a *answer, took time.Duration) {
+	x := exchangeOf(r.Context())
+	code := a.status
+	if code == 0 {
+		code = http.StatusOK
+	}
+	s.metrics.answered(x, code, took)
+	who := ""
+	if x.who != nil {
+		who = x.who.Name
+	}
+	s.Log.InfoContext(r.Context(), "request", "request", x.id, "operation", x.operation, "method", printable(r.Method), "path", printable(r.URL.Path),
+		"code", code, "bytes", a.bytes, "took", took, "who", who, "from", s.address(r), "detail", x.detail)
+}
+
+// requestID takes the caller's id if it is a sane one: 8 to 64 letters, digits,
+// dots, dashes and underscores, beginning with a letter or digit.
+func requestID(given string) string {
+	sane := len(given) >= 8 && len(given) <= 64 && strings.IndexByte("._-", given[0]) < 0
+	for _, c := range []byte(given) {
+		letter := c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
+		sane = sane && (letter || c >= '0' && c <= '9' || strings.IndexByte("._-", c) >= 0)
+	}
+	if sane {
+		return given
+	}
+	var b [12]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+// address is whom a request counts against. Behind a proxy that is the last
+// one that the proxy named itself; what stands before it anybody may write.
+func (s *Server) address(r *http.Request) string {
+	if named := r.Header.Values("X-Forwarded-For"); s.Proxied && len(named) > 0 {
+		last := named[len(named)-1]
+		last = strings.TrimSpace(last[strings.LastIndexByte(last, ',')+1:])
+		if ip, err := netip.ParseAddr(last); err == nil {
+			return addressKey(netip.AddrPortFrom(ip, 0).String())
+		}
+	}
+	return addressKey(r.RemoteAddr)
+}
+
+// printable bounds text of a caller and makes it safe to show.
+func printable(s string) string {
+	return codepage.PrintableString(s[:min(len(s), 200)])
+}
+
+// answer counts what is written, and has each piece taken within a time: no
+// bound on the whole, so that large files and long logs pass over slow lines.
+type answer struct {
+	http.ResponseWriter
+	control *http.ResponseController
+	status  int
+	bytes   int64
+}
+
+// WriteHeader notes the status.
+func (a *answer) WriteHeader(status int) {
+	if a.status == 0 {
+		a.status = status
+	}
+	a.extend()
+	a.ResponseWriter.WriteHeader(status)
+}
+
+// Write counts.
+func (a *answer) Write(p []byte) (int, error) {
+	if a.status == 0 {
+		a.status = http.StatusOK
+	}
+	a.extend()
+	n, err := a.ResponseWriter.Write(p)
+	a.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap is for http.ResponseController.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+func (a *answer) extend() {
+	err := a.control.SetWriteDeadline(time.Now().Add(writeStall))
+	if err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return // the connection is gone; the write will say so
+	}
+}

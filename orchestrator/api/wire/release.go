@@ -1,0 +1,35 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package wire
+
+import (
+	"time"
+
+	"github.com/zfarm/zfarm/attest/digest"
+)
+
+// Release is a port at a version that may be collected.
+type Release struct {
+	Port    string    `json:"port"`
+	Version string    `json:"version"`
+	Build   string    `json:"build"`
+	At      time.Time `json:"at"`
+	Verdict string    `json:"verdict" doc:"In a few words"`
+	Signed  bool      `json:"signed"`
+	Doubt   string    `json:"doubt,omitempty" doc:"What a later rebuild found; absent while it reproduces"`
+}
+
+// File is a file of what a build published, or of what was found about it.
+type File struct {
+	Name      string        `json:"name"`
+	Digest    digest.Digest `json:"digest"`
+	Size      int64         `json:"size"`
+	MediaType string        `json:"media_type"`
+}
+
+// ReleaseFiles is a release with its files.
+type ReleaseFiles struct {
+	Release Release `json:"release"`
+	Files   []File  `json:"files" nullable:"false"`
+}
