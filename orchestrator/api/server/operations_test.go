@@ -204,7 +204,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	f.publish("gz", "a", "b")
 	f.event("gz", orchestrator.Running, "zos1")
 	f.write(f.begin("gz", "make"), "x")
-	f.end(client.AttemptID{"gz", "repeat-0", 1})
+	f.end(client.AttemptID{Build: "gz", Stage: "repeat-0", Fence: 1})
 	o := f.options()
 	s, err := New(o)
 	if err != nil {
@@ -262,26 +262,27 @@ func refs(t *testing.T, v any, schemas map[string]any) {
 func TestClientAndServerAgree(t *testing.T) {
 	ops := wire.NewOperations()
 	yes, no, eight := true, false, 8
+	x := wire.BuildInput{ID: "x"}
 	agree(t, wire.Call[submitInput, wire.SubmitOutput]{Operation: ops.Submit.Operation},
 		&submitInput{SubmitInput: wire.SubmitInput{Priority: -3, Force: true}})
 	agree(t, ops.Builds, &wire.BuildsInput{Port: "gzip & co", Owner: "a@b", State: "running", Before: 7, Limit: 9})
 	agree(t, ops.Builds, &wire.BuildsInput{})
 	agree(t, ops.Build, &wire.BuildInput{ID: "a b/ü%2F?#;+"})
 	agree(t, ops.Cancel, &wire.BuildInput{ID: "x"})
-	agree(t, ops.ChangeBuild, &wire.ChangeBuildInput{wire.BuildInput{"x"}, wire.BuildChange{Priority: &eight, Paused: &no}})
+	agree(t, ops.ChangeBuild, &wire.ChangeBuildInput{BuildInput: x, Body: wire.BuildChange{Priority: &eight, Paused: &no}})
 	agree(t, ops.Attempts, &wire.BuildInput{ID: "x"})
 	agree(t, ops.Why, &wire.BuildInput{ID: "x"})
 	agree(t, ops.Report, &wire.BuildInput{ID: "x"})
-	agree(t, ops.File, &wire.FileInput{wire.BuildInput{"x"}, "gzip-1.12+git~1.pax.Z"})
-	agree(t, ops.Steps, &wire.AttemptInput{wire.BuildInput{"x"}, "repeat-0", 1 << 40})
-	agree(t, ops.Log, &wire.LogInput{wire.AttemptInput{wire.BuildInput{"x"}, "repeat-0", 3}, "build.make", 1 << 50, true})
+	agree(t, ops.File, &wire.FileInput{BuildInput: x, Name: "gzip-1.12+git~1.pax.Z"})
+	agree(t, ops.Steps, &wire.AttemptInput{BuildInput: x, Stage: "repeat-0", Fence: 1 << 40})
+	agree(t, ops.Log, &wire.LogInput{AttemptInput: wire.AttemptInput{BuildInput: x, Stage: "repeat-0", Fence: 3}, Step: "build.make", Offset: 1 << 50, Follow: true})
 	agree(t, ops.Events, &wire.EventsInput{After: 3, Build: "x", Limit: 5})
 	agree(t, ops.Follow, &wire.FollowInput{After: 3, Build: "x", Last: "17"})
 	agree(t, ops.Release, &wire.ReleaseInput{Port: "gzip", Version: "1.12:3"})
-	agree(t, ops.ReleaseFile, &wire.ReleaseFileInput{wire.ReleaseInput{"gzip", "1.12"}, "..x"})
-	agree(t, ops.ChangeWorker, &wire.ChangeWorkerInput{wire.WorkerInput{"zos1"}, wire.WorkerChange{Draining: &yes}})
+	agree(t, ops.ReleaseFile, &wire.ReleaseFileInput{ReleaseInput: wire.ReleaseInput{Port: "gzip", Version: "1.12"}, Name: "..x"})
+	agree(t, ops.ChangeWorker, &wire.ChangeWorkerInput{WorkerInput: wire.WorkerInput{Name: "zos1"}, Body: wire.WorkerChange{Draining: &yes}})
 	agree(t, ops.Probe, &wire.WorkerInput{Name: "zos1"})
-	agree(t, ops.AddToken, &wire.AddTokenInput{wire.NewToken{Name: "ci", Roles: []wire.Role{wire.Reader}, Ports: []string{"a*"}}})
+	agree(t, ops.AddToken, &wire.AddTokenInput{Body: wire.NewToken{Name: "ci", Roles: []wire.Role{wire.Reader}, Ports: []string{"a*"}}})
 	agree(t, ops.RevokeToken, &wire.TokenInput{ID: "0123"})
 	agree(t, ops.Audit, &wire.AuditInput{After: 1, Limit: 2})
 }
