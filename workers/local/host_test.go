@@ -72,7 +72,7 @@ func TestExecEnds(t *testing.T) {
 
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	tick, end := time.NewTicker(10*time.Millisecond), time.After(time.Minute)
+	tick, end := time.NewTicker(10*time.Millisecond), time.After(5*time.Minute)
 	defer tick.Stop()
 	for !ok() {
 		select {

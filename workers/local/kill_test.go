@@ -6,6 +6,7 @@ package local_test
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -26,6 +27,10 @@ import (
 // step and watches it until it is killed.
 const watchedRoot = "ZFARM_TEST_WATCHED_ROOT"
 
+// lease is how long the step lives without a watcher. The test must get from
+// the death of the watcher to a look at the processes within it.
+const lease = 10 * time.Second
+
 // build is like make -j2: processes below processes, output all the time.
 func build() workers.Step {
 	return workers.Step{
@@ -44,7 +49,7 @@ exit 4`,
 
 func watchedWorkspace(t *testing.T, root string) workers.Workspace {
 	t.Helper()
-	ws, err := open(t, runner.Options{Root: root, Lease: 3 * time.Second}).Workspace(t.Context(), "w")
+	ws, err := open(t, runner.Options{Root: root, Lease: lease}).Workspace(t.Context(), "w")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,12 +61,16 @@ func TestMain(m *testing.M) {
 		fmt.Println(watch(context.Background(), root))
 		os.Exit(1)
 	}
+	// The tests wait for shells and clocks much more than they compute.
+	if err := flag.Set("test.parallel", "16"); err != nil { // -parallel comes after this
+		panic(err)
+	}
 	os.Exit(m.Run())
 }
 
 // watch returns only if the step ends before its watcher is killed.
 func watch(ctx context.Context, root string) error {
-	w, err := local.New("here", runner.Options{Root: root, Lease: 3 * time.Second})
+	w, err := local.New("here", runner.Options{Root: root, Lease: lease})
 	if err != nil {
 		return err
 	}

@@ -59,7 +59,7 @@ func TestPutBrokenOff(t *testing.T) {
 
 func TestWorker(t *testing.T) {
 	needShell(t)
-	workertest.Test(t, func(t *testing.T) workers.Worker {
-		return open(t, runner.Options{Lease: 3 * time.Second})
+	workertest.Test(t, func(t *testing.T, lease time.Duration) workers.Worker {
+		return open(t, runner.Options{Lease: lease})
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -24,6 +25,15 @@ import (
 	"github.com/zfarm/zfarm/workers/local"
 	"github.com/zfarm/zfarm/workers/runner"
 )
+
+// TestMain lets many tests run side by side, however few processors there are:
+// they wait for shells and clocks much more than they compute.
+func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", "16"); err != nil { // -parallel comes after this
+		panic(err)
+	}
+	m.Run()
+}
 
 func need(t *testing.T, program string) string {
 	t.Helper()
@@ -132,7 +142,7 @@ func kill(t *testing.T, pids ...int) {
 // gone waits until a process is dead, reaped or not.
 func gone(t *testing.T, pid int) {
 	t.Helper()
-	tick, end := time.NewTicker(20*time.Millisecond), time.After(time.Minute)
+	tick, end := time.NewTicker(20*time.Millisecond), time.After(5*time.Minute)
 	defer tick.Stop()
 	for syscall.Kill(pid, 0) == nil {
 		if out, err := exec.Command("ps", "-o", "stat=", "-p", strconv.Itoa(pid)).Output(); err == nil && strings.HasPrefix(string(out), "Z") {
@@ -152,7 +162,7 @@ func TestShells(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			shell := need(t, name)
-			ws := open(t, local.Host{}, runner.Options{Shell: shell, Lease: 3 * time.Second, LogMax: 64 << 10})
+			ws := open(t, local.Host{}, runner.Options{Shell: shell, LogMax: 64 << 10})
 			var all sync.WaitGroup
 			for _, c := range []struct {
 				name, script string
@@ -163,8 +173,8 @@ func TestShells(t *testing.T) {
 				{"killed", "kill -s KILL $$", 0, workers.Status{State: workers.Exited, Code: 137}},
 				{"child-killed", "sh -c 'kill -s KILL $$'", 0, workers.Status{State: workers.Exited, Code: 137}},
 				{"int", "kill -s INT $$", 0, workers.Status{State: workers.Exited, Code: 130}},
-				{"stopped", "kill -s STOP $$; exit 5", time.Second, workers.Status{State: workers.Limit}},
-				{"limit", "trap '' TERM; while :; do sleep 1; done", time.Second, workers.Status{State: workers.Limit}},
+				{"stopped", "kill -s STOP $$; exit 5", 5 * time.Second, workers.Status{State: workers.Limit}},
+				{"limit", "trap '' TERM; while :; do sleep 1; done", 5 * time.Second, workers.Status{State: workers.Limit}},
 				{"log", "trap '' TERM; while :; do echo some more and more and more of the same; done", time.Minute, workers.Status{State: workers.LogLimit}},
 				{"short-log", "awk 'BEGIN { for (i = 0; i < 100000; i++) print i }'", 0, workers.Status{State: workers.LogLimit}},
 				{"leaves", "sleep 1000 & exit 0", 0, workers.Status{State: workers.Exited}},
@@ -289,7 +299,7 @@ func TestKilledRunner(t *testing.T) {
 		for _, victims := range cases {
 			t.Run(shell+" "+strings.Join(victims, " "), func(t *testing.T) {
 				t.Parallel()
-				ws := open(t, local.Host{}, runner.Options{Shell: need(t, shell), Lease: 20 * time.Second})
+				ws := open(t, local.Host{}, runner.Options{Shell: need(t, shell)})
 				s := step("s", "echo up; while :; do sleep 1; done")
 				done := begin(t, ws, s, "up")
 				pgid := pidIn(t, ws.file("s", "pgid"))
@@ -405,11 +415,11 @@ func TestPoorSystem(t *testing.T) {
 	}
 	t.Setenv("PATH", bin)
 	root := t.TempDir()
-	w := runner.New("poor", local.Host{}, runner.Options{Root: root, Shell: shell, Lease: 3 * time.Second})
+	w := runner.New("poor", local.Host{}, runner.Options{Root: root, Shell: shell})
 	if f, err := w.Facts(t.Context()); !errors.Is(err, workers.ErrUnfit) || !strings.Contains(err.Error(), "no archiver") || f.Shell != shell || f.Path != bin {
 		t.Errorf("%+v, %v", f, err)
 	}
-	ws := open(t, local.Host{}, runner.Options{Root: root, Shell: shell, Lease: 3 * time.Second})
+	ws := open(t, local.Host{}, runner.Options{Root: root, Shell: shell})
 	status, err := ws.Run(t.Context(), step("exit", "sleep 1000 & exit 3"), io.Discard)
 	if err != nil || status.Code != 3 {
 		t.Errorf("%+v, %v", status, err)

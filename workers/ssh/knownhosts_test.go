@@ -30,6 +30,7 @@ const (
 )
 
 func TestKnownHosts(t *testing.T) {
+	t.Parallel()
 	hashed := knownhosts.HashHostname("[zos1.example]:2222")
 	tests := map[string]struct {
 		file, address string
@@ -78,6 +79,7 @@ func TestKnownHosts(t *testing.T) {
 }
 
 func TestKnownHostsFile(t *testing.T) {
+	t.Parallel()
 	if _, err := KnownHosts(filepath.Join(t.TempDir(), "none"), "h:22"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a missing file: %v", err)
 	}
@@ -107,6 +109,7 @@ func FuzzKnownHosts(f *testing.F) {
 }
 
 func TestCksum(t *testing.T) {
+	t.Parallel()
 	// The first is from the standard's own algorithm over no bytes; the
 	// second is what every cksum prints for "abc".
 	for text, want := range map[string]uint32{"": 4294967295, "abc": 1219131554} {
@@ -149,6 +152,7 @@ func names(count uint32) []byte {
 }
 
 func TestMeter(t *testing.T) {
+	t.Parallel()
 	data := packet(103, bytes.Repeat([]byte{typeName}, 50_000))
 	stream := bytes.Join([][]byte{packet(2, []byte{0, 0, 0, 3}), data, names(100), packet(101, nil), names(200), data}, nil)
 	var l listing

@@ -25,16 +25,20 @@ import (
 
 // TestContract is the contract of every worker, over both servers.
 func TestContract(t *testing.T) {
+	t.Parallel()
 	t.Run("openssh", func(t *testing.T) {
-		s := sshtest.OpenSSH(t, sshtest.Options{})
+		t.Parallel()
+		s := daemons.OpenSSH(t, sshtest.Options{})
 		contract(t, s.Config(), s.Dir())
 	})
 	t.Run("embedded", func(t *testing.T) {
+		t.Parallel()
 		s := sshtest.Embedded(t, sshtest.Faults{})
 		contract(t, s.Config(), s.Dir())
 	})
 	// What a worker may do at any time must not show.
 	t.Run("few sessions, short reads, no rename", func(t *testing.T) {
+		t.Parallel()
 		s := sshtest.Embedded(t, sshtest.Faults{MaxSessions: 3, Refuse: 10, ShortReads: true, NoPosixRename: true, NoSignals: true})
 		contract(t, s.Config(), s.Dir())
 	})
@@ -42,8 +46,8 @@ func TestContract(t *testing.T) {
 
 func contract(t *testing.T, c ssh.Config, dir string) {
 	var count atomic.Int64
-	workertest.Test(t, func(t *testing.T) workers.Worker {
-		return newWorker(t, c, filepath.Join(dir, fmt.Sprint(count.Add(1))), 3*time.Second)
+	workertest.Test(t, func(t *testing.T, lease time.Duration) workers.Worker {
+		return newWorker(t, c, filepath.Join(dir, fmt.Sprint(count.Add(1))), lease)
 	})
 }
 
@@ -57,6 +61,7 @@ func newWorker(t testing.TB, c ssh.Config, root string, lease time.Duration) *ru
 }
 
 func TestNewFails(t *testing.T) {
+	t.Parallel()
 	c := sshtest.Embedded(t, sshtest.Faults{}).Config()
 	c.Address = sshtest.ClosedAddress(t)
 	if _, err := ssh.New(t.Context(), "zos1", c, runner.Options{Root: "/x"}); !errors.Is(err, workers.ErrUnreachable) {
@@ -64,12 +69,14 @@ func TestNewFails(t *testing.T) {
 	}
 }
 
-// chatty is a step whose log grows for about two seconds.
+// chatty is a step whose log grows for about two seconds, with a stop in its
+// middle until the file "go" is in the workspace.
 func chatty() workers.Step {
 	return workers.Step{
 		Name: "make", Env: map[string]string{"PATH": "/bin:/usr/bin"},
 		Script: "i=0\nwhile [ $i -lt 40 ]; do\n\ti=$((i+1)); j=0\n\twhile [ $j -lt 50 ]; do j=$((j+1)); echo \"line $i $j of a log that is long\"; done\n" +
-			"\techo begun >>$ZFARM_ROOT/count\n\tsleep .05\ndone\nexit 3\n",
+			"\techo begun >>$ZFARM_ROOT/count\n\tsleep .05\n" +
+			"\twhile [ $i -eq 20 ] && [ ! -f $ZFARM_ROOT/go ]; do sleep .05; done\ndone\nexit 3\n",
 	}
 }
 
@@ -77,6 +84,7 @@ func chatty() workers.Step {
 // goes on; whoever watches sees ErrLost or nothing, joins again, and has the
 // whole log and the right status in the end.
 func TestCutInRun(t *testing.T) {
+	t.Parallel()
 	eachServer(t, func(t *testing.T, s server) {
 		w := newWorker(t, s.config, s.dir+"/w", time.Minute)
 		ws, err := w.Workspace(t.Context(), "attempt-1")
@@ -85,7 +93,10 @@ func TestCutInRun(t *testing.T) {
 		}
 		stop := cutAtTimes(t, s)
 		var log bytes.Buffer
-		status, lost, err := tend(t.Context(), s.line, ws, chatty(), &log)
+		status, lost, err := tend(t.Context(), ws, chatty(), &log, func() {
+			s.line.Refuse(false)
+			goOn(t, s.dir)
+		})
 		stop()
 		if err != nil || status.State != workers.Exited || status.Code != 3 {
 			t.Fatalf("status %+v, %v; want exit 3", status, err)
@@ -109,6 +120,14 @@ func TestCutInRun(t *testing.T) {
 	})
 }
 
+// goOn lets a chatty step pass its middle.
+func goOn(t *testing.T, dir string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, "w", "attempt-1", "go"), nil, 0o600); err != nil {
+		t.Error(err)
+	}
+}
+
 // cutAtTimes cuts the line each time the server has sent some more, five times;
 // every other time the server stays away until somebody noticed.
 func cutAtTimes(t *testing.T, s server) (stop func()) {
@@ -123,18 +142,18 @@ func cutAtTimes(t *testing.T, s server) (stop func()) {
 			s.line.Cut()
 		}
 	})
-	return func() { cancel(); all.Wait() }
+	return func() { cancel(); all.Wait(); s.line.Refuse(false) }
 }
 
 // tend runs a step to its end as the orchestrator does: a lost worker is
-// joined again.
-func tend(ctx context.Context, line *sshtest.Line, ws workers.Workspace, s workers.Step, log *bytes.Buffer) (status workers.Status, lost int, err error) {
+// joined again, after a call of onLost.
+func tend(ctx context.Context, ws workers.Workspace, s workers.Step, log *bytes.Buffer, onLost func()) (status workers.Status, lost int, err error) {
 	for ; lost < 50; lost++ {
 		log.Reset()
 		if status, err = ws.Run(ctx, s, log); !errors.Is(err, workers.ErrLost) {
 			return status, lost, err
 		}
-		line.Refuse(false)
+		onLost()
 	}
 	return status, lost, err
 }
@@ -162,32 +181,36 @@ func sameAsOnWorker(t *testing.T, dir string, log []byte) {
 
 // TestFrozenInRun: half-open lines are found out and left.
 func TestFrozenInRun(t *testing.T) {
+	t.Parallel()
 	s := sshtest.Embedded(t, sshtest.Faults{})
-	w := newWorker(t, quick(s.Config()), s.Dir()+"/w", time.Minute)
+	w := newWorker(t, quick(s.Config()), s.Dir()+"/w", 10*time.Minute)
 	ws, err := w.Workspace(t.Context(), "attempt-1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
+	frozen := make(chan struct{})
 	begun := s.Line.Passed()
 	var freezing sync.WaitGroup
 	freezing.Go(func() {
-		for s.Line.Passed() < begun+20_000 && ctx.Err() == nil {
+		for s.Line.Passed() < begun+20_000 {
 			pause()
 		}
-		s.Line.Freeze() // for longer than a probe has patience
-		thaw := time.NewTimer(700 * time.Millisecond)
-		<-thaw.C
-		s.Line.Thaw()
+		s.Line.Freeze()
+		close(frozen)
 	})
 	var log bytes.Buffer
-	status, lost, err := tend(t.Context(), s.Line, ws, chatty(), &log)
-	cancel()
+	status, lost, err := tend(t.Context(), ws, chatty(), &log, func() {
+		<-frozen // a slow machine loses the line before that, too
+		s.Line.Thaw()
+		goOn(t, s.Dir())
+	})
 	freezing.Wait()
 	if err != nil || status.Code != 3 {
 		t.Fatalf("status %+v, %v; want exit 3", status, err)
 	}
-	t.Logf("lost %d times over a frozen line", lost)
+	if lost == 0 {
+		t.Error("nobody noticed that the line was frozen")
+	}
 	sameAsOnWorker(t, s.Dir(), log.Bytes())
 	if err := ws.Remove(t.Context()); err != nil {
 		t.Error(err)

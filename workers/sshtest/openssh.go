@@ -5,7 +5,6 @@ package sshtest
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -32,19 +31,99 @@ type Options struct {
 // and keys of its own. It skips the test where there is no sshd.
 func OpenSSH(t testing.TB, o Options) *Server {
 	t.Helper()
-	sshd := findSSHD(t)
-	s, allowed := newServer(t)
-	folder := t.TempDir()
+	d := &Daemons{}
+	t.Cleanup(d.Close)
+	return d.OpenSSH(t, o)
+}
+
+// Daemons are the sshds of a whole test binary, one for each set of options,
+// each started when the first test needs it. The zero value has none yet.
+type Daemons struct {
+	mu      sync.Mutex
+	running map[string]*daemon
+}
+
+// daemon is a real sshd.
+type daemon struct {
+	folder, identity string
+	address          string
+	hostKeys         []string
+	log              *lockedBuffer
+	end              func() // the process
+}
+
+// OpenSSH is as the function of that name, but for the process, which the
+// tests share. Line and folder are the test's own.
+func (d *Daemons) OpenSSH(t testing.TB, o Options) *Server {
+	t.Helper()
 	if o.KeyTypes == nil {
 		o.KeyTypes = []string{"ed25519"}
 	}
 	if o.MaxSessions == 0 {
 		o.MaxSessions = 10
 	}
+	one := d.get(t, o)
+	s := &Server{user: userName(t), identity: one.identity, dir: t.TempDir(), address: one.address, hostKeys: one.hostKeys}
+	s.Line = newLine(t, one.address)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("log of sshd:\n%s", one.log.tail())
+		}
+	})
+	return s
+}
+
+func (d *daemon) stop() {
+	d.end()
+	_ = os.RemoveAll(d.folder) // a folder for temporary files
+}
+
+// Close ends every sshd.
+func (d *Daemons) Close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, one := range d.running {
+		one.stop()
+	}
+	d.running = nil
+}
+
+// get returns the sshd with those options, and starts it if nobody has.
+func (d *Daemons) get(t testing.TB, o Options) *daemon {
+	t.Helper()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	name := fmt.Sprint(o)
+	if one := d.running[name]; one != nil {
+		return one
+	}
+	sshd := findSSHD(t)
+	folder, err := os.MkdirTemp("", "zfarm-sshd-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := startDaemon(t, sshd, folder, o)
+	if d.running == nil {
+		d.running = map[string]*daemon{}
+	}
+	d.running[name] = one
+	return one
+}
+
+func startDaemon(t testing.TB, sshd, folder string, o Options) *daemon {
+	t.Helper()
+	one := &daemon{folder: folder, identity: filepath.Join(folder, "id_ed25519"), log: &lockedBuffer{}, end: func() {}}
+	kept := false
+	defer func() {
+		if !kept { // the test was skipped or has failed
+			one.stop()
+		}
+	}()
+	allowed := WriteKey(t, one.identity, "ed25519").PublicKey()
 	var config strings.Builder
 	for _, kind := range o.KeyTypes {
 		file := filepath.Join(folder, "host_"+kind)
-		s.hostKeys = append(s.hostKeys, KeyLine(WriteKey(t, file, kind).PublicKey()))
+		one.hostKeys = append(one.hostKeys, KeyLine(WriteKey(t, file, kind).PublicKey()))
 		fmt.Fprintf(&config, "HostKey %s\n", file)
 	}
 	keys := filepath.Join(folder, "authorized_keys")
@@ -52,15 +131,14 @@ func OpenSSH(t testing.TB, o Options) *Server {
 	fmt.Fprintf(&config, "AuthorizedKeysFile %s\nMaxSessions %d\n", keys, o.MaxSessions)
 	config.WriteString("UsePAM no\nStrictModes no\nPidFile none\nSubsystem sftp internal-sftp\n" +
 		"PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\n" +
-		"MaxStartups 100\nUseDNS no\nPrintMotd no\nLogLevel INFO\n" +
+		"MaxStartups 1000\nLoginGraceTime 0\nUseDNS no\nPrintMotd no\nLogLevel INFO\n" +
 		"SetEnv SHLVL=2\n") // or bash would read the ~/.bashrc of whoever tests
 	var err error
 	for range 5 { // another process may take the port that was found free
-		log := &lockedBuffer{}
-		if s.address, err = startSSHD(t, sshd, folder, config.String(), log); err == nil {
-			s.Line = newLine(t, s.address)
-			mayLogIn(t, s, log)
-			return s
+		if err = one.start(t, sshd, config.String()); err == nil {
+			one.mayLogIn(t)
+			kept = true
+			return one
 		}
 	}
 	t.Fatalf("starting sshd: %v", err)
@@ -90,49 +168,57 @@ func findSSHD(t testing.TB) string {
 
 // mayLogIn skips the test for an account that no sshd lets in, such as one of
 // a service.
-func mayLogIn(t testing.TB, s *Server, log *lockedBuffer) {
+func (d *daemon) mayLogIn(t testing.TB) {
 	t.Helper()
-	h, err := ssh.Dial(t.Context(), s.Direct())
+	user := userName(t)
+	h, err := ssh.Dial(t.Context(), ssh.Config{User: user, Address: d.address, HostKeys: d.hostKeys, IdentityFiles: []string{d.identity}})
 	if err != nil {
-		if strings.Contains(log.tail(), "not allowed because") {
-			t.Skipf("sshd does not let %s in, see the log; run this test as a user who may log in:\n%s", s.user, log.tail())
+		if strings.Contains(d.log.tail(), "not allowed because") {
+			t.Skipf("sshd does not let %s in, see the log; run this test as a user who may log in:\n%s", user, d.log.tail())
 		}
-		t.Fatalf("logging in to sshd: %v\n%s", err, log.tail())
+		t.Fatalf("logging in to sshd: %v\n%s", err, d.log.tail())
 	}
 	defer h.Close() //nolint:errcheck // the connection ends either way
 	if out, err := h.Exec(t.Context(), "echo in"); err != nil || string(out.Stdout) != "in\n" {
-		t.Skipf("the login shell of %s runs no commands (%q, %v); run this test as a user who may log in", s.user, out.Stdout, err)
+		t.Skipf("the login shell of %s runs no commands (%q, %v); run this test as a user who may log in", user, out.Stdout, err)
 	}
 }
 
-func startSSHD(t testing.TB, sshd, folder, config string, log *lockedBuffer) (string, error) {
+// start starts the process on a free port and waits until it answers.
+func (d *daemon) start(t testing.TB, sshd, config string) error {
 	t.Helper()
 	address, port := freePort(t)
-	file := filepath.Join(folder, "sshd_config")
+	file := filepath.Join(d.folder, "sshd_config")
 	writeFile(t, file, fmt.Sprintf("ListenAddress 127.0.0.1\nPort %d\n%s", port, config))
-	child := exec.Command(sshd, "-D", "-e", "-f", file)
-	child.Stderr = log
+	arguments := []string{"-D", "-e", "-f", file}
+	// Since 9.8, clients that break off are kept out for a while; tests break
+	// off on purpose. Older ones do not know the option.
+	if exec.Command(sshd, "-t", "-f", file, "-o", "PerSourcePenalties=no").Run() == nil {
+		arguments = append(arguments, "-o", "PerSourcePenalties=no")
+	}
+	child := exec.Command(sshd, arguments...)
+	child.Stderr = d.log
 	child.WaitDelay = 5 * time.Second // what it started may hold its stderr
 	child.SysProcAttr = ownGroup()
 	if err := child.Start(); err != nil {
-		return "", err
+		return err
 	}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		_ = child.Wait() // it is killed, or its log says what was wrong
 	}()
-	t.Cleanup(func() {
+	end := func() {
 		// The group has the processes of its connections in it, too.
-		if err := syscall.Kill(-child.Process.Pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
-			t.Errorf("ending sshd: %v", err)
-		}
+		_ = syscall.Kill(-child.Process.Pid, syscall.SIGKILL) // it may have ended
 		<-ended
-		if t.Failed() {
-			t.Logf("log of sshd:\n%s", log.tail())
-		}
-	})
-	return address, awaitBanner(address, ended, log)
+	}
+	if err := awaitBanner(address, ended, d.log); err != nil {
+		end()
+		return err
+	}
+	d.address, d.end = address, end
+	return nil
 }
 
 // awaitBanner waits until the server says what it is.

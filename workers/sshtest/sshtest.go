@@ -59,13 +59,18 @@ func (s *Server) Dir() string { return s.dir }
 // t's: a test that leaves things in it is no failure of its own.
 func newServer(t testing.TB) (*Server, xssh.PublicKey) {
 	t.Helper()
+	identity := filepath.Join(t.TempDir(), "id_ed25519")
+	signer := WriteKey(t, identity, "ed25519")
+	return &Server{user: userName(t), identity: identity, dir: t.TempDir()}, signer.PublicKey()
+}
+
+func userName(t testing.TB) string {
+	t.Helper()
 	account, err := user.Current()
 	if err != nil {
 		t.Fatal(err)
 	}
-	identity := filepath.Join(t.TempDir(), "id_ed25519")
-	signer := WriteKey(t, identity, "ed25519")
-	return &Server{user: account.Username, identity: identity, dir: t.TempDir()}, signer.PublicKey()
+	return account.Username
 }
 
 // WriteKey makes a private key of type ed25519, ecdsa or rsa in a file.

@@ -142,7 +142,7 @@ func testCancel(t *testing.T, w workers.Worker) {
 
 func testLeaseKept(t *testing.T, w workers.Worker) {
 	ws := workspace(t, w, "kept")
-	does(t, ws, step("long", "sleep 5"))
+	does(t, ws, step("long", fmt.Sprintf("sleep %d", shortLease*3/2/time.Second)))
 }
 
 // family is a step of four processes in its group that ignore TERM, and
@@ -173,14 +173,14 @@ func testLease(t *testing.T, w workers.Worker) {
 func testLimit(t *testing.T, w workers.Worker) {
 	ws := workspace(t, w, "limit")
 	s := step("family", family)
-	s.Limit = 1500 * time.Millisecond
+	s.Limit = 4500 * time.Millisecond // its processes need some of it to write down their ids
 	r := begin(t.Context(), ws, s)
 	e := r.end(t)
 	if e.err != nil || e.status.State != workers.Limit || e.status.Code != 0 || e.status.OK() {
 		t.Errorf("a step beyond its limit: %+v", e)
 	}
-	if e.status.Took < 2*time.Second {
-		t.Errorf("ended after %s, 1.5 s rounded up are 2 s", e.status.Took)
+	if e.status.Took < 5*time.Second {
+		t.Errorf("ended after %s, 4.5 s rounded up are 5 s", e.status.Took)
 	}
 	gone(t, ws, "gone")
 }

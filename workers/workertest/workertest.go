@@ -20,53 +20,68 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// patience bounds every wait for something that must happen.
-const patience = 60 * time.Second
+// patience bounds every wait for something that must happen. It is far more
+// than that takes, even on a machine that does ten other things.
+const patience = 5 * time.Minute
 
-// Test runs the whole suite. open makes a worker whose lease is 3 s and whose
-// root no other test uses; it is called once for each part of the suite.
-func Test(t *testing.T, open func(t *testing.T) workers.Worker) {
+// The leases of the suite. A step of a worker with the short one must last while
+// it is watched, so it bounds for how long this machine may stand still.
+const (
+	shortLease = 8 * time.Second
+	longLease  = 2 * time.Minute
+)
+
+// Test runs the whole suite. open makes a worker with that lease whose root no
+// other test uses; it is called once for each part of the suite. The parts wait
+// much more than they compute: they run side by side as far as -parallel lets
+// them.
+func Test(t *testing.T, open func(t *testing.T, lease time.Duration) workers.Worker) {
 	parts := []struct {
-		name string
-		test func(t *testing.T, w workers.Worker)
+		name       string
+		test       func(t *testing.T, w workers.Worker)
+		shortLease bool
 	}{
-		{"facts", testFacts},
-		{"workspace ids", testIDs},
-		{"workspaces", testWorkspaces},
-		{"put and get", testPutGet},
-		{"put replaces", testPutReplaces},
-		{"put whole or not at all", testPutWhole},
-		{"names stay inside", testNames},
-		{"missing", testMissing},
-		{"no regular file", testIrregular},
-		{"list", testList},
-		{"exit codes", testExitCodes},
-		{"log", testLog},
-		{"long log", testLongLog},
-		{"environment", testEnvironment},
-		{"umask", testUmask},
-		{"dir", testDir},
-		{"signals and stdin", testFreshProcess},
-		{"faulty steps", testFaultySteps},
-		{"join", testJoin},
-		{"begin at once", testBeginAtOnce},
-		{"recall", testRecall},
-		{"step changed", testStepChanged},
-		{"cancel and join again", testCancel},
-		{"watching keeps the lease", testLeaseKept},
-		{"lease", testLease},
-		{"limit", testLimit},
-		{"stop", testStop},
-		{"nothing is left behind", testLeftovers},
-		{"runner's folder deleted", testLost},
-		{"remove", testRemove},
-		{"side by side", testSideBySide},
-		{"four steps at once", testFourAtOnce},
+		{name: "facts", test: testFacts},
+		{name: "workspace ids", test: testIDs},
+		{name: "workspaces", test: testWorkspaces},
+		{name: "put and get", test: testPutGet},
+		{name: "put replaces", test: testPutReplaces},
+		{name: "put whole or not at all", test: testPutWhole},
+		{name: "names stay inside", test: testNames},
+		{name: "missing", test: testMissing},
+		{name: "no regular file", test: testIrregular},
+		{name: "list", test: testList},
+		{name: "exit codes", test: testExitCodes},
+		{name: "log", test: testLog},
+		{name: "long log", test: testLongLog},
+		{name: "environment", test: testEnvironment},
+		{name: "umask", test: testUmask},
+		{name: "dir", test: testDir},
+		{name: "signals and stdin", test: testFreshProcess},
+		{name: "faulty steps", test: testFaultySteps},
+		{name: "join", test: testJoin},
+		{name: "begin at once", test: testBeginAtOnce},
+		{name: "recall", test: testRecall},
+		{name: "step changed", test: testStepChanged},
+		{name: "cancel and join again", test: testCancel},
+		{name: "watching keeps the lease", test: testLeaseKept, shortLease: true},
+		{name: "lease", test: testLease, shortLease: true},
+		{name: "limit", test: testLimit},
+		{name: "stop", test: testStop},
+		{name: "nothing is left behind", test: testLeftovers},
+		{name: "runner's folder deleted", test: testLost},
+		{name: "remove", test: testRemove},
+		{name: "side by side", test: testSideBySide},
+		{name: "four steps at once", test: testFourAtOnce},
 	}
 	for _, p := range parts {
 		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()
-			w := open(t)
+			lease := longLease
+			if p.shortLease {
+				lease = shortLease
+			}
+			w := open(t, lease)
 			t.Cleanup(func() {
 				if err := w.Close(); err != nil {
 					t.Errorf("closing: %v", err)
