@@ -116,6 +116,7 @@ func (s *scene) brokenOff() acts {
 // TestJoinedAgain: an attempt whose orchestrator went away in the middle of a
 // step and came back records what an undisturbed one does.
 func TestJoinedAgain(t *testing.T) {
+	t.Parallel()
 	straight, broken := newScene(t), newScene(t)
 	if _, ok := straight.order.Facts.Tools["patch"]; !ok {
 		t.Skip("the attempt applies a patch: install patch")
@@ -192,6 +193,7 @@ func (s *scene) let() {
 // TestOutputIsFetchedOnce: what a suite did to the workspace after the output
 // was fetched changes nothing, whenever the attempt is joined again.
 func TestOutputIsFetchedOnce(t *testing.T) {
+	t.Parallel()
 	s := newScene(t)
 	s.order.Recipe.Tests = []recipes.Test{{Plugin: "acts"}}
 	plugin := acts{
@@ -221,6 +223,7 @@ func TestOutputIsFetchedOnce(t *testing.T) {
 }
 
 func TestJournalIsToldEverything(t *testing.T) {
+	t.Parallel()
 	s := newScene(t)
 	l := &ledger{}
 	crew := attempt.Deps{Plugins: acts{build: []workers.Step{
@@ -251,10 +254,12 @@ func (w swallows) Build(ctx context.Context, ws plugins.Workspace, c plugins.Con
 func (w swallows) Start(context.Context, string) (attempt.Process, error) { return w, nil }
 
 func TestJournalThatFailsIsAFaultOfTheFarm(t *testing.T) {
+	t.Parallel()
 	make := acts{build: []workers.Step{{Name: "make", Script: "echo made"}}}
 	for _, call := range []string{"begin", "append", "end"} {
 		for what, plugin := range map[string]attempt.Starter{"an honest plugin": make, "one that hides it": swallows{make}} {
 			t.Run(call+", "+what, func(t *testing.T) {
+				t.Parallel()
 				s := newScene(t)
 				crew := attempt.Deps{Plugins: plugin, Store: s.store, Now: time.Now, Watch: func(orchestrator.Progress) {}, Steps: &ledger{fails: call}}
 				_, failure, err := crew.Do(t.Context(), s.ws, s.order)

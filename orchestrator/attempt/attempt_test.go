@@ -10,7 +10,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -83,11 +85,11 @@ func newScene(t *testing.T) *scene {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w, err := local.New("here", runner.Options{Root: t.TempDir(), Lease: 10 * time.Second})
+	w, err := local.New("here", runner.Options{Root: t.TempDir(), Lease: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
-	facts, err := w.Facts(t.Context())
+	facts, err := factsOfThisMachine()
 	if errors.Is(err, workers.ErrUnfit) {
 		t.Skipf("this machine cannot be a worker: %v", err)
 	}
@@ -110,6 +112,20 @@ func newScene(t *testing.T) *scene {
 	s.order.Sources = []attempt.Source{{Digest: s.source(map[string]string{"file": "old\n"})}}
 	return s
 }
+
+// factsOfThisMachine probes it once: nothing of them changes while tests run.
+var factsOfThisMachine = sync.OnceValues(func() (workers.Facts, error) {
+	root, err := os.MkdirTemp("", "zfarm-facts-*")
+	if err != nil {
+		return workers.Facts{}, err
+	}
+	defer os.RemoveAll(root) //nolint:errcheck // temporary files only
+	w, err := local.New("here", runner.Options{Root: root, Lease: time.Minute})
+	if err != nil {
+		return workers.Facts{}, err
+	}
+	return w.Facts(context.Background())
+})
 
 // source stores a tar of those files.
 func (s *scene) source(files map[string]string) digest.Digest {
@@ -165,6 +181,7 @@ func (s *scene) output(d digest.Digest) map[string]string {
 }
 
 func TestAttempt(t *testing.T) {
+	t.Parallel()
 	s := newScene(t)
 	if _, ok := s.order.Facts.Tools["patch"]; !ok {
 		t.Skip("the attempt applies a patch: install patch")
@@ -204,6 +221,7 @@ func TestAttempt(t *testing.T) {
 }
 
 func TestFailures(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name  string
 		acts  acts
@@ -222,6 +240,7 @@ func TestFailures(t *testing.T) {
 			kind: orchestrator.FailedStep, says: []string{"test-1-check exited with 1", "cannot"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			s := newScene(t)
 			s.order.Recipe.Build.Limit = recipes.Duration(tt.limit)
 			s.order.Recipe.Tests = []recipes.Test{{Plugin: "acts"}}
@@ -242,7 +261,9 @@ func TestFailures(t *testing.T) {
 }
 
 func TestErrorsAreNoFailures(t *testing.T) {
+	t.Parallel()
 	t.Run("another source than was proven", func(t *testing.T) {
+		t.Parallel()
 		s := newScene(t)
 		bad := []byte("evil")
 		s.order.Sources[0].Patches = []recipes.File{{Name: "p", Digest: digest.Of([]byte("good")), Data: bad}}
@@ -251,6 +272,7 @@ func TestErrorsAreNoFailures(t *testing.T) {
 		}
 	})
 	t.Run("a plugin puts too much", func(t *testing.T) {
+		t.Parallel()
 		s := newScene(t)
 		_, failure, err := s.do(acts{put: io.LimitReader(zeros{}, plugins.MaxPut+1)})
 		if err == nil || failure != nil || !strings.Contains(err.Error(), "larger than a plugin may put") {
@@ -258,6 +280,7 @@ func TestErrorsAreNoFailures(t *testing.T) {
 		}
 	})
 	t.Run("the worker is lost", func(t *testing.T) {
+		t.Parallel()
 		s := newScene(t)
 		s.ws = lost{s.ws}
 		if _, failure, err := s.do(acts{}); !errors.Is(err, workers.ErrLost) || failure != nil {
@@ -281,6 +304,7 @@ func (lost) Run(context.Context, workers.Step, io.Writer) (workers.Status, error
 }
 
 func TestProgressTellsStepsAndLogs(t *testing.T) {
+	t.Parallel()
 	s := newScene(t)
 	if _, failure, err := s.do(acts{build: []workers.Step{{Name: "make", Script: "echo hello"}}}); failure != nil || err != nil {
 		t.Fatalf("%+v, %v", failure, err)

@@ -10,6 +10,7 @@ import (
 )
 
 func TestNeedEnvOnZOS(t *testing.T) {
+	t.Parallel()
 	has := map[string]bool{"lib": true, "bin": true, "share": true}
 	conditions := map[string]string{"PATH": "/bin", "LIBPATH": "/usr/lib", "TZ": "A"}
 	want := map[string]string{"PATH": "${ZFARM_ROOT}/needs/opt/p/1/bin:/bin", "LIBPATH": "${ZFARM_ROOT}/needs/opt/p/1/lib:/usr/lib",
@@ -22,7 +23,8 @@ func TestNeedEnvOnZOS(t *testing.T) {
 	}
 }
 
-func TestLaid(t *testing.T) {
+func TestLayered(t *testing.T) {
+	t.Parallel()
 	under := map[string]string{"TZ": "own", "CFLAGS": "-g", "PATH": "/own", "LDFLAGS": "-lown", "CPPFLAGS": "-Down", "ACLOCAL_PATH": "own"}
 	over := map[string]string{"TZ": "farm", "PATH": "/farm", "LDFLAGS": "", "PKG_CONFIG_PATH": "", "CPPFLAGS": "-Ifarm", "LIBPATH": "/farm"}
 	want := map[string]string{"TZ": "farm", "CFLAGS": "-g", "PATH": "/farm:/own", "LDFLAGS": "-lown", "CPPFLAGS": "-Ifarm -Down",

@@ -48,6 +48,7 @@ func write(t *testing.T, f *feed, n int) {
 }
 
 func TestFeedCutsLogs(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		k := &taker{begun: time.Now()}
 		f := startFeed(k.take)
@@ -69,6 +70,7 @@ func TestFeedCutsLogs(t *testing.T) {
 }
 
 func TestFeedGoesAheadOfASlowJournal(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		k := &taker{begun: time.Now(), pause: time.Minute}
 		f := startFeed(k.take)
@@ -92,6 +94,7 @@ func TestFeedGoesAheadOfASlowJournal(t *testing.T) {
 }
 
 func TestFeedTellsWhatTheJournalSaid(t *testing.T) {
+	t.Parallel()
 	full := errors.New("disk full")
 	t.Run("while the step runs", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {

@@ -55,6 +55,7 @@ func (s *scene) need(port, prefix string, files map[string]string) attempt.Need 
 }
 
 func TestNeedsAreFound(t *testing.T) {
+	t.Parallel()
 	s := newScene(t)
 	s.order.Needs = []attempt.Need{
 		s.need("one", "/opt/one/1", map[string]string{"bin/greet": "#!/bin/sh\necho one\n", "lib/libone.a": "", "include/one.h": "1\n", "lib/pkgconfig/one.pc": ""}),
@@ -96,6 +97,7 @@ for name in ` + names + `; do eval "printf '%s\n' \"$name=\$$name\""; done | sed
 // TestNeedsLink sees that a compiler, pkg-config and the loader find a library
 // of a need without being told more.
 func TestNeedsLink(t *testing.T) {
+	t.Parallel()
 	for _, tool := range []string{"cc", "pkg-config"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Skipf("links a program against a needed library: install %s", tool)
@@ -131,6 +133,7 @@ cc main.c $(pkg-config --cflags --libs answer) -o config && ./config >>"$ZFARM_R
 }
 
 func TestNeedsThatAreNotWhatTheyWere(t *testing.T) {
+	t.Parallel()
 	s := newScene(t)
 	s.order.Needs = []attempt.Need{{Port: "one", Version: "1", Prefix: "/opt/one/1", Digest: digest.Of([]byte("gone"))}}
 	_, failure, err := s.do(acts{})

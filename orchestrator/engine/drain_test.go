@@ -73,7 +73,7 @@ func TestAwayForLongerThanTheLease(t *testing.T) {
 	s := newScene(t, counted(dir)+"\n"+g.script())
 	for _, name := range []string{"w1", "w2"} {
 		s.roots[name] = t.TempDir()
-		w, err := local.New(name, runner.Options{Root: s.roots[name], Lease: 5 * time.Second})
+		w, err := local.New(name, runner.Options{Root: s.roots[name], Lease: 10 * time.Second})
 		if err != nil {
 			t.Fatal(err)
 		}

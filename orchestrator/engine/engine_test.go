@@ -156,15 +156,41 @@ func tidy(t testing.TB, w workers.Worker) {
 func (s *scene) worker(name string) workers.Worker {
 	s.t.Helper()
 	s.roots[name] = filepath.Join(s.t.TempDir(), name)
-	w, err := local.New(name, runner.Options{Root: s.roots[name], Lease: 10 * time.Second})
+	w, err := local.New(name, runner.Options{Root: s.roots[name], Lease: time.Minute})
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if _, err := w.Facts(s.t.Context()); errors.Is(err, workers.ErrUnfit) {
+	facts, err := factsOfThisMachine()
+	if errors.Is(err, workers.ErrUnfit) {
 		s.t.Skipf("this machine cannot be a worker: %v", err)
 	}
-	return w
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return probed{w, facts}
 }
+
+// probed is a worker of this machine that has been probed: its facts do not
+// change while the tests run.
+type probed struct {
+	workers.Worker
+	facts workers.Facts
+}
+
+func (p probed) Facts(context.Context) (workers.Facts, error) { return p.facts, nil }
+
+var factsOfThisMachine = sync.OnceValues(func() (workers.Facts, error) {
+	root, err := os.MkdirTemp("", "zfarm-facts-*")
+	if err != nil {
+		return workers.Facts{}, err
+	}
+	defer os.RemoveAll(root) //nolint:errcheck // temporary files only
+	w, err := local.New("here", runner.Options{Root: root, Lease: time.Minute})
+	if err != nil {
+		return workers.Facts{}, err
+	}
+	return w.Facts(context.Background())
+})
 
 func (s *scene) tar() string {
 	s.t.Helper()
@@ -278,6 +304,7 @@ func (s *scene) verify() (kit.Report, error) {
 }
 
 func TestBuildToTheEnd(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, same, "w1", "w2")
 	c, err := s.build(t.Context())
 	if err != nil || c.Failure != nil {
@@ -296,6 +323,7 @@ func TestBuildToTheEnd(t *testing.T) {
 }
 
 func TestMoreRepeatsThanWorkers(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, same, "w1", "w2")
 	s.recipe.Reproduce.Repeats = 4
 	c, err := s.build(t.Context())
@@ -307,6 +335,7 @@ func TestMoreRepeatsThanWorkers(t *testing.T) {
 // TestUnvariedPathOnOneWorker builds both repeats in folders of one name, one
 // after the other, and neither finds anything of the other.
 func TestUnvariedPathOnOneWorker(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, `mkdir -p "$ZFARM_ROOT/stage/opt/p"; echo "$ZFARM_ROOT" >>file; cp file "$ZFARM_ROOT/stage/opt/p/file"`, "w1")
 	s.recipe.Reproduce.Vary = []string{"jobs"}
 	c, err := s.build(t.Context())
@@ -316,6 +345,7 @@ func TestUnvariedPathOnOneWorker(t *testing.T) {
 }
 
 func TestDifferenceIsSignedAndNotReleased(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, `mkdir -p "$ZFARM_ROOT/stage/opt/p"; echo "$TZ" >"$ZFARM_ROOT/stage/opt/p/file"`, "w1", "w2")
 	c, err := s.build(t.Context())
 	if err != nil || c.Failure == nil || c.Failure.Kind != orchestrator.NotReproduced {
@@ -360,6 +390,7 @@ func (f flakyWorkspace) Run(ctx context.Context, s workers.Step, log io.Writer) 
 }
 
 func TestLostWorkerIsTriedAgain(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, same, "w1", "w2")
 	s.workers[0] = &flaky{Worker: s.workers[0], losses: 2}
 	c, err := s.build(t.Context())
@@ -376,6 +407,7 @@ func TestLostWorkerIsTriedAgain(t *testing.T) {
 }
 
 func TestCancelledBuildLeavesNothing(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, "echo begun; sleep 1000", "w1", "w2")
 	ctx, cancel := context.WithCancel(t.Context())
 	var once sync.Once
@@ -401,6 +433,7 @@ func TestCancelledBuildLeavesNothing(t *testing.T) {
 }
 
 func TestNothingIsBuiltThatCannotBe(t *testing.T) {
+	t.Parallel()
 	t.Run("needs", func(t *testing.T) {
 		s := newScene(t, same, "w1")
 		s.recipe.Needs = []recipes.Need{{Port: "ncurses", At: []string{"build"}}}
@@ -432,6 +465,7 @@ func (brokenSigner) Sign(context.Context, attest.Statement) (attest.Bundle, erro
 }
 
 func TestSignerThatBreaks(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, same, "w1")
 	s.parts.Signer = brokenSigner{}
 	c, err := s.build(t.Context())

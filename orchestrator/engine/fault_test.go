@@ -64,10 +64,7 @@ func points(stride int) []int {
 // TestKilledAtEveryPoint loses an orchestrator at each thing it tells and lets
 // another one go on.
 func TestKilledAtEveryPoint(t *testing.T) {
-	stride := 4
-	if testing.Short() {
-		stride = 14
-	}
+	stride := thorough(14, 4)
 	each(t, func(t *testing.T, fresh func(*testing.T) string) {
 		atOnce(t, points(stride), func(t *testing.T, point int) { killedAt(t, fresh(t), point) })
 	})
@@ -115,10 +112,7 @@ func killedAt(t *testing.T, url string, point int) {
 // TestCancelledAtEveryPoint cancels a build after its orchestrator was lost at
 // each thing it tells.
 func TestCancelledAtEveryPoint(t *testing.T) {
-	stride := 6
-	if testing.Short() {
-		stride = 20
-	}
+	stride := thorough(14, 6)
 	each(t, func(t *testing.T, fresh func(*testing.T) string) {
 		atOnce(t, points(stride), func(t *testing.T, point int) { cancelledAt(t, fresh(t), point) })
 	})
@@ -196,7 +190,8 @@ func (s *scene) clean(id string) bool {
 
 // TestQueueIsOnlyABell empties the queue over and over while builds go on.
 func TestQueueIsOnlyABell(t *testing.T) {
-	storetest.EachURL(t, func(t *testing.T, url string) {
+	each(t, func(t *testing.T, fresh func(*testing.T) string) {
+		url := fresh(t)
 		s := newScene(t, installing, "w1", "w2")
 		s.parts.Store = storetest.Open(t, url, store.Options{Node: "one"})
 		s.parts.Settings = fast()
@@ -249,6 +244,7 @@ func emptying(t *testing.T, url string) (stop func() int64) {
 // TestFenceHolds gives a repeat to another worker while the one that had it
 // lives on, and lets the old holder record its outcome.
 func TestFenceHolds(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, installing, "w1", "w2")
 	s.parts.Store = s.open()
 	e := s.engine()
@@ -316,11 +312,12 @@ func TestFenceHolds(t *testing.T) {
 }
 
 func TestBurst(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
 		s := newScene(t, same, "w1")
 		s.parts.Store = open()
 		e := s.engine()
-		const recipes, each = 100, 10
+		recipes, each := thorough(15, 100), 10
 		var wg sync.WaitGroup
 		ids := make([]map[string]int, recipes)
 		var mu sync.Mutex
@@ -354,6 +351,7 @@ func TestBurst(t *testing.T) {
 }
 
 func TestPausedBuildWaits(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, installing, "w1", "w2")
 	e := s.engine()
 	id := s.submit(e, submission(s.port("base")))[0].Build.ID

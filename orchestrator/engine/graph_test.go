@@ -89,7 +89,7 @@ func (s *scene) submit(e *engine.Engine, sub engine.Submission) []engine.Taken {
 // wait returns the build once it has ended as expected.
 func (s *scene) wait(e *engine.Engine, id string, want orchestrator.BuildState) store.Build {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
 	defer cancel()
 	b, err := e.Wait(ctx, id)
 	if err != nil || b.State() != want {
@@ -99,6 +99,7 @@ func (s *scene) wait(e *engine.Engine, id string, want orchestrator.BuildState) 
 }
 
 func TestNeedsComeFirst(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, installing, "w1", "w2")
 	e := s.engine()
 	s.work(e)
@@ -138,6 +139,7 @@ func TestNeedsComeFirst(t *testing.T) {
 }
 
 func TestSameSubmissionIsTheSameBuild(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, installing, "w1", "w2")
 	e := s.engine()
 	s.work(e)
@@ -174,6 +176,7 @@ func TestSameSubmissionIsTheSameBuild(t *testing.T) {
 }
 
 func TestNeedThatFails(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, installing+"\ncase $port in base) exit 3;; esac", "w1", "w2")
 	e := s.engine()
 	s.work(e)
@@ -193,6 +196,7 @@ func TestNeedThatFails(t *testing.T) {
 }
 
 func TestNeedsInACircle(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, installing, "w1")
 	e := s.engine()
 	_, err := e.Submit(t.Context(), submission(s.port("a", "b"), s.port("b", "c"), s.port("c", "a")))
@@ -202,6 +206,7 @@ func TestNeedsInACircle(t *testing.T) {
 }
 
 func TestCancelReachesTheWorker(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, "echo $$ >pid; sleep 1000", "w1", "w2")
 	e := s.engine()
 	s.work(e)
@@ -255,7 +260,7 @@ func (s *scene) steps(b store.Build, name string) []string {
 // eventually polls a condition that nothing tells of.
 func (s *scene) eventually(what string, is func() bool) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

@@ -128,6 +128,7 @@ func (l lyingWorkspace) Run(ctx context.Context, s workers.Step, log io.Writer) 
 // TestWorkerThatLies has a worker whose answers make no sense. What it had is
 // done elsewhere.
 func TestWorkerThatLies(t *testing.T) {
+	t.Parallel()
 	at := func(step string, err error) func(context.Context, string) error {
 		return func(_ context.Context, s string) error {
 			if s != step {
@@ -181,7 +182,7 @@ func TestWorkerThatNeverAnswers(t *testing.T) {
 	s.submit(n.Engine, submission(s.port("base")))
 	select {
 	case <-asked:
-	case <-time.After(time.Minute):
+	case <-time.After(patience):
 		t.Fatal("nothing was asked of the worker")
 	}
 	n.drain(t)

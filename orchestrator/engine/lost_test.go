@@ -209,15 +209,13 @@ func (s *scene) lost(n *node, id, worker string) bool {
 // TestRebootedWorker kills everything of an attempt, as a reboot does. The
 // repeat is tried again soon, however patient the farm is.
 func TestRebootedWorker(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name  string
 		wiped bool
 	}{{"workspaces kept", false}, {"workspaces wiped", true}} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			if testing.Short() && c.wiped {
-				t.Skip("takes some seconds of waiting; run without -short")
-			}
 			dir, g := t.TempDir(), newGate(t)
 			s := newScene(t, counted(dir)+"\n"+g.script(), "w1", "w2")
 			s.parts.Settings = engine.Settings{Hold: time.Second, Sweep: 100 * time.Millisecond, Patience: 10 * time.Hour}

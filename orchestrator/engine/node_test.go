@@ -27,6 +27,7 @@ import (
 // each runs a test on both databases, with as many fresh ones as it asks for.
 func each(t *testing.T, fn func(t *testing.T, fresh func(t *testing.T) string)) {
 	t.Helper()
+	t.Parallel()
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
 		fn(t, func(t *testing.T) string { return storetest.SQLite(t) })
@@ -40,7 +41,7 @@ func each(t *testing.T, fn func(t *testing.T, fresh func(t *testing.T) string)) 
 // atOnce runs some cases of a test that wait more than they work.
 func atOnce[T any](t *testing.T, cases []T, fn func(t *testing.T, c T)) {
 	t.Helper()
-	places := make(chan struct{}, 8)
+	places := make(chan struct{}, 4)
 	var all sync.WaitGroup
 	for _, c := range cases {
 		all.Go(func() {
@@ -112,7 +113,7 @@ func (n *node) drain(t *testing.T) {
 		if err != nil {
 			t.Errorf("running an engine: %v", err)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("the engine does not release what it holds")
 	}
 	if err := n.db.Close(); err != nil {
@@ -143,9 +144,9 @@ func (g gate) open(t *testing.T) {
 	}
 }
 
-// script notes its process and waits at the gate, for a minute at most.
+// script notes its process and waits at the gate, for ten minutes at most.
 func (g gate) script() string {
-	return fmt.Sprintf("echo $$ >\"$ZFARM_ROOT/pid\"\nn=0\nwhile [ ! -e %s ] && [ $n -lt 600 ]; do sleep 0.1; n=$((n+1)); done\n", g.file)
+	return fmt.Sprintf("echo $$ >\"$ZFARM_ROOT/pid\"\nn=0\nwhile [ ! -e %s ] && [ $n -lt 6000 ]; do sleep 0.1; n=$((n+1)); done\n", g.file)
 }
 
 // pids are the processes of scripts that wait at a gate, in all workspaces.

@@ -16,6 +16,7 @@ import (
 // TestForgottenLogsLeaveTheRest: the bytes of logs go, and everything that a
 // release is stays.
 func TestForgottenLogsLeaveTheRest(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, "echo building; "+same, "w1", "w2")
 	c, err := s.build(t.Context())
 	if err != nil || c.Failure != nil {

@@ -77,6 +77,7 @@ esac >"$ZFARM_ROOT/stage/opt/p/program"`
 // TestRuleOfTheDocs builds a port whose program carries the text that the
 // environment hook of zoslib leaves, with times at which nothing was built.
 func TestRuleOfTheDocs(t *testing.T) {
+	t.Parallel()
 	const hook = "\x01\x02\x00\x00$Id: Vendor:ZOPEN Community BuildRev:1a2b3c4 2026-01-0%d 11:59:0%d %s $\x00\x00\x03\x04"
 	ibm1047, err := codepage.ForName("IBM-1047")
 	if err != nil {
@@ -98,6 +99,7 @@ func TestRuleOfTheDocs(t *testing.T) {
 		"not of that form":     {fmt.Sprintf(hook, 1, 2, "EST"), fmt.Sprintf(hook, 3, 7, "xyz"), nil, rules, compare.Different},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			a, b := []byte(tt.baseline), []byte(tt.varied)
 			if tt.in != nil {
 				var err error
@@ -135,31 +137,36 @@ func TestRuleOfTheDocs(t *testing.T) {
 // TestTextAndJSONOfTheDocs: the other two rules of the page, each where it is
 // meant to be and beside it.
 func TestTextAndJSONOfTheDocs(t *testing.T) {
+	t.Parallel()
 	const script = `umask 022; p="$ZFARM_ROOT/stage/opt/p"; mkdir -p "$p/lib/perl5/5.40.0" "$p/share"
 case $TZ in ZFA*) when='Thu Jan  1 00:00:00 2026' serial=17 ;; *) when='Fri Jan  2 00:00:00 2026' serial=23 ;; esac
 printf "our %%s;\ncf_time='%s'\nversion='5.40.0'\n" "$when" >"$p/CONFIG"
 printf '{"build": {"host": "h", "serial": %s}, "version": 1}\n' $serial >"$p/share/build-info.json"
 find "$ZFARM_ROOT/stage" -type d -exec chmod 755 '{}' ';'`
 	for config, want := range map[string]compare.Outcome{"lib/perl5/5.40.0/Config.pm": compare.Equivalent, "lib/perl5/Config.pm": compare.Different} {
-		s := newScene(t, strings.Replace(script, "CONFIG", config, 1), "w1", "w2")
-		s.recipe.Reproduce.Tiers, s.recipe.Reproduce.Rules = []int{0, 2}, rulesOfTheDocs(t)
-		c, err := s.build(t.Context())
-		if err != nil || c.Verdict == nil || c.Verdict.Outcome != want {
-			t.Fatalf("%s: %+v, %+v, %v; want %s", config, c.Failure, c.Verdict, err, want)
-		}
-		fields := map[string]bool{}
-		for _, f := range c.Verdict.Fields {
-			fields[f.Field] = true
-		}
-		if !fields["rule.build-info.serial"] || fields["rule.perl.configured"] != (want == compare.Equivalent) {
-			t.Errorf("%s: fields are %+v", config, c.Verdict.Fields)
-		}
+		t.Run(config, func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t, strings.Replace(script, "CONFIG", config, 1), "w1", "w2")
+			s.recipe.Reproduce.Tiers, s.recipe.Reproduce.Rules = []int{0, 2}, rulesOfTheDocs(t)
+			c, err := s.build(t.Context())
+			if err != nil || c.Verdict == nil || c.Verdict.Outcome != want {
+				t.Fatalf("%+v, %+v, %v; want %s", c.Failure, c.Verdict, err, want)
+			}
+			fields := map[string]bool{}
+			for _, f := range c.Verdict.Fields {
+				fields[f.Field] = true
+			}
+			if !fields["rule.build-info.serial"] || fields["rule.perl.configured"] != (want == compare.Equivalent) {
+				t.Errorf("fields are %+v", c.Verdict.Fields)
+			}
+		})
 	}
 }
 
 // TestMaskOfEveryRepeat: a field that differs in one repeat only is signed,
 // though another repeat speaks for the build.
 func TestMaskOfEveryRepeat(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, `umask 022; mkdir -p "$ZFARM_ROOT/stage/opt/p"; chmod 755 "$ZFARM_ROOT/stage" "$ZFARM_ROOT/stage/opt" "$ZFARM_ROOT/stage/opt/p"
 one=1 two=1
 case $ZFARM_ROOT in *b?) one=2 ;; *c?) two=2 ;; esac
@@ -186,6 +193,7 @@ echo "number two: $two" >"$ZFARM_ROOT/stage/opt/p/two"`, "w1", "w2")
 // TestRuleThatCannotBeRead: recipes reach the engine checked, and one that did
 // not ends for a reason that is told, rather than being tried forever.
 func TestRuleThatCannotBeRead(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, same, "w1")
 	s.recipe.Reproduce.Rules = []recipes.Rule{{Name: "broken", Format: "text", Pattern: "(", Tier: 0, Reason: "r"}}
 	c, err := s.build(t.Context())

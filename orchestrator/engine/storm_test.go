@@ -24,15 +24,12 @@ import (
 // are cut off, frozen, drained and started again, the queue is emptied and the
 // database restarted. What must hold is read from outside.
 func TestStorm(t *testing.T) {
-	seeds := []uint64{1, 2}
-	if testing.Short() {
-		seeds = seeds[:1]
-	}
-	for _, seed := range seeds {
+	t.Parallel()
+	for seed := range uint64(thorough(1, 3)) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			url, server := storetest.Postgres(t)
-			st := &storm{scene: newScene(t, "", "w1", "w2", "w3"), url: url, server: server, dir: t.TempDir(), random: rand.New(rand.NewPCG(seed, 1))}
+			st := &storm{scene: newScene(t, "", "w1", "w2", "w3"), url: url, server: server, dir: t.TempDir(), random: rand.New(rand.NewPCG(seed+1, 1))}
 			st.run(t)
 		})
 	}
@@ -102,7 +99,7 @@ func (st *storm) run(t *testing.T) {
 	st.parts.Settings = fast()
 	st.nodes = []*stormy{st.start(), st.start()}
 	st.slots(2)
-	taken := st.submit(st.nodes[0].Engine, submission(st.graph(12)...))
+	taken := st.submit(st.nodes[0].Engine, submission(st.graph(thorough(4, 12))...))
 	over := func() bool {
 		for _, b := range taken {
 			if b, err := st.nodes[0].db.Build(t.Context(), b.Build.ID); err != nil || !b.Over() {

@@ -78,6 +78,7 @@ func roomy(_, now *workers.Facts, err error) string {
 // TestFullDiskOfAWorker: a worker without room fails in all the ways there are.
 // No port is blamed for it, and no worker that has room.
 func TestFullDiskOfAWorker(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]crammed{
 		"the step fails":             {},
 		"the suite fails":            {suite: true},

@@ -1,0 +1,38 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package engine_test
+
+import (
+	"flag"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// TestMain runs more tests at once than there are processors, unless -parallel
+// says otherwise: builds wait for steps, sweeps and holds more than they work.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	chosen := false
+	flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == "test.parallel" })
+	if at := flag.Lookup("test.parallel"); at != nil && !chosen {
+		if n, err := strconv.Atoi(at.Value.String()); err == nil {
+			_ = at.Value.Set(strconv.Itoa(max(n, 8))) // a number is always valid
+		}
+	}
+	os.Exit(m.Run())
+}
+
+// patience bounds waiting for what must happen. It only ends tests that would
+// wait for ever: no slow machine reaches it.
+const patience = 5 * time.Minute
+
+// thorough returns how much of something a test tries: more when ZFARM_LONG is set.
+func thorough(short, long int) int {
+	if os.Getenv("ZFARM_LONG") == "" {
+		return short
+	}
+	return long
+}
