@@ -101,16 +101,16 @@ func (p *parser) plugin(kind string, src *hclsyntax.Block, farm shape) (*block, 
 // schema asks for the description of a plugin's block.
 func (p *parser) schema(kind string, src *hclsyntax.Block) ([]schema.Attribute, bool) {
 	name, at := src.Labels[0], src.LabelRanges[0]
-	known := p.schemas.Plugins(kind)
-	if !slices.Contains(known, name) {
-		p.errorf(at, "Unknown plugin", "There is no plugin named %q that makes a %s.%s", name, kind, suggest(name, slices.Sorted(slices.Values(known))))
-		return nil, false
-	}
 	attrs, err := p.schemas.Schema(kind, name)
 	if err == nil {
 		err = schema.Check(attrs)
 	}
 	if err != nil {
+		// Asked for now only: it may start every plugin there is.
+		if known := p.schemas.Plugins(kind); !slices.Contains(known, name) {
+			p.errorf(at, "Unknown plugin", "There is no plugin named %q that makes a %s.%s", name, kind, suggest(name, slices.Sorted(slices.Values(known))))
+			return nil, false
+		}
 		p.errorf(at, "Unusable plugin", "The plugin %s cannot say what its block holds: %s.", name, err)
 		return nil, false
 	}
