@@ -48,7 +48,7 @@ type fetchFlags struct {
 }
 
 func (f *fetchFlags) add(c *cobra.Command) {
-	c.Flags().StringArrayVar(&f.mirrors, "mirror", nil, "folder or URL prefix to look for sources in first; may be given again (default $ZFARM_MIRROR)")
+	c.Flags().StringArrayVar(&f.mirrors, "mirror", nil, "folder or URL prefix to ask for sources first; repeatable (default $ZFARM_MIRROR)")
 	c.Flags().BoolVar(&f.offline, "offline", false, "fetch nothing over the network")
 }
 
@@ -59,11 +59,13 @@ func buildCommand() *cobra.Command {
 		Short: "Build a recipe repeatedly, compare the repeats, and sign what was reproduced",
 		Long: `Build a recipe repeatedly, compare the repeats, and sign what was reproduced.
 
-RECIPE is a recipe.hcl or the folder it lies in. What one of several recipes needs is
-built first, and its package put into the workspaces of the other. The recipe says how often it is
-built and what is varied between the repeats; give as many workers as should take
-part. With --key the statements are signed and laid out in --out; without it the
-verdict is shown and nothing is signed.`,
+RECIPE is a recipe.hcl or its folder. It says how often the port is built and what is
+varied between the repeats. If one recipe needs another, the other is built first and
+its package is put into the workspaces of the one. Give as many workers as should take
+part. With --key, zfarm signs the statements and writes them with the artifacts into
+--out; without it, it only shows the verdict.`,
+		Example: `  zfarm build gzip --worker ssh://ann@lpar1/u/zfarm --worker ssh://ann@lpar2/u/zfarm --key zfarm.key
+  zfarm build hello --worker local:one --worker local:two`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			return f.build(c.Context(), args, c.OutOrStdout(), c.ErrOrStderr())
@@ -74,13 +76,13 @@ verdict is shown and nothing is signed.`,
 	f.plugins.add(c)
 	f.key.add(c)
 	c.Flags().StringVar(&f.state, "state", "", "folder for fetched sources, logs and outputs (default: zfarm in the user's cache folder)")
-	c.Flags().StringVar(&f.out, "out", "", "folder to lay artifacts and bundles out in; it must not be there yet (default PORT-VERSION here, with --key).\nWith several recipes it holds a folder for each")
-	c.Flags().StringVar(&f.db, "db", "", "database to remember builds in, sqlite:FILE or postgres://...; what was built before is not built again (default: none)")
-	c.Flags().BoolVar(&f.force, "force", false, "build again what --db remembers")
-	c.Flags().StringVar(&f.uri, "recipe-uri", "", "where the recipe is kept, for the provenance, e.g. git+https://example.org/ports@COMMIT")
-	c.Flags().BoolVar(&f.keep, "keep", false, "leave the workspaces on the workers")
-	c.Flags().BoolVar(&f.asJSON, "json", false, "progress and conclusion as JSON, one object a line")
-	c.Flags().IntVar(&f.members, "members", 20, "how many differing members to show")
+	c.Flags().StringVar(&f.out, "out", "", "new folder for artifacts and bundles (default with --key: PORT-VERSION here);\nwith several recipes it gets a folder for each")
+	c.Flags().StringVar(&f.db, "db", "", "database that remembers builds, sqlite:FILE or postgres://...; what it remembers is not built again (default: none)")
+	c.Flags().BoolVar(&f.force, "force", false, "build also what --db remembers")
+	c.Flags().StringVar(&f.uri, "recipe-uri", "", "address of the recipe for the provenance, e.g. git+https://example.org/ports@COMMIT")
+	c.Flags().BoolVar(&f.keep, "keep", false, "keep the workspaces on the workers")
+	c.Flags().BoolVar(&f.asJSON, "json", false, "write progress and conclusion as JSON, one object a line")
+	c.Flags().IntVar(&f.members, "members", 20, "number of differing members to show")
 	return c
 }
 
@@ -144,7 +146,7 @@ func (f *buildFlags) submission(ctx context.Context, paths []string, plugins *fa
 	return s, nil
 }
 
-// labelled tells the stages of several ports apart.
+// labelled puts the name of the port before the stage.
 func labelled(watch orchestrator.Watch, s engine.Submission) orchestrator.Watch {
 	ports := map[string]string{}
 	for _, r := range s.Recipes {
@@ -161,7 +163,7 @@ func labelled(watch orchestrator.Watch, s engine.Submission) orchestrator.Watch 
 	}
 }
 
-// folder is where a port is laid out: --out itself for one recipe, a folder in
+// folder is where the files of a port are written: --out itself for one recipe, a folder in
 // it for several.
 func (f *buildFlags) folder(port, version string, several bool) string {
 	name := port + "-" + version
@@ -175,11 +177,11 @@ func (f *buildFlags) folder(port, version string, several bool) string {
 	}
 }
 
-// vacant refuses places that something is in.
+// vacant refuses folders that hold something.
 func (f *buildFlags) vacant(s engine.Submission, signed bool) error {
 	if !signed {
 		if f.out != "" {
-			return exit{usageError, errors.New("--out needs --key: only what is signed is laid out; make a key with zfarm key generate")}
+			return exit{usageError, errors.New("--out needs --key: only signed builds are written there; make a key with zfarm key generate")}
 		}
 		return nil
 	}
@@ -210,8 +212,8 @@ func (f *buildFlags) local(ctx context.Context, all []workers.Worker, plugins *f
 		Workers: all, Patience: f.connect.lease / 4, Plugins: plugins, Signer: signer, KeepWorkspaces: f.keep, Watch: watch})
 }
 
-// conclude lays out and shows what came of the builds, and turns it into an
-// exit code: that of the first that is not released.
+// conclude writes the files of the builds, shows their conclusions, and returns
+// the exit code of the first that is not released.
 func (f *buildFlags) conclude(ctx context.Context, local *farm.Local, all []engine.Conclusion, out io.Writer) error {
 	code := 0
 	for _, c := range all {

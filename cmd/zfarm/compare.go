@@ -34,9 +34,9 @@ func compareCommand() *cobra.Command {
 		Short: "Compare two files or folders and name every difference",
 		Long: `Compare two files or two folders and name every difference. No farm is needed.
 
-Archives and compressed files are looked into, and those within them; of programs
-and objects the field is named that differs. One of A and B may be - for standard
-input. Every difference has a tier:
+zfarm reads the members of archives and compressed files, also of those inside them,
+and names the fields of programs and objects that differ. One of A and B may be -
+for standard input. Every difference has a tier:
 
   X  modes, APF and other attributes, file tags, links, the set of files, code:
      never allowed
@@ -44,9 +44,9 @@ input. Every difference has a tier:
   1  times and owners in headers of containers
   0  order, padding, compression
 
---allow says which tiers are no difference; tier X never is. Build stamps can only
-be told from other text if it is known when and where both were built: say so with
---known-a and --known-b, in this form, as often as needed and for both:
+--allow names the tiers that do not count; tier X always counts. A build stamp can
+only be recognised if it is known when and where both were built: give that with
+--known-a and --known-b, for both and as often as needed:
 
   begun=2026-11-22T15:00:00Z  ended=2026-11-22T15:20:00Z   when it was built
   zone=ZFA+12                                              TZ of the build
@@ -71,19 +71,19 @@ could not be compared, or the command line is faulty.`,
 			return err
 		},
 	}
-	c.Flags().IntSliceVar(&f.allow, "allow", nil, "tiers of difference that are no difference: 0, 1, 2")
-	c.Flags().StringVar(&f.rules, "rules", "", "judge as this recipe does: by the rules it declares, and by its tiers unless --allow is given")
-	c.Flags().StringArrayVar(&f.known.a, "known-a", nil, "what is known of the build of A, as KEY=VALUE")
-	c.Flags().StringArrayVar(&f.known.b, "known-b", nil, "what is known of the build of B")
-	c.Flags().IntVar(&f.members, "members", 100, "how many differing members to show; 0 shows all")
-	c.Flags().BoolVar(&f.brief, "brief", false, "no hunks")
-	c.Flags().BoolVar(&f.asJSON, "json", false, "the verdict as JSON")
-	c.Flags().StringVar(&f.page, "html", "", "write the report as one page to this file as well")
+	c.Flags().IntSliceVar(&f.allow, "allow", nil, "tiers that do not count as a difference: 0, 1, 2")
+	c.Flags().StringVar(&f.rules, "rules", "", "recipe whose rules, and without --allow whose tiers, are used")
+	c.Flags().StringArrayVar(&f.known.a, "known-a", nil, "fact about the build of A, KEY=VALUE; repeatable")
+	c.Flags().StringArrayVar(&f.known.b, "known-b", nil, "fact about the build of B, KEY=VALUE; repeatable")
+	c.Flags().IntVar(&f.members, "members", 100, "number of differing members to show; 0 shows all")
+	c.Flags().BoolVar(&f.brief, "brief", false, "show no hunks")
+	c.Flags().BoolVar(&f.asJSON, "json", false, "write the verdict as JSON")
+	c.Flags().StringVar(&f.page, "html", "", "also write the report as one HTML page to this file")
 	c.Flags().StringVar(&f.colour, "color", "auto", "colours: auto (on a terminal), always, never")
 	c.Flags().BoolVar(&f.noPager, "no-pager", false, "do not show a long report in $PAGER")
-	c.Flags().StringVar(&f.workdir, "workdir", "", "a folder with room for what is unpacked; the system's for temporary files if empty")
-	c.Flags().IntVar(&f.mostMembers, "max-members", 2_000_000, "members of one archive that are read")
-	c.Flags().Int64Var(&f.mostGiB, "max-gib", 64, "GiB inside one archive that are read, unpacked")
+	c.Flags().StringVar(&f.workdir, "workdir", "", "folder with room for unpacked files (default: the system's temporary folder)")
+	c.Flags().IntVar(&f.mostMembers, "max-members", 2_000_000, "most members of one archive that are read")
+	c.Flags().Int64Var(&f.mostGiB, "max-gib", 64, "most GiB of unpacked content of one archive that are read")
 	f.plugins.add(c)
 	return c
 }

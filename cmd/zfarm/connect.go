@@ -33,10 +33,10 @@ type connectFlags struct {
 
 func (f *connectFlags) add(c *cobra.Command) {
 	c.Flags().StringArrayVar(&f.workers, "worker", nil,
-		"a worker, ssh://user@host[:port]/folder or local:NAME (this machine); may be given again.\nA query adds settings: ?name=lpar1&shell=/bin/bash&path=/usr/lpp/tools/bin&identity=FILE")
-	c.Flags().StringVar(&f.knownHosts, "known-hosts", "", "file with the pinned host keys (default ~/.ssh/known_hosts)")
-	c.Flags().StringArrayVar(&f.identities, "identity", nil, "private key to log in with; may be given again (default: the ssh-agent)")
-	c.Flags().DurationVar(&f.lease, "lease", time.Minute, "how long a worker goes on with a step that nobody watches")
+		"worker, ssh://user@host[:port]/folder or local:NAME (this machine); repeatable.\nA query adds settings: ?name=lpar1&shell=/bin/bash&path=/usr/lpp/tools/bin&identity=FILE")
+	c.Flags().StringVar(&f.knownHosts, "known-hosts", "", "file of pinned host keys (default ~/.ssh/known_hosts)")
+	c.Flags().StringArrayVar(&f.identities, "identity", nil, "private key to log in with; repeatable (default: the ssh-agent)")
+	c.Flags().DurationVar(&f.lease, "lease", time.Minute, "how long a worker continues a step after zfarm is gone")
 }
 
 // open connects to every worker named. The caller closes them.
@@ -137,12 +137,15 @@ func passphrases(ctx context.Context) func(file string) ([]byte, error) {
 }
 
 func workerCommand() *cobra.Command {
-	c := &cobra.Command{Use: "worker", Short: "Look at workers, and change what a farm gives them"}
+	c := &cobra.Command{Use: "worker", Short: "Check workers, and list, drain and resume those of a farm"}
 	var flags connectFlags
 	check := &cobra.Command{
 		Use:   "check --worker ADDRESS ...",
-		Short: "Connect to workers, probe them, and show their facts",
-		Args:  cobra.NoArgs,
+		Short: "Connect to workers and show their facts",
+		Long: `Connect to each worker, check that it has what the farm needs, and show its facts as
+JSON: system, tools, file systems, clock. Nothing is built.`,
+		Example: "  zfarm worker check --worker ssh://ann@lpar1/u/zfarm",
+		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			all, err := flags.open(c.Context())
 			if err != nil {

@@ -14,11 +14,11 @@ import (
 )
 
 func dbCommand() *cobra.Command {
-	c := &cobra.Command{Use: "db", Short: "Look after the database of a farm"}
+	c := &cobra.Command{Use: "db", Short: "Show, copy and migrate the database of a farm"}
 	var url string
 	open := func(ctx context.Context, use func(*store.Store) error) error {
 		if url == "" {
-			return exit{usageError, errors.New("no database named; say --db sqlite:FILE, or --db with the address of a PostgreSQL database")}
+			return exit{usageError, errors.New("no database named; say --db sqlite:FILE or --db postgres://...")}
 		}
 		db, err := store.Open(ctx, url, store.Options{Shared: true})
 		if err != nil {
@@ -27,7 +27,10 @@ func dbCommand() *cobra.Command {
 		return errors.Join(use(db), db.Close())
 	}
 	migrate := &cobra.Command{
-		Use: "migrate", Short: "Bring the database to the schema of this program; safe to repeat", Args: cobra.NoArgs,
+		Use: "migrate", Short: "Bring the database to the schema of this program", Args: cobra.NoArgs,
+		Long: `Bring the database to the schema of this program. It is safe to repeat. Stop the
+servers of the farm and make a copy of the database first.`,
+		Example: "  zfarm db migrate --db sqlite:farm.db",
 		RunE: func(c *cobra.Command, _ []string) error {
 			return open(c.Context(), func(db *store.Store) error {
 				if err := db.Migrate(c.Context()); err != nil {
@@ -43,7 +46,8 @@ func dbCommand() *cobra.Command {
 		},
 	}
 	status := &cobra.Command{
-		Use: "status", Short: "Show the schema of the database and how much is in it", Args: cobra.NoArgs,
+		Use: "status", Short: "Show the schema of the database and the number of its rows", Args: cobra.NoArgs,
+		Example: "  zfarm db status --db postgres://zfarm@db.example.com/zfarm",
 		RunE: func(c *cobra.Command, _ []string) error {
 			return open(c.Context(), func(db *store.Store) error {
 				s, err := db.Status(c.Context())
@@ -55,7 +59,8 @@ func dbCommand() *cobra.Command {
 		},
 	}
 	backup := &cobra.Command{
-		Use: "backup FILE", Short: "Write a copy of a SQLite database, also while it is served", Args: cobra.ExactArgs(1),
+		Use: "backup FILE", Short: "Copy a SQLite database to a file, also while the farm is served", Args: cobra.ExactArgs(1),
+		Example: "  zfarm db backup --db sqlite:farm.db farm-copy.db",
 		RunE: func(c *cobra.Command, args []string) error {
 			return open(c.Context(), func(db *store.Store) error {
 				if err := db.Backup(c.Context(), args[0]); err != nil {
@@ -66,7 +71,7 @@ func dbCommand() *cobra.Command {
 			})
 		},
 	}
-	c.PersistentFlags().StringVar(&url, "db", "", "the database, sqlite:FILE or postgres://...")
+	c.PersistentFlags().StringVar(&url, "db", "", "database, sqlite:FILE or postgres://...")
 	c.AddCommand(migrate, status, backup)
 	return c
 }

@@ -37,13 +37,14 @@ func demoCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "demo",
 		Short: "Build two small ports on this machine: one that reproduces, one that does not",
-		Long: `Build two small ports on this machine, each twice, on two workers of this machine.
+		Long: `Build two small ports twice each, on two workers of this machine.
 
-The first is the same both times: it is signed, verified, and refused once a byte of
-it was changed. The second embeds the time and the path of its build: every
-difference is named, and it is not released. Nothing is installed, and nothing is
-fetched.`,
-		Args: cobra.NoArgs,
+The first is the same both times: it is signed and verified, and refused after one
+byte of it was changed. The second embeds the time and the path of its build: zfarm
+names every difference and does not release it. Nothing is installed, and nothing is
+fetched from the network.`,
+		Example: "  zfarm demo --dir /tmp/zfarm-demo",
+		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return demo(c.Context(), dir, c.OutOrStdout(), c.ErrOrStderr())
 		},

@@ -24,8 +24,8 @@ type keyFlags struct {
 }
 
 func (f *keyFlags) add(c *cobra.Command) {
-	c.Flags().StringVar(&f.key, "key", "", "encrypted private key to sign with; made by zfarm key generate or by cosign")
-	c.Flags().StringVar(&f.passwordFile, "key-password-file", "", "file with the key's password (else $"+keys.PasswordVariable+", else the terminal)")
+	c.Flags().StringVar(&f.key, "key", "", "encrypted private key to sign with, from zfarm key generate or cosign")
+	c.Flags().StringVar(&f.passwordFile, "key-password-file", "", "file with the password of the key (default $"+keys.PasswordVariable+", then the terminal)")
 }
 
 // signer opens the key; nil where none is named.
@@ -47,17 +47,18 @@ func openKey(ctx context.Context, s farmfile.Signing) (farm.Signer, error) {
 }
 
 func keyCommand() *cobra.Command {
-	c := &cobra.Command{Use: "key", Short: "Make signing keys"}
+	c := &cobra.Command{Use: "key", Short: "Generate signing keys"}
 	var f keyFlags
 	var out string
 	generate := &cobra.Command{
 		Use:   "generate",
-		Short: "Make an encrypted key pair, NAME.key and NAME.pub",
-		Long: `Make an encrypted key pair, NAME.key and NAME.pub, that cosign can read too.
+		Short: "Generate an encrypted key pair, NAME.key and NAME.pub",
+		Long: `Generate an encrypted key pair, NAME.key and NAME.pub, which cosign can read too.
 
-A key in a file is for evaluation: whoever reads the file and knows the password
-can sign. Keep it where no build can reach it.`,
-		Args: cobra.NoArgs,
+A key in a file is for evaluation: whoever has the file and its password can sign.
+Keep it where no build can read it.`,
+		Example: "  zfarm key generate --out farm --key-password-file password",
+		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			password, err := farm.Password(c.Context(), farmfile.Signing{PasswordFile: f.passwordFile}, keys.Prompt(os.Stdin, "Password for the new key: "))
 			if err != nil {
@@ -77,8 +78,8 @@ can sign. Keep it where no build can reach it.`,
 			return err
 		},
 	}
-	generate.Flags().StringVar(&out, "out", "zfarm", "where to write the pair, without the endings")
-	generate.Flags().StringVar(&f.passwordFile, "key-password-file", "", "file with the key's password (else $"+keys.PasswordVariable+", else the terminal)")
+	generate.Flags().StringVar(&out, "out", "zfarm", "path of the pair, without .key and .pub")
+	generate.Flags().StringVar(&f.passwordFile, "key-password-file", "", "file with the password of the key (default $"+keys.PasswordVariable+", then the terminal)")
 	c.AddCommand(generate)
 	return c
 }

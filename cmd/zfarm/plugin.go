@@ -32,7 +32,7 @@ type pluginFlags struct {
 }
 
 func (f *pluginFlags) add(c *cobra.Command) {
-	c.Flags().StringArrayVar(&f.more, "plugin", nil, "a further plugin, NAME=FILE@sha256:DIGITS; may be given again")
+	c.Flags().StringArrayVar(&f.more, "plugin", nil, "another plugin, NAME=FILE@sha256:DIGITS; repeatable")
 }
 
 // open returns the plugins shipped and named, pinned by digest. They must be
@@ -98,12 +98,15 @@ func fileDigest(path string) (digest.Digest, error) {
 }
 
 func pluginCommand() *cobra.Command {
-	c := &cobra.Command{Use: "plugin", Short: "Look at builders and testers"}
+	c := &cobra.Command{Use: "plugin", Short: "List the plugins that build and test"}
 	var flags pluginFlags
 	list := &cobra.Command{
 		Use:   "list",
-		Short: "Start each plugin once and show what it takes",
-		Args:  cobra.NoArgs,
+		Short: "List the plugins with the settings of their blocks",
+		Long: `List the plugins with the settings that their build and test blocks take. Each is
+started once to ask it.`,
+		Example: "  zfarm plugin list",
+		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			catalog, err := flags.open()
 			if err != nil {
@@ -124,14 +127,14 @@ func pluginCommand() *cobra.Command {
 	}
 	flags.add(list)
 	served := &cobra.Command{
-		Use: "serve NAME", Short: "Be the plugin of that name; the farm starts this", Hidden: true, Args: cobra.ExactArgs(1),
+		Use: "serve NAME", Short: "Be the plugin of that name; zfarm starts this", Hidden: true, Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			for _, p := range shipped() {
 				if p.Description.Name == args[0] {
 					return serve.Serve(p)
 				}
 			}
-			return exit{usageError, fmt.Errorf("this program is no plugin %q", args[0])}
+			return exit{usageError, fmt.Errorf("this program has no plugin %q", args[0])}
 		},
 	}
 	c.AddCommand(list, served)

@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -67,10 +68,10 @@ func width(w io.Writer) int {
 }
 
 func recipeCommand() *cobra.Command {
-	c := &cobra.Command{Use: "recipe", Short: "Work on recipes without building them"}
+	c := &cobra.Command{Use: "recipe", Short: "Check, format and explain recipes"}
 	c.AddCommand(recipeFmt(),
-		recipeReader("validate RECIPE ...", "Check recipes", func(_ io.Writer, _ *recipes.Recipe) error { return nil }),
-		recipeReader("digest RECIPE ...", "Show the digest of a recipe: the same for the same meaning", func(out io.Writer, r *recipes.Recipe) error {
+		recipeReader("validate RECIPE ...", "Check recipes and report every fault", func(_ io.Writer, _ *recipes.Recipe) error { return nil }),
+		recipeReader("digest RECIPE ...", "Show the digest of a recipe, which is the same for the same meaning", func(out io.Writer, r *recipes.Recipe) error {
 			d, err := r.Digest()
 			if err != nil {
 				return err
@@ -78,7 +79,7 @@ func recipeCommand() *cobra.Command {
 			_, err = fmt.Fprintf(out, "%s  %s %s\n", d, r.Port, r.Version)
 			return err
 		}),
-		recipeReader("explain RECIPE ...", "Show everything a recipe means, defaults included", func(out io.Writer, r *recipes.Recipe) error {
+		recipeReader("explain RECIPE ...", "Show a recipe with every default", func(out io.Writer, r *recipes.Recipe) error {
 			return recipes.Explain(r, out)
 		}))
 	return c
@@ -87,7 +88,7 @@ func recipeCommand() *cobra.Command {
 // recipeReader is a command that reads recipes and shows something of each.
 func recipeReader(use, short string, show func(io.Writer, *recipes.Recipe) error) *cobra.Command {
 	var flags pluginFlags
-	c := &cobra.Command{Use: use, Short: short, Args: cobra.MinimumNArgs(1), RunE: func(c *cobra.Command, args []string) error {
+	c := &cobra.Command{Use: use, Short: short, Args: cobra.MinimumNArgs(1), Example: "  zfarm recipe " + strings.Replace(use, "RECIPE ...", "ports/gzip", 1), RunE: func(c *cobra.Command, args []string) error {
 		catalog, err := flags.open()
 		if err != nil {
 			return err
@@ -114,8 +115,10 @@ func recipeFmt() *cobra.Command {
 	var check bool
 	c := &cobra.Command{
 		Use:   "fmt RECIPE ...",
-		Short: "Write recipes in the usual form",
-		Args:  cobra.MinimumNArgs(1),
+		Short: "Format recipes",
+		Example: `  zfarm recipe fmt ports/gzip
+  zfarm recipe fmt --check ports/*`,
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			for _, name := range args {
 				if err := formatRecipe(name, check, c.OutOrStdout(), c.ErrOrStderr()); err != nil {
@@ -125,7 +128,7 @@ func recipeFmt() *cobra.Command {
 			return nil
 		},
 	}
-	c.Flags().BoolVar(&check, "check", false, "write nothing, and fail if a recipe is not in the usual form")
+	c.Flags().BoolVar(&check, "check", false, "write nothing, and fail if a recipe is not formatted")
 	return c
 }
 
@@ -149,7 +152,7 @@ func formatRecipe(name string, check bool, out, errs io.Writer) error {
 	case bytes.Equal(src, formatted):
 		return nil
 	case check:
-		return exit{usageError, fmt.Errorf("%s is not in the usual form; zfarm recipe fmt %s writes it", file, name)}
+		return exit{usageError, fmt.Errorf("%s is not formatted; run zfarm recipe fmt %s", file, name)}
 	}
 	if err := os.WriteFile(file, formatted, 0o644); err != nil {
 		return err

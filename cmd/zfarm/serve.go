@@ -28,10 +28,12 @@ func serveCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve a farm: take submissions, build them, answer over HTTP",
-		Long: `Serve the farm of a farm.hcl: take submissions, build them on its workers, answer
-over HTTP. Ctrl-C and SIGTERM stop it without stopping anything on the workers; the
-next start, or another server on the same PostgreSQL database, goes on with it.
-SIGHUP makes it read the workers of its file again. --check only reads the file.`,
+		Long: `Serve the farm of a farm.hcl: take submissions, build them on its workers, and answer
+over HTTP. Ctrl-C and SIGTERM stop the server and nothing on the workers: the next
+start, or another server on the same PostgreSQL database, continues the builds. On
+SIGHUP the server reads the workers of its file again. --check only reads the file.`,
+		Example: `  zfarm serve --farm /etc/zfarm/farm.hcl --log json
+  zfarm serve --farm farm.hcl --check`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if check {
@@ -47,10 +49,10 @@ SIGHUP makes it read the workers of its file again. --check only reads the file.
 			return serveFarm(c.Context(), file, farm.Deps{Node: node, Log: log.With("node", node)}, c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
-	c.Flags().StringVar(&file, "farm", farmfile.FileName, "the farm's file")
-	c.Flags().StringVar(&node, "node", "", "name of this server among those of one database (default: this machine's, with something random)")
-	c.Flags().BoolVar(&check, "check", false, "say whether the farm's file is sound, and serve nothing")
-	c.Flags().StringVar(&logs, "log", "text", "form of the log on standard error: text or json")
+	c.Flags().StringVar(&file, "farm", farmfile.FileName, "file of the farm")
+	c.Flags().StringVar(&node, "node", "", "name of this server, unique in the database (default: name of this machine and a random part)")
+	c.Flags().BoolVar(&check, "check", false, "only check the file of the farm")
+	c.Flags().StringVar(&logs, "log", "text", "format of the log on standard error: text or json")
 	return c
 }
 
@@ -71,7 +73,7 @@ func newLog(w io.Writer, form string) (*slog.Logger, error) {
 	case "json":
 		return slog.New(slog.NewJSONHandler(w, nil)), nil
 	default:
-		return nil, exit{usageError, fmt.Errorf("--log %s: want text or json", form)}
+		return nil, exit{usageError, fmt.Errorf("--log %s: give text or json", form)}
 	}
 }
 

@@ -233,7 +233,7 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	pattern := regexp.MustCompile(`(?m)` + args[0])
 	var last string
-	tick := time.NewTicker(100 * time.Millisecond)
+	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
 	for end := time.Now().Add(bound); time.Now().Before(end); <-tick.C {
 		err := ts.Exec(args[1], args[2:]...)

@@ -24,18 +24,19 @@ func verifyCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "verify FOLDER",
 		Short: "Check a folder of artifacts and bundles, offline",
-		Long: `Check a folder of artifacts and bundles, offline, and say what was checked and
-what was not.
+		Long: `Check a folder of artifacts and bundles offline, and show what was checked and what
+was not.
 
-Give the key you trust with --key, got over another way than the folder. Without it
-the key in the folder is used, and trust then rests on the folder itself.`,
-		Args: cobra.ExactArgs(1),
+Give the key that you trust with --key. It must have come to you by another way than
+the folder. Without --key the key in the folder is used, and you trust the folder.`,
+		Example: "  zfarm verify gzip-1.12 --key farm.pub",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			return verifyFolder(c.Context(), args[0], key, asJSON, c.OutOrStdout())
 		},
 	}
 	c.Flags().StringVar(&key, "key", "", "public key that must have signed")
-	c.Flags().BoolVar(&asJSON, "json", false, "the report as JSON")
+	c.Flags().BoolVar(&asJSON, "json", false, "write the report as JSON")
 	return c
 }
 
