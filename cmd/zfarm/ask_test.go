@@ -98,9 +98,9 @@ func TestAddressOfNoUse(t *testing.T) {
 }
 
 // released is a false farm with one release of one file.
-func released(doubt string, size int64, sent, named string) answers {
+func released(finding string, size int64, sent, named string) answers {
 	return answers{
-		"GET /v1/releases/p/1": tell(wire.ReleaseFiles{Release: wire.Release{Port: "p", Version: "1", Build: "b", Doubt: doubt, Signed: true},
+		"GET /v1/releases/p/1": tell(wire.ReleaseFiles{Release: wire.Release{Port: "p", Version: "1", Build: "b", NotReproduced: finding, Signed: true},
 			Files: []wire.File{{Name: "p.txt", Digest: digest.Of([]byte(named)), Size: size}}}),
 		"GET /v1/builds/b/files/p.txt": file(sent, named),
 	}
@@ -114,13 +114,13 @@ func TestCollect(t *testing.T) {
 		says  string
 		whole bool
 	}{
-		"whole":             {farm: released("", 5, "hello", "hello"), says: "p 1 collected into", whole: true},
-		"in doubt":          {farm: released("it \x1b[31mdiffers now", 5, "hello", "hello"), says: `p@1 is in doubt: it \x1b[31mdiffers now`, whole: true},
-		"in doubt, refused": {farm: released("it differs now", 5, "hello", "hello"), args: []string{"--no-doubt"}, code: inDoubt, says: "was reproducible, and is not now"},
-		"other bytes":       {farm: released("", 5, "hallo", "hello"), code: otherError, says: "the file arrived as"},
-		"too many bytes":    {farm: released("", 4, "hello", "hello"), code: otherError, says: "more bytes than it said"},
-		"not verified":      {farm: released("", 5, "hello", "hello"), args: []string{"--key", "KEY"}, code: notVerified, says: "out was not made"},
-		"no key":            {farm: released("", 5, "hello", "hello"), args: []string{"--key", "nowhere"}, code: usageError, says: "nowhere"},
+		"whole":                   {farm: released("", 5, "hello", "hello"), says: "p 1 collected into", whole: true},
+		"not reproduced":          {farm: released("it \x1b[31mdiffers now", 5, "hello", "hello"), says: `p@1 was not reproduced: it \x1b[31mdiffers now`, whole: true},
+		"not reproduced, refused": {farm: released("it differs now", 5, "hello", "hello"), args: []string{"--reproduced"}, code: refutedRelease, says: "was reproducible, and is not now"},
+		"other bytes":             {farm: released("", 5, "hallo", "hello"), code: otherError, says: "the file arrived as"},
+		"too many bytes":          {farm: released("", 4, "hello", "hello"), code: otherError, says: "more bytes than it said"},
+		"not verified":            {farm: released("", 5, "hello", "hello"), args: []string{"--key", "KEY"}, code: notVerified, says: "out was not made"},
+		"no key":                  {farm: released("", 5, "hello", "hello"), args: []string{"--key", "nowhere"}, code: usageError, says: "nowhere"},
 		"not allowed": {farm: answers{"GET /v1/releases/p/1": released("", 5, "", "hello")["GET /v1/releases/p/1"],
 			"GET /v1/builds/b/files/p.txt": refuse(403)}, code: notAllowed, says: "said"},
 		"name that leads out": {farm: answers{"GET /v1/releases/p/1": tell(wire.ReleaseFiles{Release: wire.Release{Port: "p", Version: "1", Build: "b"},

@@ -35,7 +35,7 @@ const (
 	serverAway     = 16
 	needFailed     = 17
 	cancelled      = 18
-	inDoubt        = 19
+	refutedRelease = 19
 	interrupted    = 130
 )
 

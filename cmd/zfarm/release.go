@@ -62,8 +62,8 @@ func (c *session) writeReleases(all []wire.Release) error {
 	for _, r := range all {
 		trust, verdict := "signed", r.Verdict
 		switch {
-		case r.Doubt != "":
-			trust, verdict = "in doubt", r.Doubt
+		case r.NotReproduced != "":
+			trust, verdict = "not reproduced", r.NotReproduced
 		case !r.Signed:
 			trust = "unsigned"
 		}
@@ -75,11 +75,11 @@ func (c *session) writeReleases(all []wire.Release) error {
 // collectFlags are those of "zfarm release collect".
 type collectFlags struct {
 	commandBase
-	out     string
-	key     string
-	wait    bool
-	timeout time.Duration
-	noDoubt bool
+	out        string
+	key        string
+	wait       bool
+	timeout    time.Duration
+	reproduced bool
 }
 
 func collectCommand() *cobra.Command {
@@ -101,7 +101,7 @@ the command waits until there is a release, or the newest build has ended withou
 	c.Flags().StringVar(&f.key, "key", "", "public key that must have signed")
 	c.Flags().BoolVar(&f.wait, "wait", false, "wait until it is released")
 	c.Flags().DurationVar(&f.timeout, "timeout", 0, "how long to wait, e.g. 6h (default: for ever)")
-	c.Flags().BoolVar(&f.noDoubt, "no-doubt", false, "refuse what a later rebuild did not reproduce")
+	c.Flags().BoolVar(&f.reproduced, "reproduced", false, "refuse a release that a later rebuild did not reproduce")
 	return c
 }
 
@@ -135,10 +135,10 @@ func (f *collectFlags) collect(ctx context.Context, c *session, args []string) e
 	if err != nil {
 		return err
 	}
-	if doubt := found.Release.Doubt; doubt != "" {
-		c.notice("%s is in doubt: %s", args[0], doubt)
-		if f.noDoubt {
-			return exit{inDoubt, fmt.Errorf("not collected: build %s of %s was reproducible, and is not now; zfarm show %s", found.Release.Build, args[0], found.Release.Build)}
+	if finding := found.Release.NotReproduced; finding != "" {
+		c.notice("%s was not reproduced: %s", args[0], finding)
+		if f.reproduced {
+			return exit{refutedRelease, fmt.Errorf("not collected: build %s of %s was reproducible, and is not now; zfarm show %s", found.Release.Build, args[0], found.Release.Build)}
 		}
 	}
 	dir := f.out

@@ -131,9 +131,9 @@ func paint(word string) string {
 	switch word {
 	case "succeeded", "serves", "good", "given":
 		return green + word + off
-	case "failed", "lost", "troubled", "in doubt", "refused", "expired", "revoked":
+	case "failed", "lost", "quarantined", "not reproduced", "refused", "expired", "revoked":
 		return red + word + off
-	case "cancelled", "skipped", "paused", "draining", "postponed", "out", "unfit":
+	case "cancelled", "skipped", "paused", "draining", "postponed", "out", "removed", "unfit":
 		return yellow + word + off
 	case "running", "ready", "queued":
 		return blue + word + off

@@ -17,7 +17,7 @@ func TestTable(t *testing.T) {
 	tab := table{columns: []column{{head: "NAME", most: 8}, {head: "STATE", state: true}, {head: "WHY"}}}
 	tab.add("left", "serves", "")
 	tab.add("a very long name", "out", "two\nlines\tand \x1b[31mred\x1b[0m")
-	tab.add("right", "troubled", strings.Repeat("long ", 40))
+	tab.add("right", "draining", strings.Repeat("long ", 40))
 	var b bytes.Buffer
 	if err := tab.write(&b); err != nil {
 		t.Fatal(err)
@@ -25,7 +25,7 @@ func TestTable(t *testing.T) {
 	want := `NAME      STATE     WHY
 left      serves
 a very …  out       two lines and \x1b[31mred\x1b[0m
-right     troubled  ` + strings.Repeat("long ", 15) + "long…\n"
+right     draining  ` + strings.Repeat("long ", 15) + "long…\n"
 	if diff := cmp.Diff(want, b.String()); diff != "" {
 		t.Errorf("(-want +have)\n%s", diff)
 	}

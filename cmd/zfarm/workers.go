@@ -79,11 +79,11 @@ func (c *session) writeWorkers(all []wire.Worker) error {
 		state, why := "serves", ""
 		switch {
 		case !w.Registered:
-			state, why = "out", "the farm's file does not name it any more"
+			state, why = "removed", "the farm's file does not name it any more"
 		case w.Draining:
-			state, why = "draining", w.Trouble
-		case w.Trouble != "":
-			state, why = "troubled", w.Trouble
+			state, why = "draining", quarantineText(w.Quarantine, now)
+		case w.Quarantine != nil:
+			state, why = "quarantined", quarantineText(w.Quarantine, now)
 		case w.Facts == nil:
 			state = "new"
 		}
@@ -94,4 +94,12 @@ func (c *session) writeWorkers(all []wire.Worker) error {
 		t.add(w.Name, fmt.Sprintf("%d of %d", len(w.Held), w.Slots), state, ago(w.Probed, now), system, why)
 	}
 	return t.write(c.out)
+}
+
+// quarantineText is the code, how long ago the quarantine began, and why.
+func quarantineText(q *wire.Quarantine, now time.Time) string {
+	if q == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s, since %s: %s", q.Code, ago(q.Since, now), q.Detail)
 }

@@ -120,7 +120,7 @@ func TestRetryOfTheFuture(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return w.Trouble == ""
+		return w.Quarantine == nil
 	})
 	c.set(time.Hour)
 	b := s.wait(n.Engine, id, orchestrator.BuildSucceeded)

@@ -76,9 +76,9 @@ type Deps struct {
 	Signer               attest.Signer
 	VerificationMaterial VerificationMaterial
 	// Health says why a worker must be quarantined, from the facts of the probe
-	// before, those of the last one (nil for none) and its error; "" if it may
-	// get work. nil: only the error counts.
-	Health func(was, now *workers.Facts, err error) string
+	// before, those of the last one (nil for none) and its error; nil if it may
+	// get work. Without Health only the error counts.
+	Health func(was, now *workers.Facts, err error) *workers.Quarantine
 	// Watch is called with everything that this engine does; nil for nobody.
 	Watch orchestrator.Watch
 	// Log may be nil.
@@ -184,11 +184,11 @@ func New(p Deps) *Engine {
 		p.Now = time.Now
 	}
 	if p.Health == nil {
-		p.Health = func(_, _ *workers.Facts, err error) string {
+		p.Health = func(_, _ *workers.Facts, err error) *workers.Quarantine {
 			if err == nil {
-				return ""
+				return nil
 			}
-			return err.Error()
+			return &workers.Quarantine{Code: workers.QuarantineProbeFailed, Detail: err.Error()}
 		}
 	}
 	return &Engine{Deps: p, now: p.Now, localSlots: make(chan struct{}, p.Settings.Here), matched: -1, wants: map[string]*schedule.Wants{},

@@ -171,12 +171,13 @@ func (e *Engine) recordRelease(ctx context.Context, tx *store.Tx, b store.Build,
 // requestCleanup asks for the removal of an attempt that has ended from its
 // worker. A lost attempt quarantines the worker until a probe has succeeded.
 func requestCleanup(ctx context.Context, tx *store.Tx, worker, outcome string, cause error) error {
-	unfit := (*quarantined)(nil)
+	found := (*quarantined)(nil)
 	switch {
-	case errors.As(cause, &unfit):
-		return quarantine(ctx, tx, worker, unfit.reason)
+	case errors.As(cause, &found):
+		return quarantine(ctx, tx, worker, found.reason)
 	case outcome == "lost":
-		return quarantine(ctx, tx, worker, "an attempt was lost there: "+cause.Error())
+		return quarantine(ctx, tx, worker, workers.Quarantine{Code: workers.QuarantineLostAttempt,
+			Detail: "An attempt was lost there; the worker is probed before it gets another: " + cause.Error()})
 	}
 	return tx.Wake(ctx, store.Wake{Kind: store.Probe, Worker: worker})
 }
@@ -188,22 +189,22 @@ func (e *Engine) recordRebuild(ctx context.Context, tx *store.Tx, b store.Build,
 			return err
 		}
 	}
-	why := ""
+	finding := ""
 	switch f := b.Failure(); {
 	case f != nil && !repeatable(f.Kind), b.Cancelled:
 		return nil // this says nothing about the release
 	case f != nil:
-		why = fmt.Sprintf("rebuild %s: %s", b.ID, f.Message)
+		finding = fmt.Sprintf("rebuild %s: %s", b.ID, f.Message)
 	default:
-		released, err := e.Store.Files(ctx, b.Checks)
+		released, err := tx.Files(ctx, b.Checks)
 		if err != nil {
 			return err
 		}
 		if name := changed(released, result.publish); name != "" {
-			why = fmt.Sprintf("rebuild %s agreed with itself and made another %s than build %s", b.ID, name, b.Checks)
+			finding = fmt.Sprintf("rebuild %s agreed with itself and made another %s than build %s", b.ID, name, b.Checks)
 		}
 	}
-	return tx.Doubt(ctx, b.Port, b.Version, why)
+	return tx.SetNotReproduced(ctx, b.Port, b.Version, finding)
 }
 
 // changed names an artifact that differs from the released one.

@@ -124,16 +124,16 @@ func TestGivenUpWorkerThatComesBack(t *testing.T) {
 	mu.Unlock()
 	server.Line.Refuse(true)
 	server.Line.Cut()
-	s.eventually("the worker to be given up", func() bool { return s.trouble(n, "far") != "" && s.lost(n, id, "far") })
+	s.eventually("the worker to be given up", func() bool { return s.quarantine(n, "far") != "" && s.lost(n, id, "far") })
 	g.open(t)
 	s.endedOnce(s.wait(n.Engine, id, orchestrator.BuildSucceeded))
-	if s.trouble(n, "far") == "" {
+	if s.quarantine(n, "far") == "" {
 		t.Error("the worker serves though nobody could look at it")
 	}
 	s.draining(n, "near", "nearer") // whatever comes now waits for the one that is away
 	other := s.submit(n.Engine, submission(s.port("other")))[0].Build.ID
 	server.Line.Refuse(false)
-	s.eventually("the worker to serve again", func() bool { return s.trouble(n, "far") == "" })
+	s.eventually("the worker to serve again", func() bool { return s.quarantine(n, "far") == "" })
 	if now := lying(t, s.roots["far"]); slices.Contains(now, old) || lives(pid) {
 		t.Errorf("the worker serves, and %v lies there, process %d lives: %v", now, pid, lives(pid))
 	}
@@ -182,13 +182,20 @@ func lying(t *testing.T, root string) []string {
 	return all
 }
 
-func (s *scene) trouble(n *node, worker string) string {
+// quarantine is the code for which a worker gets nothing; "" if it may get work.
+func (s *scene) quarantine(n *node, worker string) workers.QuarantineCode {
 	s.t.Helper()
 	w, err := n.db.Worker(s.t.Context(), worker)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return w.Trouble
+	if w.Quarantine == nil {
+		return ""
+	}
+	if !w.Quarantine.Code.Valid() || w.Quarantine.Since.IsZero() || w.Quarantine.Detail == "" || w.Quarantine.Who == "" {
+		s.t.Errorf("a quarantine that lacks something: %+v", w.Quarantine)
+	}
+	return w.Quarantine.Code
 }
 
 // lost reports whether an attempt of the build was lost on a worker.

@@ -126,7 +126,7 @@ func (e *Engine) wantsOf(ready []store.ReadyRepeat) (map[string]*schedule.Wants,
 
 // scheduleWorker is a registered worker as the schedule sees it.
 func scheduleWorker(w store.Worker, expected map[string]time.Duration, owners map[string]string) schedule.Worker {
-	s := schedule.Worker{Name: w.Name, Labels: w.Labels, Facts: w.Facts, Slots: w.Slots}
+	s := schedule.Worker{Name: w.Name, Labels: w.Labels, Facts: w.Facts, Slots: w.Slots, Quarantine: w.Quarantine}
 	for _, l := range w.Held {
 		s.Held = append(s.Held, schedule.Held{Build: l.Build, Stage: l.Stage, Owner: owners[l.Build], Until: l.Since.Add(expected[l.Build])})
 	}
@@ -135,9 +135,7 @@ func scheduleWorker(w store.Worker, expected map[string]time.Duration, owners ma
 		s.Out = "the farm's file does not name it any more"
 	case w.Draining:
 		s.Out = "an administrator drained it"
-	case w.Trouble != "":
-		s.Out = w.Trouble
-	case w.Facts == nil:
+	case w.Facts == nil && w.Quarantine == nil:
 		s.Out = "it has not been probed yet"
 	}
 	return s

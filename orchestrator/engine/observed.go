@@ -23,14 +23,14 @@ type workerError struct{ error }
 
 func (t *workerError) Unwrap() []error { return []error{t.error, workers.ErrLost} }
 
-// quarantined is the error of a worker that was found unfit right after
+// quarantined is the error of a worker that had to be quarantined right after
 // something had gone wrong there. What went wrong is put down to that.
 type quarantined struct {
-	reason string // of the quarantine
+	reason workers.Quarantine
 	cause  string // what went wrong
 }
 
-func (a *quarantined) Error() string { return a.reason + " What went wrong there: " + a.cause }
+func (a *quarantined) Error() string { return a.reason.Detail + " What went wrong there: " + a.cause }
 func (a *quarantined) Unwrap() error { return workers.ErrLost }
 
 // observedError is the error of an attempt together with the error seen on the
@@ -154,22 +154,22 @@ func (w *observedIO) fault() error {
 }
 
 // checkWorker probes the worker after something has gone wrong there. An
-// attempt on an unfit worker is lost for the reason for which it is unfit.
+// attempt on a worker that has to be quarantined is lost for that reason.
 func (c *stageContext) checkWorker(ctx context.Context, cause string) error {
 	var was *workers.Facts
 	if registered, err := c.Store.Worker(ctx, c.stage.Worker); err == nil {
 		was = registered.Facts
 	}
 	facts, err := c.probeFacts(ctx, c.stage.Worker)
-	if reason := c.Health(was, facts, err); reason != "" {
-		return &quarantined{reason: reason, cause: cause}
+	if reason := c.Health(was, facts, err); reason != nil {
+		return &quarantined{reason: *reason, cause: cause}
 	}
 	return nil
 }
 
 // notOfThePort says why a failure may not be the port's: a step that nobody
-// observedIO for too long, or that somebody stopped, says nothing about it, and
-// neither does a worker that is unfit.
+// watched for too long, or that somebody stopped, says nothing about it, and
+// neither does a worker that has to be quarantined.
 func (c *stageContext) notOfThePort(ctx context.Context, r orchestrator.Record, f *orchestrator.Failure) error {
 	for _, s := range r.Steps {
 		if s.Status.State == workers.Lease || s.Status.State == workers.Stopped {

@@ -94,7 +94,7 @@ func TestRebuilds(t *testing.T) {
 		forced.Force = true
 		s.wait(n.Engine, s.submit(n.Engine, forced)[0].Build.ID, orchestrator.BuildSucceeded)
 
-		for i, round := range []struct{ script, doubt string }{
+		for i, round := range []struct{ script, finding string }{
 			{installing, ""},
 			{"exit 3", "exited with 3"},
 			{otherwise, "made another top-1"},
@@ -104,8 +104,8 @@ func TestRebuilds(t *testing.T) {
 			c.set(time.Hour + time.Minute)
 			s.eventually("the rebuild", func() bool { return len(s.checks(n, top)) == i+1 })
 			r := s.release(n, "top")
-			if r.Build != top || (r.Doubt == "") != (round.doubt == "") || !strings.Contains(r.Doubt, round.doubt) {
-				t.Errorf("after round %d the release is %+v, want build %s and the doubt %q", i, r, top, round.doubt)
+			if r.Build != top || (r.NotReproduced == "") != (round.finding == "") || !strings.Contains(r.NotReproduced, round.finding) {
+				t.Errorf("after round %d the release is %+v, want build %s and the finding %q", i, r, top, round.finding)
 			}
 		}
 		for _, b := range s.checks(n, top) {

@@ -79,8 +79,8 @@ func (c *stageContext) attemptUntilDone(ctx context.Context, made store.Attempt,
 			return record, root, failure, err
 		}
 		if at := (*workerError)(nil); errors.As(err, &at) {
-			if unfit := c.checkWorker(ctx, err.Error()); unfit != nil {
-				return record, root, failure, unfit
+			if found := c.checkWorker(ctx, err.Error()); found != nil {
+				return record, root, failure, found
 			}
 		}
 		pause, again := p.again(err, begun, time.Now())

@@ -16,6 +16,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/schedule"
 	"github.com/zfarm/zfarm/orchestrator/store"
 	"github.com/zfarm/zfarm/recipes"
+	"github.com/zfarm/zfarm/workers"
 )
 
 // ErrNeeds: a recipe needs a port that nobody has built or submitted, or the
@@ -425,6 +426,7 @@ func (e *Engine) Cancel(ctx context.Context, id string) error {
 // endAttempts ends whatever ran of a build that was cancelled, and quarantines
 // its workers until that is removed there.
 func endAttempts(ctx context.Context, tx *store.Tx, was store.Build) error {
+	stopping := workers.Quarantine{Code: workers.QuarantineStopping, Detail: "An attempt that was cancelled there is being stopped."}
 	for _, s := range was.Stages {
 		if s.State != orchestrator.Running {
 			continue
@@ -435,7 +437,7 @@ func endAttempts(ctx context.Context, tx *store.Tx, was store.Build) error {
 		if s.Kind != orchestrator.Repeat {
 			continue
 		}
-		if err := quarantine(ctx, tx, s.Worker, "an attempt that was cancelled there is being stopped"); err != nil {
+		if err := quarantine(ctx, tx, s.Worker, stopping); err != nil {
 			return err
 		}
 	}
@@ -443,7 +445,7 @@ func endAttempts(ctx context.Context, tx *store.Tx, was store.Build) error {
 }
 
 // quarantine keeps a worker from getting work until a probe has succeeded.
-func quarantine(ctx context.Context, tx *store.Tx, name, why string) error {
+func quarantine(ctx context.Context, tx *store.Tx, name string, q workers.Quarantine) error {
 	w, err := tx.Worker(ctx, name)
 	if errors.Is(err, store.ErrUnknown) {
 		return nil
@@ -451,7 +453,7 @@ func quarantine(ctx context.Context, tx *store.Tx, name, why string) error {
 	if err != nil {
 		return err
 	}
-	w.Trouble = why
+	w.Quarantine = &q
 	if err := tx.SetWorker(ctx, w); err != nil {
 		return err
 	}

@@ -38,36 +38,37 @@ func (e *Engine) probe(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	due := w.Facts == nil || w.Trouble != "" || e.olderThan(w.Probed, e.Settings.Probe)
+	due := w.Facts == nil || w.Quarantine != nil || e.olderThan(w.Probed, e.Settings.Probe)
 	var facts *workers.Facts
-	trouble := ""
+	var found *workers.Quarantine
 	if due {
 		facts, err = e.probeFacts(ctx, name)
-		trouble = e.Health(w.Facts, facts, err)
+		found = e.Health(w.Facts, facts, err)
 	}
 	left, cleanErr := e.cleanWorker(ctx, name)
-	if due && trouble == "" && cleanErr == nil {
+	if due && found == nil && cleanErr == nil {
 		left, cleanErr = e.removeStrays(ctx, name)
 	}
 	if !due && cleanErr == nil {
 		return nil
 	}
-	if trouble == "" && cleanErr != nil {
-		trouble = fmt.Sprintf("%d workspaces of attempts that have ended are still there: %v", left, cleanErr)
+	if found == nil && cleanErr != nil {
+		found = &workers.Quarantine{Code: workers.QuarantineLeftovers,
+			Detail: fmt.Sprintf("%d workspaces of attempts that have ended are still there; the farm tries again to remove them: %v", left, cleanErr)}
 	}
-	if err := e.recordProbe(ctx, name, due, facts, trouble); err != nil {
+	if err := e.recordProbe(ctx, name, due, facts, found); err != nil {
 		return fmt.Errorf("probing worker %s: %w", name, err)
 	}
-	if trouble != "" {
-		e.note("", "", name, "worker "+name+" is quarantined: "+trouble)
-		e.Log.Warn("worker quarantined", "worker", name, "reason", trouble)
+	if found != nil {
+		e.note("", "", name, "worker "+name+" is quarantined: "+found.String())
+		e.Log.Warn("worker quarantined", "worker", name, "code", found.Code, "detail", found.Detail)
 	}
 	return nil
 }
 
 // recordProbe records what a probe of a worker has shown. It has not seen what
 // was lost there meanwhile: that keeps the quarantine until the next probe.
-func (e *Engine) recordProbe(ctx context.Context, name string, due bool, facts *workers.Facts, trouble string) error {
+func (e *Engine) recordProbe(ctx context.Context, name string, due bool, facts *workers.Facts, found *workers.Quarantine) error {
 	return e.Store.Update(ctx, func(ctx context.Context, tx *store.Tx) error {
 		now, err := tx.Worker(ctx, name)
 		if err != nil {
@@ -80,16 +81,16 @@ func (e *Engine) recordProbe(ctx context.Context, name string, due bool, facts *
 			now.Facts = facts
 		}
 		wake := store.Wake{Kind: store.Match}
-		left, err := e.Store.Left(ctx, name)
+		left, err := tx.Left(ctx, name)
 		switch {
 		case err != nil:
 			return err
-		case trouble == "" && now.Trouble != "" && len(left) > 0:
+		case found == nil && now.Quarantine != nil && len(left) > 0:
 			wake = store.Wake{Kind: store.Probe, Worker: name}
 		default:
-			now.Trouble = trouble
+			now.Quarantine = found
 		}
-		if err := tx.SetWorker(ctx, now); err != nil || trouble != "" {
+		if err := tx.SetWorker(ctx, now); err != nil || found != nil {
 			return err
 		}
 		return tx.Wake(ctx, wake)
@@ -149,8 +150,8 @@ func (e *Engine) sweep(ctx context.Context) error {
 	}
 	for _, w := range registered {
 		stale := w.Registered && e.olderThan(w.Probed, e.Settings.Probe)
-		troubled := w.Registered && w.Trouble != "" && e.olderThan(w.Probed, 2*e.Settings.Sweep)
-		if stale || troubled || slices.Contains(due.Probe, w.Name) {
+		quarantined := w.Registered && w.Quarantine != nil && e.olderThan(w.Probed, 2*e.Settings.Sweep)
+		if stale || quarantined || slices.Contains(due.Probe, w.Name) {
 			wakes = append(wakes, store.Wake{Kind: store.Probe, Worker: w.Name})
 		}
 	}

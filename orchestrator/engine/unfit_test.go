@@ -64,14 +64,14 @@ func (c crammedWorkspace) Run(ctx context.Context, s workers.Step, log io.Writer
 }
 
 // roomy asks for a megabyte.
-func roomy(_, now *workers.Facts, err error) string {
+func roomy(_, now *workers.Facts, err error) *workers.Quarantine {
 	switch {
 	case err != nil:
-		return err.Error()
+		return &workers.Quarantine{Code: workers.QuarantineProbeFailed, Detail: err.Error()}
 	case now.FreeBytes < 1<<20:
-		return "Its disk is nearly full."
+		return &workers.Quarantine{Code: workers.QuarantineDiskFull, Detail: "Its disk is nearly full."}
 	default:
-		return ""
+		return nil
 	}
 }
 
@@ -100,11 +100,11 @@ func TestFullDiskOfAWorker(t *testing.T) {
 			if !s.lost(n, id, "w1") || s.lost(n, id, "w2") || s.lost(n, id, "w3") {
 				t.Errorf("%+v", b.Stages)
 			}
-			if why := s.trouble(n, "w1"); !c.silent && why != "Its disk is nearly full." {
-				t.Errorf("the worker that has no room is in trouble because of %q", why)
+			if code := s.quarantine(n, "w1"); !c.silent && code != workers.QuarantineDiskFull {
+				t.Errorf("the worker that has no room is quarantined for %q", code)
 			}
 			c.full.Store(false)
-			s.eventually("the worker to serve again", func() bool { return s.trouble(n, "w1") == "" })
+			s.eventually("the worker to serve again", func() bool { return s.quarantine(n, "w1") == "" })
 			s.eventually("all workspaces to be gone", func() bool { return s.clean(id) })
 		})
 	}

@@ -165,7 +165,7 @@ func (f *Farm) rebuilds() []engine.Rebuild {
 	return all
 }
 
-func (f *Farm) health(was, now *workers.Facts, err error) string {
+func (f *Farm) health(was, now *workers.Facts, err error) *workers.Quarantine {
 	return pool.Health(was, now, err, pool.Limits{FreeBytes: f.file.Probe.Free, Clock: f.file.Probe.Clock})
 }
 

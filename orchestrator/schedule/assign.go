@@ -114,7 +114,7 @@ func (d *decision) admit(i int) {
 	for _, h := range w.Held {
 		d.owner(h.Owner).take(i)
 	}
-	if w.Out != "" {
+	if w.Out != "" || w.Quarantine != nil {
 		return
 	}
 	d.taking.add(i)

@@ -38,6 +38,10 @@ func held(n int, owner string) func(*schedule.Worker) {
 	}
 }
 
+func quarantined(w *schedule.Worker) {
+	w.Quarantine = &workers.Quarantine{Code: workers.QuarantineUnreachable, Detail: "No route to host."}
+}
+
 func out(why string) func(*schedule.Worker) { return func(w *schedule.Worker) { w.Out = why } }
 
 func label(name, value string) func(*schedule.Worker) {

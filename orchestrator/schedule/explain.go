@@ -73,6 +73,9 @@ func (w *watch) reason(i int) Reason {
 	switch {
 	case worker.Out != "":
 		r.Cause, r.Why = Out, "it takes nothing new: "+worker.Out
+	case worker.Quarantine != nil:
+		r.Cause, r.Quarantine = Quarantined, worker.Quarantine
+		r.Why = "it is quarantined (" + worker.Quarantine.Code.Label() + "): " + worker.Quarantine.Detail
 	case !w.may.has(i):
 		r.Cause, r.Why = w.avoided(i)
 	case w.left[i] > 0:
@@ -185,12 +188,13 @@ func Sentence(reasons []Reason) string {
 		return "It waits for its turn: others come first on " + list(names(slices.Concat(by[Kept], by[Behind]))) + "."
 	case len(by[Busy]) > 0:
 		return busy(by[Busy], len(by[Used])+len(by[Lost]))
-	case len(by[Out]) > 0:
+	case len(by[Out])+len(by[Quarantined]) > 0:
+		closed := slices.Concat(by[Out], by[Quarantined])
 		takes := "take"
-		if len(by[Out]) == 1 {
+		if len(closed) == 1 {
 			takes = "takes"
 		}
-		return "It waits for " + list(names(by[Out])) + ", which " + takes + " nothing new; no other worker fits."
+		return "It waits for " + list(names(closed)) + ", which " + takes + " nothing new; no other worker fits."
 	}
 	return fmt.Sprintf("No worker fits: %s; register one that does, or change the recipe.", list(each(by[Unfit])))
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/zfarm/zfarm/orchestrator/schedule"
+	"github.com/zfarm/zfarm/workers"
 )
 
 // TestExplain asks about the baseline of build "a".
@@ -39,6 +40,11 @@ func TestExplain(t *testing.T) {
 			{Worker: "u", Fits: true, Cause: schedule.Out, Why: "it takes nothing new: draining"},
 			{Worker: "v", Fits: true, Cause: schedule.Out, Why: "it takes nothing new: unreachable"},
 		}, "It waits for u and v, which take nothing new; no other worker fits."},
+		{"quarantined", ws{worker("u", 1, out("draining")), worker("v", 1, quarantined), worker("w", 1, quarantined, out("draining"))}, ss{stage("a")}, schedule.Policy{}, []schedule.Reason{
+			{Worker: "u", Fits: true, Cause: schedule.Out, Why: "it takes nothing new: draining"},
+			{Worker: "v", Fits: true, Cause: schedule.Quarantined, Why: "it is quarantined (unreachable): No route to host.", Quarantine: &workers.Quarantine{Code: workers.QuarantineUnreachable, Detail: "No route to host."}},
+			{Worker: "w", Fits: true, Cause: schedule.Out, Why: "it takes nothing new: draining"},
+		}, "It waits for u, w and v, which take nothing new; no other worker fits."},
 		{"busy", ws{worker("u", 0, held(1, "")), worker("v", 0, held(2, ""), soon("late", -time.Minute)), worker("w", 0, soon("x", time.Hour), held(1, "")), worker("x", 0)}, ss{stage("a")}, schedule.Policy{}, []schedule.Reason{
 			{Worker: "u", Fits: true, Cause: schedule.Busy, Until: noon.Add(2 * time.Hour), Why: "it has no free slot: build other holds it till about 2026-09-01 14:00 UTC"},
 			{Worker: "v", Fits: true, Cause: schedule.Busy, Until: noon, Why: "it has no free slot: the first of 3 to come free is held by build late, longer than expected"},

@@ -49,8 +49,11 @@ func randomWorker(rng *rand.Rand, i int) schedule.Worker {
 	if rng.IntN(2) == 0 {
 		w.Labels["x"] = fmt.Sprint(rng.IntN(2))
 	}
-	if rng.IntN(6) == 0 {
+	switch rng.IntN(12) {
+	case 0, 1:
 		w.Out = "draining"
+	case 2:
+		w.Quarantine = &workers.Quarantine{Code: workers.QuarantineDiskFull, Detail: "full"}
 	}
 	for range rng.IntN(4) {
 		w.Held = append(w.Held, schedule.Held{Build: "held", Stage: "baseline", Owner: fmt.Sprint("owner-", rng.IntN(3)), Until: noon.Add(time.Duration(rng.IntN(9)) * time.Hour)})
@@ -134,8 +137,8 @@ func checkSlots(t *testing.T, q schedule.Queue, got []schedule.Assignment) {
 		if count[a.Worker]++; count[a.Worker] > w.Slots-len(w.Held) {
 			t.Errorf("%d slots of %s are given, %d of %d are held", count[a.Worker], a.Worker, len(w.Held), w.Slots)
 		}
-		if lacks := schedule.Misfits(*s.Wants, *w); len(lacks) > 0 || w.Out != "" {
-			t.Errorf("%s is given to %s: %q, %q", a.Build, a.Worker, lacks, w.Out)
+		if lacks := schedule.Misfits(*s.Wants, *w); len(lacks) > 0 || w.Out != "" || w.Quarantine != nil {
+			t.Errorf("%s is given to %s: %q, %q, %v", a.Build, a.Worker, lacks, w.Out, w.Quarantine)
 		}
 		if name := a.Build + " " + a.Stage; seen[name] {
 			t.Errorf("%s is given twice", name)
@@ -163,7 +166,7 @@ func checkRepeats(t *testing.T, q schedule.Queue, got []schedule.Assignment) {
 			}
 			// Off the workers that lost it only as far as repeats stay apart.
 			for _, w := range q.Workers {
-				bad := w.Out != "" || len(schedule.Misfits(*s.Wants, w)) > 0 || slices.Contains(list, w.Name) || slices.Contains(away, w.Name)
+				bad := w.Out != "" || w.Quarantine != nil || len(schedule.Misfits(*s.Wants, w)) > 0 || slices.Contains(list, w.Name) || slices.Contains(away, w.Name)
 				if !bad && (len(away) == 0 || &list[0] == &away[0]) {
 					t.Errorf("%s %s is given to %s, from which it should keep away; %s fits", a.Build, a.Stage, a.Worker, w.Name)
 				}
@@ -187,7 +190,7 @@ func checkWorkConserving(t *testing.T, q schedule.Queue, p schedule.Policy, got 
 			continue
 		}
 		for _, w := range q.Workers {
-			if w.Out == "" && w.Slots-len(w.Held)-taken[w.Name] > 0 && len(schedule.Misfits(*s.Wants, w)) == 0 {
+			if w.Out == "" && w.Quarantine == nil && w.Slots-len(w.Held)-taken[w.Name] > 0 && len(schedule.Misfits(*s.Wants, w)) == 0 {
 				t.Errorf("%s %s waits while %s is free under %v", s.Build, s.ID, w.Name, p)
 			}
 		}

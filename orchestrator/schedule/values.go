@@ -53,8 +53,11 @@ type Worker struct {
 	Slots int
 	// Held are the attempts that hold slots now.
 	Held []Held
-	// Out says why it takes nothing new: draining, unreachable ..., in text
-	// that is safe to show; "" means that it does.
+	// Quarantine is why it takes nothing new, its text safe to show; nil for
+	// no quarantine.
+	Quarantine *workers.Quarantine
+	// Out says why else it takes nothing new: draining, not registered ...; ""
+	// means that it does.
 	Out string
 }
 
@@ -106,6 +109,8 @@ type Reason struct {
 	Until time.Time `json:"until,omitzero"`
 	// Why is a sentence for people, without its subject: "it has no make".
 	Why string `json:"why"`
+	// Quarantine is that of the worker where it is the cause.
+	Quarantine *workers.Quarantine `json:"quarantine,omitempty"`
 }
 
 // Cause says in a word how a worker stands to a stage.
@@ -121,5 +126,7 @@ const (
 	Used   Cause = "used"   // repeats are to be apart, and one was here
 	Lost   Cause = "lost"   // it lost this repeat before
 	Out    Cause = "out"    // it takes nothing new
-	Unfit  Cause = "unfit"  // it lacks something
+	// Quarantined: it takes nothing new, and Reason.Quarantine says why.
+	Quarantined Cause = "quarantined"
+	Unfit       Cause = "unfit" // it lacks something
 )

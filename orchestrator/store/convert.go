@@ -178,8 +178,13 @@ func (c *columns) step(row query.Step) Step {
 
 func (c *columns) worker(row query.Worker) Worker {
 	w := Worker{
-		Name: row.Name, Address: row.Address, Slots: int(row.Slots), Draining: row.Draining != 0, Trouble: row.Trouble,
+		Name: row.Name, Address: row.Address, Slots: int(row.Slots), Draining: row.Draining != 0,
 		Probed: moment(row.Probed), Registered: row.Registered != 0,
+	}
+	if row.Quarantine != "" {
+		w.Quarantine = &workers.Quarantine{
+			Code: workers.QuarantineCode(row.Quarantine), Since: moment(row.Quarantined), Detail: row.QuarantineDetail, Who: row.QuarantineWho,
+		}
 	}
 	c.decode(row.Labels, &w.Labels)
 	c.decode(row.Facts, &w.Facts)
@@ -207,7 +212,7 @@ func leaseOf(row query.Slot) Lease {
 func releaseOf(row query.Released) Release {
 	return Release{
 		Port: row.Port, Version: row.Version, Build: row.Build, At: moment(row.At),
-		Verdict: row.Verdict, Signed: row.Signed != 0, Doubt: row.Doubt,
+		Verdict: row.Verdict, Signed: row.Signed != 0, NotReproduced: row.NotReproduced,
 	}
 }
 

@@ -48,12 +48,26 @@ func (s *Store) Worker(ctx context.Context, name string) (w Worker, err error) {
 // there, the oldest first.
 func (s *Store) Left(ctx context.Context, worker string) (all []Attempt, err error) {
 	err = s.read(ctx, "reading what is left on "+worker, func(q *query.Queries) error {
-		rows, err := q.LeftOn(ctx, worker)
-		c := columns{}
-		all = convert(rows, c.attempt)
-		return errors.Join(err, c.err)
+		all, err = loadLeft(ctx, q, worker)
+		return err
 	})
 	return all, err
+}
+
+// Left returns the same as it stands in this transition.
+func (tx *Tx) Left(ctx context.Context, worker string) ([]Attempt, error) {
+	all, err := loadLeft(ctx, tx.q, worker)
+	if err != nil {
+		return nil, fmt.Errorf("reading what is left on %s: %w", worker, err)
+	}
+	return all, nil
+}
+
+func loadLeft(ctx context.Context, q *query.Queries, worker string) ([]Attempt, error) {
+	rows, err := q.LeftOn(ctx, worker)
+	c := columns{}
+	all := convert(rows, c.attempt)
+	return all, errors.Join(err, c.err)
 }
 
 // Attempt returns one attempt; ErrUnknown if there is none.

@@ -43,7 +43,7 @@ func (tx *Tx) Publish(ctx context.Context, r Release, files []File) error {
 	}
 	err := tx.q.PutRelease(ctx, query.PutReleaseParams{
 		Port: r.Port, Version: r.Version, Build: r.Build, At: stamp(r.At), Verdict: clean(r.Verdict),
-		Signed: flag(r.Signed), Doubt: clean(r.Doubt),
+		Signed: flag(r.Signed), NotReproduced: clean(r.NotReproduced),
 	})
 	if err != nil {
 		return fmt.Errorf("releasing %s %s: %w", r.Port, r.Version, err)
@@ -51,14 +51,15 @@ func (tx *Tx) Publish(ctx context.Context, r Release, files []File) error {
 	return nil
 }
 
-// Doubt notes what a later rebuild found about a release; "" takes it back.
-func (tx *Tx) Doubt(ctx context.Context, port, version, why string) error {
-	n, err := tx.q.Doubt(ctx, query.DoubtParams{Doubt: clean(why), Port: port, Version: version})
+// SetNotReproduced records the finding of a rebuild that did not reproduce a
+// release; "" says that a later rebuild did.
+func (tx *Tx) SetNotReproduced(ctx context.Context, port, version, finding string) error {
+	n, err := tx.q.SetNotReproduced(ctx, query.SetNotReproducedParams{NotReproduced: clean(finding), Port: port, Version: version})
 	if err == nil && n == 0 {
 		err = ErrUnknown
 	}
 	if err != nil {
-		return fmt.Errorf("noting a doubt about %s %s: %w", port, version, err)
+		return fmt.Errorf("recording the rebuild of %s %s: %w", port, version, err)
 	}
 	tx.moved = true
 	return nil
@@ -83,14 +84,28 @@ func (s *Store) Releases(ctx context.Context, port, version string) (all []Relea
 // Files returns the files of a build, sorted by name.
 func (s *Store) Files(ctx context.Context, build string) (all []File, err error) {
 	err = s.read(ctx, "listing files of build "+build, func(q *query.Queries) error {
-		rows, err := q.Files(ctx, build)
-		c := columns{}
-		all = convert(rows, func(row query.File) File {
-			return File{Name: row.Name, Digest: c.digest(row.Digest), Size: row.Size, MediaType: row.MediaType}
-		})
-		return errors.Join(err, c.err)
+		all, err = loadFiles(ctx, q, build)
+		return err
 	})
 	return all, err
+}
+
+// Files returns the same as it stands in this transition.
+func (tx *Tx) Files(ctx context.Context, build string) ([]File, error) {
+	all, err := loadFiles(ctx, tx.q, build)
+	if err != nil {
+		return nil, fmt.Errorf("listing files of build %s: %w", build, err)
+	}
+	return all, nil
+}
+
+func loadFiles(ctx context.Context, q *query.Queries, build string) ([]File, error) {
+	rows, err := q.Files(ctx, build)
+	c := columns{}
+	all := convert(rows, func(row query.File) File {
+		return File{Name: row.Name, Digest: c.digest(row.Digest), Size: row.Size, MediaType: row.MediaType}
+	})
+	return all, errors.Join(err, c.err)
 }
 
 // Keep notes that the artifact store must keep these for that build. What the

@@ -54,9 +54,9 @@ func TestReleases(t *testing.T) {
 			t.Fatal(err)
 		}
 		update(t, s, func(ctx context.Context, tx *store.Tx) error {
-			return tx.Doubt(ctx, "gzip", "1.12", "a rebuild differs")
+			return tx.SetNotReproduced(ctx, "gzip", "1.12", "a rebuild differs")
 		})
-		second.Doubt = "a rebuild differs"
+		second.NotReproduced = "a rebuild differs"
 		for _, q := range []struct {
 			port, version string
 			want          []store.Release
@@ -69,9 +69,9 @@ func TestReleases(t *testing.T) {
 				t.Errorf("releases of %q %q: %v (-want +have):\n%s", q.port, q.version, err, diff)
 			}
 		}
-		err = s.Update(t.Context(), func(ctx context.Context, tx *store.Tx) error { return tx.Doubt(ctx, "gzip", "9", "") })
+		err = s.Update(t.Context(), func(ctx context.Context, tx *store.Tx) error { return tx.SetNotReproduced(ctx, "gzip", "9", "") })
 		if !errors.Is(err, store.ErrUnknown) {
-			t.Errorf("doubting what was not released: %v", err)
+			t.Errorf("recording a rebuild of what was not released: %v", err)
 		}
 	})
 }

@@ -17,8 +17,9 @@ import (
 // is for one goroutine, and only until that function returns.
 type Tx struct {
 	transaction
-	q   *query.Queries
-	now time.Time
+	q    *query.Queries
+	node string
+	now  time.Time
 	// counter is the row as it will be; moved says that something was written.
 	counter query.Counter
 	moved   bool
@@ -70,7 +71,7 @@ func (s *Store) update(ctx context.Context, fn func(ctx context.Context, tx *Tx)
 		return false, err
 	}
 	defer t.rollback()
-	tx := &Tx{transaction: t, q: query.New(t), woken: map[Wake]struct{}{}}
+	tx := &Tx{transaction: t, q: query.New(t), node: s.options.Node, woken: map[Wake]struct{}{}}
 	if tx.counter, err = t.counter(ctx); err != nil {
 		return false, err
 	}

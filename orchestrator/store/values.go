@@ -114,10 +114,9 @@ type Worker struct {
 	Slots   int               `json:"slots"`
 	// Draining: somebody asked that it gets nothing new.
 	Draining bool `json:"draining,omitempty"`
-	// Trouble says why it gets nothing although nobody asked for that: it
-	// could not be reached, is unfit, or something of a lost attempt may
-	// still run there. "" means it serves.
-	Trouble string `json:"trouble,omitempty"`
+	// Quarantine says why it gets nothing new although nobody asked for that;
+	// nil means that it may get work.
+	Quarantine *workers.Quarantine `json:"quarantine,omitempty"`
 	// Facts are those of the last good probe; nil before the first.
 	Facts  *workers.Facts `json:"facts,omitempty"`
 	Probed time.Time      `json:"probed,omitzero"`
@@ -155,8 +154,9 @@ type Release struct {
 	// Verdict in a few words.
 	Verdict string `json:"verdict"`
 	Signed  bool   `json:"signed"`
-	// Doubt says what a later rebuild found; "" while it reproduces.
-	Doubt string `json:"doubt,omitempty"`
+	// NotReproduced is the finding of the last rebuild that did not reproduce
+	// it; "" while it reproduces.
+	NotReproduced string `json:"not_reproduced,omitempty"`
 }
 
 // File is a file of what a build published, or of what was found about it.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 
 	"github.com/zfarm/zfarm/orchestrator/store/query"
+	"github.com/zfarm/zfarm/workers"
 )
 
 // MaxSlots is the most slots that a worker may be registered with.
@@ -51,21 +52,50 @@ func (tx *Tx) register(ctx context.Context, w Worker) error {
 	return tx.q.ShrinkSlots(ctx, w.Name)
 }
 
-// SetWorker writes Draining, Trouble, Facts and Probed of a worker that this
-// transition has read.
+// SetWorker writes Draining, Quarantine, Facts and Probed of a worker that this
+// transition has read. A quarantine without Since begins now, by this process,
+// unless the worker is quarantined for that reason already.
 func (tx *Tx) SetWorker(ctx context.Context, w Worker) error {
 	c := columns{}
-	set, err := tx.q.SetWorker(ctx, query.SetWorkerParams{
-		Draining: flag(w.Draining), Trouble: clean(w.Trouble), Facts: c.facts(w.Facts), Probed: stamp(w.Probed), Name: w.Name,
-	})
+	q, err := tx.quarantine(ctx, w)
+	set := int64(0)
+	if err == nil {
+		set, err = tx.q.SetWorker(ctx, query.SetWorkerParams{
+			Draining: flag(w.Draining), Quarantine: string(q.Code), Quarantined: stamp(q.Since), QuarantineDetail: clean(q.Detail), QuarantineWho: clean(q.Who),
+			Facts: c.facts(w.Facts), Probed: stamp(w.Probed), Name: w.Name,
+		})
+	}
 	if err == nil && set == 0 {
 		err = ErrUnknown
 	}
 	if err := errors.Join(c.err, err); err != nil {
-		return fmt.Errorf("noting the state of worker %s: %w", w.Name, err)
+		return fmt.Errorf("writing the state of worker %s: %w", w.Name, err)
 	}
 	tx.moved = true
 	return nil
+}
+
+// quarantine returns the quarantine of a worker as it is written, the zero value
+// for none.
+func (tx *Tx) quarantine(ctx context.Context, w Worker) (workers.Quarantine, error) {
+	if w.Quarantine == nil {
+		return workers.Quarantine{}, nil
+	}
+	q := *w.Quarantine
+	if !q.Code.Valid() {
+		return q, fmt.Errorf("there is no quarantine code %q", q.Code)
+	}
+	if !q.Since.IsZero() {
+		return q, nil
+	}
+	row, err := tx.q.Worker(ctx, w.Name)
+	if err != nil {
+		return q, wrap(err)
+	}
+	if q.Since, q.Who = tx.now, tx.node; row.Quarantine == string(q.Code) {
+		q.Since, q.Who = moment(row.Quarantined), row.QuarantineWho
+	}
+	return q, nil
 }
 
 // Worker returns a worker as it stands in this transition.

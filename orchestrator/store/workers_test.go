@@ -63,12 +63,13 @@ func TestWorkersAreRemembered(t *testing.T) {
 			store.Worker{Name: "w2", Slots: 1})
 		facts := &workers.Facts{Release: "27.00", Tools: map[string]workers.Tool{"xlclang": {Version: "2.4.1"}}}
 		probed := time.UnixMilli(1_700_000_000_123).UTC()
+		quarantine := &workers.Quarantine{Code: workers.QuarantineUnreachable, Since: probed.Add(-time.Hour), Detail: "no route to host", Who: "node-9"}
 		update(t, s, func(ctx context.Context, tx *store.Tx) error {
 			w, err := tx.Worker(ctx, "w1")
 			if err != nil {
 				return err
 			}
-			w.Draining, w.Trouble, w.Facts, w.Probed = true, "unreachable: no route to host", facts, probed
+			w.Draining, w.Quarantine, w.Facts, w.Probed = true, quarantine, facts, probed
 			return tx.SetWorker(ctx, w)
 		})
 		register(t, s, store.Worker{Name: "w1", Address: "w1.example.net:22", Slots: 3})
@@ -77,7 +78,7 @@ func TestWorkersAreRemembered(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := []store.Worker{
-			{Name: "w1", Address: "w1.example.net:22", Slots: 3, Draining: true, Trouble: "unreachable: no route to host", Facts: facts, Probed: probed, Registered: true},
+			{Name: "w1", Address: "w1.example.net:22", Slots: 3, Draining: true, Quarantine: quarantine, Facts: facts, Probed: probed, Registered: true},
 			{Name: "w2", Slots: 1},
 		}
 		if diff := cmp.Diff(want, have); diff != "" {
@@ -85,10 +86,10 @@ func TestWorkersAreRemembered(t *testing.T) {
 		}
 		update(t, s, func(ctx context.Context, tx *store.Tx) error {
 			w := want[0]
-			w.Trouble, w.Facts = "", &workers.Facts{Release: "31.00"}
+			w.Quarantine, w.Facts = nil, &workers.Facts{Release: "31.00"}
 			return tx.SetWorker(ctx, w)
 		})
-		want[0].Trouble, want[0].Facts = "", &workers.Facts{Release: "31.00"}
+		want[0].Quarantine, want[0].Facts = nil, &workers.Facts{Release: "31.00"}
 		for _, when := range []string{"changed", "read again"} {
 			have, err := s.Workers(t.Context())
 			if diff := cmp.Diff(want, have); diff != "" || err != nil {
@@ -190,9 +191,9 @@ func TestWorkersThatGiveNothing(t *testing.T) {
 		if take(t, s, "w1", "b1") {
 			t.Error("a draining worker gave a slot")
 		}
-		set(store.Worker{Name: "w1", Trouble: "unfit"})
+		set(store.Worker{Name: "w1", Quarantine: &workers.Quarantine{Code: workers.QuarantineUnfit}})
 		if take(t, s, "w1", "b1") {
-			t.Error("a worker in trouble gave a slot")
+			t.Error("a quarantined worker gave a slot")
 		}
 		set(store.Worker{Name: "w1"})
 		register(t, s)
@@ -344,4 +345,47 @@ func consistent(ctx context.Context, tx *store.Tx, builds int) error {
 		return fmt.Errorf("running repeats and held slots differ (-running +held):\n%s", diff)
 	}
 	return nil
+}
+
+// TestQuarantineBegins: one that goes on for the same reason keeps its
+// beginning and who found it, whatever is said of it later.
+func TestQuarantineBegins(t *testing.T) {
+	t.Parallel()
+	storetest.EachURL(t, func(t *testing.T, url string) {
+		one, two, c := nodes(t, url)
+		register(t, one, store.Worker{Name: "w1", Slots: 1})
+		set := func(s *store.Store, q *workers.Quarantine) error {
+			return s.Update(t.Context(), func(ctx context.Context, tx *store.Tx) error {
+				w, err := tx.Worker(ctx, "w1")
+				if err != nil {
+					return err
+				}
+				w.Quarantine = q
+				return tx.SetWorker(ctx, w)
+			})
+		}
+		began := c.now()
+		for i, step := range []struct {
+			by   *store.Store
+			is   *workers.Quarantine
+			want *workers.Quarantine
+		}{
+			{one, &workers.Quarantine{Code: workers.QuarantineDiskFull, Detail: "1 MiB free"}, &workers.Quarantine{Code: workers.QuarantineDiskFull, Detail: "1 MiB free", Since: began, Who: "one"}},
+			{two, &workers.Quarantine{Code: workers.QuarantineDiskFull, Detail: "2 MiB free"}, &workers.Quarantine{Code: workers.QuarantineDiskFull, Detail: "2 MiB free", Since: began, Who: "one"}},
+			{two, &workers.Quarantine{Code: workers.QuarantineClock, Detail: "an hour ahead"}, &workers.Quarantine{Code: workers.QuarantineClock, Detail: "an hour ahead", Since: began.Add(2 * time.Minute), Who: "two"}},
+			{one, nil, nil},
+			{one, &workers.Quarantine{Code: workers.QuarantineClock}, &workers.Quarantine{Code: workers.QuarantineClock, Since: began.Add(4 * time.Minute), Who: "one"}},
+		} {
+			if err := set(step.by, step.is); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(step.want, worker(t, two, "w1").Quarantine); diff != "" {
+				t.Errorf("step %d (-want +have):\n%s", i, diff)
+			}
+			c.advance(time.Minute)
+		}
+		if err := set(one, &workers.Quarantine{Code: "a word of its own"}); err == nil {
+			t.Error("a code that does not exist was written")
+		}
+	})
 }

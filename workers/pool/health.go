@@ -24,13 +24,14 @@ type Limits struct {
 // maxCause bounds the part of a sentence that comes from elsewhere, in bytes.
 const maxCause = 600
 
-// Health says why a worker should get nothing, in a sentence that tells what to
-// do about it; "" if it may get work. Was are the facts of the probe before,
-// now those of the last one, err is its error; facts may be nil.
+// Health returns the reason for which a worker must be quarantined, with a
+// sentence that says what to do about it; nil if it may get work. Was are the
+// facts of the probe before, now those of the last one, err is its error; facts
+// may be nil. Since and Who are left to the caller.
 //
 // Room must have grown by a quarter beyond the limit before a worker that fell
 // below it is taken again, so that it does not come and go with each build.
-func Health(was, now *workers.Facts, err error, p Limits) string {
+func Health(was, now *workers.Facts, err error, p Limits) *workers.Quarantine {
 	if p.FreeBytes <= 0 {
 		p.FreeBytes = 1 << 30
 	}
@@ -39,68 +40,71 @@ func Health(was, now *workers.Facts, err error, p Limits) string {
 	}
 	switch {
 	case err != nil:
-		return ailing(err)
+		return probeFailed(err)
 	case now == nil:
-		return "Nobody has looked at it yet; it is probed by itself."
-	}
-	if now.Archiver == "" {
+		return quarantine(workers.QuarantineNotProbed, "It has not been probed yet; the farm does that by itself.")
+	case now.Archiver == "":
 		return missingArchiver(was)
 	}
-	if why := nearlyFull(was, now, p.FreeBytes); why != "" {
-		return why
+	if q := nearlyFull(was, now, p.FreeBytes); q != nil {
+		return q
 	}
 	if off := now.ClockOffset.Abs(); off > p.Clock {
 		direction := "ahead"
 		if now.ClockOffset < 0 {
 			direction = "behind"
 		}
-		return fmt.Sprintf("Its clock is %s %s, and %s is allowed: make compares times of files. Set the clock there, best by NTP.",
+		return quarantine(workers.QuarantineClock, "Its clock is %s %s, and %s is allowed: make compares times of files. Set the clock there, best by NTP.",
 			off.Round(time.Second), direction, p.Clock)
 	}
-	return ""
+	return nil
 }
 
-// ailing is the sentence for a probe that failed. What wraps what matters: a
-// worker that was refused is also called unreachable by the pool.
-func ailing(err error) string {
+func quarantine(code workers.QuarantineCode, format string, args ...any) *workers.Quarantine {
+	return &workers.Quarantine{Code: code, Detail: fmt.Sprintf(format, args...)}
+}
+
+// probeFailed is for a probe that failed. The order matters: a worker that
+// refused the credentials is also called unreachable by the pool.
+func probeFailed(err error) *workers.Quarantine {
 	cause := clean(err)
 	switch {
 	case errors.Is(err, workers.ErrHostKey):
-		return "Its host key is not the pinned one. Ask its administrator for the fingerprint, and pin the new key only if it is that: " + cause
+		return quarantine(workers.QuarantineHostKey, "Its host key is not the pinned one. Ask its administrator for the fingerprint, and pin the new key only if it is that: %s", cause)
 	case errors.Is(err, workers.ErrAuth):
-		return "It refused the farm's credentials. Put the farm's public key into the authorized_keys of the account there, or name the right identity: " + cause
+		return quarantine(workers.QuarantineCredentials, "It refused the farm's credentials. Put the farm's public key into the authorized_keys of the account there, or name the right identity: %s", cause)
 	case errors.Is(err, workers.ErrUnfit):
-		return "It lacks what the farm cannot do without. Mend that there: " + cause
+		return quarantine(workers.QuarantineUnfit, "It lacks what the farm cannot do without. Mend that there: %s", cause)
 	case errors.Is(err, workers.ErrUnreachable):
-		return "It cannot be reached. See that it is up and that its address is right; it is tried again by itself: " + cause
+		return quarantine(workers.QuarantineUnreachable, "It cannot be reached. See that it is up and that its address is right; the farm tries again by itself: %s", cause)
 	case errors.Is(err, workers.ErrLost):
-		return "The connection was lost while it was looked at. It is tried again by itself; see to the network if this stays: " + cause
+		return quarantine(workers.QuarantineProbeLost, "The connection was lost during the probe. The farm tries again by itself; check the network if this stays: %s", cause)
 	}
-	return "It could not be looked at. Mend what this says; it is tried again by itself: " + cause
+	return quarantine(workers.QuarantineProbeFailed, "The probe failed. Mend what this says; the farm tries again by itself: %s", cause)
 }
 
-func missingArchiver(was *workers.Facts) string {
+func missingArchiver(was *workers.Facts) *workers.Quarantine {
 	before := ""
 	if was != nil && was.Archiver != "" {
 		before = fmt.Sprintf(" It had %s before.", was.Archiver)
 	}
-	return "It has no archiver that the farm can use." + before +
-		" Install GNU tar or bsdtar under the name tar (on z/OS, pax), or add its folder to the worker's path."
+	return quarantine(workers.QuarantineNoArchiver, "It has no archiver that the farm can use.%s"+
+		" Install GNU tar or bsdtar under the name tar (on z/OS, pax), or add its folder to the worker's path.", before)
 }
 
 // nearlyFull passes over a worker that did not say how much room there is.
-func nearlyFull(was, now *workers.Facts, least int64) string {
+func nearlyFull(was, now *workers.Facts, least int64) *workers.Quarantine {
 	if now.FreeBytes <= 0 {
-		return ""
+		return nil
 	}
 	wanted := least
 	if was != nil && was.FreeBytes > 0 && was.FreeBytes < least {
 		wanted += least / 4
 	}
 	if now.FreeBytes >= wanted {
-		return ""
+		return nil
 	}
-	return fmt.Sprintf("Its disk is nearly full: %s free for workspaces, %s wanted. Remove what is not needed there, or enlarge the file system.",
+	return quarantine(workers.QuarantineDiskFull, "Its disk is nearly full: %s free for workspaces, %s wanted. Remove what is not needed there, or enlarge the file system.",
 		bytesText(now.FreeBytes), bytesText(wanted))
 }
 

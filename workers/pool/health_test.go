@@ -30,39 +30,43 @@ func TestHealth(t *testing.T) {
 		was, now *workers.Facts
 		err      error
 		limits   pool.Limits
-		want     []string // none: it is well
+		code     workers.QuarantineCode // "": it is well
+		want     []string
 	}{
-		"well":               {nil, with(nil), nil, pool.Limits{}, nil},
-		"new":                {nil, nil, nil, pool.Limits{}, []string{"Nobody has looked at it yet"}},
-		"unreachable":        {with(nil), nil, fmt.Errorf("connecting to h:22: %w", workers.ErrUnreachable), pool.Limits{}, []string{"cannot be reached. See that it is up", "connecting to h:22: worker unreachable."}},
-		"lost":               {with(nil), nil, workers.ErrLost, pool.Limits{}, []string{"connection was lost", "tried again by itself"}},
-		"host key":           {nil, nil, workers.ErrHostKey, pool.Limits{}, []string{"Ask its administrator for the fingerprint"}},
-		"refused, by a pool": {nil, nil, refused, pool.Limits{}, []string{"refused the farm's credentials", "authorized_keys"}},
-		"unfit":              {nil, with(nil), fmt.Errorf("probing lpar1: %w: no shell; install bash", workers.ErrUnfit), pool.Limits{}, []string{"lacks what the farm", "install bash."}},
-		"another error":      {nil, nil, errors.New("no such identity file"), pool.Limits{}, []string{"could not be looked at", "no such identity file."}},
-		"no archiver":        {nil, without, nil, pool.Limits{}, []string{"no archiver", "Install GNU tar"}},
-		"archiver gone":      {with(nil), without, nil, pool.Limits{}, []string{"It had gnu-tar before."}},
-		"room at the limit":  {nil, free(1 << 30), nil, pool.Limits{}, nil},
-		"little room":        {nil, free(1<<30 - 1), nil, pool.Limits{}, []string{"nearly full: 1023 MiB free for workspaces, 1024 MiB wanted"}},
-		"room of one's own":  {nil, free(20 << 30), nil, pool.Limits{FreeBytes: 50 << 30}, []string{"20 GiB free", "50 GiB wanted"}},
-		"room not told":      {nil, free(0), nil, pool.Limits{}, nil},
-		"room coming back":   {free(1 << 29), free(1 << 30), nil, pool.Limits{}, []string{"1280 MiB wanted"}},
-		"room come back":     {free(1 << 29), free(5 << 28), nil, pool.Limits{}, nil},
-		"room getting less":  {free(5 << 30), free(1 << 30), nil, pool.Limits{}, nil},
-		"clock a bit ahead":  {nil, off(5 * time.Minute), nil, pool.Limits{}, nil},
-		"clock ahead":        {nil, off(5*time.Minute + time.Second), nil, pool.Limits{}, []string{"clock is 5m1s ahead, and 5m0s is allowed", "NTP"}},
-		"clock behind":       {nil, off(-time.Hour), nil, pool.Limits{Clock: time.Minute}, []string{"1h0m0s behind, and 1m0s"}},
-		"clock of another":   {nil, off(-time.Hour), nil, pool.Limits{Clock: 2 * time.Hour}, nil},
-		"clock from hell":    {nil, off(-1 << 63), nil, pool.Limits{}, []string{"behind"}},
+		"well":               {nil, with(nil), nil, pool.Limits{}, "", nil},
+		"new":                {nil, nil, nil, pool.Limits{}, workers.QuarantineNotProbed, []string{"has not been probed yet"}},
+		"unreachable":        {with(nil), nil, fmt.Errorf("connecting to h:22: %w", workers.ErrUnreachable), pool.Limits{}, workers.QuarantineUnreachable, []string{"cannot be reached. See that it is up", "connecting to h:22: worker unreachable."}},
+		"lost":               {with(nil), nil, workers.ErrLost, pool.Limits{}, workers.QuarantineProbeLost, []string{"connection was lost", "tries again by itself"}},
+		"host key":           {nil, nil, workers.ErrHostKey, pool.Limits{}, workers.QuarantineHostKey, []string{"Ask its administrator for the fingerprint"}},
+		"refused, by a pool": {nil, nil, refused, pool.Limits{}, workers.QuarantineCredentials, []string{"refused the farm's credentials", "authorized_keys"}},
+		"unfit":              {nil, with(nil), fmt.Errorf("probing lpar1: %w: no shell; install bash", workers.ErrUnfit), pool.Limits{}, workers.QuarantineUnfit, []string{"lacks what the farm", "install bash."}},
+		"another error":      {nil, nil, errors.New("no such identity file"), pool.Limits{}, workers.QuarantineProbeFailed, []string{"The probe failed", "no such identity file."}},
+		"no archiver":        {nil, without, nil, pool.Limits{}, workers.QuarantineNoArchiver, []string{"no archiver", "Install GNU tar"}},
+		"archiver gone":      {with(nil), without, nil, pool.Limits{}, workers.QuarantineNoArchiver, []string{"It had gnu-tar before."}},
+		"room at the limit":  {nil, free(1 << 30), nil, pool.Limits{}, "", nil},
+		"little room":        {nil, free(1<<30 - 1), nil, pool.Limits{}, workers.QuarantineDiskFull, []string{"nearly full: 1023 MiB free for workspaces, 1024 MiB wanted"}},
+		"room of one's own":  {nil, free(20 << 30), nil, pool.Limits{FreeBytes: 50 << 30}, workers.QuarantineDiskFull, []string{"20 GiB free", "50 GiB wanted"}},
+		"room not told":      {nil, free(0), nil, pool.Limits{}, "", nil},
+		"room coming back":   {free(1 << 29), free(1 << 30), nil, pool.Limits{}, workers.QuarantineDiskFull, []string{"1280 MiB wanted"}},
+		"room come back":     {free(1 << 29), free(5 << 28), nil, pool.Limits{}, "", nil},
+		"room getting less":  {free(5 << 30), free(1 << 30), nil, pool.Limits{}, "", nil},
+		"clock a bit ahead":  {nil, off(5 * time.Minute), nil, pool.Limits{}, "", nil},
+		"clock ahead":        {nil, off(5*time.Minute + time.Second), nil, pool.Limits{}, workers.QuarantineClock, []string{"clock is 5m1s ahead, and 5m0s is allowed", "NTP"}},
+		"clock behind":       {nil, off(-time.Hour), nil, pool.Limits{Clock: time.Minute}, workers.QuarantineClock, []string{"1h0m0s behind, and 1m0s"}},
+		"clock of another":   {nil, off(-time.Hour), nil, pool.Limits{Clock: 2 * time.Hour}, "", nil},
+		"clock from hell":    {nil, off(-1 << 63), nil, pool.Limits{}, workers.QuarantineClock, []string{"behind"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := pool.Health(tt.was, tt.now, tt.err, tt.limits)
-			if (got == "") != (tt.want == nil) {
-				t.Fatalf("Health = %q, want %q", got, tt.want)
+			if got == nil {
+				got = &workers.Quarantine{}
+			}
+			if got.Code != tt.code || (got.Detail == "") != (tt.want == nil) {
+				t.Fatalf("Health = %q %q, want %q %q", got.Code, got.Detail, tt.code, tt.want)
 			}
 			for _, want := range tt.want {
-				if !strings.Contains(got, want) {
-					t.Errorf("Health = %q, lacks %q", got, want)
+				if !strings.Contains(got.Detail, want) {
+					t.Errorf("Health = %q, lacks %q", got.Detail, want)
 				}
 			}
 		})
@@ -72,7 +76,7 @@ func TestHealth(t *testing.T) {
 // TestHealthIsOneLine: errors hold what hostile machines said.
 func TestHealthIsOneLine(t *testing.T) {
 	err := fmt.Errorf("%w: one\ntwo\x1b[2J\u202e\xff%s", workers.ErrUnreachable, strings.Repeat("long ", 1000))
-	got := pool.Health(nil, nil, err, pool.Limits{})
+	got := pool.Health(nil, nil, err, pool.Limits{}).Detail
 	if strings.ContainsAny(got, "\n\x1b\u202e") || len(got) > 1000 || !strings.Contains(got, "one two?[2J") {
 		t.Errorf("Health = %q", got)
 	}

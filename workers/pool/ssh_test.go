@@ -106,8 +106,8 @@ func TestServer(t *testing.T) {
 		return nil
 	})
 	facts, err := p.Probe(t.Context(), "lpar1")
-	if why := pool.Health(nil, &facts, err, pool.Limits{}); !errors.Is(err, workers.ErrHostKey) || why == "" {
-		t.Errorf("Probe: %v; %s", err, why)
+	if q := pool.Health(nil, &facts, err, pool.Limits{}); !errors.Is(err, workers.ErrHostKey) || q == nil || q.Code != workers.QuarantineHostKey {
+		t.Errorf("Probe: %v; %v", err, q)
 	}
 	server.Set(func(f *sshtest.Faults) { f.OtherHostKey = false })
 	eventually(t, "the right one is back", func(ctx context.Context) error {

@@ -69,5 +69,5 @@ func wireWaiting(w engine.Waiting) wire.Waiting {
 }
 
 func wireReason(r schedule.Reason) wire.Reason {
-	return wire.Reason{Worker: r.Worker, Fits: r.Fits, Free: r.Free, Cause: string(r.Cause), Until: r.Until, Why: r.Why}
+	return wire.Reason{Worker: r.Worker, Fits: r.Fits, Free: r.Free, Cause: string(r.Cause), Until: r.Until, Why: r.Why, Quarantine: wireQuarantine(r.Quarantine)}
 }

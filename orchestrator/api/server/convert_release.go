@@ -9,7 +9,7 @@ import (
 )
 
 func wireRelease(r store.Release) wire.Release {
-	return wire.Release{Port: r.Port, Version: r.Version, Build: r.Build, At: r.At, Verdict: r.Verdict, Signed: r.Signed, Doubt: r.Doubt}
+	return wire.Release{Port: r.Port, Version: r.Version, Build: r.Build, At: r.At, Verdict: r.Verdict, Signed: r.Signed, NotReproduced: r.NotReproduced}
 }
 
 func wireFile(f store.File) wire.File {

@@ -11,13 +11,20 @@ import (
 
 func wireWorker(w store.Worker) wire.Worker {
 	out := wire.Worker{
-		Name: w.Name, Address: w.Address, Labels: w.Labels, Slots: w.Slots, Draining: w.Draining, Trouble: w.Trouble,
+		Name: w.Name, Address: w.Address, Labels: w.Labels, Slots: w.Slots, Draining: w.Draining, Quarantine: wireQuarantine(w.Quarantine),
 		Probed: w.Probed, Registered: w.Registered, Held: each(w.Held, wireLease),
 	}
 	if w.Facts != nil {
 		out.Facts = wireFacts(*w.Facts)
 	}
 	return out
+}
+
+func wireQuarantine(q *workers.Quarantine) *wire.Quarantine {
+	if q == nil {
+		return nil
+	}
+	return &wire.Quarantine{Code: string(q.Code), Since: q.Since, Detail: q.Detail, Who: q.Who}
 }
 
 func wireLease(l store.Lease) wire.Lease {

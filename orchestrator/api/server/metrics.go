@@ -67,7 +67,7 @@ func (s *Server) serveMetrics(context.Context, *wire.NothingInput) (*huma.Stream
 type farmFigures struct {
 	store Store
 
-	builds, ready, free, held, trouble, assigned, transitions, up *prometheus.Desc
+	builds, ready, free, held, available, quarantined, assigned, transitions, up *prometheus.Desc
 
 	mu    sync.Mutex
 	begun bool
@@ -94,7 +94,8 @@ func newFarmFigures(s Store) *farmFigures {
 		ready:       desc("ready_stages", "Repeats that wait for a slot."),
 		free:        desc("slots_free", "Slots of a worker that nobody holds.", "worker"),
 		held:        desc("slots_held", "Slots of a worker that attempts hold.", "worker"),
-		trouble:     desc("worker_out", "1 for a worker that gets nothing new: it is draining, in trouble or not registered.", "worker"),
+		available:   desc("worker_available", "1 for a worker that takes new attempts: it is registered, not drained and not quarantined.", "worker"),
+		quarantined: desc("worker_quarantined", "1 for a worker that is quarantined, with the code of the reason.", "worker", "code"),
 		assigned:    desc("assignments_total", "Attempts that got a slot, since this process counts.", "worker"),
 		transitions: desc("stage_transitions_total", "Stages that came into a state, since this process counts.", "to"),
 		up:          desc("store_up", "1 if the store answered all questions."),
@@ -104,7 +105,7 @@ func newFarmFigures(s Store) *farmFigures {
 
 // Describe implements prometheus.Collector.
 func (f *farmFigures) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{f.builds, f.ready, f.free, f.held, f.trouble, f.assigned, f.transitions, f.up} {
+	for _, d := range []*prometheus.Desc{f.builds, f.ready, f.free, f.held, f.available, f.quarantined, f.assigned, f.transitions, f.up} {
 		ch <- d
 	}
 }
@@ -131,11 +132,14 @@ func (f *farmFigures) Collect(ch chan<- prometheus.Metric) {
 		for _, w := range all {
 			gauge(f.free, float64(max(0, w.Slots-len(w.Held))), w.Name)
 			gauge(f.held, float64(len(w.Held)), w.Name)
-			out := 0.0
-			if w.Draining || w.Trouble != "" || !w.Registered {
-				out = 1
+			available := 0.0
+			if w.Registered && !w.Draining && w.Quarantine == nil {
+				available = 1
 			}
-			gauge(f.trouble, out, w.Name)
+			gauge(f.available, available, w.Name)
+			if w.Quarantine != nil {
+				gauge(f.quarantined, 1, w.Name, string(w.Quarantine.Code))
+			}
 		}
 	}
 	if err := f.count(ctx, ch); err != nil {

@@ -21,6 +21,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/api/client"
 	"github.com/zfarm/zfarm/orchestrator/api/wire"
 	"github.com/zfarm/zfarm/orchestrator/store"
+	"github.com/zfarm/zfarm/workers"
 )
 
 // TestCurl submits, watches and collects with raw requests, as the description
@@ -493,7 +494,7 @@ func TestPanicsAreAnswered(t *testing.T) {
 func TestMetrics(t *testing.T) {
 	f := newFarm()
 	f.add("gz", "gzip", "anna")
-	f.workers = []store.Worker{{Name: "zos1", Slots: 3, Registered: true, Held: []store.Lease{{}}}, {Name: "zos2", Slots: 1, Trouble: "gone"}}
+	f.workers = []store.Worker{{Name: "zos1", Slots: 3, Registered: true, Held: []store.Lease{{}}}, {Name: "zos2", Slots: 1, Quarantine: &workers.Quarantine{Code: workers.QuarantineUnreachable, Detail: "gone"}}}
 	f.event("gz", orchestrator.Running, "zos1") // before anybody counts
 	base, _ := serve(t, f.options())
 	c := client.New(base, f.token("ro", wire.Reader), nil)
@@ -508,7 +509,8 @@ func TestMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{`zfarm_builds{state="waiting"} 1`, `zfarm_ready_stages 3`, `zfarm_slots_free{worker="zos1"} 2`, `zfarm_slots_held{worker="zos1"} 1`,
-		`zfarm_worker_out{worker="zos2"} 1`, `zfarm_assignments_total{worker="zos1"} 1`, `zfarm_stage_transitions_total{to="succeeded"} 1`, `zfarm_store_up 1`,
+		`zfarm_worker_available{worker="zos1"} 1`, `zfarm_worker_available{worker="zos2"} 0`,
+		`zfarm_worker_quarantined{code="unreachable",worker="zos2"} 1`, `zfarm_assignments_total{worker="zos1"} 1`, `zfarm_stage_transitions_total{to="succeeded"} 1`, `zfarm_store_up 1`,
 		`zfarm_http_requests_total{code="200",operation="builds"} 1`, `zfarm_http_request_duration_seconds_count{operation="builds"} 1`, `zfarm_log_sent_bytes_total 0`} {
 		if !strings.Contains(b.String(), want+"\n") {
 			t.Errorf("there is no %s", want)

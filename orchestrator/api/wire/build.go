@@ -164,6 +164,8 @@ type Reason struct {
 	Cause  string    `json:"cause" doc:"The reason in a word, for programs"`
 	Until  time.Time `json:"until,omitzero" doc:"When a slot will probably come free, if that is what the stage waits for"`
 	Why    string    `json:"why" doc:"A sentence for people, without its subject"`
+	// Quarantine is that of the worker where it is the cause.
+	Quarantine *Quarantine `json:"quarantine,omitempty"`
 }
 
 // Taken is what became of one recipe of a submission.

@@ -11,13 +11,13 @@ import (
 
 // Release is a port at a version that may be collected.
 type Release struct {
-	Port    string    `json:"port"`
-	Version string    `json:"version"`
-	Build   string    `json:"build"`
-	At      time.Time `json:"at"`
-	Verdict string    `json:"verdict" doc:"In a few words"`
-	Signed  bool      `json:"signed"`
-	Doubt   string    `json:"doubt,omitempty" doc:"What a later rebuild found; absent while it reproduces"`
+	Port          string    `json:"port"`
+	Version       string    `json:"version"`
+	Build         string    `json:"build"`
+	At            time.Time `json:"at"`
+	Verdict       string    `json:"verdict" doc:"In a few words"`
+	Signed        bool      `json:"signed"`
+	NotReproduced string    `json:"not_reproduced,omitempty" doc:"The finding of the last rebuild that did not reproduce it; absent while it reproduces"`
 }
 
 // File is a file of what a build published, or of what was found about it.

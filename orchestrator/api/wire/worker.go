@@ -12,11 +12,19 @@ type Worker struct {
 	Labels     map[string]string `json:"labels,omitempty"`
 	Slots      int               `json:"slots"`
 	Draining   bool              `json:"draining,omitempty" doc:"Somebody asked that it gets nothing new"`
-	Trouble    string            `json:"trouble,omitempty" doc:"Why it gets nothing new although nobody asked for that"`
+	Quarantine *Quarantine       `json:"quarantine,omitempty" doc:"Why it gets nothing new although nobody asked for that"`
 	Facts      *Facts            `json:"facts,omitempty" doc:"Those of the last good probe; absent before the first"`
 	Probed     time.Time         `json:"probed,omitzero"`
 	Registered bool              `json:"registered" doc:"The farm's file names it"`
 	Held       []Lease           `json:"held,omitempty" doc:"The attempts that hold its slots now"`
+}
+
+// Quarantine says why a worker gets nothing new although nobody asked for that.
+type Quarantine struct {
+	Code   string    `json:"code" doc:"The reason, one of a closed set, for programs"`
+	Since  time.Time `json:"since,omitzero" doc:"When the worker came to be quarantined for this reason"`
+	Detail string    `json:"detail" doc:"What was found and what to do about it, in a sentence for people"`
+	Who    string    `json:"who,omitempty" doc:"The orchestrator that found it"`
 }
 
 // Lease is the right of one attempt to one slot.

@@ -161,7 +161,11 @@ CREATE TABLE worker (
     labels TEXT NOT NULL,
     slots BIGINT NOT NULL,
     draining BIGINT NOT NULL,
-    trouble TEXT NOT NULL,
+    -- The code of the quarantine, "" for none; since when, why and by whom.
+    quarantine TEXT NOT NULL,
+    quarantined BIGINT NOT NULL,
+    quarantine_detail TEXT NOT NULL,
+    quarantine_who TEXT NOT NULL,
     facts TEXT NOT NULL,
     probed BIGINT NOT NULL,
     registered BIGINT NOT NULL
@@ -186,7 +190,7 @@ CREATE TABLE released (
     at BIGINT NOT NULL,
     verdict TEXT NOT NULL,
     signed BIGINT NOT NULL,
-    doubt TEXT NOT NULL,
+    not_reproduced TEXT NOT NULL,
     PRIMARY KEY (port, version)
 );
 CREATE INDEX released_build ON released (build);

@@ -9,13 +9,13 @@ ON CONFLICT (build, name) DO UPDATE SET digest = excluded.digest, size = exclude
 SELECT * FROM file WHERE build = @build ORDER BY name;
 
 -- name: PutRelease :exec
-INSERT INTO released (port, version, build, at, verdict, signed, doubt)
-VALUES (@port, @version, @build, @at, @verdict, @signed, @doubt)
+INSERT INTO released (port, version, build, at, verdict, signed, not_reproduced)
+VALUES (@port, @version, @build, @at, @verdict, @signed, @not_reproduced)
 ON CONFLICT (port, version) DO UPDATE SET build = excluded.build, at = excluded.at, verdict = excluded.verdict,
-    signed = excluded.signed, doubt = excluded.doubt;
+    signed = excluded.signed, not_reproduced = excluded.not_reproduced;
 
--- name: Doubt :execrows
-UPDATE released SET doubt = @doubt WHERE port = @port AND version = @version;
+-- name: SetNotReproduced :execrows
+UPDATE released SET not_reproduced = @not_reproduced WHERE port = @port AND version = @version;
 
 -- name: Releases :many
 SELECT * FROM released WHERE CAST(@version AS TEXT) = '' OR version = @version ORDER BY port, version;

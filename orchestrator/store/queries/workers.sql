@@ -5,12 +5,14 @@
 UPDATE worker SET registered = 0 WHERE registered = 1;
 
 -- name: RegisterWorker :exec
-INSERT INTO worker (name, address, labels, slots, draining, trouble, facts, probed, registered)
-VALUES (@name, @address, @labels, @slots, 0, '', '', 0, 1)
+INSERT INTO worker (name, address, labels, slots, draining, quarantine, quarantined, quarantine_detail, quarantine_who, facts, probed, registered)
+VALUES (@name, @address, @labels, @slots, 0, '', 0, '', '', '', 0, 1)
 ON CONFLICT (name) DO UPDATE SET address = excluded.address, labels = excluded.labels, slots = excluded.slots, registered = 1;
 
 -- name: SetWorker :execrows
-UPDATE worker SET draining = @draining, trouble = @trouble, facts = @facts, probed = @probed WHERE name = @name;
+UPDATE worker SET draining = @draining, quarantine = @quarantine, quarantined = @quarantined,
+    quarantine_detail = @quarantine_detail, quarantine_who = @quarantine_who, facts = @facts, probed = @probed
+WHERE name = @name;
 
 -- name: Workers :many
 SELECT * FROM worker ORDER BY name;
@@ -32,7 +34,7 @@ UPDATE slot SET build = @build, stage = @stage, fence = @fence, since = @since
 WHERE slot.worker = @worker
     AND slot.place = (SELECT min(f.place) FROM slot f WHERE f.worker = @worker AND f.build = '')
     AND (SELECT count(*) FROM slot t WHERE t.worker = @worker AND t.build <> '')
-        < (SELECT w.slots FROM worker w WHERE w.name = @worker AND w.registered = 1 AND w.draining = 0 AND w.trouble = '')
+        < (SELECT w.slots FROM worker w WHERE w.name = @worker AND w.registered = 1 AND w.draining = 0 AND w.quarantine = '')
     AND NOT EXISTS (SELECT 1 FROM slot h WHERE h.build = @build AND h.stage = @stage);
 
 -- name: FreeSlot :one

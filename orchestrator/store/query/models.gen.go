@@ -117,13 +117,13 @@ type Plan struct {
 }
 
 type Released struct {
-	Port    string
-	Version string
-	Build   string
-	At      int64
-	Verdict string
-	Signed  int64
-	Doubt   string
+	Port          string
+	Version       string
+	Build         string
+	At            int64
+	Verdict       string
+	Signed        int64
+	NotReproduced string
 }
 
 type Slot struct {
@@ -180,13 +180,16 @@ type Token struct {
 }
 
 type Worker struct {
-	Name       string
-	Address    string
-	Labels     string
-	Slots      int64
-	Draining   int64
-	Trouble    string
-	Facts      string
-	Probed     int64
-	Registered int64
+	Name             string
+	Address          string
+	Labels           string
+	Slots            int64
+	Draining         int64
+	Quarantine       string
+	Quarantined      int64
+	QuarantineDetail string
+	QuarantineWho    string
+	Facts            string
+	Probed           int64
+	Registered       int64
 }

@@ -70,18 +70,18 @@ func (q *Queries) AddToken(ctx context.Context, arg AddTokenParams) (int64, erro
 	return result.RowsAffected()
 }
 
-const doubt = `-- name: Doubt :execrows
-UPDATE released SET doubt = $1 WHERE port = $2 AND version = $3
+const setNotReproduced = `-- name: SetNotReproduced :execrows
+UPDATE released SET not_reproduced = $1 WHERE port = $2 AND version = $3
 `
 
-type DoubtParams struct {
-	Doubt   string
-	Port    string
-	Version string
+type SetNotReproducedParams struct {
+	NotReproduced string
+	Port          string
+	Version       string
 }
 
-func (q *Queries) Doubt(ctx context.Context, arg DoubtParams) (int64, error) {
-	result, err := q.db.ExecContext(ctx, doubt, arg.Doubt, arg.Port, arg.Version)
+func (q *Queries) SetNotReproduced(ctx context.Context, arg SetNotReproducedParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, setNotReproduced, arg.NotReproduced, arg.Port, arg.Version)
 	if err != nil {
 		return 0, err
 	}
@@ -211,20 +211,20 @@ func (q *Queries) Learn(ctx context.Context, arg LearnParams) error {
 }
 
 const putRelease = `-- name: PutRelease :exec
-INSERT INTO released (port, version, build, at, verdict, signed, doubt)
+INSERT INTO released (port, version, build, at, verdict, signed, not_reproduced)
 VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (port, version) DO UPDATE SET build = excluded.build, at = excluded.at, verdict = excluded.verdict,
-    signed = excluded.signed, doubt = excluded.doubt
+    signed = excluded.signed, not_reproduced = excluded.not_reproduced
 `
 
 type PutReleaseParams struct {
-	Port    string
-	Version string
-	Build   string
-	At      int64
-	Verdict string
-	Signed  int64
-	Doubt   string
+	Port          string
+	Version       string
+	Build         string
+	At            int64
+	Verdict       string
+	Signed        int64
+	NotReproduced string
 }
 
 func (q *Queries) PutRelease(ctx context.Context, arg PutReleaseParams) error {
@@ -235,13 +235,13 @@ func (q *Queries) PutRelease(ctx context.Context, arg PutReleaseParams) error {
 		arg.At,
 		arg.Verdict,
 		arg.Signed,
-		arg.Doubt,
+		arg.NotReproduced,
 	)
 	return err
 }
 
 const releases = `-- name: Releases :many
-SELECT port, version, build, at, verdict, signed, doubt FROM released WHERE CAST($1 AS TEXT) = '' OR version = $1 ORDER BY port, version
+SELECT port, version, build, at, verdict, signed, not_reproduced FROM released WHERE CAST($1 AS TEXT) = '' OR version = $1 ORDER BY port, version
 `
 
 func (q *Queries) Releases(ctx context.Context, version string) ([]Released, error) {
@@ -260,7 +260,7 @@ func (q *Queries) Releases(ctx context.Context, version string) ([]Released, err
 			&i.At,
 			&i.Verdict,
 			&i.Signed,
-			&i.Doubt,
+			&i.NotReproduced,
 		); err != nil {
 			return nil, err
 		}
@@ -276,7 +276,7 @@ func (q *Queries) Releases(ctx context.Context, version string) ([]Released, err
 }
 
 const releasesOf = `-- name: ReleasesOf :many
-SELECT port, version, build, at, verdict, signed, doubt FROM released WHERE port = $1 AND (CAST($2 AS TEXT) = '' OR version = $2) ORDER BY version
+SELECT port, version, build, at, verdict, signed, not_reproduced FROM released WHERE port = $1 AND (CAST($2 AS TEXT) = '' OR version = $2) ORDER BY version
 `
 
 type ReleasesOfParams struct {
@@ -300,7 +300,7 @@ func (q *Queries) ReleasesOf(ctx context.Context, arg ReleasesOfParams) ([]Relea
 			&i.At,
 			&i.Verdict,
 			&i.Signed,
-			&i.Doubt,
+			&i.NotReproduced,
 		); err != nil {
 			return nil, err
 		}

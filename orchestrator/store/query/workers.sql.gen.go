@@ -42,8 +42,8 @@ func (q *Queries) FreeSlot(ctx context.Context, arg FreeSlotParams) (string, err
 }
 
 const registerWorker = `-- name: RegisterWorker :exec
-INSERT INTO worker (name, address, labels, slots, draining, trouble, facts, probed, registered)
-VALUES ($1, $2, $3, $4, 0, '', '', 0, 1)
+INSERT INTO worker (name, address, labels, slots, draining, quarantine, quarantined, quarantine_detail, quarantine_who, facts, probed, registered)
+VALUES ($1, $2, $3, $4, 0, '', 0, '', '', '', 0, 1)
 ON CONFLICT (name) DO UPDATE SET address = excluded.address, labels = excluded.labels, slots = excluded.slots, registered = 1
 `
 
@@ -65,21 +65,29 @@ func (q *Queries) RegisterWorker(ctx context.Context, arg RegisterWorkerParams) 
 }
 
 const setWorker = `-- name: SetWorker :execrows
-UPDATE worker SET draining = $1, trouble = $2, facts = $3, probed = $4 WHERE name = $5
+UPDATE worker SET draining = $1, quarantine = $2, quarantined = $3,
+    quarantine_detail = $4, quarantine_who = $5, facts = $6, probed = $7
+WHERE name = $8
 `
 
 type SetWorkerParams struct {
-	Draining int64
-	Trouble  string
-	Facts    string
-	Probed   int64
-	Name     string
+	Draining         int64
+	Quarantine       string
+	Quarantined      int64
+	QuarantineDetail string
+	QuarantineWho    string
+	Facts            string
+	Probed           int64
+	Name             string
 }
 
 func (q *Queries) SetWorker(ctx context.Context, arg SetWorkerParams) (int64, error) {
 	result, err := q.db.ExecContext(ctx, setWorker,
 		arg.Draining,
-		arg.Trouble,
+		arg.Quarantine,
+		arg.Quarantined,
+		arg.QuarantineDetail,
+		arg.QuarantineWho,
 		arg.Facts,
 		arg.Probed,
 		arg.Name,
@@ -105,7 +113,7 @@ UPDATE slot SET build = $1, stage = $2, fence = $3, since = $4
 WHERE slot.worker = $5
     AND slot.place = (SELECT min(f.place) FROM slot f WHERE f.worker = $5 AND f.build = '')
     AND (SELECT count(*) FROM slot t WHERE t.worker = $5 AND t.build <> '')
-        < (SELECT w.slots FROM worker w WHERE w.name = $5 AND w.registered = 1 AND w.draining = 0 AND w.trouble = '')
+        < (SELECT w.slots FROM worker w WHERE w.name = $5 AND w.registered = 1 AND w.draining = 0 AND w.quarantine = '')
     AND NOT EXISTS (SELECT 1 FROM slot h WHERE h.build = $1 AND h.stage = $2)
 `
 
@@ -214,7 +222,7 @@ func (q *Queries) UnregisterWorkers(ctx context.Context) error {
 }
 
 const worker = `-- name: Worker :one
-SELECT name, address, labels, slots, draining, trouble, facts, probed, registered FROM worker WHERE name = $1
+SELECT name, address, labels, slots, draining, quarantine, quarantined, quarantine_detail, quarantine_who, facts, probed, registered FROM worker WHERE name = $1
 `
 
 func (q *Queries) Worker(ctx context.Context, name string) (Worker, error) {
@@ -226,7 +234,10 @@ func (q *Queries) Worker(ctx context.Context, name string) (Worker, error) {
 		&i.Labels,
 		&i.Slots,
 		&i.Draining,
-		&i.Trouble,
+		&i.Quarantine,
+		&i.Quarantined,
+		&i.QuarantineDetail,
+		&i.QuarantineWho,
 		&i.Facts,
 		&i.Probed,
 		&i.Registered,
@@ -235,7 +246,7 @@ func (q *Queries) Worker(ctx context.Context, name string) (Worker, error) {
 }
 
 const workers = `-- name: Workers :many
-SELECT name, address, labels, slots, draining, trouble, facts, probed, registered FROM worker ORDER BY name
+SELECT name, address, labels, slots, draining, quarantine, quarantined, quarantine_detail, quarantine_who, facts, probed, registered FROM worker ORDER BY name
 `
 
 func (q *Queries) Workers(ctx context.Context) ([]Worker, error) {
@@ -253,7 +264,10 @@ func (q *Queries) Workers(ctx context.Context) ([]Worker, error) {
 			&i.Labels,
 			&i.Slots,
 			&i.Draining,
-			&i.Trouble,
+			&i.Quarantine,
+			&i.Quarantined,
+			&i.QuarantineDetail,
+			&i.QuarantineWho,
 			&i.Facts,
 			&i.Probed,
 			&i.Registered,
