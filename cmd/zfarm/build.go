@@ -17,7 +17,7 @@ import (
 
 	"github.com/zfarm/zfarm/attest/kit"
 	"github.com/zfarm/zfarm/orchestrator"
-	"github.com/zfarm/zfarm/orchestrator/compare"
+	"github.com/zfarm/zfarm/orchestrator/compare/report"
 	"github.com/zfarm/zfarm/orchestrator/engine"
 	"github.com/zfarm/zfarm/orchestrator/farm"
 	"github.com/zfarm/zfarm/recipes/parse"
@@ -260,7 +260,7 @@ func writeConclusion(out io.Writer, c engine.Conclusion, dir string, most int) {
 	}
 	if v := c.Verdict; v != nil {
 		fmt.Fprintf(&b, "\n")
-		v.WriteText(&b, compare.ReportOptions{Hunks: true, MaxMembers: most}) //nolint:errcheck // a strings.Builder takes everything
+		report.Text(&b, *v, report.Options{Hunks: true, MaxMembers: most}) //nolint:errcheck // a strings.Builder takes everything
 	}
 	switch {
 	case c.Failure != nil:

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/zfarm/zfarm/orchestrator/compare"
+	"github.com/zfarm/zfarm/orchestrator/compare/report"
 	"github.com/zfarm/zfarm/orchestrator/engine"
 )
 
@@ -125,10 +126,10 @@ func (f *compareFlags) compare(c *cobra.Command, a, b string) error {
 		return err
 	}
 	if f.asJSON {
-		err = v.WriteJSON(out)
+		err = report.JSON(out, v)
 	} else {
 		var text bytes.Buffer
-		if err = v.WriteText(&text, compare.ReportOptions{A: a, B: b, Hunks: !f.brief, MaxMembers: f.members, Colour: coloured}); err == nil {
+		if err = report.Text(&text, v, report.Options{A: a, B: b, Hunks: !f.brief, MaxMembers: f.members, Colour: coloured}); err == nil {
 			err = show(out, c.ErrOrStderr(), text.Bytes(), !f.noPager)
 		}
 	}
@@ -197,7 +198,7 @@ func (f *compareFlags) writePage(v compare.Verdict, a, b string) error {
 	if err != nil {
 		return fmt.Errorf("writing the page: %w", err)
 	}
-	err = v.WriteHTML(file, compare.PageOptions{Title: filepath.Base(a) + " and " + filepath.Base(b), A: a, B: b})
+	err = report.HTML(file, v, report.PageOptions{Title: filepath.Base(a) + " and " + filepath.Base(b), A: a, B: b})
 	return errors.Join(err, file.Close())
 }
 

@@ -12,7 +12,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -203,30 +202,6 @@ func TestLiesAreTold(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-// TestMembersAreFewBytes: what is kept of a member does not grow with its name.
-func TestMembersAreFewBytes(t *testing.T) {
-	const members = 7 * pieceSize
-	r := &roster{sum: own}
-	heap := func() uint64 {
-		var m runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&m)
-		return m.HeapAlloc
-	}
-	before := heap()
-	for i := range members {
-		if err := r.add(&pax.Member{Name: fmt.Sprintf("%0300d", i), Header: int64(i) * 1024}, nil); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if each := float64(heap()-before) / members; each > 20 { // 12, and what else the test binary allocates meanwhile
-		t.Errorf("%.1f bytes each", each)
-	}
-	if r.unsorted || r.len() != members {
-		t.Errorf("%d members, unsorted is %v", r.len(), r.unsorted)
 	}
 }
 

@@ -24,6 +24,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/zfarm/zfarm/attest/digest"
 	"github.com/zfarm/zfarm/orchestrator/compare/format/pax"
+
+	"github.com/zfarm/zfarm/orchestrator/compare/report"
 )
 
 // propertyBase has members of every kind, with valid stamps in both sides.
@@ -56,7 +58,7 @@ func contents(t testing.TB, b []byte) (ranges [][2]int64, end int64) {
 // stamp: never may the stamp excuse them.
 func TestFlipInContentIsDifferent(t *testing.T) {
 	a, b := propertyBase(t, "15:04:05"), propertyBase(t, "16:04:05")
-	if v := verdict(t, a, b, known()); v.String() != "equivalent (tier 2)" {
+	if v := verdictOf(t, a, b, known()); v.String() != "equivalent (tier 2)" {
 		t.Fatalf("without a flip: %s", v)
 	}
 	ranges, _ := contents(t, b)
@@ -78,7 +80,7 @@ func TestFlipInContentIsDifferent(t *testing.T) {
 		}
 		flipped := bytes.Clone(b)
 		flipped[at] ^= 1 << r.IntN(8)
-		if v := verdict(t, a, flipped, known()); v.Outcome != Different {
+		if v := verdictOf(t, a, flipped, known()); v.Outcome != Different {
 			t.Fatalf("byte %d flipped from %q to %q: %s", at, b[at], flipped[at], v)
 		}
 	}
@@ -103,7 +105,7 @@ func TestFlipAnywhereIsTold(t *testing.T) {
 		b := bytes.Clone(a)
 		at := r.IntN(len(b))
 		b[at] ^= 1 << r.IntN(8)
-		v := verdict(t, a, b, known())
+		v := verdictOf(t, a, b, known())
 		switch v.Outcome {
 		case Incomparable:
 			if v.Reason == "" {
@@ -155,7 +157,7 @@ func TestExplainedBytesLieInTheirFindings(t *testing.T) {
 		if a.String() == b.String() {
 			continue
 		}
-		v := verdict(t, []byte(a.String()), []byte(b.String()), known())
+		v := verdictOf(t, []byte(a.String()), []byte(b.String()), known())
 		if (v.Outcome == Equivalent) != clean {
 			t.Fatalf("%q and %q: %s, %+v", a.String(), b.String(), v, v.Findings)
 		}
@@ -224,7 +226,7 @@ func TestBoundsAreIncomparable(t *testing.T) {
 	for range 5 {
 		nested = dotZ(t, nested)
 	}
-	if v := verdict(t, nested, a, Known{}); v.Outcome != Incomparable {
+	if v := verdictOf(t, nested, a, Known{}); v.Outcome != Incomparable {
 		t.Errorf("five layers: %s", v)
 	}
 }
@@ -288,21 +290,6 @@ func TestNothingIsLeftInWorkdir(t *testing.T) {
 	}
 }
 
-func TestPrintable(t *testing.T) {
-	for _, c := range []struct {
-		in    string
-		limit int
-		want  string
-	}{
-		{"plain", 10, "plain"}, {"\x1b[31m", 20, `\x1b[31m`}, {"tab\tnl\n", 20, `tab\tnl\n`}, {`quote" back\`, 30, `quote" back\\`},
-		{"\u202egpj", 20, `\u202egpj`}, {"\xff", 9, `\xff`}, {"grün", 9, "grün"}, {"0123456789", 8, "01234..."}, {"ééééé", 8, "éé..."}, {"\x00\x00\x00", 8, `\x00...`},
-	} {
-		if got := printable(c.in, c.limit); got != c.want {
-			t.Errorf("%q within %d: %q; want %q", c.in, c.limit, got, c.want)
-		}
-	}
-}
-
 func TestTierText(t *testing.T) {
 	for _, tier := range []Tier{Container, Header, Stamp, Forbidden} {
 		b, err := json.Marshal(tier)
@@ -338,14 +325,14 @@ func FuzzArchives(f *testing.F) {
 	f.Add([]byte("\x00id=12 \x00/zfarm/w/first"), []byte("\x00id=34 \x00/zfarm/w/secnd"))
 	f.Add([]byte(ebcdic("one\ntwo\n")), []byte("one\ntwo\n"))
 	for _, name := range []string{"plain", "later", "changed"} {
-		if b, err := os.ReadFile(filepath.Join("goff", "testdata", name+".o")); err == nil {
+		if b, err := os.ReadFile(filepath.Join("format", "goff", "testdata", name+".o")); err == nil {
 			f.Add(b, append(bytes.Clone(b[:len(b)-80]), a[:80]...))
 		}
 	}
 	f.Add([]byte(goffFile(f, goffText(2, long(5, "/zfarm/w/first 15:04:05 id=12"), 9)...)), []byte(goffFile(f, goffText(2, long(5, "/zfarm/w/secnd 16:04:05 id=34"), 9)...)))
 	f.Add([]byte(goffFile(f, goffText(2, long(5, "/zfarm/w/first 15:04:05"), 9)...)), []byte(goffFile(f, goffText(2, long(9, "/zfarm/w/secnd 16:04:05"), 30)...)))
 	f.Add([]byte(cards(f, long(50, "/zfarm/w/first 15:04:05"), 56)), []byte(cards(f, long(50, "/zfarm/w/secnd 16:04:05"), 56)))
-	if b, err := os.ReadFile(filepath.Join("progobj", "testdata", "small.po")); err == nil {
+	if b, err := os.ReadFile(filepath.Join("format", "progobj", "testdata", "small.po")); err == nil {
 		other := append(bytes.Clone(b), "more"...)
 		copy(other[148+30+74:], "\x90\xec\xd0\x0c")
 		f.Add(b, other)
@@ -353,7 +340,7 @@ func FuzzArchives(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, a, b []byte) {
 		o := Options{Known: known(), MaxBytes: 8 << 20, Allowed: []Tier{0, 1, 2}, Workdir: t.TempDir(), MaxFindings: 100_000,
-			Rules: []Rule{idRule(formatText), idRule(formatBytes), {Name: "n", Format: formatJSON, Field: "/n/0", Tier: Stamp, Reason: "any"}}}
+			Rules: []Rule{idRule("text"), idRule("bytes"), {Name: "n", Format: "json", Field: "/n/0", Tier: Stamp, Reason: "any"}}}
 		v, err := Archives(t.Context(), input("a", a), input("b", b), o)
 		if err != nil {
 			t.Fatal(err)
@@ -376,7 +363,7 @@ func FuzzArchives(f *testing.F) {
 			t.Errorf("%s, the other way round %s (-want +have):\n%s", v, back, d)
 		}
 		var out bytes.Buffer
-		if err := v.WriteText(&out, ReportOptions{Hunks: true}); err != nil {
+		if err := report.Text(&out, v, report.Options{Hunks: true}); err != nil {
 			t.Fatal(err)
 		}
 		if !utf8.Valid(out.Bytes()) || bytes.ContainsAny(out.Bytes(), "\x1b\x00\r\x7f") {

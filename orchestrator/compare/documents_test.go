@@ -48,8 +48,8 @@ func TestDocuments(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			x, y := plantedPair(t, reg("p/f.json", tt.a), reg("p/f.json", tt.b))
-			check(t, verdict(t, x, y, known()), planted{want: tt.want, found: tt.found})
-			back := verdict(t, y, x, Known{A: known().B, B: known().A})
+			check(t, verdictOf(t, x, y, known()), planted{want: tt.want, found: tt.found})
+			back := verdictOf(t, y, x, Known{A: known().B, B: known().A})
 			if back.String() != tt.want || len(back.Findings) != len(tt.found) {
 				t.Errorf("the other way round: %s, %+v", back, back.Findings)
 			}
@@ -60,7 +60,7 @@ func TestDocuments(t *testing.T) {
 func TestDocumentInEBCDIC(t *testing.T) {
 	tagged := func(s string) member { return reg("p/f", ebcdic(s)).record("ZOS.taginfo", "1 1047") }
 	x, y := plantedPair(t, tagged(`{"a":1,"time":1795359845}`), tagged(`{"a":2,"time":1795363445}`))
-	v := verdict(t, x, y, known())
+	v := verdictOf(t, x, y, known())
 	check(t, v, planted{want: "different", found: []string{"X json:/a", "2 json:/time"}})
 	for _, f := range v.Findings {
 		if f.Field == "json:/a" && (f.A != "1" || f.B != "2" || f.Offset != 5) {
@@ -79,7 +79,7 @@ func TestDocumentsAreBounded(t *testing.T) {
 		return "[" + strings.Join(s, ",") + "]"
 	}
 	x, y := plantedPair(t, reg("p/f", list(1000, 1000)), reg("p/f", list(1000, 5000)))
-	v := verdict(t, x, y, known())
+	v := verdictOf(t, x, y, known())
 	last := Finding{}
 	for _, f := range v.Findings {
 		if f.Field == "content" {
@@ -91,5 +91,5 @@ func TestDocumentsAreBounded(t *testing.T) {
 	}
 	large := `["` + strings.Repeat("x", jsontext.MaxSize) + `",`
 	x, y = plantedPair(t, reg("p/f", large+"1]"), reg("p/f", large+"2]"))
-	check(t, verdict(t, x, y, known()), planted{want: "different", found: []string{"X content"}})
+	check(t, verdictOf(t, x, y, known()), planted{want: "different", found: []string{"X content"}})
 }

@@ -96,7 +96,7 @@ func TestELFIsReadable(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			x, y := plantedPair(t, reg("p/lib.so", string(tt.a)), reg("p/lib.so", string(tt.b)))
-			v := verdict(t, x, y, known())
+			v := verdictOf(t, x, y, known())
 			if v.String() != tt.want {
 				t.Errorf("%s; want %s", v, tt.want)
 			}

@@ -31,7 +31,7 @@ func TestSideDecksAreSets(t *testing.T) {
 		{"one more", one, one + two, Different, []string{"sidedeck.import"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			v := verdict(t, archive(t, reg("lib/x.x", tt.a)), archive(t, reg("lib/x.x", tt.b)), known())
+			v := verdictOf(t, archive(t, reg("lib/x.x", tt.a)), archive(t, reg("lib/x.x", tt.b)), known())
 			var fields []string
 			for _, f := range v.Findings {
 				fields = append(fields, f.Field)
@@ -186,7 +186,7 @@ func TestContainersInMembers(t *testing.T) {
 			Equivalent, []string{"f/z/g! stamp.time"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			v := verdict(t, archive(t, reg("f", tt.a)), archive(t, reg("f", tt.b)), known())
+			v := verdictOf(t, archive(t, reg("f", tt.a)), archive(t, reg("f", tt.b)), known())
 			if v.Outcome != tt.outcome {
 				t.Errorf("%s, want %s: %+v", v.Outcome, tt.outcome, v.Findings)
 			}
@@ -207,7 +207,7 @@ func TestContainersInMembers(t *testing.T) {
 // source, and of another.
 func TestObjectsForZOS(t *testing.T) {
 	object := func(name string) string {
-		b, err := os.ReadFile(filepath.Join("goff", "testdata", name+".o"))
+		b, err := os.ReadFile(filepath.Join("format", "goff", "testdata", name+".o"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -229,7 +229,7 @@ func TestObjectsForZOS(t *testing.T) {
 		{"another folder", "mapped-a", "mapped-b", k, Identical, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			v := verdict(t, archive(t, reg("lib.a", arFile("1", "x.o="+object(tt.a)))), archive(t, reg("lib.a", arFile("1", "x.o="+object(tt.b)))), tt.known)
+			v := verdictOf(t, archive(t, reg("lib.a", arFile("1", "x.o="+object(tt.a)))), archive(t, reg("lib.a", arFile("1", "x.o="+object(tt.b)))), tt.known)
 			seen := map[string]bool{}
 			for _, f := range v.Findings {
 				seen[f.Field] = true
@@ -249,7 +249,7 @@ func TestObjectsForZOS(t *testing.T) {
 // TestSymbolsInAnotherOrder has two symbols of an object change places: link
 // order is told, and nothing is explained away by it.
 func TestSymbolsInAnotherOrder(t *testing.T) {
-	a, err := os.ReadFile(filepath.Join("goff", "testdata", "plain.o"))
+	a, err := os.ReadFile(filepath.Join("format", "goff", "testdata", "plain.o"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,7 +266,7 @@ func TestSymbolsInAnotherOrder(t *testing.T) {
 	first, last := cards[0], cards[len(cards)-1]
 	copy(b[first:], a[last:last+80])
 	copy(b[last:], a[first:first+80])
-	v := verdict(t, archive(t, reg("x.o", string(a))), archive(t, reg("x.o", string(b))), known())
+	v := verdictOf(t, archive(t, reg("x.o", string(a))), archive(t, reg("x.o", string(b))), known())
 	told := false
 	for _, f := range v.Findings {
 		told = told || strings.HasPrefix(f.Field, "goff.esd") && strings.Contains(f.Evidence, "symbols in another order: link order")

@@ -36,7 +36,7 @@ func TestContainersNest(t *testing.T) {
 		{"another name", reg("bin/tool", "x"), reg("bin/tools", "x"), Different, at, "member"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			v := verdict(t, wrapped(t, tt.a), wrapped(t, tt.b), known())
+			v := verdictOf(t, wrapped(t, tt.a), wrapped(t, tt.b), known())
 			if v.Outcome != tt.outcome {
 				t.Errorf("%s, want %s: %+v", v.Outcome, tt.outcome, v.Findings)
 			}
@@ -64,7 +64,7 @@ func TestUnreadableContainerIsBytes(t *testing.T) {
 	}
 	first, later := "built at 15:03:00", "built at 16:04:00"
 	zipped := func(body string) string { return zipFile(t, 8, begun(), "x=1", "tool="+body) }
-	b, err := os.ReadFile(filepath.Join("goff", "testdata", "plain.o"))
+	b, err := os.ReadFile(filepath.Join("format", "goff", "testdata", "plain.o"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func TestUnreadableContainerIsBytes(t *testing.T) {
 		{"too deep", deep("x"), deep("y"), "as it cannot be opened: it lies more than 8 containers deep"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			v := verdict(t, archive(t, reg("inner", tt.a)), archive(t, reg("inner", tt.b)), known())
+			v := verdictOf(t, archive(t, reg("inner", tt.a)), archive(t, reg("inner", tt.b)), known())
 			if v.Outcome != Different || strings.Count(v.Findings[0].Path, "/") > maxDepth+1 {
 				t.Errorf("%s: %+v", v.Outcome, v.Findings)
 			}

@@ -14,13 +14,14 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/zfarm/zfarm/orchestrator/compare/report"
+	"github.com/zfarm/zfarm/orchestrator/compare/verdict"
 )
 
 func pageOf(t *testing.T, v Verdict) string {
 	t.Helper()
 	var out bytes.Buffer
-	if err := v.WriteHTML(&out, PageOptions{Title: "p 1 <b>", A: "a.pax", B: "b.pax"}); err != nil {
+	if err := report.HTML(&out, v, report.PageOptions{Title: "p 1 <b>", A: "a.pax", B: "b.pax"}); err != nil {
 		t.Fatal(err)
 	}
 	return out.String()
@@ -31,9 +32,9 @@ func TestPage(t *testing.T) {
 		reg("p/stamp", "built 15:04:05\n"))
 	b := archive(t, reg("p/doc", "one\nTwo <script>alert(1)</script>\nthree\n"), reg("p/bin", "\x01\x03same"),
 		reg("p/same", "x").with(func(h *tar.Header) { h.Mode = 0o4755 }), reg("p/stamp", "built 16:04:05\n"))
-	page := pageOf(t, verdict(t, a, b, known()))
-	page = strings.Replace(page, pageStyle, "(style)\n", 1)
-	page = strings.Replace(page, pageScript, "(script)\n", 1)
+	page := pageOf(t, verdictOf(t, a, b, known()))
+	page = strings.Replace(page, asset(t, "page.css"), "(style)\n", 1)
+	page = strings.Replace(page, asset(t, "page.js"), "(script)\n", 1)
 	golden(t, "page.html", regexp.MustCompile(`sha256-[^&]*&`).ReplaceAllString(page, "sha256-(digest)&"))
 }
 
@@ -42,7 +43,7 @@ func TestPageIsInert(t *testing.T) {
 	hostile := "\"><script>alert(1)</script><img src=x onerror=alert(2)>"
 	a := archive(t, reg("p/"+hostile, "one "+hostile))
 	b := archive(t, reg("p/"+hostile, "two "+hostile))
-	v := verdict(t, a, b, known())
+	v := verdictOf(t, a, b, known())
 	v.Findings = append(v.Findings, Finding{Path: hostile, Field: hostile, A: hostile, B: hostile + hostile, Cause: hostile, Evidence: hostile,
 		Hunk: "@@ " + hostile + "\n-" + hostile + "\n+" + hostile + "x\n", Tier: Forbidden})
 	page := pageOf(t, v)
@@ -96,7 +97,7 @@ func TestPageStaysSmall(t *testing.T) {
 func hostileVerdict(n int) Verdict {
 	v := Verdict{Outcome: Different, Members: n, Differing: n}
 	for i := range n {
-		grows := strings.Repeat("'+\"\x1b", maxValue/4)
+		grows := strings.Repeat("'+\"\x1b", verdict.MaxValue/4)
 		v.Findings = append(v.Findings, Finding{Path: fmt.Sprintf("d'%d/%d%s", i%100, i, grows[:40]), Field: "content" + fmt.Sprint(i%700), A: grows, B: grows + "x",
 			Cause: grows, Evidence: grows, Tier: Forbidden, Hunk: strings.Repeat("-'\n", 1000)})
 	}
@@ -110,7 +111,7 @@ func TestOutputsAreBoundedWhateverTheyHold(t *testing.T) {
 	}
 	for _, colour := range []bool{false, true} {
 		var text bytes.Buffer
-		if err := v.WriteText(&text, ReportOptions{Hunks: true, Colour: colour}); err != nil {
+		if err := report.Text(&text, v, report.Options{Hunks: true, Colour: colour}); err != nil {
 			t.Fatal(err)
 		}
 		if text.Len() > 2_000_000 || !strings.Contains(text.String(), "more findings about") {
@@ -123,7 +124,7 @@ func TestOutputsAreBoundedWhateverTheyHold(t *testing.T) {
 func TestDeepPathsAreBounded(t *testing.T) {
 	v := Verdict{Outcome: Different}
 	for i := range 3000 {
-		v.Findings = append(v.Findings, Finding{Path: fmt.Sprint(i) + strings.Repeat("/'", maxPath/2-3), Field: "content", Tier: Forbidden})
+		v.Findings = append(v.Findings, Finding{Path: fmt.Sprint(i) + strings.Repeat("/'", verdict.MaxPath/2-3), Field: "content", Tier: Forbidden})
 	}
 	page := pageOf(t, v)
 	if n := strings.Count(page, "<details"); len(page) > 2_000_000 || n < 100 {
@@ -144,52 +145,4 @@ func TestPageShowsWhatDecidesFirst(t *testing.T) {
 	if !strings.Contains(page, "<u>last</u>") || strings.Contains(page, "<u>29999</u>") || !strings.Contains(page, "of 30001 differences are shown") {
 		t.Error("the page does not show the finding that decides, or does not say what it leaves out")
 	}
-}
-
-func TestRowsStandSideBySide(t *testing.T) {
-	have := rows("@@ -1,3 +1,2 @@\n one\n-two\n-three\n+2\n")
-	want := []row{
-		{Head: "@@ -1,3 +1,2 @@"},
-		{Left: []stretch{{"one", false}}, Right: []stretch{{"one", false}}, Same: true},
-		{Left: []stretch{{"two", true}}, Right: []stretch{{"2", true}}},
-		{Left: []stretch{{"three", true}}},
-	}
-	if d := cmp.Diff(want, have); d != "" {
-		t.Errorf("-want +have:\n%s", d)
-	}
-	l, r := marked("size 10 bytes", "size 20 bytes")
-	if d := cmp.Diff([]stretch{{"size ", false}, {"1", true}, {"0 bytes", false}}, l); d != "" {
-		t.Errorf("-want +have:\n%s", d)
-	}
-	if d := cmp.Diff([]stretch{{"size ", false}, {"2", true}, {"0 bytes", false}}, r); d != "" {
-		t.Errorf("-want +have:\n%s", d)
-	}
-}
-
-// TestBytesAreMarkedOneByOne: between two bytes that differ, those that do not
-// are not marked, neither as numbers nor as text.
-func TestBytesAreMarkedOneByOne(t *testing.T) {
-	have := rows("- 00000010  c1c2c3c4                          ....\n+ 00000010  c1c5c3f1                          ....\n+ 00000020  40                                @\n")
-	pad := strings.Repeat(" ", 12)
-	want := []stretch{{"00000010  c1", false}, {"c2", true}, {"c3", false}, {"c4", true}, {strings.Repeat(" ", 27) + "  .", false}, {".", true}, {".", false}, {".", true},
-		{pad + "  A", false}, {"B", true}, {"C", false}, {"D", true}}
-	if len(have) != 2 || have[1].Left != nil || len(have[1].Right) == 0 {
-		t.Fatalf("%+v", have)
-	}
-	if d := cmp.Diff(want, have[0].Left); d != "" {
-		t.Errorf("-want +have:\n%s", d)
-	}
-}
-
-// FuzzRows: whatever a hunk is, its lines are all there and no row is empty.
-func FuzzRows(f *testing.F) {
-	f.Add("@@ -1 +1 @@\n one\n-two\n+2\n")
-	f.Add("- 00000010  c1c2c3c4                          ....\n+ 00000010  c1c5c3c4                          ....\n...\n")
-	f.Fuzz(func(t *testing.T, hunk string) {
-		for _, r := range rows(hunk) {
-			if r.Head == "" && r.Left == nil && r.Right == nil {
-				t.Errorf("an empty row of %q", hunk)
-			}
-		}
-	})
 }

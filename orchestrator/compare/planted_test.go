@@ -20,6 +20,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/zfarm/zfarm/orchestrator/compare/format/compress"
+
+	"github.com/zfarm/zfarm/orchestrator/compare/report"
+	"github.com/zfarm/zfarm/orchestrator/compare/show"
 )
 
 // update rewrites the golden files.
@@ -125,7 +128,7 @@ func input(name string, b []byte) Input {
 	return Input{Name: name, Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }}
 }
 
-func verdict(t testing.TB, a, b []byte, k Known) Verdict {
+func verdictOf(t testing.TB, a, b []byte, k Known) Verdict {
 	t.Helper()
 	v, err := Archives(t.Context(), input("a.pax", a), input("b.pax", b), Options{Allowed: []Tier{Container, Header, Stamp}, Known: k, Workdir: t.TempDir()})
 	if err != nil {
@@ -138,7 +141,7 @@ func verdict(t testing.TB, a, b []byte, k Known) Verdict {
 func ebcdic(s string) string {
 	table := map[byte]byte{}
 	for c := range 256 {
-		table[fromEBCDIC([]byte{byte(c)})[0]] = byte(c)
+		table[show.FromEBCDIC([]byte{byte(c)})[0]] = byte(c)
 	}
 	table['\n'] = 0x15
 	out := []byte(s)
@@ -167,9 +170,9 @@ func plantedPair(t testing.TB, a, b member) ([]byte, []byte) {
 func TestPlanted(t *testing.T) {
 	for _, c := range append(plantedHeaders(t), append(plantedContainers(t), plantedContents(t)...)...) {
 		t.Run(c.name, func(t *testing.T) {
-			v := verdict(t, c.a, c.b, c.known)
+			v := verdictOf(t, c.a, c.b, c.known)
 			check(t, v, c)
-			back := verdict(t, c.b, c.a, Known{A: c.known.B, B: c.known.A})
+			back := verdictOf(t, c.b, c.a, Known{A: c.known.B, B: c.known.A})
 			if back.String() != v.String() || len(back.Findings) != len(v.Findings) {
 				t.Errorf("the other way round: %s with %d findings; want %s with %d", back, len(back.Findings), v, len(v.Findings))
 			}
@@ -373,13 +376,13 @@ func TestPlantedELF(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			a, b := plantedPair(t, reg("p/lib.so", string(first)), reg("p/lib.so", string(c.b)))
-			check(t, verdict(t, a, b, known()), planted{want: c.want, found: c.found})
+			check(t, verdictOf(t, a, b, known()), planted{want: c.want, found: c.found})
 		})
 	}
 	t.Run("another size", func(t *testing.T) {
 		b := compile(t, source("16:04:05 and more that needs room in the section", 42)+"int more(int x) { return x * 3 + answer(); }\n")
 		x, y := plantedPair(t, reg("p/lib.so", string(first)), reg("p/lib.so", string(b)+"x"))
-		v := verdict(t, x, y, known())
+		v := verdictOf(t, x, y, known())
 		var text bool
 		for _, f := range v.Findings {
 			text = text || f.Field == "elf.text" && f.Tier == Forbidden
@@ -413,13 +416,13 @@ func TestReport(t *testing.T) {
 	b := archive(t, file.record("ZOS.extattr", "a-s-").with(func(h *tar.Header) { h.Mode = 0o4755 }).bodied("one\n2\x1b[2J\nthree\n"),
 		escape.bodied("y\n"), stamped.bodied("built 16:04:05\n"), binary.bodied("\x00\x01\x03 same"))
 	for name, v := range map[string]Verdict{
-		"different":    verdict(t, a, b, known()),
-		"identical":    verdict(t, a, a, known()),
-		"incomparable": verdict(t, a, a[:1000], known()),
+		"different":    verdictOf(t, a, b, known()),
+		"identical":    verdictOf(t, a, a, known()),
+		"incomparable": verdictOf(t, a, a[:1000], known()),
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out strings.Builder
-			if err := v.WriteText(&out, ReportOptions{Hunks: true}); err != nil {
+			if err := report.Text(&out, v, report.Options{Hunks: true}); err != nil {
 				t.Fatal(err)
 			}
 			golden(t, name+".txt", out.String())
@@ -460,7 +463,7 @@ func golden(t *testing.T, name, got string) {
 func TestReportShowsSomeMembers(t *testing.T) {
 	v := Verdict{Outcome: Different, Findings: []Finding{{Path: "a", Tier: Forbidden}, {Path: "a", Tier: Forbidden}, {Path: "b", Tier: Forbidden}}, Omitted: 4}
 	var out strings.Builder
-	if err := v.WriteText(&out, ReportOptions{MaxMembers: 1}); err != nil {
+	if err := report.Text(&out, v, report.Options{MaxMembers: 1}); err != nil {
 		t.Fatal(err)
 	}
 	if s := out.String(); strings.Contains(s, "\nb\n") || !strings.Contains(s, "1 more finding about 1 member;") || !strings.Contains(s, "4 further findings") {
@@ -470,8 +473,33 @@ func TestReportShowsSomeMembers(t *testing.T) {
 
 func TestReportErrorIsHandedOn(t *testing.T) {
 	full := errors.New("full")
-	err := Verdict{Outcome: Identical}.WriteText(writeFunc(func([]byte) (int, error) { return 0, full }), ReportOptions{})
+	err := report.Text(failing{full}, Verdict{Outcome: Identical}, report.Options{})
 	if !errors.Is(err, full) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// failing is a writer that cannot write.
+type failing struct{ err error }
+
+func (f failing) Write([]byte) (int, error) { return 0, f.err }
+
+// asset is a part of the page that does not change.
+func asset(t testing.TB, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("report", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// The bounds of the packages below that tests here reach.
+const (
+	maxText     = 2 << 20
+	maxFindings = 4096
+	maxValues   = 100
+	maxDepth    = 8
+	deepest     = 24
+	several     = "at several places, the first at byte "
+)

@@ -18,6 +18,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/zfarm/zfarm/orchestrator/compare/report"
 )
 
 // schema compiles the schema that docs/verdicts.md promises.
@@ -47,7 +49,7 @@ func schema(t *testing.T) (*jsonschema.Schema, map[string]any) {
 func jsonOf(t *testing.T, v Verdict) []byte {
 	t.Helper()
 	var out bytes.Buffer
-	if err := v.WriteJSON(&out); err != nil {
+	if err := report.JSON(&out, v); err != nil {
 		t.Fatal(err)
 	}
 	return out.Bytes()
@@ -69,12 +71,12 @@ func TestVerdictsAreAsTheSchemaSays(t *testing.T) {
 	a := archive(t, reg("p/doc", "one\ntwo\n"), reg("p/\x1b[31m\u202egpj", "x"))
 	b := archive(t, reg("p/doc", "one\n2\x1b\n"), reg("p/\x1b[31m\u202egpj", "y\u0085").record("ZOS.\x07odd", "\x1b]0;x\x07"))
 	all := map[string]Verdict{
-		"identical": verdict(t, a, a, known()), "different": verdict(t, a, b, known()), "incomparable": verdict(t, a, a[:1000], known()),
-		"later":  verdict(t, a, archive(t, reg("p/doc", "one\ntwo\n").with(func(h *tar.Header) { h.ModTime = begun().Add(time.Hour) }), reg("p/\x1b[31m\u202egpj", "x")), known()),
+		"identical": verdictOf(t, a, a, known()), "different": verdictOf(t, a, b, known()), "incomparable": verdictOf(t, a, a[:1000], known()),
+		"later":  verdictOf(t, a, archive(t, reg("p/doc", "one\ntwo\n").with(func(h *tar.Header) { h.ModTime = begun().Add(time.Hour) }), reg("p/\x1b[31m\u202egpj", "x")), known()),
 		"bounds": {Outcome: Identical},
 	}
 	for i, c := range append(plantedHeaders(t), append(plantedContainers(t), plantedContents(t)...)...) {
-		all[fmt.Sprint("planted ", i, " ", c.name)] = verdict(t, c.a, c.b, c.known)
+		all[fmt.Sprint("planted ", i, " ", c.name)] = verdictOf(t, c.a, c.b, c.known)
 	}
 	for name, v := range all {
 		if err := valid(t, s, jsonOf(t, v)); err != nil {
@@ -87,7 +89,7 @@ func TestVerdictsAreAsTheSchemaSays(t *testing.T) {
 func TestSchemaRefuses(t *testing.T) {
 	s, _ := schema(t)
 	f := Finding{Path: "p", Field: "mode", A: "1", B: "2", Offset: -1, Tier: Forbidden}
-	fields := []FieldCount{{Forbidden, "mode", 1}}
+	fields := []FieldCount{{Tier: Forbidden, Field: "mode", Findings: 1}}
 	fine := Verdict{Outcome: Different, Tier: Forbidden, Findings: []Finding{f}, Fields: fields}
 	if err := valid(t, s, jsonOf(t, fine)); err != nil {
 		t.Fatal(err)
@@ -157,7 +159,7 @@ func TestEveryOutputOfManyMembersIsSmall(t *testing.T) {
 		t.Fatal(err)
 	}
 	var text bytes.Buffer
-	if err := v.WriteText(&text, ReportOptions{Hunks: true}); err != nil {
+	if err := report.Text(&text, v, report.Options{Hunks: true}); err != nil {
 		t.Fatal(err)
 	}
 	for name, n := range map[string]int{"text": text.Len(), "JSON": len(jsonOf(t, v)), "page": len(pageOf(t, v))} {
@@ -182,12 +184,12 @@ func TestMaskedFieldsAreTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []FieldCount{{Stamp, "stamp.time", 50}, {Header, "mtime", 50}}
+	want := []FieldCount{{Tier: Stamp, Field: "stamp.time", Findings: 50}, {Tier: Header, Field: "mtime", Findings: 50}}
 	if d := cmp.Diff(want, v.Fields); d != "" || v.Outcome != Equivalent {
 		t.Errorf("%s (-want +have):\n%s", v, d)
 	}
 	var text strings.Builder
-	if err := v.WriteText(&text, ReportOptions{}); err != nil || !strings.Contains(text.String(), "mtime") {
+	if err := report.Text(&text, v, report.Options{}); err != nil || !strings.Contains(text.String(), "mtime") {
 		t.Errorf("%v\n%s", err, text.String())
 	}
 }
@@ -196,16 +198,16 @@ func TestMaskedFieldsAreTold(t *testing.T) {
 func TestColourSaysNothingOfItsOwn(t *testing.T) {
 	a := archive(t, reg("p/doc", "one\ntwo\nthree\n"), reg("p/bin", "\x00\x01\x02 same"))
 	b := archive(t, reg("p/doc", "one\n2\nthree\nfour\n"), reg("p/bin", "\x00\x01\x03 same"))
-	v := verdict(t, a, b, known())
+	v := verdictOf(t, a, b, known())
 	var plain, coloured strings.Builder
-	if err := v.WriteText(&plain, ReportOptions{Hunks: true}); err != nil {
+	if err := report.Text(&plain, v, report.Options{Hunks: true}); err != nil {
 		t.Fatal(err)
 	}
-	if err := v.WriteText(&coloured, ReportOptions{Hunks: true, Colour: true}); err != nil {
+	if err := report.Text(&coloured, v, report.Options{Hunks: true, Colour: true}); err != nil {
 		t.Fatal(err)
 	}
 	text := coloured.String()
-	for _, code := range []string{"0", red, green, cyan, bold, bold + ";" + red, red + ";" + reverse, green + ";" + reverse} {
+	for _, code := range []string{"0", "31", "32", "36", "1", "1;31", "31;7", "32;7"} {
 		text = strings.ReplaceAll(text, "\x1b["+code+"m", "")
 	}
 	if d := cmp.Diff(plain.String(), text); d != "" {
@@ -216,83 +218,9 @@ func TestColourSaysNothingOfItsOwn(t *testing.T) {
 	}
 }
 
-// TestGravestIsToldFirst: authority before tools, those before files, those
-// before content, and what is explained last.
-func TestGravestIsToldFirst(t *testing.T) {
-	v := Verdict{Outcome: Different, Findings: []Finding{
-		{Path: "a", Field: "embedded.user", Tier: Forbidden, Cause: "the user is embedded"},
-		{Path: "b", Field: "mtime", Tier: Header},
-		{Path: "c", Field: "content", Tier: Forbidden},
-		{Path: "d", Field: "stamp.time", Tier: Stamp, Cause: "the time of the build is embedded"},
-		{Path: "e", Field: "member", Tier: Forbidden, Cause: "it is in A only"},
-		{Path: "f", Field: "idrz.zap", Tier: Forbidden},
-		{Path: "g", Field: "mode", Tier: Forbidden, Cause: "setuid set in B"},
-	}}
-	var order []string
-	for _, g := range v.sense().Deciding {
-		order = append(order, g.Field)
-	}
-	want := []string{"mode", "idrz.zap", "member", "content", "embedded.user", "stamp.time", "mtime"}
-	if d := cmp.Diff(want, order); d != "" {
-		t.Errorf("-want +have:\n%s", d)
-	}
-}
-
-func TestSenseSaysWhatWouldHelp(t *testing.T) {
-	mtime, stamp, mode := Finding{Field: "mtime", Tier: Header}, Finding{Field: "stamp.time", Tier: Stamp}, Finding{Field: "zos.extattr", Tier: Forbidden}
-	for _, c := range []struct {
-		v            Verdict
-		says, advice string
-	}{
-		{Verdict{Outcome: Identical}, "byte for byte", ""},
-		{Verdict{Outcome: Incomparable, Reason: "A ends too early"}, "A ends too early", "take neither"},
-		{Verdict{Outcome: Equivalent, Allowed: []Tier{Header}, Findings: []Finding{mtime}}, "1 difference", ""},
-		{Verdict{Outcome: Different, Findings: []Finding{mtime, stamp}}, "of tier 1, 2 were not allowed", "With tier 1, 2 allowed"},
-		{Verdict{Outcome: Different, Allowed: []Tier{Header}, Findings: []Finding{mtime, stamp}}, "of tier 2 were", "With tier 2 allowed"},
-		{Verdict{Outcome: Different, Allowed: []Tier{Header}, Findings: []Finding{mtime, mode}}, "1 difference of tier X, which nothing can allow, and 1 of other", "APF"},
-	} {
-		s := c.v.sense()
-		if !strings.Contains(s.Says, c.says) || !strings.Contains(s.Advice, c.advice) || c.advice == "" && s.Advice != "" {
-			t.Errorf("%s: %q, %q; want %q, %q", c.v, s.Says, s.Advice, c.says, c.advice)
-		}
-	}
-}
-
-// TestReportOfForeignVerdictIsSafe: a verdict may come from a file, and its
-// texts need not have been escaped.
-func TestReportOfForeignVerdictIsSafe(t *testing.T) {
-	evil := "\x1b]0;x\x07\u202e\r\xff\n"
-	v := Verdict{Outcome: Different, Reason: evil, Findings: []Finding{{Path: evil, Field: evil, A: evil, B: evil, Cause: evil, Evidence: evil, Hunk: "-" + evil + "+" + evil, Tier: Forbidden}}}
-	var out bytes.Buffer
-	if err := v.WriteText(&out, ReportOptions{Hunks: true, A: evil, B: evil}); err != nil {
-		t.Fatal(err)
-	}
-	if bytes.ContainsAny(out.Bytes(), "\x1b\x07\r\u202e") || bytes.Contains(out.Bytes(), []byte{0xff}) {
-		t.Errorf("%q", out.String())
-	}
-}
-
-func TestSafe(t *testing.T) {
-	for in, want := range map[string]string{
-		"plain": "plain", `\x1b`: `\x1b`, "\x1b[m": `\x1b[m`, "\xff": `\xff`, "\ufffd": "\ufffd", "grün\u0085": `grün\u0085`, "a\nb": `a\nb`,
-	} {
-		if have := safe(in); have != want {
-			t.Errorf("%q: %q, want %q", in, have, want)
-		}
-	}
-}
-
-func TestNumber(t *testing.T) {
-	for n, want := range map[int]string{0: "0", 999: "999", 1000: "1000", 10_000: "10,000", 20313: "20,313", 1234567: "1,234,567", 123456: "123,456"} {
-		if have := number(n); have != want {
-			t.Errorf("%d: %s", n, have)
-		}
-	}
-}
-
 // TestJSONComesBack as the same verdict, indented or not.
 func TestJSONComesBack(t *testing.T) {
-	v := verdict(t, archive(t, reg("p/<&>", "x")), archive(t, reg("p/<&>", "y")), known())
+	v := verdictOf(t, archive(t, reg("p/<&>", "x")), archive(t, reg("p/<&>", "y")), known())
 	var back Verdict
 	if err := json.Unmarshal(jsonOf(t, v), &back); err != nil {
 		t.Fatal(err)

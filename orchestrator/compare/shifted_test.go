@@ -4,14 +4,12 @@
 package compare
 
 import (
-	"hash/maphash"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/zfarm/zfarm/orchestrator/compare/format/goff"
-	"github.com/zfarm/zfarm/orchestrator/compare/format/span"
 )
 
 // idrl is what a translator says of itself, in the form of LLVM.
@@ -60,44 +58,18 @@ func TestShiftedParts(t *testing.T) {
 			k := longPath()
 			k.A.Zone, k.B.Zone = "UTC0", "UTC0"
 			a, b := plantedPair(t, reg("p/x.o", c.a), reg("p/x.o", c.b))
-			check(t, verdict(t, a, b, k), planted{want: "different", found: c.found})
+			check(t, verdictOf(t, a, b, k), planted{want: "different", found: c.found})
 		})
 	}
 }
 
 func TestShiftedProgram(t *testing.T) {
-	b, err := os.ReadFile(filepath.Join("progobj", "testdata", "small.po"))
+	b, err := os.ReadFile(filepath.Join("format", "progobj", "testdata", "small.po"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	changed := append([]byte(nil), b...)
 	changed[148+9] = 1 // the authorization code
 	x, y := plantedPair(t, reg("p/x", string(b)), reg("p/x", string(changed)+"more"))
-	check(t, verdict(t, x, y, known()), planted{want: "different", found: []string{"X pmar.ac: its authority", "X po.trailing: it is in B only", "X content"}})
-}
-
-// grains is a layout of many small parts.
-type grains struct{}
-
-func (grains) At(at int64) (span.Span, bool) {
-	return span.Span{Name: "grain." + string(rune('a'+at%4)), Offset: at, Length: 1}, true
-}
-
-func (grains) End(at, limit int64) int64 { return min(at+1, limit) }
-
-// still is a layout that leads nowhere.
-type still struct{ grains }
-
-func (still) End(at, _ int64) int64 { return at }
-
-func TestStockIsBounded(t *testing.T) {
-	text := strings.NewReader(strings.Repeat("x", maxParts+10))
-	f := file{r: text, size: text.Size()}
-	v, err := takeStock(t.Context(), parts{Layout: grains{}}, f, maphash.MakeSeed())
-	if err != nil || v.whole || len(v.order) != 4 || v.fields["grain.a"].plain.size() != maxParts/4 {
-		t.Errorf("%v: whole %v, %d fields", err, v.whole, len(v.order))
-	}
-	if v, err = takeStock(t.Context(), parts{Layout: still{}}, f, maphash.MakeSeed()); err != nil || v.whole || len(v.order) != 0 {
-		t.Errorf("%v: whole %v, %d fields", err, v.whole, len(v.order))
-	}
+	check(t, verdictOf(t, x, y, known()), planted{want: "different", found: []string{"X pmar.ac: its authority", "X po.trailing: it is in B only", "X content"}})
 }

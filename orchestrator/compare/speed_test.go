@@ -23,6 +23,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/compress"
 	"github.com/zfarm/zfarm/orchestrator/compare/format/goff"
 	"github.com/zfarm/zfarm/orchestrator/compare/format/pax"
+	"github.com/zfarm/zfarm/orchestrator/compare/report"
 )
 
 // full reports whether benchmarks are of the sizes that docs/speed.md tells of,
@@ -87,7 +88,7 @@ func TestChild(t *testing.T) {
 		t.Fatal(err)
 	}
 	if o.PrintReport {
-		if err := v.WriteText(io.Discard, ReportOptions{Hunks: true, MaxMembers: 100}); err != nil {
+		if err := report.Text(io.Discard, v, report.Options{Hunks: true, MaxMembers: 100}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -427,7 +428,7 @@ func largeModule(b *testing.B, object []byte, size int) []byte {
 // the build differs: MB/s count the bytes of both archives.
 func BenchmarkModules(b *testing.B) {
 	object := func(name string) []byte {
-		body, err := os.ReadFile(filepath.Join("goff", "testdata", name+".o"))
+		body, err := os.ReadFile(filepath.Join("format", "goff", "testdata", name+".o"))
 		if err != nil {
 			b.Fatal(err)
 		}

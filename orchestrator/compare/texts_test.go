@@ -4,12 +4,11 @@
 package compare
 
 import (
-	"bytes"
 	"fmt"
-	"io"
 	"strings"
 	"testing"
-	"testing/iotest"
+
+	"github.com/zfarm/zfarm/orchestrator/compare/verdict"
 )
 
 // longText is more than what is shown with all its edits.
@@ -46,9 +45,9 @@ func TestLongTexts(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			x, y := plantedPair(t, reg("p/f", tt.a), reg("p/f", tt.b))
-			v := verdict(t, x, y, tt.known)
+			v := verdictOf(t, x, y, tt.known)
 			check(t, v, planted{want: tt.want, found: tt.found})
-			if len(v.Findings) > 0 && !strings.Contains(v.Findings[0].Hunk, tt.hunk) || len(v.Findings[0].Hunk) > maxHunk {
+			if len(v.Findings) > 0 && !strings.Contains(v.Findings[0].Hunk, tt.hunk) || len(v.Findings[0].Hunk) > verdict.MaxHunk {
 				t.Errorf("hunk %q; want %q", v.Findings[0].Hunk, tt.hunk)
 			}
 		})
@@ -76,37 +75,7 @@ func TestEndsOfLines(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			x, y := plantedPair(t, tt.a, tt.b)
-			check(t, verdict(t, x, y, known()), planted{want: "different", found: tt.found})
+			check(t, verdictOf(t, x, y, known()), planted{want: "different", found: tt.found})
 		})
-	}
-}
-
-// TestLineReader reads texts in pieces of any size and gives back every byte.
-func TestLineReader(t *testing.T) {
-	for _, s := range []string{"", "\n", "a", "a\n", "a\nb", strings.Repeat("é", maxPiece), "x" + strings.Repeat("€", maxPiece) + "\nend"} {
-		for name, r := range map[string]io.Reader{"whole": strings.NewReader(s), "halves": iotest.HalfReader(strings.NewReader(s)), "data and error": iotest.DataErrReader(strings.NewReader(s))} {
-			l := newLineReader(file{r: strings.NewReader(s), size: int64(len(s))}, charset{newline: '\n'})
-			l.r = r
-			var back bytes.Buffer
-			for {
-				line, whole, err := l.next()
-				if err == io.EOF { //nolint:errorlint // as readers return it
-					break
-				}
-				if err != nil {
-					t.Fatal(err)
-				}
-				if whole && bytes.IndexByte(line, '\n') != len(line)-1 && back.Len()+len(line) != len(s) {
-					t.Errorf("%s: %.20q is no line", name, line)
-				}
-				if !bytes.Equal(bytes.ToValidUTF8(line, nil), line) {
-					t.Errorf("%s: a character was cut in two", name)
-				}
-				back.Write(line)
-			}
-			if back.String() != s {
-				t.Errorf("%s: %d bytes of %d came back", name, back.Len(), len(s))
-			}
-		}
 	}
 }

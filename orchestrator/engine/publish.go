@@ -20,6 +20,7 @@ import (
 	"github.com/zfarm/zfarm/attest/kit"
 	"github.com/zfarm/zfarm/orchestrator"
 	"github.com/zfarm/zfarm/orchestrator/compare"
+	"github.com/zfarm/zfarm/orchestrator/compare/report"
 	"github.com/zfarm/zfarm/orchestrator/packaging"
 	"github.com/zfarm/zfarm/orchestrator/store"
 )
@@ -215,16 +216,16 @@ func (c *stageContext) extras() ([]kit.Extra, error) {
 	if err != nil {
 		return nil, fmt.Errorf("writing the verdict: %w", err)
 	}
-	var report bytes.Buffer
-	if err := c.judged.Verdict.WriteText(&report, compare.ReportOptions{Hunks: true}); err != nil {
+	var text bytes.Buffer
+	if err := report.Text(&text, c.judged.Verdict, report.Options{Hunks: true}); err != nil {
 		return nil, fmt.Errorf("writing the report: %w", err)
 	}
 	var page bytes.Buffer
 	title := fmt.Sprintf("%s %s", c.recipe.Port, c.recipe.Version)
-	if err := c.judged.Verdict.WriteHTML(&page, compare.PageOptions{Title: title, A: c.judged.Packages[0].Repeat, B: "the repeat that differs most"}); err != nil {
+	if err := report.HTML(&page, c.judged.Verdict, report.PageOptions{Title: title, A: c.judged.Packages[0].Repeat, B: "the repeat that differs most"}); err != nil {
 		return nil, fmt.Errorf("writing the page: %w", err)
 	}
-	return []kit.Extra{{Name: "verdict.json", Data: append(verdict, '\n')}, {Name: "report.txt", Data: report.Bytes()}, {Name: "report.html", Data: page.Bytes()}}, nil
+	return []kit.Extra{{Name: "verdict.json", Data: append(verdict, '\n')}, {Name: "report.txt", Data: text.Bytes()}, {Name: "report.html", Data: page.Bytes()}}, nil
 }
 
 // metadata is the description that installers of z/OS open tools read.

@@ -5,7 +5,7 @@
 // and without holding them in memory, and shows ranges as hex.
 //
 // It explains nothing and aligns nothing: see orchestrator/compare for what a
-// range means, and orchestrator/compare/textdiff for lines.
+// range means, and orchestrator/compare/judge/textdiff for lines.
 package bytediff
 
 import (

@@ -39,7 +39,9 @@ func kept(path ...string) func(t testing.TB) []byte {
 }
 
 // object is one that clang-22 made for z/OS.
-func object(name string) func(t testing.TB) []byte { return kept("goff", "testdata", name+".o") }
+func object(name string) func(t testing.TB) []byte {
+	return kept("format", "goff", "testdata", name+".o")
+}
 
 // objectTimes are those of the objects that are kept.
 func objectTimes(k *compare.Known) {

@@ -30,7 +30,7 @@ const (
 	programIDRB  = 13400
 )
 
-func program(t testing.TB) []byte { return kept("progobj", "testdata", "small.po")(t) }
+func program(t testing.TB) []byte { return kept("format", "progobj", "testdata", "small.po")(t) }
 
 // programTimes are those of a program that B bound a day after A.
 func programTimes(k *compare.Known) {

@@ -62,6 +62,15 @@ type Entry struct {
 	Open         func() (io.ReadCloser, error)
 }
 
+// Index is a member that only says where things are, in whatever order.
+type Index struct {
+	// Entry is its number among the entries.
+	Entry int
+	// Items are what it says, sorted.
+	Items  []string
+	Hidden Hidden
+}
+
 // Container is a file that was read to its end.
 type Container struct {
 	// Kind is for people: "ar archive", "gzip stream".

@@ -49,9 +49,9 @@ func Open(r io.ReaderAt, size int64, l container.Limits) (*container.Container, 
 	if err := a.share(); err != nil {
 		return nil, err
 	}
-	a.c.Kind = a.r.format.kind
+	a.c.Kind = a.r.variant.kind
 	a.c.Fields = []container.Field{
-		{Name: "cpio.format", Value: a.r.format.magic},
+		{Name: "cpio.format", Value: a.r.variant.magic},
 		{Name: "cpio.digits", Value: a.r.writing()},
 		{Name: "cpio.padding", Value: strconv.FormatInt(a.r.end.zeros, 10) + " zeros"},
 		{Name: "cpio.trailer", Value: a.r.end.says, Weight: container.Meaning},
@@ -121,7 +121,7 @@ func (a *archive) target(h *Header) (string, error) {
 }
 
 func (a *archive) fields(h *Header, target string) []container.Field {
-	f := a.r.format
+	f := a.r.variant
 	special := container.Field{Name: "cpio.device", Weight: container.Form}
 	if kind := h.Mode & typeMask; kind == typeBlock || kind == typeChar {
 		special.Weight = container.Meaning
@@ -170,7 +170,7 @@ func (a *archive) link(h *Header) {
 }
 
 // share gives the members that are one file the same content, which the new
-// formats hold once.
+// variants hold once.
 func (a *archive) share() error {
 	for _, g := range a.links {
 		if len(g.members) < 2 {

@@ -56,8 +56,8 @@ func (h *Header) Regular() bool { return h.Mode&typeMask == typeRegular }
 // symlink reports whether the content is where a link leads.
 func (h *Header) symlink() bool { return h.Mode&typeMask == typeLink }
 
-// format is one way of writing headers.
-type format struct {
+// variant is one way of writing headers.
+type variant struct {
 	kind, magic string
 	size        int
 	padded      bool // to multiples of four
@@ -65,8 +65,8 @@ type format struct {
 	read        func(f *fields) Header
 }
 
-func formats() []format {
-	return []format{
+func variants() []variant {
+	return []variant{
 		{"cpio archive (new, 070701)", newMagic, newSize, true, false, newHeader},
 		{"cpio archive (new with sums, 070702)", sumMagic, newSize, true, true, newHeader},
 		{"cpio archive (odc, 070707)", odcMagic, odcSize, false, false, odcHeader},
@@ -76,7 +76,7 @@ func formats() []format {
 // Is reports whether head begins an archive of a format that is read: by the
 // magic, and by digits as far as the header goes.
 func Is(head []byte) bool {
-	for _, f := range formats() {
+	for _, f := range variants() {
 		if len(head) < f.size || !bytes.HasPrefix(head, []byte(f.magic)) {
 			continue
 		}
@@ -126,7 +126,7 @@ func odcHeader(f *fields) Header {
 }
 
 // parse reads the header that stands at that place.
-func (f format) parse(b []byte, at int64) (*Header, error) {
+func (f variant) parse(b []byte, at int64) (*Header, error) {
 	if !bytes.HasPrefix(b, []byte(f.magic)) {
 		return nil, exact.Errorf(at, "a header begins with %q; all of an archive begin with the same", b[:len(f.magic)])
 	}
@@ -166,7 +166,7 @@ func (h *Header) timeText() string { return time.Unix(h.Time, 0).UTC().Format(ti
 
 // device shows a number of a device as it stands: in two halves where there
 // are two.
-func (f format) device(n uint64) string {
+func (f variant) device(n uint64) string {
 	if f.magic == odcMagic {
 		return fmt.Sprintf("%o", n)
 	}

@@ -24,16 +24,16 @@ const (
 // Reader reads the members of an archive one after another, from something
 // that can only be read once.
 type Reader struct {
-	r      *bufio.Reader
-	budget *exact.Budget
-	format format
-	at     int64
-	h      *Header // of the member that at lies in, nil before the first
-	left   int64   // of its content
-	sum    uint32  // of its content as far as it was read
-	hidden exact.Hidden
-	before container.Hidden // of the member before
-	end    ending
+	r       *bufio.Reader
+	budget  *exact.Budget
+	variant variant
+	at      int64
+	h       *Header // of the member that at lies in, nil before the first
+	left    int64   // of its content
+	sum     uint32  // of its content as far as it was read
+	hidden  exact.Hidden
+	before  container.Hidden // of the member before
+	end     ending
 	// Digits of headers may be written in two ways.
 	cases  byte
 	digits hash.Hash
@@ -67,11 +67,11 @@ func (r *Reader) Next() (*Header, error) {
 	if err := r.begin(); err != nil {
 		return nil, err
 	}
-	at, b := r.at, make([]byte, r.format.size)
+	at, b := r.at, make([]byte, r.variant.size)
 	if err := r.full(b); err != nil {
 		return nil, err
 	}
-	h, err := r.format.parse(b, at)
+	h, err := r.variant.parse(b, at)
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +100,7 @@ func (r *Reader) Read(p []byte) (int, error) {
 	}
 	n, err := r.r.Read(p[:min(int64(len(p)), r.left)])
 	r.at, r.left = r.at+int64(n), r.left-int64(n)
-	if r.format.summed {
+	if r.variant.summed {
 		for _, c := range p[:n] {
 			r.sum += uint32(c)
 		}
@@ -110,16 +110,16 @@ func (r *Reader) Read(p []byte) (int, error) {
 
 // begin finds out by the first header which format it is.
 func (r *Reader) begin() error {
-	if r.format.read != nil {
+	if r.variant.read != nil {
 		return nil
 	}
 	head, err := r.r.Peek(newSize)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return r.fault(err)
 	}
-	for _, f := range formats() {
+	for _, f := range variants() {
 		if bytes.HasPrefix(head, []byte(f.magic)) {
-			r.format = f
+			r.variant = f
 			return nil
 		}
 	}
@@ -200,7 +200,7 @@ func (r *Reader) hide(b []byte, at int64) error {
 
 // padding reads up to a multiple of four.
 func (r *Reader) padding() error {
-	if !r.format.padded {
+	if !r.variant.padded {
 		return nil
 	}
 	at, b := r.at, r.pad[:-r.at&3]
@@ -212,7 +212,7 @@ func (r *Reader) padding() error {
 
 // pass passes over what is left of a member.
 func (r *Reader) pass() error {
-	if r.format.summed {
+	if r.variant.summed {
 		if _, err := io.Copy(io.Discard, struct{ io.Reader }{r}); err != nil {
 			return err
 		}

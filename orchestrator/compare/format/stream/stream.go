@@ -35,15 +35,15 @@ const (
 	copyBuffer = 256 << 10 // for content that is only verified
 )
 
-// format is what is known of one kind of stream.
-type format struct {
+// variant is what is known of one kind of stream.
+type variant struct {
 	kind string
 	is   func(head []byte) bool
 	open func(*source) error
 }
 
-func formats() []format {
-	return []format{
+func variants() []variant {
+	return []variant{
 		{"gzip stream", isGzip, openGzip},
 		{"bzip2 stream", isBzip2, openBzip2},
 		{"xz stream", isXZ, openXZ},
@@ -53,7 +53,7 @@ func formats() []format {
 
 // Is reports whether head begins a stream of one of the formats.
 func Is(head []byte) bool {
-	for _, f := range formats() {
+	for _, f := range variants() {
 		if f.is(head) {
 			return true
 		}
@@ -71,7 +71,7 @@ func Open(r io.ReaderAt, size int64, l container.Limits) (*container.Container, 
 	if err := s.f.Read(head, 0); err != nil {
 		return nil, err
 	}
-	for _, f := range formats() {
+	for _, f := range variants() {
 		if !f.is(head) {
 			continue
 		}

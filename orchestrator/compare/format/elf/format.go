@@ -1,0 +1,18 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package elf
+
+import (
+	"github.com/zfarm/zfarm/orchestrator/compare/format"
+)
+
+// Format is what the comparator knows of it.
+func Format() format.Format {
+	return format.Format{Name: "ELF binary", Is: Is, Spans: Spans, Symbols: Symbols, Fields: []format.Field{
+		{Name: "elf.", Text: "part of an ELF binary", Cause: "what it says of itself is not the same"},
+		{Name: "elf.comment", Text: "part of an ELF binary", Cause: format.MadeBy("the compiler or linker"), Gravity: format.Tools},
+		{Name: "elf.interp", Text: "part of an ELF binary", Cause: "what it is run with, needs or is called is not the same"},
+		{Name: "elf.dynamic.", Text: "part of an ELF binary", Cause: "what it is run with, needs or is called is not the same"},
+	}}
+}

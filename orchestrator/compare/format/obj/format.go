@@ -1,0 +1,22 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package obj
+
+import (
+	"github.com/zfarm/zfarm/orchestrator/compare/format"
+)
+
+// Format is what the comparator knows of it.
+func Format() format.Format {
+	return format.Format{Name: "object module", Is: Is, Layout: format.Opened(Open),
+		Symbol: format.Symbol{Prefix: "obj.esd.", First: "obj.esd.name", Name: "obj.esd.name"},
+		Frames: []string{"obj.card", "obj.sequence", "obj.txt.", "obj.esd.count", "obj.esd.id", "obj.rld.count", "obj.sym.count"},
+		Fields: []format.Field{
+			{Name: "obj.", Text: "part of an object module", Cause: "how the object is laid out is not the same"},
+			{Name: "obj.esd.", Text: "part of an object module", Cause: "what a symbol is, or where, is not the same"},
+			{Name: "obj.end.product", Text: "part of an object module", Cause: format.MadeBy("the assembler or compiler"), Gravity: format.Tools},
+			{Name: "obj.end.version", Text: "part of an object module", Cause: format.MadeBy("the assembler or compiler"), Gravity: format.Tools},
+		},
+	}
+}

@@ -1,0 +1,29 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package pax
+
+import (
+	"github.com/zfarm/zfarm/orchestrator/compare/format"
+)
+
+// Format is what the comparator knows of it. The fields are those of members'
+// headers, and of what belongs to no member.
+func Format() format.Format {
+	return format.Format{Name: "pax archive", Is: Is, Archive: true, Fields: []format.Field{
+		{Name: "mode", Text: "permissions of a file", Gravity: format.Authority},
+		{Name: "zos.extattr", Text: "z/OS attributes: APF, program control, shared library, address space", Gravity: format.Authority},
+		{Name: "zos.taginfo", Text: "file tag: in which code page it is read", Gravity: format.Presence},
+		{Name: "zos."},
+		{Name: "record."},
+		{Name: "global records"},
+		{Name: "name", Gravity: format.Presence},
+		{Name: "type", Text: "kind of file", Gravity: format.Presence},
+		{Name: "link", Text: "where a link leads", Gravity: format.Presence},
+		{Name: "device", Gravity: format.Presence},
+		{Name: "uid"}, {Name: "gid"}, {Name: "uname"}, {Name: "gname"}, {Name: "atime"}, {Name: "ctime"},
+		{Name: "mtime", Text: "when a file was last changed"},
+		{Name: "padding", Text: "bytes where no reader looks", Gravity: format.Presence},
+		{Name: "trailing data", Text: "bytes after the end", Gravity: format.Presence},
+	}}
+}

@@ -1,0 +1,30 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package progobj
+
+import (
+	"github.com/zfarm/zfarm/orchestrator/compare/format"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/idr"
+)
+
+// Format is what the comparator knows of it.
+func Format() format.Format {
+	const (
+		part       = "part of a program object"
+		attributes = "attributes of a program object"
+		attribute  = "an attribute of the program is not the same"
+		layout     = "how the program is laid out is not the same"
+	)
+	return format.Format{Name: "program object", Is: Is, Layout: format.Opened(Open), Fields: append(idr.Fields(),
+		format.Field{Name: "po.", Text: part, Cause: layout},
+		format.Field{Name: "po.header.version", Text: part, Cause: layout, Gravity: format.Tools},
+		format.Field{Name: "prdt.", Text: part},
+		format.Field{Name: "pmar.", Text: attributes, Cause: attribute},
+		format.Field{Name: "pmar.ac", Text: "authorization code of a program object: what it may do",
+			Cause: "its authority is not the same: the authorization code for APF", Gravity: format.Authority},
+		format.Field{Name: "pmar.attributes3", Text: attributes,
+			Cause: "its authority is not the same: this byte says whether it is valid for APF", Gravity: format.Authority},
+		format.Field{Name: "pmar.binder", Text: attributes, Cause: format.MadeBy("the binder"), Gravity: format.Tools},
+		format.Field{Name: "pmarl.", Text: "when and by whom a program object was saved (PMARL)", Cause: attribute})}
+}

@@ -1,0 +1,108 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package registry lists the formats that the comparator knows, one row each, in
+// the order in which they are detected.
+//
+// It is the one place that imports them all. A new format is a package below
+// orchestrator/compare/format, a row here, samples in
+// orchestrator/compare/format/formattest and a page in docs/formats.
+package registry
+
+import (
+	"strings"
+
+	"github.com/zfarm/zfarm/orchestrator/compare/format"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/ar"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/compress"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/cpio"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/elf"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/goff"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/jsontext"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/obj"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/pax"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/progobj"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/pyc"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/rpm"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/sidedeck"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/stream"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/zip"
+)
+
+// All are the formats, each before those that are asked after it.
+func All() []format.Format {
+	return []format.Format{
+		pax.Format(),
+		compress.Format(),
+		ar.Format(),
+		zip.Format(),
+		cpio.Format(),
+		rpm.Format(),
+		stream.Format(),
+		sidedeck.Format(),
+		elf.Format(),
+		pyc.Format(),
+		goff.Format(),
+		obj.Format(),
+		progobj.Format(),
+		jsontext.Format(),
+	}
+}
+
+// Registry is the formats, with an index of their fields.
+type Registry struct {
+	formats []format.Format
+	fields  map[string]format.Field
+}
+
+// New returns a registry of all formats.
+func New() *Registry {
+	r := &Registry{formats: All(), fields: map[string]format.Field{}}
+	for _, f := range common() {
+		r.fields[f.Name] = f
+	}
+	for _, x := range r.formats {
+		for _, f := range x.Fields {
+			r.fields[f.Name] = f
+		}
+	}
+	return r
+}
+
+// Find returns the first format of which both files may be and that is wanted.
+func (r *Registry) Find(headA, headB []byte, wanted func(format.Format) bool) (format.Format, bool) {
+	for _, f := range r.formats {
+		if wanted(f) && f.Is(headA) && f.Is(headB) {
+			return f, true
+		}
+	}
+	return format.Format{}, false
+}
+
+// Field returns what a field means: as it is named, else as the longest beginning
+// of its name that is; only the name is set if nothing is known of it.
+func (r *Registry) Field(name string) format.Field {
+	for end := len(name); end > 0; {
+		if f, ok := r.fields[name[:end]]; ok {
+			return f
+		}
+		end = strings.LastIndexAny(name[:end-1], ".:") + 1
+	}
+	return format.Field{Name: name}
+}
+
+// common are the fields that belong to no format.
+func common() []format.Field {
+	return []format.Field{
+		{Name: "content", Text: "bytes of a file"},
+		{Name: "member", Text: "only one side has it", Gravity: format.Presence},
+		{Name: "duplicate", Text: "members of one name", Gravity: format.Presence},
+		{Name: "hidden", Text: "bytes where no reader looks", Gravity: format.Presence},
+		{Name: "order", Text: "the same parts in another order"},
+		{Name: "format", Text: "the same said in another form"},
+		{Name: "compression", Text: "how it was compressed"},
+		{Name: "stamp.", Text: "a date or time of the build within other bytes"},
+		{Name: "embedded.", Text: "a condition of the build within other bytes"},
+		{Name: "rule.", Text: "declared by the recipe"},
+	}
+}

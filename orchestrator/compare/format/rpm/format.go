@@ -1,0 +1,16 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package rpm
+
+import (
+	"github.com/zfarm/zfarm/orchestrator/compare/format"
+)
+
+// Format is what the comparator knows of it.
+func Format() format.Format {
+	return format.Format{Name: "RPM package", Is: Is, Open: Open, Fields: []format.Field{
+		{Name: "rpm.", Text: "header of an RPM package"},
+		{Name: "rpm.FILEMODES", Text: "header of an RPM package", Gravity: format.Authority},
+	}}
+}

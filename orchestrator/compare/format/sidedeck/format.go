@@ -1,0 +1,31 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package sidedeck
+
+import (
+	"io"
+
+	"github.com/zfarm/zfarm/orchestrator/compare/format"
+)
+
+// Format is what the comparator knows of it: a set of imports. Their order and
+// form mean nothing, every import does.
+func Format() format.Format {
+	return format.Format{Name: "side deck", Is: Is,
+		Set:    &format.Set{Field: "sidedeck.import", Items: "imports", OnlyIn: "it is imported in", Most: 64 << 20, Read: items},
+		Fields: []format.Field{{Name: "sidedeck.", Text: "what a DLL offers"}},
+	}
+}
+
+func items(r io.ReaderAt, size int64) ([]format.Item, error) {
+	all, err := Imports(r, size)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]format.Item, 0, len(all))
+	for _, i := range all {
+		out = append(out, format.Item{Text: i.String(), Offset: i.Offset})
+	}
+	return out, nil
+}

@@ -1,0 +1,18 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package stream
+
+import (
+	"github.com/zfarm/zfarm/orchestrator/compare/format"
+)
+
+// Format is what the comparator knows of it.
+func Format() format.Format {
+	return format.Format{Name: "compressed stream", Is: Is, Open: Open, Fields: []format.Field{
+		{Name: "gzip.", Text: "header of a gzip stream"},
+		{Name: "bzip2.", Text: "header of a bzip2 stream"},
+		{Name: "xz.", Text: "header of an xz stream"},
+		{Name: "zstd.", Text: "header of a zstd stream"},
+	}}
+}

@@ -1,0 +1,201 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package judge
+
+import (
+	"context"
+	"hash/maphash"
+	"strings"
+
+	"github.com/zfarm/zfarm/orchestrator/compare/format/span"
+
+	"github.com/zfarm/zfarm/orchestrator/compare/show"
+
+	"github.com/zfarm/zfarm/orchestrator/compare/format"
+)
+
+// Bounds of an inventory: beyond them, parts are not told apart.
+const (
+	maxParts  = 1 << 18 // spans of one file
+	maxStated = 1 << 13 // values and symbols of one file
+	maxName   = 1 << 10 // bytes of a name that counts as one value
+)
+
+// inventory is what is in a File by the names of its parts, whatever the place
+// of each: how files are compared in which everything is shifted.
+type inventory struct {
+	fields  map[string]*entry
+	order   []string
+	symbols map[string][]*symbol // by name
+	names   []string             // of symbols, in their order
+	values  int
+	whole   bool // the file was looked at to its end
+}
+
+// entry is all parts of one name: values that the format reads, and bytes.
+type entry struct {
+	plain  pieces
+	stated map[statedKey]*stated
+	order  []*stated
+}
+
+// stated is a value, and how often it stands there.
+type stated struct {
+	key   statedKey
+	kind  span.Kind
+	value span.Value
+	first int64
+	count int
+}
+
+// statedKey tells values apart: the text may be cut.
+type statedKey struct {
+	text string
+	sum  uint64
+}
+
+// symbol is one with its attributes by their fields.
+type symbol struct {
+	name       string
+	at         int64
+	attributes []attribute
+}
+
+type attribute struct {
+	field, text string
+	at          int64
+}
+
+// takeStock reads the parts of a file.
+func takeStock(ctx context.Context, in parts, f File, seed maphash.Seed) (*inventory, error) {
+	v := &inventory{fields: map[string]*entry{}, symbols: map[string][]*symbol{}}
+	u := symbolUnderWay{v: v, f: f, form: in.of.Symbol}
+	at := int64(0)
+	for n := 0; at < f.Size && n < maxParts && v.values < maxStated; n++ {
+		if n%1024 == 0 && ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		s, ok := in.At(at)
+		next := in.End(at, f.Size)
+		if next <= at {
+			break // a layout that leads nowhere
+		}
+		here := span.Stretch{Offset: at, Length: next - at}
+		at = next
+		if !ok {
+			continue
+		}
+		taken, err := u.take(in, s, here)
+		if err == nil && !taken {
+			err = v.take(f, s, here, seed)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	v.whole = at >= f.Size
+	return v, u.end()
+}
+
+// take takes in a part: as a value, if the format fixes its form, else as bytes.
+func (v *inventory) take(f File, s span.Span, here span.Stretch, seed maphash.Seed) error {
+	if settled(s) && s.Read != nil && s.Offset == here.Offset {
+		b, err := f.bytes(span.Stretch{Offset: s.Offset, Length: min(s.Length, maxTyped)})
+		if err == nil {
+			v.state(s.Name, stated{kind: s.Kind, value: s.Read(b), first: s.Offset}, maphash.Bytes(seed, b))
+		}
+		return err
+	}
+	e := v.entry(s.Name)
+	e.plain.r = f.R
+	e.plain.add(here)
+	return nil
+}
+
+func (v *inventory) entry(name string) *entry {
+	e := v.fields[name]
+	if e == nil {
+		e = &entry{stated: map[statedKey]*stated{}}
+		v.fields[name], v.order = e, append(v.order, name)
+	}
+	return e
+}
+
+// state counts a value.
+func (v *inventory) state(name string, s stated, sum uint64) {
+	e := v.entry(name)
+	s.key = statedKey{s.value.Text, sum}
+	if known := e.stated[s.key]; known != nil {
+		known.count++
+		return
+	}
+	s.count = 1
+	e.stated[s.key], e.order = &s, append(e.order, &s)
+	v.values++
+}
+
+// symbolUnderWay is a symbol of which not all was seen. Its name may be spread
+// over cards.
+type symbolUnderWay struct {
+	v    *inventory
+	f    File
+	form format.Symbol
+	open *symbol
+	text []span.Stretch
+	size int64
+}
+
+// take takes in a part if it is one of a symbol.
+func (u *symbolUnderWay) take(in parts, s span.Span, here span.Stretch) (bool, error) {
+	if u.form.Prefix == "" || !strings.HasPrefix(s.Name, u.form.Prefix) {
+		if in.frame(s.Name) || strings.HasSuffix(s.Name, ".reserved") {
+			return false, nil // may stand within a symbol
+		}
+		return false, u.end()
+	}
+	if s.Name == u.form.First {
+		if err := u.end(); err != nil {
+			return false, err
+		}
+		u.open = &symbol{at: here.Offset}
+	}
+	switch {
+	case u.open == nil || in.frame(s.Name):
+		return false, nil
+	case s.Name == u.form.Name:
+		if u.size < maxName {
+			u.text = append(u.text, here)
+		}
+		u.size += here.Length
+	case s.Read != nil && s.Offset == here.Offset:
+		b, err := u.f.bytes(here)
+		if err != nil {
+			return false, err
+		}
+		u.open.attributes = append(u.open.attributes, attribute{s.Name, s.Read(b).Text, here.Offset})
+	default:
+		return false, nil
+	}
+	return true, nil
+}
+
+// end takes in the symbol that is open.
+func (u *symbolUnderWay) end() error {
+	if u.open == nil {
+		return nil
+	}
+	b, err := joined(u.f.R, u.text)
+	if err != nil {
+		return err
+	}
+	s := u.open
+	s.name = strings.TrimRight(string(show.FromEBCDIC(b)), " ")
+	if len(u.v.symbols[s.name]) == 0 {
+		u.v.names = append(u.v.names, s.name)
+	}
+	u.v.symbols[s.name] = append(u.v.symbols[s.name], s)
+	u.v.values++
+	u.open, u.text, u.size = nil, nil, 0
+	return nil
+}

@@ -1,0 +1,261 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package judge
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"hash/maphash"
+	"io"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/text/encoding/charmap"
+)
+
+// charset is how the bytes of a text mean characters; the zero value is UTF-8.
+type charset struct {
+	number  string
+	table   []string // nil for UTF-8
+	newline byte
+}
+
+// charsetOf returns the page of a File tag.
+func charsetOf(tag string) charset {
+	if flag, number, _ := strings.Cut(tag, " "); flag == "1" {
+		return charsetNumber(number)
+	}
+	return charsetNumber("")
+}
+
+// charsetNumber returns the page of that number; UTF-8 for those not known.
+func charsetNumber(number string) charset {
+	m := codePage(number)
+	if m == nil {
+		return charset{newline: '\n'}
+	}
+	p := charset{number: number, newline: '\n', table: make([]string, 256)}
+	if m != charmap.ISO8859_1 {
+		p.newline = nl
+	}
+	for c := range 256 {
+		r := m.DecodeByte(byte(c))
+		// In EBCDIC the newline is NL (15); it changes places with LF, so
+		// that different bytes stay different text.
+		if m != charmap.ISO8859_1 {
+			switch r {
+			case nel:
+				r = '\n'
+			case '\n':
+				r = nel
+			}
+		}
+		p.table[c] = string(r)
+	}
+	return p
+}
+
+const (
+	nl  = 0x15     // the newline of EBCDIC
+	nel = '\u0085' // what it is in Unicode
+)
+
+// codePage returns the code page of that number, if text in it must be decoded.
+func codePage(number string) *charmap.Charmap {
+	switch number {
+	case "37":
+		return charmap.CodePage037
+	case "819":
+		return charmap.ISO8859_1
+	case "1047":
+		return charmap.CodePage1047
+	case "1140":
+		return charmap.CodePage1140
+	}
+	return nil
+}
+
+// decode returns the text of b, and whether it is one.
+func (p charset) decode(b []byte) (string, bool) {
+	if bytes.IndexByte(b, 0) >= 0 {
+		return "", false
+	}
+	if p.table == nil {
+		return string(b), utf8.Valid(b)
+	}
+	var out strings.Builder
+	out.Grow(len(b))
+	for _, c := range b {
+		out.WriteString(p.table[c])
+	}
+	return out.String(), true
+}
+
+// newlines names the ends of lines as they stand in the page: what is decoded
+// to LF and to NEL.
+func (p charset) newlines() [2]string {
+	if p.newline == nl {
+		return [2]string{"NL", "LF"}
+	}
+	return [2]string{"LF", "NEL"}
+}
+
+// lineReader cuts a text into lines, of which it holds one at a time.
+type lineReader struct {
+	r        io.Reader
+	newline  byte
+	buf      []byte
+	from, to int
+	ended    bool
+}
+
+// maxPiece bounds a line that is held; longer ones come in pieces.
+const maxPiece = 1 << 20
+
+func newLineReader(f File, p charset) *lineReader {
+	return &lineReader{r: io.NewSectionReader(f.R, 0, f.Size), newline: p.newline, buf: make([]byte, min(maxPiece, f.Size+1))}
+}
+
+// next returns the next line with its newline; it is valid until the next call.
+// Only the last may have none, and pieces of a line that is too long (whole is
+// false then). It ends with io.EOF.
+func (l *lineReader) next() (line []byte, whole bool, err error) {
+	for seen := 0; ; {
+		have := l.buf[l.from:l.to]
+		if i := bytes.IndexByte(have[seen:], l.newline); i >= 0 {
+			l.from += seen + i + 1
+			return have[:seen+i+1], true, nil
+		}
+		seen = len(have)
+		switch {
+		case l.ended && seen == 0:
+			return nil, false, io.EOF
+		case l.ended:
+			l.from = l.to
+			return have, true, nil
+		case seen == len(l.buf):
+			n := seen
+			for n > seen-utf8.UTFMax && n > 1 && !utf8.RuneStart(have[n-1]) {
+				n--
+			}
+			if n > 1 {
+				n-- // the character that may go on
+			}
+			l.from += n
+			return have[:n], false, nil
+		}
+		copy(l.buf, have)
+		l.from, l.to = 0, seen
+		n, err := l.r.Read(l.buf[l.to:])
+		l.to += n
+		if err == io.EOF {
+			l.ended = true
+		} else if err != nil {
+			return nil, false, err
+		}
+	}
+}
+
+// summary is what is known of a whole text without holding it.
+type summary struct {
+	// text, normal and set are sums: of the text, of the text with all ends of
+	// lines made the same, and of its lines in any order.
+	text, normal, set uint64
+	lines             int64
+	// ends counts lines by what ends them: LF, CRLF, CR, NEL; open says that
+	// nothing ends the last.
+	ends [4]int64
+	open bool
+}
+
+// summarise reads a text; it reports false if it is none.
+func summarise(ctx context.Context, f File, p charset, seed maphash.Seed) (summary, bool, error) {
+	var s summary
+	var text, normal maphash.Hash
+	text.SetSeed(seed)
+	normal.SetSeed(seed)
+	for in := newLineReader(f, p); ; s.lines++ {
+		if s.lines%1024 == 0 && ctx.Err() != nil {
+			return s, false, ctx.Err()
+		}
+		raw, whole, err := in.next()
+		if err == io.EOF { //nolint:errorlint // as readers return it
+			s.text, s.normal = text.Sum64(), normal.Sum64()
+			return s, true, nil
+		}
+		if err != nil {
+			return s, false, fmt.Errorf("reading text: %w", err)
+		}
+		if p.table == nil && plainLine(raw) {
+			s.ends[0]++
+			s.open = false
+			text.Write(raw)
+			normal.Write(raw)
+			s.set += maphash.Bytes(seed, raw)
+			continue
+		}
+		line, ok := p.decode(raw)
+		if !ok {
+			return s, false, nil
+		}
+		text.WriteString(line)
+		plain := s.count(line, whole)
+		normal.WriteString(plain)
+		s.set += maphash.String(seed, plain)
+	}
+}
+
+// plainLine reports whether a line is ASCII and ends in LF alone, as most do.
+func plainLine(b []byte) bool {
+	for _, c := range b {
+		if c >= utf8.RuneSelf || c == 0 || c == '\r' {
+			return false
+		}
+	}
+	return b[len(b)-1] == '\n'
+}
+
+// count notes how a line ends, and returns it with an LF for every end.
+func (s *summary) count(line string, whole bool) string {
+	body, ended := strings.CutSuffix(line, "\n")
+	body, cr := strings.CutSuffix(body, "\r")
+	s.open = !ended && !cr
+	switch {
+	case ended && cr:
+		s.ends[1]++
+	case ended:
+		s.ends[0]++
+	case cr:
+		s.ends[2]++
+	}
+	if strings.ContainsAny(body, "\r\u0085") {
+		s.ends[2] += int64(strings.Count(body, "\r"))
+		s.ends[3] += int64(strings.Count(body, "\u0085"))
+		body = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u0085", "\n").Replace(body)
+		if s.open && strings.HasSuffix(body, "\n") {
+			s.open, body = false, strings.TrimSuffix(body, "\n")
+		}
+	}
+	if whole {
+		body += "\n"
+	}
+	return body
+}
+
+// endings names how the lines of a text end.
+func (s summary) endings(p charset) string {
+	names := p.newlines()
+	var out []string
+	for i, name := range []string{names[0], "CR " + names[0], "CR", names[1]} {
+		if s.ends[i] > 0 {
+			out = append(out, name)
+		}
+	}
+	if s.open {
+		out = append(out, "nothing (the last)")
+	}
+	return strings.Join(slices.Compact(out), " and ")
+}

@@ -1,0 +1,162 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package judge
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/zfarm/zfarm/orchestrator/compare/format/span"
+
+	"github.com/zfarm/zfarm/orchestrator/compare/show"
+	"github.com/zfarm/zfarm/orchestrator/compare/verdict"
+)
+
+// ruled compares two texts line by line where a rule of the recipe applies to
+// some line; it reports false, having told nothing, where none does. Texts of
+// unlike numbers of lines or code pages, and lines in another order, are beyond
+// rules.
+func (d *difference) ruled(ctx context.Context) (bool, error) {
+	t := d.text
+	rules := d.j.rules.fitting(formatText, d.path)
+	if len(rules) == 0 || t.inA.lines != t.inB.lines || t.pageA.number != t.pageB.number || t.permuted() || t.inA.normal == t.inB.normal {
+		return false, nil
+	}
+	l := &ruledLines{d: &difference{j: d.j, out: d.out, path: d.path, a: d.a, b: d.b, text: t, seen: map[seenKey]int{}, apart: true}, rules: rules}
+	a, b := newLineReader(t.a, t.pageA), newLineReader(t.b, t.pageB)
+	for n := 0; ; n++ {
+		if n%1024 == 0 && ctx.Err() != nil {
+			return false, ctx.Err()
+		}
+		la, wholeA, errA := a.next()
+		lb, wholeB, errB := b.next()
+		if errors.Is(errA, io.EOF) && errors.Is(errB, io.EOF) {
+			break
+		}
+		if errors.Is(errA, io.EOF) || errors.Is(errB, io.EOF) {
+			return false, nil
+		}
+		if err := errors.Join(errA, errB); err != nil {
+			return false, fmt.Errorf("reading lines: %w", err)
+		}
+		if !bytes.Equal(la, lb) {
+			if err := l.pair(la, lb, wholeA && wholeB); err != nil {
+				return false, err
+			}
+		}
+		l.at += int64(len(la))
+	}
+	if l.applied == 0 {
+		return false, nil
+	}
+	for _, f := range l.d.findings {
+		d.add(f)
+	}
+	if l.left > 0 {
+		f := verdict.Finding{Field: "content", Offset: l.first, A: l.firstA, B: l.firstB, Tier: verdict.Forbidden, Cause: t.cause(), Hunk: d.hunk(nil),
+			Evidence: join(show.Plural(l.left, "line")+" that no rule explains", d.j.rules.spent())}
+		d.add(f)
+	}
+	return true, nil
+}
+
+// ruledLines are pairs of lines under way; their findings are kept apart.
+type ruledLines struct {
+	d       *difference
+	rules   []*rule
+	at      int64 // of the line in A
+	applied int
+	// left counts lines that nothing explains; the first is shown.
+	left           int
+	first          int64
+	firstA, firstB string
+}
+
+// pair explains a pair of lines that differ: first as any text, then by a rule.
+func (l *ruledLines) pair(a, b []byte, whole bool) error {
+	found, ok, err := l.stamps(a, b)
+	if err != nil {
+		return err
+	}
+	if ok {
+		for _, x := range found {
+			x.finding.Offset += l.at
+			l.d.tell(x, span.Span{})
+		}
+		return nil
+	}
+	textA, okA := l.d.text.pageA.decode(a)
+	textB, okB := l.d.text.pageB.decode(b)
+	bodyA, endA := cutEnd(textA)
+	bodyB, endB := cutEnd(textB)
+	if whole && okA && okB && endA == endB {
+		for _, r := range l.rules {
+			if va, vb, ok := r.line(l.d.j.rules, bodyA, bodyB); ok {
+				l.applied++
+				l.d.tell(explanation{finding: r.finding(va, vb, l.at)}, span.Span{})
+				return nil
+			}
+		}
+	}
+	if l.left++; l.left == 1 {
+		l.first, l.firstA, l.firstB = l.at, bodyA, bodyB
+	}
+	return nil
+}
+
+// cutEnd takes the newline off a line, and a CR before it.
+func cutEnd(s string) (body, end string) {
+	body = strings.TrimSuffix(strings.TrimSuffix(s, "\n"), "\r")
+	return body, s[len(body):]
+}
+
+// stamps explains every byte of two lines of one length without a rule, and not
+// one of them as tier X.
+func (l *ruledLines) stamps(a, b []byte) ([]explanation, bool, error) {
+	if len(a) != len(b) || l.d.misses >= maxMisses {
+		return nil, false, nil
+	}
+	ra, rb := bytes.NewReader(a), bytes.NewReader(b)
+	var found []explanation
+	for at := 0; at < len(a); at++ {
+		if a[at] == b[at] {
+			continue
+		}
+		x, ok, err := l.d.j.explanation(ra, rb, int64(len(a)), int64(at))
+		if err != nil || !ok || x.finding.Tier == verdict.Forbidden {
+			l.d.misses++
+			return nil, false, err
+		}
+		found = append(found, x)
+		at = int(x.end) - 1
+	}
+	return found, true, nil
+}
+
+// byRule looks for a rule that explains a byte of files that are no text, in the
+// part s of both. What it explains lies wholly in that part.
+func (d *difference) byRule(w around, s span.Span) (explanation, bool, error) {
+	if d.text != nil || len(d.rules) == 0 {
+		return explanation{}, false, nil
+	}
+	all, err := views(w.a, w.b, w.size, w.at-reach, w.at+reach)
+	if err != nil {
+		return explanation{}, false, err
+	}
+	for _, v := range all {
+		for _, r := range d.rules {
+			from, to, ok := r.run(d.j.rules, v, int(w.at-v.from))
+			if !ok || !d.alike(w, v.from+int64(from), v.from+int64(to), s) {
+				continue
+			}
+			f := r.finding(string(v.a[from:to]), string(v.b[from:to]), v.from+int64(from))
+			return explanation{f, v.from + int64(to)}, true, nil
+		}
+	}
+	return explanation{}, false, nil
+}

@@ -1,0 +1,70 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package judge
+
+import (
+	"fmt"
+	"hash/maphash"
+	"strings"
+
+	"github.com/zfarm/zfarm/orchestrator/compare/verdict"
+)
+
+// maxOrder bounds files of which symbols are read only to tell their order.
+const maxOrder = 1 << 30
+
+// sums are those of a list of symbols: in its order, and in any.
+type sums struct {
+	list, set uint64
+	count     int
+}
+
+// symbolSums reads the symbols of a File, table by table.
+func symbolSums(in parts, f File, seed maphash.Seed) (map[string]sums, error) {
+	out := map[string]sums{}
+	err := in.of.Symbols(f.R, f.Size, func(field string, name []byte) {
+		s, h := out[field], maphash.Bytes(seed, name)
+		s.list, s.set, s.count = s.list*1099511628211+h, s.set+h, s.count+1
+		out[field] = s
+	})
+	return out, err
+}
+
+// order says where symbols stand in another order. It is evidence only: nothing
+// is explained away by it.
+func (d *difference) order() error {
+	if d.inA.of.Symbols == nil || d.worst < verdict.Forbidden || max(d.a.Size, d.b.Size) > maxOrder {
+		return nil
+	}
+	seed := maphash.MakeSeed()
+	inA, errA := symbolSums(d.inA, d.a, seed)
+	inB, errB := symbolSums(d.inB, d.b, seed)
+	if errA != nil || errB != nil {
+		return nil //nolint:nilerr // what cannot be read has no order, and was compared as bytes
+	}
+	for field, a := range inA {
+		b := inB[field]
+		if a.count != b.count || a.set != b.set || a.list == b.list {
+			continue
+		}
+		d.evidence(field, fmt.Sprintf("the same %d symbols in another order: link order", a.count))
+	}
+	return nil
+}
+
+// evidence adds to the findings about a field and what lies in it, or to the
+// first of tier X if there are none.
+func (d *difference) evidence(field, text string) {
+	told := false
+	for i := range d.findings {
+		if f := &d.findings[i]; f.Tier == verdict.Forbidden && strings.HasPrefix(f.Field, field) {
+			f.Evidence, told = join(f.Evidence, text), true
+		}
+	}
+	for i := range d.findings {
+		if f := &d.findings[i]; !told && f.Tier == verdict.Forbidden {
+			f.Evidence, told = join(f.Evidence, text+" (in "+field+")"), true
+		}
+	}
+}

@@ -1,0 +1,340 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package report shows verdicts: as text for a terminal, as one page of HTML, and
+// as JSON for programs.
+//
+// It reads verdicts and nothing else: which fields are grave and what they are
+// called is what the formats say (orchestrator/compare/format). It compares
+// nothing; orchestrator/compare makes verdicts.
+package report
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/zfarm/zfarm/orchestrator/compare/show"
+	"github.com/zfarm/zfarm/orchestrator/compare/verdict"
+
+	"github.com/zfarm/zfarm/orchestrator/compare/format/registry"
+)
+
+// Options say how much WriteText shows, and how.
+type Options struct {
+	// A and B say what the two sides are; "" says nothing of it.
+	A, B string
+	// Hunks shows the surroundings of each difference.
+	Hunks bool
+	// MaxMembers bounds the members shown; 0 shows all.
+	MaxMembers int
+	// Colour marks what is there anyway with the colours of a terminal.
+	Colour bool
+}
+
+// Bounds on a report, in bytes: hunks are left out beyond the first, findings
+// beyond the second.
+const (
+	hunkRoom   = 1 << 20
+	reportRoom = 3 << 19
+	// maxGroups bounds the fields of a summary.
+	maxGroups = 12
+	// tabular is the width of the first column of a summary.
+	tabular = 22
+	example = 100 // characters of an example
+)
+
+// Text writes v for people at a terminal: what it comes to first, what
+// decides and what was masked, then the findings member by member, those that
+// decide first. No control character comes out of the artifacts, and the whole
+// stays below 2 MB.
+func Text(w io.Writer, v verdict.Verdict, o Options) error {
+	r := &report{out: bufio.NewWriter(w), v: v, o: o, colour: painter(o.Colour)}
+	r.summary(summarise(v, registry.New()))
+	r.members()
+	return r.out.Flush()
+}
+
+// JSON writes v for programs (docs/verdict-v1.schema.json). A long verdict
+// has no indentation, so that it stays below 2 MB as well.
+func JSON(w io.Writer, v verdict.Verdict) error {
+	if v.Allowed == nil {
+		v.Allowed = []verdict.Tier{}
+	}
+	if v.Findings == nil {
+		v.Findings = []verdict.Finding{}
+	}
+	var long bytes.Buffer
+	enc := json.NewEncoder(&long)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return fmt.Errorf("writing the verdict: %w", err)
+	}
+	text := &long
+	if long.Len() <= hunkRoom {
+		text = &bytes.Buffer{}
+		if err := json.Indent(text, long.Bytes(), "", "  "); err != nil {
+			return fmt.Errorf("writing the verdict: %w", err)
+		}
+	}
+	_, err := w.Write(text.Bytes())
+	return err
+}
+
+// report is one being written. Its writer keeps its error until Flush.
+type report struct {
+	out     *bufio.Writer
+	v       verdict.Verdict
+	o       Options
+	colour  painter
+	written int
+}
+
+func (r *report) say(format string, args ...any) {
+	n, _ := fmt.Fprintf(r.out, format, args...)
+	r.written += n
+}
+
+// painter colours text, or does not.
+type painter bool
+
+// The colours, as terminals know them.
+const (
+	bold    = "1"
+	reverse = "7"
+	red     = "31"
+	green   = "32"
+	yellow  = "33"
+	cyan    = "36"
+)
+
+func (p painter) in(colour, s string) string {
+	if !p || s == "" || colour == "" {
+		return s
+	}
+	return "\x1b[" + colour + "m" + s + "\x1b[0m"
+}
+
+// outcome colours the word of a verdict.
+func (p painter) outcome(v verdict.Verdict) string {
+	colour := green
+	switch v.Outcome {
+	case verdict.Different:
+		colour = red
+	case verdict.Incomparable:
+		colour = yellow
+	}
+	return p.in(bold+";"+colour, v.String())
+}
+
+// mark is a tier in brackets: red if it decides.
+func (r *report) mark(t verdict.Tier) string {
+	if r.v.Allows(t) {
+		return r.colour.in(green, "["+t.String()+"]")
+	}
+	return r.colour.in(red, "["+t.String()+"]")
+}
+
+// summary writes what the verdict comes to.
+func (r *report) summary(s summary) {
+	v := r.v
+	r.say("%s\n", r.colour.outcome(v))
+	if s.Text != "" {
+		r.say("  %s\n", show.Safe(s.Text))
+	}
+	if s.Advice != "" {
+		r.say("  %s\n", r.colour.in(bold, s.Advice))
+	}
+	for _, side := range []struct{ name, what string }{{"A", r.o.A}, {"B", r.o.B}} {
+		if side.what != "" {
+			r.say("  %s: %s\n", side.name, show.Safe(side.what))
+		}
+	}
+	switch v.Outcome {
+	case verdict.Identical:
+		if v.Bytes > 0 {
+			r.say("  %s read of both\n", show.Size(v.Bytes))
+		}
+		return
+	case verdict.Incomparable:
+		return
+	}
+	r.say("  %s of %s members differ; %s read of both; allowed tiers: %s\n", show.Number(v.Differing), show.Number(v.Members), show.Size(v.Bytes), tiersText(v.Allowed))
+	r.groups("What decides", s.Deciding)
+	r.groups("What was masked", s.Masked)
+}
+
+// groups lists fields with how often they differ and the first example.
+func (r *report) groups(title string, all []group) {
+	if len(all) == 0 {
+		return
+	}
+	r.say("\n%s:\n", r.colour.in(bold, title))
+	for i, g := range all {
+		if i == maxGroups {
+			rest := 0
+			for _, g := range all[i:] {
+				rest += g.Count
+			}
+			r.say("  ... %s more fields with %s\n", show.Number(len(all)-i), show.Plural(rest, "difference"))
+			return
+		}
+		r.say("  %s %-*s %s", r.mark(g.Tier), tabular, show.Safe(g.Field), show.Plural(g.Count, "difference"))
+		if f := g.First; f != nil && f.Path != "" {
+			r.say(", %s%s", map[bool]string{true: "first in "}[g.Count > 1], show.Safe(f.Path))
+			if text := pair(*f); text != "" {
+				r.say(": %s", show.Clipped(text, example))
+			}
+		}
+		r.say("\n")
+		if f := g.First; f != nil && f.Cause != "" {
+			r.say("      %*s %s\n", tabular, "", show.Clipped(show.Safe(f.Cause), 2*example))
+		}
+	}
+}
+
+// pair is the two values as "a -> b", "" if neither is known.
+func pair(f verdict.Finding) string {
+	a, b := show.Safe(f.A), show.Safe(f.B)
+	switch {
+	case a == "" && b == "":
+		return ""
+	case b == "":
+		b = "(none)"
+	case a == "":
+		a = "(none)"
+	}
+	return a + " -> " + b
+}
+
+// aboutMember is the findings about one member.
+type aboutMember struct {
+	path     string
+	findings []verdict.Finding
+	decides  bool
+}
+
+// byMember groups findings that stand together, and puts the members first
+// that have one that decides.
+func byMember(v verdict.Verdict) []aboutMember {
+	var out []aboutMember
+	for _, f := range v.Findings {
+		if n := len(out); n == 0 || out[n-1].path != f.Path {
+			out = append(out, aboutMember{path: f.Path})
+		}
+		m := &out[len(out)-1]
+		m.findings = append(m.findings, f)
+		m.decides = m.decides || !v.Allows(f.Tier)
+	}
+	slices.SortStableFunc(out, func(a, b aboutMember) int {
+		switch {
+		case a.decides == b.decides:
+			return 0
+		case a.decides:
+			return -1
+		}
+		return 1
+	})
+	return out
+}
+
+// members writes the findings member by member.
+func (r *report) members() {
+	all := byMember(r.v)
+	left := len(r.v.Findings)
+	for i, m := range all {
+		if r.o.MaxMembers > 0 && i == r.o.MaxMembers || r.written > reportRoom {
+			r.say("\n... %s about %s; ask for all of them with --json\n", show.Plural(left, "more finding"), show.Plural(len(all)-i, "member"))
+			break
+		}
+		if i > 0 && !m.decides && all[i-1].decides {
+			r.say("\n%s\n", r.colour.in(bold, "Below, nothing differs but what was allowed."))
+		}
+		name := show.Safe(m.path)
+		if name == "" {
+			name = "the artifact as a whole"
+		}
+		r.say("\n%s\n", r.colour.in(bold, name))
+		for _, f := range m.findings {
+			r.finding(f)
+		}
+		left -= len(m.findings)
+	}
+	if r.v.Omitted > 0 {
+		r.say("\n%s were left out, those of low tiers first; the counts above have them.\n", show.Plural(r.v.Omitted, "further finding"))
+	}
+}
+
+// finding writes one finding.
+func (r *report) finding(f verdict.Finding) {
+	if r.written > reportRoom {
+		return
+	}
+	r.say("  %s %s", r.mark(f.Tier), show.Safe(f.Field))
+	if text := pair(f); text != "" {
+		r.say(": %s", text)
+	}
+	if f.Offset >= 0 {
+		r.say(", at byte %d", f.Offset)
+	}
+	r.say("\n")
+	for _, s := range []string{f.Cause, f.Evidence} {
+		if s != "" {
+			r.say("      %s\n", show.Safe(s))
+		}
+	}
+	if r.o.Hunks && r.written < hunkRoom {
+		r.hunk(f.Hunk)
+	}
+}
+
+// hunk writes the surroundings of a difference: lines of A before those that
+// come in their place, bytes row by row.
+func (r *report) hunk(hunk string) {
+	var come []row
+	flush := func() {
+		for _, row := range come {
+			r.side("+", green, row.Right)
+		}
+		come = come[:0]
+	}
+	for _, row := range rows(hunk) {
+		if row.Same || row.Hex || row.Head != "" {
+			flush()
+		}
+		switch {
+		case row.Head != "":
+			r.side("", cyan, []stretch{{Text: row.Head, Mark: true}})
+		case row.Same:
+			r.side(" ", "", row.Left)
+		default:
+			r.side("-", red, row.Left)
+			come = append(come, row)
+		}
+	}
+	flush()
+}
+
+// side writes a line of a hunk, if it is there, with its sign; what differs in
+// it is marked on a terminal.
+func (r *report) side(sign, colour string, line []stretch) {
+	if line == nil {
+		return
+	}
+	mark := colour
+	if sign != "" {
+		mark += ";" + reverse
+	}
+	r.say("      | %s", r.colour.in(colour, sign))
+	for _, p := range line {
+		if p.Mark {
+			r.say("%s", r.colour.in(mark, show.Safe(p.Text)))
+		} else {
+			r.say("%s", show.Safe(p.Text))
+		}
+	}
+	r.say("\n")
+}

@@ -1,0 +1,297 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package tree
+
+import (
+	"bufio"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+
+	"github.com/zfarm/zfarm/orchestrator/compare/bytediff"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/compress"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/pax"
+)
+
+// handle is an input that was opened.
+type handle struct {
+	in Input
+	rc io.ReadCloser
+	// at reads size bytes in place; nil where that is not possible.
+	at   io.ReaderAt
+	size int64
+}
+
+func openInput(in Input) (*handle, error) {
+	h := &handle{in: in}
+	rc, err := in.Open()
+	if err != nil {
+		return h, fmt.Errorf("opening %s: %w", in.Name, err)
+	}
+	h.rc = rc
+	at, ok := rc.(io.ReaderAt)
+	if !ok {
+		return h, nil
+	}
+	switch f := rc.(type) {
+	case interface{ Size() int64 }:
+		h.at, h.size = at, f.Size()
+	case fs.File:
+		// A pipe can neither be read in place nor does it have a size.
+		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+			h.at, h.size = at, info.Size()
+		}
+	}
+	return h, nil
+}
+
+func (h *handle) close() {
+	if h.rc != nil {
+		h.rc.Close()
+	}
+}
+
+// reader reads it from its beginning, where it was not read since again.
+func (h *handle) reader() io.Reader {
+	if h.at != nil {
+		return io.NewSectionReader(h.at, 0, h.size)
+	}
+	return h.rc
+}
+
+// again makes what was read readable from its beginning once more.
+func (h *handle) again() error {
+	if h.at != nil {
+		return nil
+	}
+	h.rc.Close()
+	rc, err := h.in.Open()
+	if h.rc = rc; err != nil {
+		h.rc = nil
+		return fmt.Errorf("opening %s: %w", h.in.Name, err)
+	}
+	return nil
+}
+
+// artifact is an input that was read to its end: a few bytes of each member in
+// memory, its content in a file.
+type artifact struct {
+	layers []string // outermost first
+	gzip   []gzip.Header
+	tree   *tree
+	read   int64
+	// fault is why the bytes cannot be read, if they cannot.
+	fault error
+	spool *spool
+
+	handle *handle
+	owns   bool  // handle is to be closed
+	broken error // what is not the fault of the bytes
+}
+
+// inPlace reports whether the input is read as it stands.
+func (a *artifact) inPlace() bool { return a.spool == nil }
+
+func (a *artifact) close() {
+	if a.owns {
+		a.handle.close()
+	}
+	if a.spool != nil {
+		_ = a.spool.Close() // to be thrown away
+	}
+}
+
+const (
+	maxLayers  = 4
+	readBuffer = 256 << 10
+)
+
+// readFunc is an io.Reader.
+type readFunc func([]byte) (int, error)
+
+func (f readFunc) Read(p []byte) (int, error) { return f(p) }
+
+// writeFunc is an io.Writer.
+type writeFunc func([]byte) (int, error)
+
+func (f writeFunc) Write(p []byte) (int, error) { return f(p) }
+
+// load reads the whole input. Faults of the bytes are kept in a; what is
+// returned is that the input or the place for its content failed, or that ctx
+// ended.
+func (a *artifact) load(ctx context.Context, h *handle, l Limits, sum func(string) uint64) error {
+	a.handle, a.tree = h, &tree{roster: roster{sum: sum}}
+	data, size, err := a.data(ctx, l)
+	if err == nil {
+		a.tree.data, a.tree.size = data, size
+		err = a.index(ctx, path.Base(h.in.Name), l)
+		if err != nil && !errors.Is(err, pax.ErrFormat) && !errors.Is(err, errTooLarge) {
+			a.broken = fmt.Errorf("reading %s: %w", h.in.Name, err)
+		}
+	}
+	if a.broken != nil {
+		return a.broken
+	}
+	a.fault = err
+	return nil
+}
+
+// source reads the input on, and keeps why it could not be read.
+func (a *artifact) source(ctx context.Context, from io.Reader) io.Reader {
+	return readFunc(func(p []byte) (int, error) {
+		if a.broken = ctx.Err(); a.broken != nil {
+			return 0, a.broken
+		}
+		n, err := from.Read(p)
+		a.read += int64(n)
+		if err != nil && err != io.EOF {
+			a.broken = fmt.Errorf("reading %s: %w", a.handle.in.Name, err)
+			return n, a.broken
+		}
+		return n, err
+	})
+}
+
+// data takes compression off and returns what lies inside: the input itself
+// where it can be read in place, else a file of ours.
+func (a *artifact) data(ctx context.Context, l Limits) (io.ReaderAt, int64, error) {
+	h := a.handle
+	r, err := a.unwrap(bufio.NewReaderSize(a.source(ctx, h.reader()), readBuffer))
+	if err != nil {
+		return nil, 0, err
+	}
+	if h.at != nil && len(a.layers) == 0 {
+		a.read = h.size
+		if h.size > l.Bytes {
+			return nil, 0, tooLarge(l.Bytes)
+		}
+		return h.at, h.size, nil
+	}
+	if a.spool, err = newSpool(l.Workdir); err != nil {
+		a.broken = err
+		return nil, 0, err
+	}
+	left := l.Bytes
+	size, err := io.Copy(writeFunc(func(p []byte) (int, error) {
+		if left -= int64(len(p)); left < 0 {
+			return 0, tooLarge(l.Bytes)
+		}
+		n, err := a.spool.f.Write(p)
+		if err != nil {
+			a.broken = fmt.Errorf("keeping content of %s: %w; free some room or name another work folder", h.in.Name, err)
+			err = a.broken
+		}
+		return n, err
+	}), r)
+	return a.spool.f, size, err
+}
+
+// unwrap takes compression off.
+func (a *artifact) unwrap(r *bufio.Reader) (*bufio.Reader, error) {
+	for range maxLayers {
+		head, err := r.Peek(2)
+		if err != nil && err != io.EOF { //nolint:errorlint // wrapped, it is what broke the source off
+			return nil, err
+		}
+		var inner io.Reader
+		switch string(head) {
+		case compress.Magic:
+			if inner, err = compress.NewReader(r); err != nil {
+				return nil, err
+			}
+			a.layers = append(a.layers, "compress")
+		case "\x1f\x8b":
+			z, err := gzip.NewReader(r)
+			if err != nil {
+				return nil, fmt.Errorf("reading gzip stream: %w", err)
+			}
+			inner = z
+			a.layers, a.gzip = append(a.layers, "gzip"), append(a.gzip, z.Header)
+		default:
+			return r, nil
+		}
+		r = bufio.NewReaderSize(inner, readBuffer)
+	}
+	return nil, errors.New("it is compressed more than 4 times over")
+}
+
+var errTooLarge = errors.New("more lies inside than is read")
+
+// tooLarge says which bound it was.
+func tooLarge(most int64) error {
+	return fmt.Errorf("%w: more than %d bytes; raise the bound if that is right", errTooLarge, most)
+}
+
+// limit ends with an error where a limit of io.LimitReader would end silently.
+func limit(r io.Reader, left int64) io.Reader {
+	most := left
+	return readFunc(func(p []byte) (int, error) {
+		n, err := r.Read(p)
+		if left -= int64(n); left < 0 {
+			return 0, tooLarge(most)
+		}
+		return n, err
+	})
+}
+
+// index reads the headers of all members.
+func (a *artifact) index(ctx context.Context, name string, l Limits) error {
+	t := a.tree
+	head := make([]byte, min(paxHead, t.size))
+	if _, err := io.ReadFull(io.NewSectionReader(t.data, 0, t.size), head); err != nil {
+		return err
+	}
+	if !pax.Is(head) {
+		t.kind, t.name = singleFile, name
+		return nil
+	}
+	t.kind = "pax archive"
+	r := pax.NewReaderAt(t.data, t.size, l.pax())
+	for {
+		if t.roster.len()%screenMost == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		m, err := r.Next()
+		if err == io.EOF { //nolint:errorlint // Next promises io.EOF itself
+			t.globals, t.trailer = r.Globals(), r.Trailer()
+			t.roster.end = t.trailer.Offset - 2*blockSize
+			return nil
+		}
+		if err == nil {
+			err = t.roster.add(m, r.Globals())
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// spool is a file without a name that holds unpacked content.
+type spool struct{ f *os.File }
+
+func newSpool(dir string) (*spool, error) {
+	f, err := os.CreateTemp(dir, "zfarm-compare-*")
+	if err != nil {
+		return nil, fmt.Errorf("making a file for unpacked content: %w", err)
+	}
+	return &spool{f}, nil
+}
+
+// Close removes the file.
+func (s *spool) Close() error {
+	return errors.Join(s.f.Close(), os.Remove(s.f.Name()))
+}
+
+// sameContent reports whether two trees are the same bytes once unpacked.
+func sameContent(ctx context.Context, a, b *tree) (bool, error) {
+	if a.size != b.size {
+		return false, nil
+	}
+	return bytediff.Equal(ctx, a.data, b.data, a.size)
+}

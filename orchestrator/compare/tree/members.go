@@ -1,0 +1,398 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package tree
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/zfarm/zfarm/orchestrator/compare/format/pax"
+
+	"github.com/zfarm/zfarm/orchestrator/compare/show"
+	"github.com/zfarm/zfarm/orchestrator/compare/verdict"
+
+	"github.com/zfarm/zfarm/orchestrator/compare/judge"
+)
+
+// trees compares two trees of one kind; prefix leads to them.
+func (c *comparison) trees(ctx context.Context, prefix string, a, b *tree) error {
+	if a.kind == singleFile {
+		return c.single(ctx, prefix, a, b)
+	}
+	inA, inB := a.headers(c.limits.pax()), b.headers(c.limits.pax())
+	p := pairUp(&a.roster, &b.roster)
+	a.roster.forget()
+	b.roster.forget()
+	c.members += p.unlike
+	if err := c.partnerless(prefix, p, inA, inB); err != nil {
+		return err
+	}
+	looks, err := c.screen(ctx, a, b, p, c.beginning())
+	if err != nil {
+		return err
+	}
+	for i, l := range looks {
+		if l == lookNowhere {
+			continue
+		}
+		if err := c.pair(ctx, prefix, p, i, l, inA, inB); err != nil {
+			return err
+		}
+	}
+	for _, j := range p.added {
+		m, err := inB.at(int(j))
+		if err != nil {
+			return err
+		}
+		c.onlyIn(prefix, m, false)
+	}
+	if err := c.order(prefix, p, inB); err != nil {
+		return err
+	}
+	c.around(prefix, a, b)
+	return nil
+}
+
+// beginning returns how many bytes from the first on are known to be the same.
+func (c *comparison) beginning() int64 {
+	if c.depth > 0 {
+		return 0 // that is said of the artifacts
+	}
+	return c.equal
+}
+
+// single compares two artifacts that are files; their names are not compared.
+func (c *comparison) single(ctx context.Context, prefix string, a, b *tree) error {
+	c.members++
+	same, err := sameContent(ctx, a, b)
+	if err != nil || same {
+		return err
+	}
+	return c.content(ctx, prefix+path.Clean(a.name), judge.File{R: a.data, Size: a.size}, judge.File{R: b.data, Size: b.size})
+}
+
+// partnerless tells of members that only A has, and of names that stand twice.
+func (c *comparison) partnerless(prefix string, p *pairing, inA, inB *headers) error {
+	for i, j := range p.partners {
+		if j != noPartner {
+			continue
+		}
+		m, err := inA.at(p.step + i)
+		if err != nil {
+			return err
+		}
+		c.onlyIn(prefix, m, true)
+	}
+	for _, t := range p.twice {
+		in := inA
+		if t.a == 0 {
+			in = inB
+		}
+		m, err := in.at(int(t.first))
+		if err != nil {
+			return err
+		}
+		c.duplicate(prefix+keyOf(m), t.a, t.b)
+	}
+	return nil
+}
+
+// onlyIn tells of a member that only one of both has.
+func (c *comparison) onlyIn(prefix string, m *pax.Member, isA bool) {
+	f := verdict.Finding{Path: prefix + keyOf(m), Field: "member", Offset: -1, Tier: verdict.Forbidden}
+	if isA {
+		f.A, f.Cause = m.Type.String(), "it is in A only"
+	} else {
+		f.B, f.Cause = m.Type.String(), "it is in B only"
+	}
+	c.add(f)
+}
+
+// pair reads the headers of a pair that differs and compares it.
+func (c *comparison) pair(ctx context.Context, prefix string, p *pairing, i int, l look, inA, inB *headers) error {
+	j, _ := p.partner(i)
+	ma, err := inA.at(i)
+	if err != nil {
+		return err
+	}
+	mb, err := inB.at(j)
+	if err != nil {
+		return err
+	}
+	if l == lookAsStrangers {
+		c.onlyIn(prefix, ma, true)
+		c.onlyIn(prefix, mb, false)
+		return nil
+	}
+	return c.member(ctx, prefix+keyOf(ma), pair{ma, mb, inA.t, inB.t, l == lookAtAll})
+}
+
+// pair is a member of A and the one of the same name in B.
+type pair struct {
+	a, b     *pax.Member
+	inA, inB *tree
+	content  bool // it differs
+}
+
+func (c *comparison) duplicate(path string, a, b int) {
+	c.add(verdict.Finding{Path: path, Field: "duplicate", A: fmt.Sprint(a, " times"), B: fmt.Sprint(b, " times"), Offset: -1, Tier: verdict.Forbidden,
+		Cause: "the name stands more than once, so that what is unpacked depends on who unpacks"})
+}
+
+// order tells whether the members of both stand in another order.
+func (c *comparison) order(prefix string, p *pairing, inB *headers) error {
+	before := p.step - 1
+	for i := range p.partners {
+		j, ok := p.partner(p.step + i)
+		if !ok {
+			continue
+		}
+		if j > before {
+			before = j
+			continue
+		}
+		first, err := inB.at(j)
+		if err != nil {
+			return err
+		}
+		second, err := inB.at(before)
+		if err != nil {
+			return err
+		}
+		c.about(verdict.Finding{Path: strings.TrimSuffix(prefix, "/"), Field: "order", Tier: verdict.Container, Cause: "the members stand in another order",
+			Evidence: fmt.Sprintf("B has %s before %s", show.Printable(first.Name, verdict.MaxValue), show.Printable(second.Name, verdict.MaxValue))})
+		return nil
+	}
+	return nil
+}
+
+// around compares what belongs to no member: global records at the end, and
+// what follows the end.
+func (c *comparison) around(prefix string, a, b *tree) {
+	path := strings.TrimSuffix(prefix, "/")
+	if !slices.Equal(a.globals, b.globals) {
+		c.about(verdict.Finding{Path: path, Field: "global records", A: recordsText(a.globals), B: recordsText(b.globals), Tier: verdict.Forbidden})
+	}
+	ta, tb := a.trailer, b.trailer
+	if ta.NonZero == tb.NonZero && ta.Sum == tb.Sum {
+		return
+	}
+	text := func(t pax.Trailer) string {
+		if t.NonZero == 0 {
+			return ""
+		}
+		return fmt.Sprintf("%d bytes from byte %d", t.NonZero, t.First)
+	}
+	c.about(verdict.Finding{Path: path, Field: "trailing data", A: text(ta), B: text(tb), Tier: verdict.Forbidden,
+		Cause: "bytes follow the end of the archive; no reader looks at them"})
+}
+
+func recordsText(records []pax.Record) string {
+	var out strings.Builder
+	for _, r := range records {
+		if out.Len() > verdict.MaxValue {
+			break
+		}
+		fmt.Fprintf(&out, "%s=%s ", r.Key, r.Value)
+	}
+	return strings.TrimSuffix(out.String(), " ")
+}
+
+// member compares a pair that is not the same bytes.
+func (c *comparison) member(ctx context.Context, path string, p pair) error {
+	before := c.found.Total()
+	if p.a.HeaderSum != p.b.HeaderSum || len(p.inA.globals)+len(p.inB.globals) > 0 {
+		c.header(path, p.a, p.b)
+	}
+	if p.a.Hidden != p.b.Hidden || p.a.HiddenSum != p.b.HiddenSum {
+		c.meta(path, "padding", fmt.Sprint(p.a.Hidden, " bytes"), fmt.Sprint(p.b.Hidden, " bytes"), verdict.Forbidden,
+			"bytes stand in the header or the padding where no reader looks")
+	}
+	if p.a.HeaderSum != p.b.HeaderSum && c.found.Total() == before && p.a.Size == p.b.Size && c.reformatted == "" {
+		c.reformatted = path
+	}
+	if !p.content || p.a.Type != p.b.Type {
+		return nil
+	}
+	if c.found.Full(verdict.Forbidden) {
+		// The verdict is clear and nothing more would be shown.
+		c.add(verdict.Finding{Path: path, Field: "content", Tier: verdict.Forbidden})
+		return nil
+	}
+	a, err := c.near(&c.nearA, p.inA.content(p.a))
+	if err != nil {
+		return err
+	}
+	b, err := c.near(&c.nearB, p.inB.content(p.b))
+	if err != nil {
+		return err
+	}
+	return c.content(ctx, path, a, b)
+}
+
+// maxNear is how large a file is read at once: formats look at small pieces of
+// it, again and again.
+const maxNear = 512 << 10
+
+// near reads a small file into memory, into buf where nothing else is using it.
+func (c *comparison) near(buf *[]byte, f judge.File) (judge.File, error) {
+	if f.Size > maxNear {
+		return f, nil
+	}
+	var own []byte
+	if c.depth > 0 {
+		buf = &own
+	}
+	*buf = slices.Grow((*buf)[:0], int(f.Size))[:f.Size]
+	if _, err := io.ReadFull(io.NewSectionReader(f.R, 0, f.Size), *buf); err != nil {
+		return f, fmt.Errorf("reading %d bytes of content: %w", f.Size, err)
+	}
+	f.R = bytes.NewReader(*buf)
+	return f, nil
+}
+
+// meta adds a finding about the header of a member, if the values differ.
+func (c *comparison) meta(path, field, a, b string, t verdict.Tier, cause string) {
+	if a != b {
+		c.add(verdict.Finding{Path: path, Field: field, A: a, B: b, Offset: -1, Tier: t, Cause: cause})
+	}
+}
+
+// header compares what two headers say, field by field.
+func (c *comparison) header(path string, a, b *pax.Member) {
+	c.meta(path, "name", strings.TrimSuffix(a.Name, "/"), strings.TrimSuffix(b.Name, "/"), verdict.Forbidden, "the same place is named in another way")
+	c.meta(path, "type", a.Type.String(), b.Type.String(), verdict.Forbidden, "")
+	c.meta(path, "mode", fmt.Sprintf("%04o", a.Mode), fmt.Sprintf("%04o", b.Mode), verdict.Forbidden, modeCause(a.Mode, b.Mode))
+	c.meta(path, "link", a.Link, b.Link, verdict.Forbidden, "the link leads elsewhere")
+	c.meta(path, "device", fmt.Sprint(a.DevMajor, ",", a.DevMinor), fmt.Sprint(b.DevMajor, ",", b.DevMinor), verdict.Forbidden, "")
+	c.meta(path, "uid", fmt.Sprint(a.UID), fmt.Sprint(b.UID), verdict.Header, "")
+	c.meta(path, "gid", fmt.Sprint(a.GID), fmt.Sprint(b.GID), verdict.Header, "")
+	c.meta(path, "uname", a.Uname, b.Uname, verdict.Header, "")
+	c.meta(path, "gname", a.Gname, b.Gname, verdict.Header, "")
+	c.meta(path, "mtime", timeText(a.ModTime), timeText(b.ModTime), verdict.Header, "")
+	if !slices.Equal(a.Records, b.Records) {
+		c.records(path, a, b)
+	}
+}
+
+// records compares the vendor records of two headers.
+func (c *comparison) records(path string, a, b *pax.Member) {
+	inB := make(map[string]string, len(b.Records))
+	for _, r := range b.Records {
+		inB[r.Key] = r.Value
+	}
+	for _, r := range a.Records {
+		vb, ok := inB[r.Key]
+		delete(inB, r.Key)
+		if !ok || vb != r.Value {
+			c.record(path, r.Key, r.Value, vb)
+		}
+	}
+	for _, r := range b.Records {
+		if v, left := inB[r.Key]; left {
+			c.record(path, r.Key, "", v)
+		}
+	}
+}
+
+// record adds a finding about one record; "" stands for none, since a record
+// without a value is none.
+func (c *comparison) record(path, key, a, b string) {
+	switch key {
+	case pax.ZOSTag:
+		c.meta(path, "zos.taginfo", tagText(a), tagText(b), verdict.Forbidden, "the file tag decides how text is read")
+	case pax.ZOSExtattr:
+		c.meta(path, "zos.extattr", extattrText(a), extattrText(b), verdict.Forbidden, extattrCause(a, b))
+	case "atime", "ctime":
+		c.meta(path, key, a, b, verdict.Header, "")
+	default:
+		field := "record." + key
+		if name, ok := strings.CutPrefix(key, "ZOS."); ok {
+			field = "zos." + name
+		}
+		c.meta(path, field, a, b, verdict.Forbidden, "")
+	}
+}
+
+func timeText(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339Nano)
+}
+
+// modeCause names the bits that matter most.
+func modeCause(a, b uint32) string {
+	var out []string
+	for _, bit := range []struct {
+		mask uint32
+		name string
+	}{{0o4000, "setuid"}, {0o2000, "setgid"}, {0o1000, "sticky"}, {0o002, "writable by everyone"}, {0o111, "executable"}} {
+		switch inA, inB := a&bit.mask != 0, b&bit.mask != 0; {
+		case inB && !inA:
+			out = append(out, bit.name+" set in B")
+		case inA && !inB:
+			out = append(out, bit.name+" set in A")
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+// tagText makes "1 819" readable; unlike values never read the same.
+func tagText(v string) string {
+	if v == "" {
+		return ""
+	}
+	flag, page, ok := strings.Cut(v, " ")
+	switch {
+	case ok && flag == "1":
+		return fmt.Sprintf("text, code page %s", page)
+	case ok && flag == "0":
+		return fmt.Sprintf("binary, code page %s", page)
+	}
+	return fmt.Sprintf("unknown (%s)", v)
+}
+
+// attributes are the letters of ZOS.extattr.
+func attributes() map[rune]string {
+	return map[rune]string{'a': "APF authorised", 'p': "program controlled", 's': "shared address space", 'l': "shared library"}
+}
+
+// extattrText makes "a-s-" readable.
+func extattrText(v string) string {
+	if v == "" {
+		return ""
+	}
+	var out []string
+	for _, letter := range v {
+		if name := attributes()[letter]; name != "" {
+			out = append(out, name)
+		}
+	}
+	if len(out) == 0 {
+		return v
+	}
+	return v + " (" + strings.Join(out, ", ") + ")"
+}
+
+func extattrCause(a, b string) string {
+	var out []string
+	for _, letter := range "apsl" {
+		inA, inB := strings.ContainsRune(a, letter), strings.ContainsRune(b, letter)
+		if inA != inB {
+			side := "A"
+			if inB {
+				side = "B"
+			}
+			out = append(out, attributes()[letter]+" in "+side)
+		}
+	}
+	return strings.Join(out, ", ")
+}

@@ -1,0 +1,262 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package tree
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+
+	"github.com/zfarm/zfarm/orchestrator/compare/format/pax"
+
+	"github.com/zfarm/zfarm/orchestrator/compare/show"
+	"github.com/zfarm/zfarm/orchestrator/compare/verdict"
+)
+
+const (
+	blockSize = 512
+	// pieceSize is how many members one piece of a list holds: lists grow by
+	// pieces, so that growing never needs them twice.
+	pieceSize = 1 << 14
+	// maxPlace is where the last header of an archive may stand: 2 TiB.
+	maxPlace = math.MaxUint32 * blockSize
+)
+
+// list is a long list in pieces.
+type list[T any] struct {
+	pieces [][]T
+	count  int
+}
+
+func (l *list[T]) add(v T) {
+	if l.count%pieceSize == 0 {
+		l.pieces = append(l.pieces, make([]T, 0, pieceSize))
+	}
+	last := &l.pieces[len(l.pieces)-1]
+	*last = append(*last, v)
+	l.count++
+}
+
+func (l *list[T]) at(i int) T { return l.pieces[i/pieceSize][i%pieceSize] }
+
+// roster remembers of each member of an archive a sum of its name and where its
+// first header stands, which is 12 bytes. All else is read again when needed.
+type roster struct {
+	names  list[uint64]
+	places list[uint32] // in blocks
+	end    int64        // of the last member
+	// sum sums up names; chosen anew for each comparison, so that nobody can
+	// make names of one sum.
+	sum func(string) uint64
+	// unsorted says that names do not stand in ascending order, so that one
+	// may stand twice.
+	unsorted bool
+	last     string
+	states   []globals
+}
+
+// globals are the global records in force before the member from and those
+// behind it.
+type globals struct {
+	from    int
+	records []pax.Record
+}
+
+// add adds the next member.
+func (r *roster) add(m *pax.Member, records []pax.Record) error {
+	if m.Header > maxPlace {
+		return fmt.Errorf("%w: more than %d bytes lie before %q", errTooLarge, int64(maxPlace), show.Printable(m.Name, verdict.MaxPath))
+	}
+	key := keyOf(m)
+	if r.names.count > 0 && key <= r.last {
+		r.unsorted = true
+	}
+	r.last = key
+	r.names.add(r.sum(key))
+	r.places.add(uint32(m.Header / blockSize))
+	// A Reader makes a new slice where they change.
+	if n := len(r.states); len(records) > 0 && (n == 0 || &r.states[n-1].records[0] != &records[0]) {
+		r.states = append(r.states, globals{r.names.count, records})
+	}
+	return nil
+}
+
+func (r *roster) len() int { return r.places.count }
+
+// span returns where a member begins, headers included, and where it ends.
+func (r *roster) span(i int) (from, to int64) {
+	if i+1 == r.len() {
+		to = r.end
+	} else {
+		to = int64(r.places.at(i+1)) * blockSize
+	}
+	return int64(r.places.at(i)) * blockSize, to
+}
+
+// state returns the number of the set of global records that is in force before
+// a member; 0 is none.
+func (r *roster) state(i int) int {
+	n, found := slices.BinarySearchFunc(r.states, i, func(g globals, i int) int { return cmp.Compare(g.from, i) })
+	if found {
+		n++
+	}
+	return n
+}
+
+// globals returns the set of that number.
+func (r *roster) globals(state int) []pax.Record {
+	if state == 0 {
+		return nil
+	}
+	return r.states[state-1].records
+}
+
+// sorted returns all members by the sums of their names, those of one name in
+// their order.
+func (r *roster) sorted() []uint32 {
+	out := make([]uint32, r.len())
+	for i := range out {
+		out[i] = uint32(i)
+	}
+	slices.SortFunc(out, func(a, b uint32) int {
+		return cmp.Or(cmp.Compare(r.names.at(int(a)), r.names.at(int(b))), cmp.Compare(a, b))
+	})
+	return out
+}
+
+// run returns how many of order, which is not empty, have the first one's name.
+func (r *roster) run(order []uint32) int {
+	n := 1
+	for n < len(order) && r.names.at(int(order[n])) == r.names.at(int(order[0])) {
+		n++
+	}
+	return n
+}
+
+// forget gives up the names, which nothing needs once members are paired.
+func (r *roster) forget() { r.names = list[uint64]{} }
+
+// pairing says which member of A belongs to which of B.
+type pairing struct {
+	// step is how many members, from the first on, stand at the same place of
+	// both; partners are those of the members of A behind them, or noPartner.
+	step     int
+	partners []uint32
+	// added are the members that only B has, in their order.
+	added  []uint32
+	twice  []twice
+	unlike int // how many names there are in either
+}
+
+const noPartner = math.MaxUint32
+
+// twice is a name that stands more than once: how often in each, and the first of
+// them, in A if there is one.
+type twice struct {
+	first uint32
+	a, b  int
+}
+
+// partner returns the member of B that belongs to one of A.
+func (p *pairing) partner(i int) (int, bool) {
+	if i < p.step {
+		return i, true
+	}
+	j := p.partners[i-p.step]
+	return int(j), j != noPartner
+}
+
+// pairUp pairs members by name, the first with the first where a name stands
+// more than once.
+func pairUp(a, b *roster) *pairing {
+	p := &pairing{}
+	for p.step < min(a.len(), b.len()) && a.names.at(p.step) == b.names.at(p.step) {
+		p.step++
+	}
+	if p.step == a.len() && p.step == b.len() && !a.unsorted && !b.unsorted {
+		p.unlike = p.step
+		return p
+	}
+	p.partners = make([]uint32, a.len()-p.step)
+	for inA, inB := a.sorted(), b.sorted(); len(inA)+len(inB) > 0; p.unlike++ {
+		na, nb := sameName(a, b, inA, inB)
+		p.group(inA[:na], inB[:nb])
+		inA, inB = inA[na:], inB[nb:]
+	}
+	slices.Sort(p.added)
+	slices.SortFunc(p.twice, func(x, y twice) int {
+		return cmp.Or(cmp.Compare(min(x.a, 1), min(y.a, 1)), cmp.Compare(x.first, y.first))
+	})
+	return p
+}
+
+// sameName returns how many members at the beginning of both have the least
+// name of all.
+func sameName(a, b *roster, inA, inB []uint32) (na, nb int) {
+	order := 0
+	switch {
+	case len(inA) == 0:
+		order = 1
+	case len(inB) == 0:
+		order = -1
+	default:
+		order = cmp.Compare(a.names.at(int(inA[0])), b.names.at(int(inB[0])))
+	}
+	if order <= 0 {
+		na = a.run(inA)
+	}
+	if order >= 0 {
+		nb = b.run(inB)
+	}
+	return na, nb
+}
+
+// group pairs the members of one name.
+func (p *pairing) group(inA, inB []uint32) {
+	for n, i := range inA {
+		j := uint32(noPartner)
+		if n < len(inB) {
+			j = inB[n]
+		}
+		if int(i) >= p.step {
+			p.partners[int(i)-p.step] = j
+		}
+	}
+	if len(inB) > len(inA) {
+		p.added = append(p.added, inB[len(inA):]...)
+	}
+	if max(len(inA), len(inB)) > 1 {
+		first := append(inA[:len(inA):len(inA)], inB...)[0]
+		p.twice = append(p.twice, twice{first, len(inA), len(inB)})
+	}
+}
+
+// headers reads the headers of members, in any order.
+type headers struct {
+	r *pax.Reader
+	t *tree
+}
+
+func (t *tree) headers(l pax.Limits) *headers {
+	return &headers{pax.NewReaderAt(t.data, t.size, l), t}
+}
+
+// at returns what the headers of one member say.
+func (h *headers) at(i int) (*pax.Member, error) {
+	from, _ := h.t.roster.span(i)
+	h.r.GoTo(from, h.t.roster.globals(h.t.roster.state(i)))
+	m, err := h.r.Next()
+	if err == nil {
+		err = h.r.Settle()
+	}
+	if err == io.EOF { //nolint:errorlint // Next promises io.EOF itself
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the header at %d again: %w", from, err)
+	}
+	return m, nil
+}

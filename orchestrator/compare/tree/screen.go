@@ -1,0 +1,244 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package tree
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"slices"
+	"sync"
+
+	"github.com/zfarm/zfarm/orchestrator/compare/format/pax"
+	"golang.org/x/sync/errgroup"
+)
+
+// look says how closely a pair of members must be looked at.
+type look uint8
+
+const (
+	lookNowhere look = iota // they are the same bytes, headers included
+	lookAtHeader
+	lookAtAll
+	lookAsStrangers // they only share the sum of their names
+)
+
+const (
+	maxScreens  = 4       // how many screen at once
+	screenBytes = 8 << 20 // of A in one batch, about
+	screenMost  = 4096    // members in one batch
+	screenPiece = 256 << 10
+)
+
+// screen finds the pairs that differ, several batches at once. equal is the
+// length of a beginning of both that is known to be the same bytes.
+func (c *comparison) screen(ctx context.Context, a, b *tree, p *pairing, equal int64) ([]look, error) {
+	looks := make([]look, a.roster.len())
+	next := batches(&a.roster)
+	g, ctx := errgroup.WithContext(ctx)
+	for range min(maxScreens, runtime.GOMAXPROCS(0)) {
+		g.Go(func() error {
+			s := newScreener(a, b, c.limits.pax(), equal)
+			for {
+				from, to := next()
+				if from == to {
+					return nil
+				}
+				if err := s.batch(ctx, p, looks, from, to); err != nil {
+					return err
+				}
+			}
+		})
+	}
+	return looks, g.Wait()
+}
+
+// batches returns a function that returns one batch of members after another,
+// an empty one at the end.
+func batches(r *roster) func() (from, to int) {
+	var lock sync.Mutex
+	at := 0
+	return func() (int, int) {
+		lock.Lock()
+		defer lock.Unlock()
+		first := at
+		for at < r.len() && at-first < screenMost {
+			begin, _ := r.span(first)
+			_, end := r.span(at)
+			at++
+			if end-begin >= screenBytes {
+				break
+			}
+		}
+		return first, at
+	}
+}
+
+// screener compares members as they stand, and reads headers only where they
+// are not the same bytes.
+type screener struct {
+	a, b   *tree
+	equal  int64
+	inA    *headers
+	inB    *headers
+	pieces twoPieces
+	// states were last asked about by sameGlobals, agree was the answer.
+	states [2]int
+	agree  bool
+}
+
+func newScreener(a, b *tree, l pax.Limits, equal int64) *screener {
+	return &screener{a: a, b: b, equal: equal, inA: a.headers(l), inB: b.headers(l), agree: true,
+		pieces: twoPieces{a: piece{r: a.data, size: a.size}, b: piece{r: b.data, size: b.size}}}
+}
+
+func (s *screener) batch(ctx context.Context, p *pairing, looks []look, from, to int) error {
+	for i := from; i < to; i++ {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		j, ok := p.partner(i)
+		if !ok {
+			continue
+		}
+		var err error
+		if looks[i], err = s.pair(i, j); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pair says how closely a pair must be looked at.
+func (s *screener) pair(i, j int) (look, error) {
+	fromA, toA := s.a.roster.span(i)
+	fromB, toB := s.b.roster.span(j)
+	whole := toA-fromA == toB-fromB
+	same := int64(0) // so many bytes from the first header on are the same
+	if whole && s.sameGlobals(s.a.roster.state(i), s.b.roster.state(j)) {
+		if fromA == fromB && toA <= s.equal {
+			return lookNowhere, nil
+		}
+		var err error
+		if same, err = s.pieces.same(fromA, fromB, toA-fromA); err != nil {
+			return 0, err
+		}
+		if same == toA-fromA {
+			return lookNowhere, nil
+		}
+	}
+	ma, err := s.inA.at(i)
+	if err != nil {
+		return 0, err
+	}
+	mb, err := s.inB.at(j)
+	if err != nil {
+		return 0, err
+	}
+	return s.members(ma, mb, same)
+}
+
+// sameGlobals reports whether two sets of global records are the same. It
+// remembers the last answer: one set serves many members.
+func (s *screener) sameGlobals(a, b int) bool {
+	if asked := [2]int{a, b}; s.states != asked {
+		s.states = asked
+		s.agree = slices.Equal(s.a.roster.globals(a), s.b.roster.globals(b))
+	}
+	return s.agree
+}
+
+// members is pair for members of which the headers were read.
+func (s *screener) members(a, b *pax.Member, same int64) (look, error) {
+	if keyOf(a) != keyOf(b) {
+		return lookAsStrangers, nil
+	}
+	if a.Size != b.Size {
+		return lookAtAll, nil
+	}
+	if headerA := a.Offset - a.Header; headerA == b.Offset-b.Header {
+		switch {
+		case same >= headerA+a.Size:
+			return lookAtHeader, nil // the padding differs
+		case same >= headerA:
+			return lookAtAll, nil
+		}
+	}
+	done, err := s.pieces.same(a.Offset, b.Offset, a.Size)
+	if err != nil {
+		return 0, err
+	}
+	if done < a.Size {
+		return lookAtAll, nil
+	}
+	return lookAtHeader, nil
+}
+
+// piece is a stretch of a file that is in memory.
+type piece struct {
+	r    io.ReaderAt
+	size int64
+	at   int64
+	buf  []byte
+}
+
+// bytes returns what stands at a place, at least one byte of it. They last
+// until it is asked again.
+func (p *piece) bytes(at int64) ([]byte, error) {
+	if from := at - p.at; from >= 0 && from < int64(len(p.buf)) {
+		return p.buf[from:], nil
+	}
+	if p.buf == nil {
+		p.buf = make([]byte, 0, min(screenPiece, p.size))
+	}
+	want := int(min(int64(cap(p.buf)), p.size-at))
+	p.at, p.buf = at, p.buf[:max(want, 0)]
+	n, err := p.r.ReadAt(p.buf, at)
+	if n < want || want <= 0 {
+		p.buf = p.buf[:0]
+		if err == nil || errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		return nil, fmt.Errorf("reading at byte %d: %w", at, err)
+	}
+	return p.buf, nil
+}
+
+type twoPieces struct{ a, b piece }
+
+// same returns how many bytes from those places on are the same, n at most.
+func (t *twoPieces) same(atA, atB, n int64) (int64, error) {
+	for done := int64(0); done < n; {
+		inA, err := t.a.bytes(atA + done)
+		if err != nil {
+			return 0, err
+		}
+		inB, err := t.b.bytes(atB + done)
+		if err != nil {
+			return 0, err
+		}
+		m := int(min(int64(len(inA)), int64(len(inB)), n-done))
+		if !bytes.Equal(inA[:m], inB[:m]) {
+			return done + firstDifference(inA[:m], inB[:m]), nil
+		}
+		done += int64(m)
+	}
+	return n, nil
+}
+
+// firstDifference returns the place of the first byte that differs.
+func firstDifference(a, b []byte) int64 {
+	const step = 512
+	at := 0
+	for at+step <= len(a) && bytes.Equal(a[at:at+step], b[at:at+step]) {
+		at += step
+	}
+	for at < len(a) && a[at] == b[at] {
+		at++
+	}
+	return int64(at)
+}

@@ -1,0 +1,139 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package verdict
+
+import (
+	"cmp"
+	"encoding/json"
+	"slices"
+
+	"github.com/zfarm/zfarm/orchestrator/compare/show"
+)
+
+// Bounds on what people are shown.
+const (
+	MaxPath  = 512
+	MaxValue = 256
+	MaxHunk  = 4 << 10
+	// hunkBudget and findingBudget bound the JSON of all findings together:
+	// hunks are left out beyond the first, findings beyond the second.
+	hunkBudget    = 1 << 20
+	findingBudget = 3 << 19
+)
+
+// maxFields bounds the fields that are counted; the rest count as otherFields.
+const (
+	maxFields   = 500
+	otherFields = "(others)"
+)
+
+// Collector keeps a bounded number of findings, and never loses sight of the
+// Tiers and fields of those that it did not keep.
+type Collector struct {
+	most   int
+	kept   map[Tier][]Finding
+	count  map[Tier]int
+	fields map[tierField]int
+}
+
+type tierField struct {
+	tier  Tier
+	field string
+}
+
+// NewCollector returns a Collector that keeps at most so many findings.
+func NewCollector(most int) *Collector {
+	return &Collector{most: most, kept: map[Tier][]Finding{}, count: map[Tier]int{}, fields: map[tierField]int{}}
+}
+
+// Full reports whether no more finding of that tier will be kept.
+func (c *Collector) Full(t Tier) bool { return len(c.kept[t]) >= c.most }
+
+// Add adds a finding; its texts may be raw, except for the hunk.
+func (c *Collector) Add(f Finding) {
+	c.count[f.Tier]++
+	f.Field = show.Printable(f.Field, MaxValue)
+	key := tierField{f.Tier, f.Field}
+	if c.fields[key] == 0 && len(c.fields) >= maxFields {
+		key.field = otherFields
+	}
+	c.fields[key]++
+	if c.Full(f.Tier) {
+		return
+	}
+	f.Path = show.Printable(f.Path, MaxPath)
+	f.A, f.B = show.Printable(f.A, MaxValue), show.Printable(f.B, MaxValue)
+	f.Cause, f.Evidence = show.Printable(f.Cause, 4*MaxValue), show.Printable(f.Evidence, 4*MaxValue)
+	c.kept[f.Tier] = append(c.kept[f.Tier], f)
+}
+
+// Total returns how many findings there were.
+func (c *Collector) Total() int {
+	n := 0
+	for _, count := range c.count {
+		n += count
+	}
+	return n
+}
+
+// Tiers returns the tiers of all findings.
+func (c *Collector) Tiers() []Tier {
+	var out []Tier
+	for t := range c.count {
+		out = append(out, t)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Counts returns how many findings there were about each field, high tiers first.
+func (c *Collector) Counts() []FieldCount { return counts(c.fields) }
+
+// CountFields counts findings as Counts does: for verdicts of before the fields
+// were counted.
+func CountFields(all []Finding) []FieldCount {
+	fields := map[tierField]int{}
+	for _, f := range all {
+		fields[tierField{f.Tier, f.Field}]++
+	}
+	return counts(fields)
+}
+
+func counts(fields map[tierField]int) []FieldCount {
+	out := make([]FieldCount, 0, len(fields))
+	for k, n := range fields {
+		out = append(out, FieldCount{Tier: k.tier, Field: k.field, Findings: n})
+	}
+	slices.SortFunc(out, func(a, b FieldCount) int {
+		return cmp.Or(cmp.Compare(b.Tier, a.Tier), cmp.Compare(a.Field, b.Field))
+	})
+	return out
+}
+
+// Take returns the findings to show, those of high tiers first when not all
+// can be, sorted by path, and how many were left out.
+func (c *Collector) Take() ([]Finding, int) {
+	total, size := c.Total(), 0
+	tiers := c.Tiers()
+	slices.Reverse(tiers)
+	out := []Finding{}
+	for _, t := range tiers {
+		for _, f := range c.kept[t] {
+			if len(out) == c.most {
+				break
+			}
+			if size > hunkBudget {
+				f.Hunk = ""
+			}
+			b, err := json.Marshal(f)
+			if err != nil || size+len(b)+1 > findingBudget {
+				continue
+			}
+			size += len(b) + 1
+			out = append(out, f)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Finding) int { return cmp.Compare(a.Path, b.Path) })
+	return out, total - len(out)
+}
