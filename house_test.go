@@ -77,6 +77,7 @@ var mayImport = []struct {
 	{"recipes/ports", nil, "recipes are data"},
 	{"workers", []string{"attest/digest"}, "words and the contract"},
 	{"workers/codepage", nil, "bytes to text"},
+	{"workers/humanize", nil, "values to text; below everybody who writes a sentence"},
 	{"workers/runner", []string{"workers", "attest/digest"}, "knows hosts as an interface"},
 	{"workers/local", []string{"workers", "workers/runner", "attest/digest"}, "an adapter: knows no other"},
 	{"workers/ssh", []string{"workers", "workers/runner", "workers/codepage", "attest/digest"}, "an adapter: knows no other"},

@@ -14,16 +14,17 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/zfarm/zfarm/orchestrator/api/wire"
+	"github.com/zfarm/zfarm/workers/humanize"
 )
 
 // buildCommands are those about builds of a farm.
 func buildCommands() []*cobra.Command {
 	return []*cobra.Command{
 		listCommand(), showCommand(), whyCommand(), reportCommand(),
-		changeCommand("cancel", "Cancel a build", "Its stages end at once, and the workers are cleaned. A build that is over stays as it is.",
+		changeCommand("cancel", "Cancel a build", "Its stages end at once, and their workspaces are removed from the workers. A build that has ended stays as it is.",
 			func(ctx context.Context, c *session, id string) (wire.Build, error) { return c.Cancel(ctx, id) }),
-		changeCommand("pause", "Let nothing more of a build begin", "What runs goes on. zfarm resume takes it back.", pausing(true)),
-		changeCommand("resume", "Let a paused build go on", "", pausing(false)),
+		changeCommand("pause", "Pause a build: no further stage begins", "Stages that run go on. zfarm resume ends the pause.", pausing(true)),
+		changeCommand("resume", "Resume a paused build", "", pausing(false)),
 		prioritiseCommand(),
 	}
 }
@@ -38,10 +39,13 @@ func listCommand() *cobra.Command {
 	var a commandBase
 	var f wire.BuildsInput
 	var state string
-	c := a.command(&cobra.Command{Use: "list", Short: "List builds, newest first", Args: cobra.NoArgs},
+	c := a.command(&cobra.Command{
+		Use: "list", Short: "List builds, newest first", Args: cobra.NoArgs,
+		Example: "  zfarm list --port gzip --state failed",
+	},
 		func(ctx context.Context, c *session, _ []string) error {
 			if f.Limit < 1 {
-				return exit{usageError, fmt.Errorf("--limit %d: at least 1", f.Limit)}
+				return exit{usageError, fmt.Errorf("--limit %d is too small: give at least 1", f.Limit)}
 			}
 			f.State = wire.BuildState(state)
 			all, err := c.builds(ctx, f)
@@ -56,10 +60,10 @@ func listCommand() *cobra.Command {
 			return c.writeBuilds(all)
 		})
 	a.json(c)
-	c.Flags().StringVar(&f.Port, "port", "", "only of this port")
-	c.Flags().StringVar(&f.Owner, "owner", "", "only what this one submitted")
-	c.Flags().StringVar(&state, "state", "", "only waiting, queued, running, succeeded, failed or cancelled ones")
-	c.Flags().IntVar(&f.Limit, "limit", 50, "at most so many")
+	c.Flags().StringVar(&f.Port, "port", "", "only builds of this port")
+	c.Flags().StringVar(&f.Owner, "owner", "", "only builds that this owner submitted")
+	c.Flags().StringVar(&state, "state", "", "only builds in this state: waiting, queued, running, succeeded, failed or cancelled")
+	c.Flags().IntVar(&f.Limit, "limit", 50, "at most this many builds")
 	return c
 }
 
@@ -83,19 +87,26 @@ func (c *session) builds(ctx context.Context, f wire.BuildsInput) ([]wire.Build,
 
 func (c *session) writeBuilds(all []wire.Build) error {
 	if len(all) == 0 {
-		c.notice("no build; zfarm submit makes one")
+		c.notice("there is no such build; zfarm submit makes one")
 		return nil
 	}
-	now := time.Now()
-	t := table{columns: []column{{head: "BUILD"}, {head: "PORT", most: 20}, {head: "VERSION", most: 12}, {head: "STATE", state: true},
-		{head: "OWNER", most: 14}, {head: "SUBMITTED"}, {head: "VERDICT"}}}
-	for _, b := range all {
-		t.add(b.ID, b.Port, b.Version, stateWord(b), b.Owner, ago(b.Submitted, now), outcome(b))
-	}
-	return t.write(c.out)
+	return tableOf(all, buildColumns(time.Now())).write(c.out)
 }
 
-// stateWord is the state of a build, or that somebody holds it up.
+// buildColumns are those of zfarm list.
+func buildColumns(now time.Time) []column[wire.Build] {
+	return []column[wire.Build]{
+		{style{head: "BUILD"}, func(b wire.Build) string { return b.ID }},
+		{style{head: "PORT", most: 20}, func(b wire.Build) string { return b.Port }},
+		{style{head: "VERSION", most: 12}, func(b wire.Build) string { return b.Version }},
+		{style{head: "STATE", state: true}, stateWord},
+		{style{head: "OWNER", most: 14}, func(b wire.Build) string { return b.Owner }},
+		{style{head: "SUBMITTED"}, func(b wire.Build) string { return humanize.Ago(b.Submitted, now) }},
+		{style{head: "VERDICT"}, outcome},
+	}
+}
+
+// stateWord is the state of a build, or "paused".
 func stateWord(b wire.Build) string {
 	if b.Paused && !b.State.Over() {
 		return "paused"
@@ -103,7 +114,7 @@ func stateWord(b wire.Build) string {
 	return string(b.State)
 }
 
-// outcome is what a list says of how a build ended.
+// outcome says in a word or two how a build ended.
 func outcome(b wire.Build) string {
 	switch f := b.Failure(); {
 	case f != nil:
@@ -117,7 +128,10 @@ func outcome(b wire.Build) string {
 
 func showCommand() *cobra.Command {
 	var a commandBase
-	c := a.command(&cobra.Command{Use: "show BUILD", Short: "Show a build with its stages, attempts and files", Args: cobra.ExactArgs(1)},
+	c := a.command(&cobra.Command{
+		Use: "show BUILD", Short: "Show a build with its stages, attempts and files", Args: cobra.ExactArgs(1),
+		Example: "  zfarm show 1c0a9b83f8d2-5e1f",
+	},
 		func(ctx context.Context, c *session, args []string) error {
 			v, err := c.buildView(ctx, args[0])
 			if err != nil {
@@ -176,31 +190,50 @@ func (c *session) writeBuildView(v buildView) error {
 		priority = strconv.Itoa(b.Priority)
 	}
 	fields(&text, "build", b.ID, "port", b.Port+" "+b.Version, "state", stateWord(b), "failure", failure, "verdict", b.Verdict,
-		"same as", b.SameAs, "checks", b.Checks, "owner", b.Owner, "priority", priority, "submitted", ago(b.Submitted, now),
-		"ended", ago(b.Ended, now), "recipe", b.Recipe.String(), "from", b.URI+"\n"+b.Path)
+		"same as", b.SameAs, "checks", b.Checks, "owner", b.Owner, "priority", priority, "submitted", humanize.Ago(b.Submitted, now),
+		"ended", humanize.Ago(b.Ended, now), "recipe", b.Recipe.String(), "from", b.URI+"\n"+b.Path)
 	for _, n := range b.Needs {
 		fields(&text, "needs", fmt.Sprintf("%s, build %s, %s", n.Port, n.Build, v.Needs[n.Build]))
 	}
 	if err := c.writeText(text.String() + "\n"); err != nil {
 		return err
 	}
-	stages := table{columns: []column{{head: "STAGE"}, {head: "STATE", state: true}, {head: "ATTEMPTS"}, {head: "WORKER", most: 30}, {head: "SINCE"}}}
-	for _, x := range b.Stages {
-		stages.add(x.ID, string(x.State), strconv.Itoa(x.Attempts), x.Worker, ago(x.Since, now))
+	return c.writeTables(tableOf(b.Stages, stageColumns(now)), tableOf(v.Attempts, attemptColumns(now)), tableOf(v.Files, fileColumns()))
+}
+
+func stageColumns(now time.Time) []column[wire.Stage] {
+	return []column[wire.Stage]{
+		{style{head: "STAGE"}, func(s wire.Stage) string { return s.ID }},
+		{style{head: "STATE", state: true}, func(s wire.Stage) string { return string(s.State) }},
+		{style{head: "ATTEMPTS"}, func(s wire.Stage) string { return strconv.Itoa(s.Attempts) }},
+		{style{head: "WORKER", most: 30}, func(s wire.Stage) string { return s.Worker }},
+		{style{head: "SINCE"}, func(s wire.Stage) string { return humanize.Ago(s.Since, now) }},
 	}
-	attempts := table{columns: []column{{head: "ATTEMPT"}, {head: "WORKER", most: 30}, {head: "OUTCOME", state: true}, {head: "BEGUN"}, {head: "TOOK"}, {head: "DETAIL"}}}
-	for _, x := range v.Attempts {
-		took := ""
-		if !x.Ended.IsZero() {
-			took = seconds(x.Ended.Sub(x.Begun))
+}
+
+func attemptColumns(now time.Time) []column[wire.Attempt] {
+	took := func(a wire.Attempt) string {
+		if a.Ended.IsZero() {
+			return ""
 		}
-		attempts.add(fmt.Sprintf("%s %d", x.Stage, x.Fence), x.Worker, x.Outcome, ago(x.Begun, now), took, x.Detail)
+		return humanize.Duration(a.Ended.Sub(a.Begun))
 	}
-	files := table{columns: []column{{head: "FILE", most: 60}, {head: "SIZE"}, {head: "SHA256"}}}
-	for _, x := range v.Files {
-		files.add(x.Name, bytesText(x.Size), x.Digest.Short())
+	return []column[wire.Attempt]{
+		{style{head: "ATTEMPT"}, func(a wire.Attempt) string { return fmt.Sprintf("%s %d", a.Stage, a.Fence) }},
+		{style{head: "WORKER", most: 30}, func(a wire.Attempt) string { return a.Worker }},
+		{style{head: "OUTCOME", state: true}, func(a wire.Attempt) string { return a.Outcome }},
+		{style{head: "BEGUN"}, func(a wire.Attempt) string { return humanize.Ago(a.Begun, now) }},
+		{style{head: "TOOK"}, took},
+		{style{head: "DETAIL"}, func(a wire.Attempt) string { return a.Detail }},
 	}
-	return c.writeTables(stages, attempts, files)
+}
+
+func fileColumns() []column[wire.File] {
+	return []column[wire.File]{
+		{style{head: "FILE", most: 60}, func(f wire.File) string { return f.Name }},
+		{style{head: "SIZE"}, func(f wire.File) string { return humanize.Bytes(f.Size) }},
+		{style{head: "SHA256"}, func(f wire.File) string { return f.Digest.Short() }},
+	}
 }
 
 // writeTables writes tables that have anything in them, a line apart.
@@ -222,7 +255,8 @@ func (c *session) writeTables(all ...table) error {
 func whyCommand() *cobra.Command {
 	var a commandBase
 	c := a.command(&cobra.Command{
-		Use: "why BUILD", Short: "Say what a build waits for, worker by worker", Args: cobra.ExactArgs(1),
+		Use: "why BUILD", Short: "Explain what a build waits for, worker by worker", Args: cobra.ExactArgs(1),
+		Example: "  zfarm why 1c0a9b83f8d2-5e1f",
 	}, func(ctx context.Context, c *session, args []string) error {
 		b, err := c.Build(ctx, args[0])
 		if err != nil {
@@ -246,7 +280,7 @@ func whyCommand() *cobra.Command {
 
 func (c *session) writeWhy(b wire.Build, waiting []wire.Waiting) error {
 	if b.State.Over() {
-		return c.writeText(ended(b) + "\nit is over and waits for nothing\n")
+		return c.writeText(ended(b) + "\nthe build has ended and waits for nothing\n")
 	}
 	if err := c.writeText(fmt.Sprintf("%s %s: build %s is %s\n", b.Port, b.Version, b.ID, stateWord(b))); err != nil {
 		return err
@@ -280,17 +314,18 @@ func (c *session) writeWaiting(w wire.Waiting) error {
 	if err := c.writeText("\n" + wrapped(fmt.Sprintf("%s is %s: %s", w.Stage, w.State, w.Why), width(c.out), 2) + "\n"); err != nil {
 		return err
 	}
-	t := table{columns: []column{{most: 30}, {state: true}, {}}}
-	for _, r := range w.Workers {
-		t.add("  "+r.Worker, r.Cause, r.Why)
-	}
-	return t.write(c.out)
+	return tableOf(w.Workers, []column[wire.Reason]{
+		{style{most: 30}, func(r wire.Reason) string { return "  " + r.Worker }},
+		{style{state: true}, func(r wire.Reason) string { return r.Cause }},
+		{style{}, func(r wire.Reason) string { return r.Why }},
+	}).write(c.out)
 }
 
 func reportCommand() *cobra.Command {
 	var a commandBase
 	c := a.command(&cobra.Command{
 		Use: "report BUILD", Short: "Show what the comparison of a build's repeats found", Args: cobra.ExactArgs(1),
+		Example: "  zfarm report 1c0a9b83f8d2-5e1f --json > verdict.json",
 	}, func(ctx context.Context, c *session, args []string) error {
 		id := args[0]
 		// A build with the inputs of another has no report of its own.
@@ -307,7 +342,7 @@ func reportCommand() *cobra.Command {
 		if c.asJSON {
 			return c.Verdict(ctx, id, c.out)
 		}
-		w := readable(c.out)
+		w := safeForTerminal(c.out)
 		if err := c.Report(ctx, id, w); err != nil {
 			return err
 		}
@@ -323,7 +358,10 @@ func changeCommand(name, short, long string, change func(context.Context, *sessi
 	if long != "" {
 		long = short + ". " + long
 	}
-	c := a.command(&cobra.Command{Use: name + " BUILD", Short: short, Long: long, Args: cobra.ExactArgs(1)},
+	c := a.command(&cobra.Command{
+		Use: name + " BUILD", Short: short, Long: long, Args: cobra.ExactArgs(1),
+		Example: "  zfarm " + name + " 1c0a9b83f8d2-5e1f",
+	},
 		func(ctx context.Context, c *session, args []string) error {
 			b, err := change(ctx, c, args[0])
 			if err != nil {
@@ -339,11 +377,12 @@ func prioritiseCommand() *cobra.Command {
 	var a commandBase
 	c := a.command(&cobra.Command{
 		Use: "prioritise BUILD N", Short: "Change the priority of a build: -100 to 100, higher is sooner", Args: cobra.ExactArgs(2),
-		Long: "Change the priority of a build: -100 to 100, higher is sooner. Below zero write zfarm prioritise -- BUILD -5.",
+		Long:    "Change the priority of a build: -100 to 100, higher is sooner. Write -- before a negative priority.",
+		Example: "  zfarm prioritise -- 1c0a9b83f8d2-5e1f -5",
 	}, func(ctx context.Context, c *session, args []string) error {
 		n, err := strconv.Atoi(args[1])
 		if err != nil {
-			return exit{usageError, fmt.Errorf("priority %q: write a whole number from -100 to 100", args[1])}
+			return exit{usageError, fmt.Errorf("priority %q is no number: give a whole number from -100 to 100", args[1])}
 		}
 		b, err := c.Change(ctx, args[0], wire.BuildChange{Priority: &n})
 		if err != nil {

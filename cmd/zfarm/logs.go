@@ -22,6 +22,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/api/wire"
 	"github.com/zfarm/zfarm/workers"
 	"github.com/zfarm/zfarm/workers/codepage"
+	"github.com/zfarm/zfarm/workers/humanize"
 )
 
 // logFlags are those of "zfarm logs".
@@ -37,28 +38,29 @@ func logsCommand() *cobra.Command {
 	c := f.command(&cobra.Command{
 		Use:   "logs BUILD",
 		Short: "Show the logs of a build's steps",
-		Long: `Show the logs of a build's steps: of each repeat the newest attempt, its steps one
-after the other, each below a line with its name. With --step the bytes of that step
-alone are written, so that they can be piped.
+		Long: `Show the logs of a build's steps. For each repeat the command shows the newest attempt,
+step by step, each under a line with the step's name. With --step it writes the bytes of
+that step only, so that they can be piped.
 
-With --follow the command waits for what is not there yet, and ends with the repeats.
-The bytes come from a worker as they are; on a terminal they are made safe to show.`,
-		Args: cobra.ExactArgs(1),
+With --follow the command waits for steps that have not begun, and ends when the repeats
+have ended. The bytes come from a worker unchanged; on a terminal they are escaped.`,
+		Example: "  zfarm logs 1c0a9b83f8d2-5e1f --stage repeat-0 --step build-make --follow",
+		Args:    cobra.ExactArgs(1),
 	}, f.logs)
-	c.Flags().StringVar(&f.stage, "stage", "", "only this repeat, e.g. repeat-0")
-	c.Flags().StringVar(&f.step, "step", "", "only this step, without a line above it")
-	c.Flags().Int64Var(&f.attempt, "attempt", 0, "this attempt instead of the newest; with --stage")
-	c.Flags().BoolVarP(&f.wait, "follow", "f", false, "go on until the repeats have ended")
-	c.Flags().Int64Var(&f.offset, "offset", 0, "begin at this byte; with --stage and --step")
+	c.Flags().StringVar(&f.stage, "stage", "", "only this repeat, such as repeat-0")
+	c.Flags().StringVar(&f.step, "step", "", "only this step, without the line above it")
+	c.Flags().Int64Var(&f.attempt, "attempt", 0, "this attempt instead of the newest; needs --stage")
+	c.Flags().BoolVarP(&f.wait, "follow", "f", false, "wait for more until the repeats have ended")
+	c.Flags().Int64Var(&f.offset, "offset", 0, "begin at this byte; needs --stage and --step")
 	return c
 }
 
 func (f *logFlags) logs(ctx context.Context, c *session, args []string) error {
 	switch {
 	case f.attempt < 0 || f.attempt > 0 && f.stage == "":
-		return exit{usageError, errors.New("--attempt counts the attempts of a stage from 1: say --stage repeat-0 along with it")}
+		return exit{usageError, errors.New("--attempt counts the attempts of a stage from 1: give --stage repeat-0 as well")}
 	case f.offset < 0 || f.offset > 0 && (f.stage == "" || f.step == ""):
-		return exit{usageError, errors.New("--offset is a place in the log of one step: say --stage and --step along with it")}
+		return exit{usageError, errors.New("--offset is a place in the log of one step: give --stage and --step as well")}
 	}
 	b, err := c.Build(ctx, args[0])
 	if err != nil {
@@ -76,9 +78,9 @@ func (f *logFlags) logs(ctx context.Context, c *session, args []string) error {
 	}
 	switch {
 	case !found:
-		return exit{usageError, fmt.Errorf("build %s has no repeat %q; its repeats are repeat-0 and so on, see zfarm show %s", b.ID, f.stage, b.ID)}
+		return exit{usageError, fmt.Errorf("build %s has no repeat %q; zfarm show %s lists its stages", b.ID, f.stage, b.ID)}
 	case !r.wrote && f.step != "":
-		return exit{usageError, fmt.Errorf("no attempt has a step %q; zfarm logs %s names those there are", f.step, b.ID)}
+		return exit{usageError, fmt.Errorf("no attempt has a step %q; zfarm logs %s shows the steps there are", f.step, b.ID)}
 	case !r.wrote:
 		c.notice("there is no log yet; zfarm why %s says what the build waits for", b.ID)
 	}
@@ -93,8 +95,8 @@ type logReader struct {
 	wrote bool
 }
 
-// again is how long a follower waits until it looks for a new step or attempt.
-const again = 300 * time.Millisecond
+// pollPause is how long a follower waits before it asks for new steps or attempts.
+const pollPause = 300 * time.Millisecond
 
 // repeat writes the logs of the newest attempt of a stage. A follower goes on
 // with the attempt after one that was lost.
@@ -114,11 +116,11 @@ func (r *logReader) repeat(ctx context.Context, stage string) error {
 	}
 }
 
-// newest is the attempt that is asked for; its fence is 0 if there is none. A
-// follower waits until there is one, or the stage is over.
+// newest is the attempt to show; its fence is 0 if there is none. A follower
+// waits until there is one, or the stage has ended.
 func (r *logReader) newest(ctx context.Context, stage string, after int64) (wire.Attempt, error) {
 	var found wire.Attempt
-	err := r.waiting(ctx, func() (bool, error) {
+	err := r.poll(ctx, func() (bool, error) {
 		b, err := r.Build(ctx, r.build)
 		if err != nil {
 			return false, err
@@ -141,18 +143,18 @@ func (r *logReader) newest(ctx context.Context, stage string, after int64) (wire
 	return found, err
 }
 
-// waiting looks until it has found something; once, for who does not follow.
-func (r *logReader) waiting(ctx context.Context, look func() (bool, error)) error {
+// poll calls done until it returns true; only once without --follow.
+func (r *logReader) poll(ctx context.Context, done func() (bool, error)) error {
 	for {
-		var done bool
+		var over bool
 		err := r.retryWhileUnreachable(ctx, func() (err error) {
-			done, err = look()
+			over, err = done()
 			return err
 		})
-		if err != nil || done || !r.flags.wait {
+		if err != nil || over || !r.flags.wait {
 			return err
 		}
-		if err := sleep(ctx, again); err != nil {
+		if err := sleep(ctx, pollPause); err != nil {
 			return err
 		}
 	}
@@ -161,7 +163,7 @@ func (r *logReader) waiting(ctx context.Context, look func() (bool, error)) erro
 // attempt writes the logs of an attempt, step by step.
 func (r *logReader) attempt(ctx context.Context, a wire.Attempt) error {
 	written := map[string]bool{}
-	return r.waiting(ctx, func() (bool, error) {
+	return r.poll(ctx, func() (bool, error) {
 		// First whether it has ended, then its steps: so none is missed.
 		over, err := r.ended(ctx, a)
 		if err != nil {
@@ -200,7 +202,7 @@ func (r *logReader) stepLog(ctx context.Context, a wire.Attempt, s wire.Step) er
 	if r.flags.step == "" {
 		head := fmt.Sprintf("==> %s on %s, attempt %d: %s", a.Stage, a.Worker, a.Fence, s.Name)
 		if s.Status != nil {
-			head += fmt.Sprintf(", %s in %s", stepResult(workers.State(s.Status.State), s.Status.Code), seconds(s.Took))
+			head += fmt.Sprintf(", %s in %s", stepResult(workers.State(s.Status.State), s.Status.Code), humanize.Duration(s.Took))
 		}
 		if r.wrote {
 			head = "\n" + head
@@ -210,7 +212,7 @@ func (r *logReader) stepLog(ctx context.Context, a wire.Attempt, s wire.Step) er
 		}
 	}
 	r.wrote = true
-	w := readable(r.out)
+	w := safeForTerminal(r.out)
 	id, at := client.AttemptID{Build: a.Build, Stage: a.Stage, Fence: a.Fence}, r.flags.offset
 	err := r.retryWhileUnreachable(ctx, func() (err error) {
 		if r.flags.wait {
@@ -223,19 +225,19 @@ func (r *logReader) stepLog(ctx context.Context, a wire.Attempt, s wire.Step) er
 	return errors.Join(err, w.Close())
 }
 
-// readable writes what came from elsewhere: made safe on a terminal, as it is
-// anywhere else.
-func readable(w io.Writer) io.WriteCloser {
+// safeForTerminal returns a writer for bytes from outside: it escapes them on a
+// terminal and passes them on unchanged anywhere else.
+func safeForTerminal(w io.Writer) io.WriteCloser {
 	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		return transform.NewWriter(w, codepage.Printable())
 	}
-	return asItIs{w}
+	return unchanged{w}
 }
 
-type asItIs struct{ io.Writer }
+type unchanged struct{ io.Writer }
 
 // Close does nothing: whoever opened the writer closes it.
-func (asItIs) Close() error { return nil }
+func (unchanged) Close() error { return nil }
 
 // eventFlags are those of "zfarm events".
 type eventFlags struct {
@@ -248,16 +250,17 @@ func eventsCommand() *cobra.Command {
 	var f eventFlags
 	c := f.command(&cobra.Command{
 		Use:   "events [BUILD]",
-		Short: "Show what happened, oldest first",
-		Long: `Show what happened on the farm or to one build, oldest first.
+		Short: "Show the events of a build or of the whole farm, oldest first",
+		Long: `Show the events of a build or of the whole farm, oldest first.
 
-With --follow the command goes on with what happens; it ends with the build, or for
-all builds with Ctrl-C.`,
-		Args: cobra.MaximumNArgs(1),
+With --follow the command goes on with new events. It ends when the build has ended;
+for the whole farm it goes on until Ctrl-C.`,
+		Example: "  zfarm events 1c0a9b83f8d2-5e1f --follow",
+		Args:    cobra.MaximumNArgs(1),
 	}, f.events)
-	c.Flags().BoolVar(&f.asJSON, "json", false, "one event a line, as JSON")
+	c.Flags().BoolVar(&f.asJSON, "json", false, "print each event as JSON on a line of its own")
 	c.Flags().Int64Var(&f.after, "after", 0, "only events with a higher number")
-	c.Flags().BoolVarP(&f.wait, "follow", "f", false, "go on with what happens")
+	c.Flags().BoolVarP(&f.wait, "follow", "f", false, "go on with new events")
 	return c
 }
 
@@ -275,7 +278,7 @@ func (f *eventFlags) events(ctx context.Context, c *session, args []string) erro
 		return c.writeText(eventLine(e) + "\n")
 	}
 	if len(args) > 0 {
-		if _, err := c.Build(ctx, args[0]); err != nil { // of a build that is not there nothing ever happens
+		if _, err := c.Build(ctx, args[0]); err != nil { // an unknown build has no events: say that it is unknown
 			return err
 		}
 		if f.wait {
@@ -291,7 +294,7 @@ func (f *eventFlags) events(ctx context.Context, c *session, args []string) erro
 }
 
 func eventLine(e wire.Event) string {
-	text := fmt.Sprintf("%6d  %s  %s  %s: %s to %s", e.Seq, clock(e.At), e.Build, e.Stage, e.From, e.To)
+	text := fmt.Sprintf("%6d  %s  %s  %s: %s to %s", e.Seq, humanize.Time(e.At), e.Build, e.Stage, e.From, e.To)
 	if e.Worker != "" {
 		text += " on " + e.Worker
 	}
@@ -300,6 +303,3 @@ func eventLine(e wire.Event) string {
 	}
 	return text
 }
-
-// clock is a time in lists of what happened.
-func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/zfarm/zfarm/orchestrator/compare"
+	"github.com/zfarm/zfarm/workers/humanize"
 )
 
 // show writes a text to out: through a pager if out is a terminal on which the
@@ -141,9 +142,9 @@ func (p *watched) tick() {
 func (p *watched) line(took time.Duration) string {
 	read := p.read.Load()
 	if read < p.total {
-		return fmt.Sprintf("comparing: %s of %s read, %s", bytesText(read), bytesText(p.total), took.Round(time.Second))
+		return fmt.Sprintf("comparing: %s of %s read, %s", humanize.Bytes(read), humanize.Bytes(p.total), took.Round(time.Second))
 	}
-	return fmt.Sprintf("comparing: %s read, looking into what differs, %s", bytesText(read), took.Round(time.Second))
+	return fmt.Sprintf("comparing: %s read, looking into what differs, %s", humanize.Bytes(read), took.Round(time.Second))
 }
 
 // close ends the watch and clears the line.

@@ -109,7 +109,7 @@ func TestWatchCounts(t *testing.T) {
 	if _, err := io.ReadFull(r, make([]byte, 4)); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(p.line(2*time.Second), "4 B of 10 B read, 2s") {
+	if !strings.Contains(p.line(2*time.Second), "4 bytes of 10 bytes read, 2s") {
 		t.Error(p.line(2 * time.Second))
 	}
 	at, ok := r.(io.ReaderAt)
@@ -119,7 +119,7 @@ func TestWatchCounts(t *testing.T) {
 	if _, err := at.ReadAt(make([]byte, 6), 4); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(p.line(time.Minute), "10 B read, looking into what differs, 1m0s") {
+	if !strings.Contains(p.line(time.Minute), "10 bytes read, looking into what differs, 1m0s") {
 		t.Error(p.line(time.Minute))
 	}
 	quiet := watchReading(&bytes.Buffer{})

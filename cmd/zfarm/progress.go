@@ -22,6 +22,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/api/wire"
 	"github.com/zfarm/zfarm/workers"
 	"github.com/zfarm/zfarm/workers/codepage"
+	"github.com/zfarm/zfarm/workers/humanize"
 )
 
 // display shows the progress of a build until it is closed.
@@ -83,7 +84,7 @@ func sentence(p orchestrator.Progress) string {
 	case orchestrator.Note:
 		return codepage.PrintableString(strings.TrimLeft(who+": ", ": ") + p.Text)
 	case orchestrator.StepEnded:
-		return fmt.Sprintf("%s: %s %s in %s", who, p.Step, stepResult(p.Status.State, p.Status.Code), seconds(p.Took))
+		return fmt.Sprintf("%s: %s %s in %s", who, p.Step, stepResult(p.Status.State, p.Status.Code), humanize.Duration(p.Took))
 	case orchestrator.Transition:
 		e := p.Event
 		return transition(who, wire.Event{From: wire.StageState(e.From), To: wire.StageState(e.To), Fence: e.Fence, Detail: e.Detail})
@@ -119,13 +120,6 @@ func stepResult(state workers.State, code int) string {
 	default:
 		return fmt.Sprintf("ended by %s", state)
 	}
-}
-
-func seconds(d time.Duration) string {
-	if d < time.Minute {
-		return fmt.Sprintf("%.1f s", d.Seconds())
-	}
-	return d.Round(time.Second).String()
 }
 
 // live keeps one line for each stage at work at the foot of a terminal: its
@@ -207,7 +201,7 @@ func (l *live) note(p orchestrator.Progress) {
 		}
 	case orchestrator.Fetching:
 		if s != nil {
-			s.step, s.last = "fetching", fmt.Sprintf("%d of %d KiB", p.Done>>10, p.Total>>10)
+			s.step, s.last = "fetching", fmt.Sprintf("%s of %s", humanize.Bytes(p.Done), humanize.Bytes(p.Total))
 		}
 	}
 }
@@ -240,7 +234,7 @@ func (l *live) draw(text string) {
 	l.drawn = 0
 	for _, id := range slices.Sorted(maps.Keys(l.stages)) {
 		s := l.stages[id]
-		line := fmt.Sprintf("%-9s %-18s %-14s %7s  %s", id, s.worker, s.step, seconds(time.Since(s.since)), codepage.PrintableString(s.last))
+		line := fmt.Sprintf("%-9s %-18s %-14s %7s  %s", id, s.worker, s.step, humanize.Duration(time.Since(s.since)), codepage.PrintableString(s.last))
 		b.WriteString(clip(line, width-1) + "\n")
 		l.drawn++
 	}

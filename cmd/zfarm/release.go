@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,10 +18,11 @@ import (
 
 	"github.com/zfarm/zfarm/attest/kit"
 	"github.com/zfarm/zfarm/orchestrator/api/wire"
+	"github.com/zfarm/zfarm/workers/humanize"
 )
 
 func releaseCommand() *cobra.Command {
-	c := &cobra.Command{Use: "release", Short: "List and collect what may be released"}
+	c := &cobra.Command{Use: "release", Short: "List and collect releases"}
 	c.AddCommand(releaseListCommand(), collectCommand())
 	return c
 }
@@ -28,7 +30,10 @@ func releaseCommand() *cobra.Command {
 func releaseListCommand() *cobra.Command {
 	var a commandBase
 	var port string
-	c := a.command(&cobra.Command{Use: "list", Short: "List what may be collected", Args: cobra.NoArgs},
+	c := a.command(&cobra.Command{
+		Use: "list", Short: "List the releases that can be collected", Args: cobra.NoArgs,
+		Example: "  zfarm release list --port gzip",
+	},
 		func(ctx context.Context, c *session, _ []string) error {
 			all, err := c.Releases(ctx)
 			if err != nil {
@@ -48,28 +53,39 @@ func releaseListCommand() *cobra.Command {
 			return c.writeReleases(some)
 		})
 	a.json(c)
-	c.Flags().StringVar(&port, "port", "", "only of this port")
+	c.Flags().StringVar(&port, "port", "", "only releases of this port")
 	return c
 }
 
 func (c *session) writeReleases(all []wire.Release) error {
 	if len(all) == 0 {
-		c.notice("no release; zfarm list shows how builds stand")
+		c.notice("there is no release; zfarm list shows the state of the builds")
 		return nil
 	}
-	now := time.Now()
-	t := table{columns: []column{{head: "PORT", most: 20}, {head: "VERSION", most: 14}, {head: "TRUST", state: true}, {head: "RELEASED"}, {head: "BUILD"}, {head: "VERDICT"}}}
-	for _, r := range all {
-		trust, verdict := "signed", r.Verdict
-		switch {
-		case r.NotReproduced != "":
-			trust, verdict = "not reproduced", r.NotReproduced
-		case !r.Signed:
-			trust = "unsigned"
-		}
-		t.add(r.Port, r.Version, trust, ago(r.At, now), r.Build, verdict)
+	return tableOf(all, releaseColumns(time.Now())).write(c.out)
+}
+
+// releaseColumns are those of zfarm release list.
+func releaseColumns(now time.Time) []column[wire.Release] {
+	return []column[wire.Release]{
+		{style{head: "PORT", most: 20}, func(r wire.Release) string { return r.Port }},
+		{style{head: "VERSION", most: 14}, func(r wire.Release) string { return r.Version }},
+		{style{head: "TRUST", state: true}, trust},
+		{style{head: "RELEASED"}, func(r wire.Release) string { return humanize.Ago(r.At, now) }},
+		{style{head: "BUILD"}, func(r wire.Release) string { return r.Build }},
+		{style{head: "VERDICT"}, func(r wire.Release) string { return cmp.Or(r.NotReproduced, r.Verdict) }},
 	}
-	return t.write(c.out)
+}
+
+// trust says how far a release can be relied on.
+func trust(r wire.Release) string {
+	switch {
+	case r.NotReproduced != "":
+		return "not reproduced"
+	case !r.Signed:
+		return "unsigned"
+	}
+	return "signed"
 }
 
 // collectFlags are those of "zfarm release collect".
@@ -87,20 +103,21 @@ func collectCommand() *cobra.Command {
 	c := f.command(&cobra.Command{
 		Use:   "collect PORT@VERSION",
 		Short: "Download a release with its bundles into a folder",
-		Long: `Download a release with its bundles into a folder that anyone can check offline with
-zfarm verify, or with stock cosign as its verify.txt says.
+		Long: `Download a release with its bundles into a folder that anyone can verify offline with
+zfarm verify, or with cosign as the folder's verify.txt describes.
 
-Every file is held against its digest. The folder appears whole or not at all, and
-collecting again is no error: a folder that has exactly these files is left as it is.
-With --key the signatures are verified, before the folder gets its name. With --wait
-the command waits until there is a release, or the newest build has ended without one.`,
-		Args: cobra.ExactArgs(1),
+The command checks the digest of every file. The folder appears complete or not at all;
+a folder that already has exactly these files is left as it is. With --key the command
+verifies the signatures before the folder appears. With --wait it waits until there is a
+release, or until the newest build has ended without one.`,
+		Example: "  zfarm release collect gzip@1.12 --out dist/gzip --key farm.pub --wait --timeout 6h",
+		Args:    cobra.ExactArgs(1),
 	}, f.collect)
 	f.json(c)
-	c.Flags().StringVar(&f.out, "out", "", "folder to make (default PORT-VERSION here)")
-	c.Flags().StringVar(&f.key, "key", "", "public key that must have signed")
-	c.Flags().BoolVar(&f.wait, "wait", false, "wait until it is released")
-	c.Flags().DurationVar(&f.timeout, "timeout", 0, "how long to wait, e.g. 6h (default: for ever)")
+	c.Flags().StringVar(&f.out, "out", "", "the folder to create (default PORT-VERSION in the current folder)")
+	c.Flags().StringVar(&f.key, "key", "", "verify the signatures with this public key")
+	c.Flags().BoolVar(&f.wait, "wait", false, "wait until there is a release")
+	c.Flags().DurationVar(&f.timeout, "timeout", 0, "how long to wait, such as 6h (default: without end)")
 	c.Flags().BoolVar(&f.reproduced, "reproduced", false, "refuse a release that a later rebuild did not reproduce")
 	return c
 }
@@ -122,7 +139,7 @@ func (f *collectFlags) collect(ctx context.Context, c *session, args []string) e
 		return exit{usageError, fmt.Errorf("%q: write PORT@VERSION, such as gzip@1.12", args[0])}
 	}
 	if f.timeout < 0 || f.timeout > 0 && !f.wait {
-		return exit{usageError, errors.New("--timeout says how long --wait waits: give both, and a time above zero")}
+		return exit{usageError, errors.New("--timeout bounds --wait: give both, and a time above zero")}
 	}
 	v := verifying{}
 	if f.key != "" {

@@ -39,17 +39,18 @@ func submitCommand() *cobra.Command {
 		Short: "Submit recipes to a farm",
 		Long: `Submit recipes to a farm, which takes all of them or none.
 
-RECIPE is a recipe.hcl or the folder it lies in; patches and keys go along. What a
-recipe needs is looked for among the others first, then among the builds of the farm.
-What was submitted before, with the same recipe and the same needs, is not built
-again. With --wait the command ends when all builds have, with the exit code of the
-first that may not be released.`,
-		Args: cobra.MinimumNArgs(1),
+RECIPE is a recipe.hcl or the folder that holds it; its patches and keys are sent with
+it. The farm looks for the needs of a recipe among the other recipes first, then among
+its builds. A recipe that was submitted before, with the same needs, is not built again.
+With --wait the command ends when all builds have ended, with the exit code of the first
+build that may not be released.`,
+		Example: "  zfarm submit gzip zlib --wait",
+		Args:    cobra.MinimumNArgs(1),
 	}, f.submit)
 	f.json(c)
 	c.Flags().IntVar(&f.priority, "priority", 0, "-100 to 100; higher is sooner")
-	c.Flags().BoolVar(&f.force, "force", false, "build again what was built before")
-	c.Flags().BoolVar(&f.wait, "wait", false, "show what happens until the builds have ended; with --json one object a line")
+	c.Flags().BoolVar(&f.force, "force", false, "build even what was built before")
+	c.Flags().BoolVar(&f.wait, "wait", false, "show the events until the builds have ended; with --json one object a line")
 	return c
 }
 
@@ -83,7 +84,7 @@ func packed(ctx context.Context, paths []string) (*bytes.Buffer, error) {
 		}
 		name := filepath.Base(whole)
 		if other, twice := from[name]; twice {
-			return nil, exit{usageError, fmt.Errorf("%s and %s are folders of one name; submit one after the other, or rename one", other, p)}
+			return nil, exit{usageError, fmt.Errorf("%s and %s are folders of one name; submit them one after the other, or rename one", other, p)}
 		}
 		from[name] = p
 		root, err := os.OpenRoot(dir)
@@ -142,15 +143,17 @@ func (c *session) writeTaken(taken []wire.Taken, oneLine bool) error {
 		}
 		return writeJSON(c.out, all)
 	}
-	t := table{columns: []column{{}, {most: 24}, {most: 20}, {}}}
-	for _, one := range taken {
-		became := "fresh"
-		if !one.Fresh {
-			became = fmt.Sprintf("the same as before, %s", one.Build.State)
-		}
-		t.add(one.Build.ID, one.Build.Port, one.Build.Version, became)
-	}
-	return t.write(c.out)
+	return tableOf(taken, []column[wire.Taken]{
+		{style{}, func(t wire.Taken) string { return t.Build.ID }},
+		{style{most: 24}, func(t wire.Taken) string { return t.Build.Port }},
+		{style{most: 20}, func(t wire.Taken) string { return t.Build.Version }},
+		{style{}, func(t wire.Taken) string {
+			if t.Fresh {
+				return "fresh"
+			}
+			return fmt.Sprintf("the same as before, %s", t.Build.State)
+		}},
+	}).write(c.out)
 }
 
 // follow prints what happens to builds until all have ended.
@@ -164,7 +167,7 @@ func (c *session) follow(ctx context.Context, taken []wire.Taken) error {
 			var err error
 			if b, err = c.await(ctx, b.ID, func(e wire.Event) error { return c.writeEvent(t.Build.Port, e) }); err != nil {
 				if ctx.Err() != nil {
-					c.notice("the builds go on without this command; zfarm list shows them")
+					c.notice("the builds go on; zfarm list shows them")
 				}
 				return err
 			}
@@ -197,7 +200,7 @@ func (c *session) writeEvent(port string, e wire.Event) error {
 	return c.writeText(text + "\n")
 }
 
-// conclude says how builds have ended. The error has the code of the first
+// conclude prints how builds have ended. The error has the code of the first
 // that may not be released.
 func (c *session) conclude(all []wire.Build) error {
 	if c.asJSON {
@@ -225,7 +228,7 @@ func (c *session) conclude(all []wire.Build) error {
 	return nil
 }
 
-// ended says in a sentence how a build has ended.
+// ended is a sentence about how a build has ended.
 func ended(b wire.Build) string {
 	text := fmt.Sprintf("%s %s: build %s %s", b.Port, b.Version, b.ID, b.State)
 	switch f := b.Failure(); {

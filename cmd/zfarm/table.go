@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"golang.org/x/term"
@@ -16,8 +15,15 @@ import (
 	"github.com/zfarm/zfarm/workers/codepage"
 )
 
-// column is one of a table.
-type column struct {
+// column is one column of a list of T: all there is to say about it stands in
+// one row of the list's columns.
+type column[T any] struct {
+	style
+	cell func(T) string // may return text from anywhere
+}
+
+// style is how a column is shown.
+type style struct {
 	head string
 	// most is how many characters of a cell are shown; 0 for all. The last
 	// column gets what is left of the width.
@@ -26,17 +32,31 @@ type column struct {
 	state bool
 }
 
-// table is what lists are shown in. Cells may hold anything.
+// table is a list laid out in rows and columns.
 type table struct {
-	columns []column
+	columns []style
 	rows    [][]string
 }
 
-func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
+// tableOf lays a list out.
+func tableOf[T any](list []T, columns []column[T]) table {
+	var t table
+	for _, c := range columns {
+		t.columns = append(t.columns, c.style)
+	}
+	for _, x := range list {
+		cells := make([]string, len(columns))
+		for i, c := range columns {
+			cells[i] = c.cell(x)
+		}
+		t.rows = append(t.rows, cells)
+	}
+	return t
+}
 
 // write aligns the table to the width of w, or to 100 columns. Without heads
 // there is no first line.
-func (t *table) write(w io.Writer) error {
+func (t table) write(w io.Writer) error {
 	shown, wide := t.shown()
 	last := len(wide) - 1
 	left := width(w)
@@ -67,7 +87,7 @@ const gap = "  "
 
 // shown are the cells as they are shown, the heads first, and how wide the
 // columns are.
-func (t *table) shown() (cells [][]string, wide []int) {
+func (t table) shown() (cells [][]string, wide []int) {
 	rows := t.rows
 	if t.columns[0].head != "" {
 		heads := make([]string, len(t.columns))
@@ -141,30 +161,6 @@ func paint(word string) string {
 	return word
 }
 
-// ago says how far a time is from now, roughly; "" for no time.
-func ago(t, now time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	d := now.Sub(t)
-	if d < 0 {
-		return "in " + roughly(-d)
-	}
-	return roughly(d) + " ago"
-}
-
-func roughly(d time.Duration) string {
-	switch {
-	case d < 2*time.Minute:
-		return fmt.Sprintf("%d s", d/time.Second)
-	case d < 2*time.Hour:
-		return fmt.Sprintf("%d min", d/time.Minute)
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%d h", d/time.Hour)
-	}
-	return fmt.Sprintf("%d days", d/(24*time.Hour))
-}
-
 // fields writes names and values below each other. Values may hold anything;
 // those that are empty are left out.
 func fields(b *strings.Builder, pairs ...string) {
@@ -177,15 +173,4 @@ func fields(b *strings.Builder, pairs ...string) {
 		value = strings.ReplaceAll(value, "\n", "\n"+strings.Repeat(" ", indent))
 		fmt.Fprintf(b, "%-*s%s\n", indent, pairs[i], value)
 	}
-}
-
-// bytesText is a number of bytes for people.
-func bytesText(n int64) string {
-	switch {
-	case n < 10<<10:
-		return fmt.Sprintf("%d B", n)
-	case n < 10<<20:
-		return fmt.Sprintf("%d KiB", n>>10)
-	}
-	return fmt.Sprintf("%d MiB", n>>20)
 }

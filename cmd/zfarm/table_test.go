@@ -13,11 +13,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// cell shows one of the texts of a row.
+func cell(i int) func([]string) string { return func(row []string) string { return row[i] } }
+
 func TestTable(t *testing.T) {
-	tab := table{columns: []column{{head: "NAME", most: 8}, {head: "STATE", state: true}, {head: "WHY"}}}
-	tab.add("left", "serves", "")
-	tab.add("a very long name", "out", "two\nlines\tand \x1b[31mred\x1b[0m")
-	tab.add("right", "draining", strings.Repeat("long ", 40))
+	tab := tableOf([][]string{
+		{"left", "serves", ""},
+		{"a very long name", "out", "two\nlines\tand \x1b[31mred\x1b[0m"},
+		{"right", "draining", strings.Repeat("long ", 40)},
+	}, []column[[]string]{{style{head: "NAME", most: 8}, cell(0)}, {style{head: "STATE", state: true}, cell(1)}, {style{head: "WHY"}, cell(2)}})
 	var b bytes.Buffer
 	if err := tab.write(&b); err != nil {
 		t.Fatal(err)
@@ -37,8 +41,7 @@ right     draining  ` + strings.Repeat("long ", 15) + "long…\n"
 }
 
 func TestTableWithoutHeads(t *testing.T) {
-	tab := table{columns: []column{{}, {}}}
-	tab.add("a", "b")
+	tab := tableOf([][]string{{"a", "b"}}, []column[[]string]{{style{}, cell(0)}, {style{}, cell(1)}})
 	var b bytes.Buffer
 	if err := tab.write(&b); err != nil || b.String() != "a  b\n" {
 		t.Errorf("%q, %v", b.String(), err)
@@ -56,19 +59,6 @@ func TestWrapped(t *testing.T) {
 		if diff := cmp.Diff(tc.want, wrapped(tc.text, 9, 2)); diff != "" {
 			t.Errorf("%q (-want +have)\n%s", tc.text, diff)
 		}
-	}
-}
-
-func TestAgo(t *testing.T) {
-	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	for d, want := range map[time.Duration]string{0: "0 s ago", 90 * time.Second: "90 s ago", 3 * time.Minute: "3 min ago",
-		-3 * time.Minute: "in 3 min", 47 * time.Hour: "47 h ago", 49 * time.Hour: "2 days ago", -90 * 24 * time.Hour: "in 90 days"} {
-		if have := ago(now.Add(-d), now); have != want {
-			t.Errorf("%s: %q, want %q", d, have, want)
-		}
-	}
-	if have := ago(time.Time{}, now); have != "" {
-		t.Errorf("no time: %q", have)
 	}
 }
 

@@ -11,15 +11,16 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/zfarm/zfarm/orchestrator/api/wire"
+	"github.com/zfarm/zfarm/workers/humanize"
 )
 
-// farmWorkerCommands are those about the workers of a farm.
+// farmWorkerCommands are the commands about the workers of a farm.
 func farmWorkerCommands() []*cobra.Command {
 	return []*cobra.Command{
 		workerListCommand(),
-		changeWorkerCommand("drain", "Give a worker nothing new; what runs there goes on", draining(true)),
-		changeWorkerCommand("resume", "Let a drained worker work again", draining(false)),
-		changeWorkerCommand("probe", "Have a worker looked at soon, and rid of what was left on it",
+		changeWorkerCommand("drain", "Give a worker no new work; attempts that run there go on", draining(true)),
+		changeWorkerCommand("resume", "Give a drained worker new work again", draining(false)),
+		changeWorkerCommand("probe", "Probe a worker soon, and remove what ended attempts left on it",
 			func(ctx context.Context, c *session, name string) (wire.Worker, error) {
 				return c.ProbeWorker(ctx, name)
 			}),
@@ -34,7 +35,10 @@ func draining(on bool) func(context.Context, *session, string) (wire.Worker, err
 
 func workerListCommand() *cobra.Command {
 	var a commandBase
-	c := a.command(&cobra.Command{Use: "list", Short: "List the workers of a farm", Args: cobra.NoArgs},
+	c := a.command(&cobra.Command{
+		Use: "list", Short: "List the workers of a farm", Args: cobra.NoArgs,
+		Example: "  zfarm worker list",
+	},
 		func(ctx context.Context, c *session, _ []string) error {
 			all, err := c.Workers(ctx)
 			if err != nil {
@@ -53,7 +57,10 @@ func workerListCommand() *cobra.Command {
 
 func changeWorkerCommand(name, short string, change func(context.Context, *session, string) (wire.Worker, error)) *cobra.Command {
 	var a commandBase
-	c := a.command(&cobra.Command{Use: name + " WORKER", Short: short, Args: cobra.ExactArgs(1)},
+	c := a.command(&cobra.Command{
+		Use: name + " WORKER", Short: short, Args: cobra.ExactArgs(1),
+		Example: "  zfarm worker " + name + " lpar1",
+	},
 		func(ctx context.Context, c *session, args []string) error {
 			w, err := change(ctx, c, args[0])
 			if err != nil {
@@ -70,30 +77,51 @@ func changeWorkerCommand(name, short string, change func(context.Context, *sessi
 
 func (c *session) writeWorkers(all []wire.Worker) error {
 	if len(all) == 0 {
-		c.notice("no worker; a worker block of the farm's file names one, and zfarm serve registers it")
+		c.notice("there is no worker; add a worker block to the farm's file, and zfarm serve registers it")
 		return nil
 	}
-	now := time.Now()
-	t := table{columns: []column{{head: "WORKER", most: 24}, {head: "SLOTS"}, {head: "STATE", state: true}, {head: "PROBED"}, {head: "SYSTEM", most: 24}, {head: "WHY"}}}
-	for _, w := range all {
-		state, why := "serves", ""
-		switch {
-		case !w.Registered:
-			state, why = "removed", "the farm's file does not name it any more"
-		case w.Draining:
-			state, why = "draining", quarantineText(w.Quarantine, now)
-		case w.Quarantine != nil:
-			state, why = "quarantined", quarantineText(w.Quarantine, now)
-		case w.Facts == nil:
-			state = "new"
+	return tableOf(all, workerColumns(time.Now())).write(c.out)
+}
+
+// workerColumns are those of zfarm worker list.
+func workerColumns(now time.Time) []column[wire.Worker] {
+	system := func(w wire.Worker) string {
+		if w.Facts == nil {
+			return ""
 		}
-		system := ""
-		if w.Facts != nil {
-			system = w.Facts.System + " " + w.Facts.Release
-		}
-		t.add(w.Name, fmt.Sprintf("%d of %d", len(w.Held), w.Slots), state, ago(w.Probed, now), system, why)
+		return w.Facts.System + " " + w.Facts.Release
 	}
-	return t.write(c.out)
+	return []column[wire.Worker]{
+		{style{head: "WORKER", most: 24}, func(w wire.Worker) string { return w.Name }},
+		{style{head: "SLOTS"}, func(w wire.Worker) string { return fmt.Sprintf("%d of %d", len(w.Held), w.Slots) }},
+		{style{head: "STATE", state: true}, workerState},
+		{style{head: "PROBED"}, func(w wire.Worker) string { return humanize.Ago(w.Probed, now) }},
+		{style{head: "SYSTEM", most: 24}, system},
+		{style{head: "WHY"}, func(w wire.Worker) string { return workerReason(w, now) }},
+	}
+}
+
+// workerState says in a word whether a worker gets new work.
+func workerState(w wire.Worker) string {
+	switch {
+	case !w.Registered:
+		return "removed"
+	case w.Draining:
+		return "draining"
+	case w.Quarantine != nil:
+		return "quarantined"
+	case w.Facts == nil:
+		return "new"
+	}
+	return "serves"
+}
+
+// workerReason says why a worker gets no new work.
+func workerReason(w wire.Worker, now time.Time) string {
+	if !w.Registered {
+		return "the farm's file no longer names it"
+	}
+	return quarantineText(w.Quarantine, now)
 }
 
 // quarantineText is the code, how long ago the quarantine began, and why.
@@ -101,5 +129,5 @@ func quarantineText(q *wire.Quarantine, now time.Time) string {
 	if q == nil {
 		return ""
 	}
-	return fmt.Sprintf("%s, since %s: %s", q.Code, ago(q.Since, now), q.Detail)
+	return fmt.Sprintf("%s, since %s: %s", q.Code, humanize.Ago(q.Since, now), q.Detail)
 }
