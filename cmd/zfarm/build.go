@@ -232,7 +232,7 @@ func (f *buildFlags) conclude(ctx context.Context, local *farm.Local, all []engi
 		}
 	}
 	if code != 0 {
-		return exit{code, errSaid}
+		return exit{code, errShown}
 	}
 	return nil
 }

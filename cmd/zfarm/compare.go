@@ -140,9 +140,9 @@ func (f *compareFlags) compare(c *cobra.Command, a, b string) error {
 	case compare.Identical, compare.Equivalent:
 		return nil
 	case compare.Different:
-		return exit{compareDiffer, errSaid}
+		return exit{compareDiffer, errShown}
 	default:
-		return exit{compareTrouble, errSaid}
+		return exit{compareTrouble, errShown}
 	}
 }
 

@@ -32,23 +32,11 @@ func main() {
 
 // run is main with its surroundings handed in.
 func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
-	root := &cobra.Command{
-		Use:           "zfarm",
-		Short:         "Build ports reproducibly, and prove it",
-		SilenceUsage:  true,
-		SilenceErrors: true,
-	}
+	root := rootCommand()
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(errs)
 	root.SetArgs(args)
-	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(buildCommand(), compareCommand(), demoCommand(), recipeCommand(), verifyCommand(), keyCommand(), workerCommand(), pluginCommand(), versionCommand(), serveCommand(), dbCommand(),
-		submitCommand(), logsCommand(), eventsCommand(), releaseCommand(), tokenCommand(), auditCommand())
-	root.AddCommand(buildCommands()...)
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return fmt.Errorf("%w\nsee %s --help", err, c.CommandPath())
-	})
 	begun := false
 	root.PersistentPreRun = func(*cobra.Command, []string) { begun = true }
 	err := root.ExecuteContext(ctx)
@@ -65,5 +53,23 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	return code
 }
 
-// errSaid is an error whose message has been shown already.
-var errSaid = errors.New("")
+// rootCommand has all commands below it.
+func rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "zfarm",
+		Short:         "Build ports reproducibly, and prove it",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(buildCommand(), compareCommand(), demoCommand(), recipeCommand(), verifyCommand(), keyCommand(), workerCommand(), pluginCommand(), versionCommand(), serveCommand(), dbCommand(),
+		submitCommand(), logsCommand(), eventsCommand(), releaseCommand(), tokenCommand(), auditCommand())
+	root.AddCommand(buildCommands()...)
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return fmt.Errorf("%w\nsee %s --help", err, c.CommandPath())
+	})
+	return root
+}
+
+// errShown is an error whose message has been shown already.
+var errShown = errors.New("")

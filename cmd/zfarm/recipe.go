@@ -152,7 +152,7 @@ func formatRecipe(name string, check bool, out, errs io.Writer) error {
 	case bytes.Equal(src, formatted):
 		return nil
 	case check:
-		return exit{usageError, fmt.Errorf("%s is not formatted; run zfarm recipe fmt %s", file, name)}
+		return exit{usageError, fmt.Errorf("%s is not formatted; zfarm recipe fmt %s writes it", file, name)}
 	}
 	if err := os.WriteFile(file, formatted, 0o644); err != nil {
 		return err

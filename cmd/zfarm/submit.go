@@ -223,7 +223,7 @@ func (c *session) conclude(all []wire.Build) error {
 		}
 	}
 	if code != 0 {
-		return exit{code, errSaid}
+		return exit{code, errShown}
 	}
 	return nil
 }
