@@ -5,7 +5,6 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"runtime"
 	"slices"
@@ -100,7 +99,7 @@ func simulate(b *testing.B, e *Engine, machines, slots int) {
 // queued makes builds whose repeats are ready.
 func queued(b *testing.B, e *Engine, builds, repeats int) {
 	b.Helper()
-	wants, err := json.Marshal(schedule.Wants{Apart: true, Tools: []recipes.Tool{{Name: "make", Version: ">= 4.0"}}})
+	wants, err := encodeWants(schedule.Wants{Apart: true, Tools: []recipes.Tool{{Name: "make", Version: ">= 4.0"}}})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -48,7 +48,7 @@ func (e *Engine) finish(ctx context.Context, b store.Build, s orchestrator.Stage
 		case err == nil:
 			e.report(events)
 			if s.Kind == orchestrator.Repeat && result.err == nil { // its logs lie in the artifact store now
-				if err := e.Store.DropLog(ctx, b.ID, s.ID, s.Fence); err != nil {
+				if err := e.Store.DeleteLog(ctx, b.ID, s.ID, s.Fence); err != nil {
 					e.Log.Warn("deleting the log of an attempt from the database failed", "build", b.ID, "stage", s.ID, "error", err)
 				}
 			}

@@ -83,7 +83,7 @@ func (e *Engine) drain() {
 func (e *Engine) release(ctx context.Context, c *heldStage) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()
-	if err := e.Store.Drop(ctx, e.newHold(c.stageKey, c.fence)); err != nil {
+	if err := e.Store.ReleaseHolds(ctx, e.newHold(c.stageKey, c.fence)); err != nil {
 		e.Log.Error("releasing the hold on a stage failed; other engines join it once the hold has run out",
 			"build", c.build, "stage", c.stage, "error", err)
 	}

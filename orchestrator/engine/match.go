@@ -5,7 +5,6 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -111,10 +110,11 @@ func (e *Engine) wantsOf(ready []store.ReadyRepeat) (map[string]*schedule.Wants,
 		}
 		w := known[r.Build]
 		if w == nil {
-			w = &schedule.Wants{}
-			if err := json.Unmarshal(r.Wants, w); err != nil {
-				return nil, fmt.Errorf("reading what build %s wants: %w", r.Build, err)
+			read, err := decodeWants(r.Build, r.Wants)
+			if err != nil {
+				return nil, err
 			}
+			w = &read
 		}
 		all[r.Build] = w
 	}
@@ -212,9 +212,9 @@ func beginRepeat(ctx context.Context, tx *store.Tx, a schedule.Assignment) (orch
 // repeats differ, and differ in nothing else. Where the path is not varied,
 // they do not differ at all.
 func workspaceID(b store.Build, s orchestrator.Stage) (string, error) {
-	var w schedule.Wants
-	if err := json.Unmarshal(b.Wants, &w); err != nil {
-		return "", fmt.Errorf("reading what build %s wants: %w", b.ID, err)
+	w, err := decodeWants(b.ID, b.Wants)
+	if err != nil {
+		return "", err
 	}
 	letter := 'a'
 	if !w.Alike {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/zfarm/zfarm/attest/digest"
 	"github.com/zfarm/zfarm/orchestrator"
@@ -142,7 +143,7 @@ func (e *Engine) prepare(ctx context.Context, s Submitted, all Submission) (entr
 	if in.document, err = e.put(ctx, text); err != nil {
 		return entry{}, fmt.Errorf("keeping recipe of %s: %w", s.Recipe.Port, err)
 	}
-	in.wants, err = json.Marshal(wants(s.Recipe))
+	in.wants, err = encodeWants(wants(s.Recipe))
 	return in, err
 }
 
@@ -202,7 +203,7 @@ func (t *submissionTx) accept(ctx context.Context, in entry) (Taken, []orchestra
 
 func (t *submissionTx) create(ctx context.Context, in entry, identity digest.Digest, needs []store.Need) (Taken, []orchestrator.Event, error) {
 	now := t.tx.Now()
-	id := fmt.Sprintf("%s-%08x", in.recipe.Short(), now.UnixMilli()&0xffffffff)
+	id := buildID(in.recipe, now, t.tx.NextSeq())
 	b := store.Build{Build: orchestrator.New(id, in.Recipe.Reproduce.Repeats, now), Port: in.Recipe.Port, Version: in.Recipe.Version,
 		Recipe: in.recipe, Document: in.document, URI: in.URI, Path: in.Path, Owner: t.Owner, Identity: identity,
 		Priority: t.Priority, Checks: t.Checks, Needs: needs, Wants: in.wants, Submitted: now}
@@ -224,6 +225,14 @@ func (t *submissionTx) create(ctx context.Context, in entry, identity digest.Dig
 		return Taken{}, nil, err
 	}
 	return Taken{Build: b, Fresh: true}, events, t.tx.Wake(ctx, wake)
+}
+
+// buildID is the id of the build with that number. No two builds of a database
+// share their numbers, and the time keeps builds of two databases apart that use
+// one worker: the id names workspaces there. The first million ids have one
+// length, and so have the paths on the workers.
+func buildID(recipe digest.Digest, now time.Time, seq int64) string {
+	return fmt.Sprintf("%s-%08x%05x", recipe.Short(), now.UnixMilli()&0xffffffff, seq)
 }
 
 // needs are the builds that are needed. A check needs what the build needed that

@@ -5,7 +5,6 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"path"
@@ -369,9 +368,9 @@ func (e *Engine) forgetAll(ctx context.Context, before time.Time, old func(conte
 // Fitting says for a recipe why no registered worker could build it; nil when
 // one could.
 func (e *Engine) Fitting(ctx context.Context, b store.Build) error {
-	var w schedule.Wants
-	if err := json.Unmarshal(b.Wants, &w); err != nil {
-		return fmt.Errorf("reading what build %s wants: %w", b.ID, err)
+	w, err := decodeWants(b.ID, b.Wants)
+	if err != nil {
+		return err
 	}
 	registered, err := e.Store.Workers(ctx)
 	if err != nil {

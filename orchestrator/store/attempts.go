@@ -31,7 +31,7 @@ func (tx *Tx) BeginAttempt(ctx context.Context, a Attempt) error {
 	return nil
 }
 
-// EndAttempt notes Ended, Outcome and Detail of an attempt, once: what is told
+// EndAttempt records Ended, Outcome and Detail of an attempt, once: what is reported
 // of it later is dropped.
 func (tx *Tx) EndAttempt(ctx context.Context, a Attempt) error {
 	if a.Ended.IsZero() {
@@ -58,7 +58,7 @@ func (tx *Tx) known(ctx context.Context, a Attempt) error {
 	return err
 }
 
-// Cleaned notes that nothing of the attempt is left on its worker.
+// Cleaned records that nothing of the attempt is left on its worker.
 func (tx *Tx) Cleaned(ctx context.Context, build, stage string, fence int64) error {
 	cleaned, err := tx.q.CleanAttempt(ctx, query.CleanAttemptParams{Build: build, Stage: stage, Fence: fence})
 	if err == nil && cleaned == 0 {
@@ -100,7 +100,7 @@ func (s *Store) Events(ctx context.Context, after int64, build string, limit int
 	return all, err
 }
 
-// Audit notes that somebody asked for a change.
+// Audit records that somebody asked for a change.
 func (tx *Tx) Audit(ctx context.Context, a Audit) error {
 	if a.At.IsZero() {
 		a.At = tx.now
@@ -144,7 +144,7 @@ func (s *Store) Take(ctx context.Context, h Hold) (taken bool, err error) {
 	return taken, err
 }
 
-var errNode = errors.New("this store was opened without the name of a node: nobody could be said to hold the stage")
+var errNode = errors.New("this store was opened without Options.Node, which names the holder of a stage")
 
 // Renew prolongs holds of this node to their Until, all in one transaction,
 // and returns those that it has no more.
@@ -173,12 +173,12 @@ func (s *Store) Renew(ctx context.Context, hs ...Hold) (lost []Hold, err error) 
 	return lost, nil
 }
 
-// Drop gives holds of this node up, so that another may take them at once.
-func (s *Store) Drop(ctx context.Context, hs ...Hold) error {
+// ReleaseHolds releases holds of this node, so that another may take them at once.
+func (s *Store) ReleaseHolds(ctx context.Context, hs ...Hold) error {
 	if len(hs) == 0 {
 		return nil
 	}
-	return s.write(ctx, "giving holds up", func(q *query.Queries) error {
+	return s.write(ctx, "releasing holds", func(q *query.Queries) error {
 		for _, h := range hs {
 			err := q.DropHold(ctx, query.DropHoldParams{Build: h.Build, ID: h.Stage, Fence: h.Fence, Holder: s.options.Node})
 			if err != nil {

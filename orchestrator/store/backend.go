@@ -37,7 +37,7 @@ type transaction interface {
 	counter(ctx context.Context) (query.Counter, error)
 	wake(ctx context.Context, wakes []Wake) error
 	commit(ctx context.Context) error
-	// rollback gives up what has not been committed, and the connection back.
+	// rollback undoes what has not been committed and returns the connection.
 	rollback()
 }
 
@@ -49,7 +49,7 @@ type target struct {
 }
 
 // dsn is the path with everything we want of SQLite. Synchronous is FULL unless
-// nothing need be durable: a transition that somebody was told about must
+// nothing need be durable: a transition that was reported must
 // survive a power cut.
 func (t target) dsn(durable bool) string {
 	name := url.URL{Scheme: "file", Path: filepath.ToSlash(t.path)}

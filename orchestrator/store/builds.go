@@ -66,7 +66,7 @@ func fill(ctx context.Context, db query.DBTX, row query.Build) (Build, error) {
 // and Submitted. It is ErrRefused if the id or the identity is taken.
 func (tx *Tx) Create(ctx context.Context, b Build) (Build, error) {
 	c := columns{}
-	b.Seq = tx.counter.Builds + 1
+	b.Seq = tx.NextSeq()
 	if b.Submitted.IsZero() {
 		b.Submitted = tx.now
 	}
@@ -114,7 +114,7 @@ func addStage(c *columns, build string, place int, s orchestrator.Stage) query.A
 // notes when the build became over.
 //
 // A stage whose fence or state is not that of was any more is ErrRefused, and
-// the transition must then be given up. A stage that leaves Running loses its
+// the transition must then be undone. A stage that leaves Running loses its
 // hold and its slot. The events are numbered and kept.
 func (tx *Tx) Save(ctx context.Context, was, next Build, events ...orchestrator.Event) error {
 	if was.ID != next.ID || len(was.Stages) != len(next.Stages) {

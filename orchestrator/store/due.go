@@ -75,7 +75,7 @@ func (s *Store) Ready(ctx context.Context) (ready []ReadyRepeat, err error) {
 		if err != nil {
 			return err
 		}
-		known, err := s.last(ctx, db, func(yield func(int64, string) bool) {
+		known, err := s.fixedParts(ctx, db, func(yield func(int64, string) bool) {
 			for _, b := range builds {
 				if !yield(b.Seq, b.ID) {
 					return
@@ -137,7 +137,7 @@ func (s *Store) Graph(ctx context.Context) (nodes []Node, err error) {
 		if err != nil {
 			return err
 		}
-		known, err := s.last(ctx, db, func(yield func(int64, string) bool) {
+		known, err := s.fixedParts(ctx, db, func(yield func(int64, string) bool) {
 			for _, b := range builds {
 				if !yield(b.Seq, b.ID) {
 					return
@@ -195,7 +195,7 @@ func (s *Store) Tally(ctx context.Context) (t Tally, err error) {
 	return t, nil
 }
 
-// Due returns what should be woken up at that time if nobody had been told of
+// Due returns what should be woken up at that time if nobody had been woken by
 // anything: the queue may lose everything, and a sweep over this finds it.
 func (s *Store) Due(ctx context.Context, now time.Time) (due Due, err error) {
 	at := stamp(now)

@@ -21,13 +21,29 @@ import (
 
 // ErrFull: the database has no room to write. Nothing of what was to be
 // written is there.
-var ErrFull = errors.New("no room is left for the database: free some where it lies, and it goes on by itself")
+var ErrFull = errors.New("no room is left for the database: free some on its disk, and the farm goes on by itself")
 
 // ErrUncertain: the database was lost while a transition was being committed.
-// It has happened or it has not; whoever asked must look.
-var ErrUncertain = errors.New("the database was lost while it was being told: look before trying again")
+// It has happened or it has not; the caller must read the state again.
+var ErrUncertain = errors.New("the database was lost while a transition was being committed: look whether it happened before trying again")
 
-// wrap says the errors that callers branch on, whatever the database calls them.
+// ErrNested: a method of Store was called from within the function of an Update,
+// with its context. That would take a second connection while the first one
+// holds the lock that every transition waits for. Tx has the method, or wants it.
+var ErrNested = errors.New("called within Update, which would take a second connection: call the method of Tx instead")
+
+// updating marks the context of an Update's function.
+type updating struct{}
+
+// outside is ErrNested within an Update.
+func outside(ctx context.Context) error {
+	if ctx.Value(updating{}) != nil {
+		return ErrNested
+	}
+	return nil
+}
+
+// wrap adds the errors that callers branch on to those of the database.
 func wrap(err error) error {
 	switch {
 	case err == nil:
@@ -65,7 +81,7 @@ func missingTable(err error) bool {
 		sqliteCode(err) == sqlite3.SQLITE_ERROR && strings.Contains(err.Error(), "no such table")
 }
 
-// contended: the database gave way to somebody else and changed nothing.
+// contended: the database preferred another transaction and changed nothing.
 func contended(err error) bool {
 	switch postgresCode(err) {
 	case "40001", "40P01", "55P03":
@@ -98,6 +114,9 @@ const (
 // retry calls fn again while the database gives way or is away. fn has changed
 // nothing when it returns such an error, or may be done twice.
 func retry(ctx context.Context, fn func() error) error {
+	if err := outside(ctx); err != nil {
+		return err
+	}
 	for n := 0; ; n++ {
 		err := fn()
 		if err == nil || ctx.Err() != nil || n == tries || errors.Is(err, ErrUncertain) || !contended(err) && !disconnected(err) {

@@ -85,10 +85,10 @@ func TestHolds(t *testing.T) {
 		if lost, err := one.Renew(t.Context(), hold(1)); err != nil || len(lost) != 1 {
 			t.Errorf("renewing a hold that another has taken: lost %v, %v", lost, err)
 		}
-		if err := one.Drop(t.Context(), hold(1)); err != nil || took(t, one, hold(1)) {
+		if err := one.ReleaseHolds(t.Context(), hold(1)); err != nil || took(t, one, hold(1)) {
 			t.Errorf("a node gave up what another holds (%v)", err)
 		}
-		if err := two.Drop(t.Context(), hold(1)); err != nil || !took(t, one, hold(1)) {
+		if err := two.ReleaseHolds(t.Context(), hold(1)); err != nil || !took(t, one, hold(1)) {
 			t.Errorf("a hold that was given up was not taken (%v)", err)
 		}
 		move(t, two, "b1", func(b orchestrator.Build, now time.Time) (orchestrator.Build, []orchestrator.Event, error) {

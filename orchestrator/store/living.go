@@ -13,10 +13,10 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/store/query"
 )
 
-// lasting is what of a build stays as it was created, as far as a decision
+// fixedPart is what of a build stays as it was created, as far as a decision
 // about slots needs it.
-type lasting struct {
-	// seq is never given twice, as an id is that was forgotten.
+type fixedPart struct {
+	// seq is never given twice.
 	seq         int64
 	port, owner string
 	wants       []byte
@@ -26,30 +26,30 @@ type lasting struct {
 // spare is how many builds that are over may be remembered beside the others.
 const spare = 1000
 
-// last returns what lasts of builds, by their ids; of others, too. It is read
-// once for each: thousands of builds wait through thousands of decisions.
-func (s *Store) last(ctx context.Context, db query.DBTX, builds iter.Seq2[int64, string]) (map[string]lasting, error) {
+// fixedParts returns those of builds by their ids; of others, too. Each is read
+// once: thousands of builds wait through thousands of decisions.
+func (s *Store) fixedParts(ctx context.Context, db query.DBTX, builds iter.Seq2[int64, string]) (map[string]fixedPart, error) {
 	s.mu.Lock()
-	known := s.lasting // never changed, only replaced
+	known := s.fixed // never changed, only replaced
 	s.mu.Unlock()
-	var strangers []string
+	var missing []string
 	asked := 0
 	for seq, id := range builds {
 		asked++
 		if known[id].seq != seq {
-			strangers = append(strangers, id)
+			missing = append(missing, id)
 		}
 	}
-	if len(strangers) == 0 {
+	if len(missing) == 0 {
 		return known, nil
 	}
-	all, err := lastingOf(ctx, db, strangers)
+	all, err := readFixedParts(ctx, db, missing)
 	if err != nil {
 		return nil, err
 	}
 	keep := maps.All(known)
 	if len(known) > 2*asked+spare {
-		keep = func(yield func(string, lasting) bool) {
+		keep = func(yield func(string, fixedPart) bool) {
 			for _, id := range builds {
 				if l, there := known[id]; there && !yield(id, l) {
 					return
@@ -64,16 +64,16 @@ func (s *Store) last(ctx context.Context, db query.DBTX, builds iter.Seq2[int64,
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.lasting = all
+	s.fixed = all
 	return all, nil
 }
 
-// lastingOf is written by hand: sqlc has no list of values for both databases.
-func lastingOf(ctx context.Context, db query.DBTX, ids []string) (map[string]lasting, error) {
-	all := make(map[string]lasting, len(ids))
+// readFixedParts is written by hand: sqlc has no list of values for both databases.
+func readFixedParts(ctx context.Context, db query.DBTX, ids []string) (map[string]fixedPart, error) {
+	all := make(map[string]fixedPart, len(ids))
 	err := inBatches(ids, func(marks string, some []any) error {
 		var id, wants string
-		var l lasting
+		var l fixedPart
 		err := scan(ctx, db, "SELECT id, seq, port, owner, wants FROM build WHERE id IN ("+marks+")", some,
 			[]any{&id, &l.seq, &l.port, &l.owner, &wants}, func() {
 				l.wants = bytesOf(wants)
@@ -121,7 +121,7 @@ func scan(ctx context.Context, db query.DBTX, statement string, args, values []a
 	if err != nil {
 		return err
 	}
-	defer func() { _ = rows.Close() }() // what it could say, Err says
+	defer func() { _ = rows.Close() }() // Err reports the same
 	for rows.Next() {
 		if err := rows.Scan(values...); err != nil {
 			return err

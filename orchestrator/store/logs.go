@@ -22,7 +22,7 @@ const (
 	piece = 4 << 20
 )
 
-// ErrGap: bytes of a log were told before those that stand in front of them.
+// ErrGap: bytes of a log arrived before those that precede them.
 var ErrGap = errors.New("a log grows at its end only")
 
 // BeginStep adds a step to an attempt, or returns it as it stands: an attempt
@@ -57,10 +57,10 @@ func (s *Store) BeginStep(ctx context.Context, build, stage string, fence int64,
 	return step, err
 }
 
-var errAgain = errors.New("somebody else came first")
+var errAgain = errors.New("another process wrote at the same time")
 
 // AppendLog adds bytes to the log of a step, of which off stand before them.
-// What is there already is skipped, so that a log may be told again from its
+// What is there already is skipped, so that a log may be sent again from its
 // beginning; a gap is ErrGap. A log whose step has ended does not grow: that
 // is ErrRefused.
 func (s *Store) AppendLog(ctx context.Context, build, stage string, fence int64, step string, off int64, data []byte) error {
@@ -75,7 +75,7 @@ func (s *Store) AppendLog(ctx context.Context, build, stage string, fence int64,
 			return err
 		})
 		if grown && err == nil {
-			s.tell()
+			s.notify()
 		}
 		// Somebody else added to it in between: look again at what is missing.
 		if !errors.Is(err, errAgain) {
@@ -151,7 +151,7 @@ func (s *Store) Steps(ctx context.Context, build, stage string, fence int64) (al
 
 // Log returns bytes of a step's log from off on, most of them at most (0 means 4 MiB,
 // which is also the most), and fewer where there are fewer. Past the end, and
-// after DropLog, it is empty.
+// after DeleteLog, it is empty.
 func (s *Store) Log(ctx context.Context, build, stage string, fence int64, step string, off int64, most int) ([]byte, error) {
 	if most <= 0 || most > piece {
 		most = piece
@@ -174,11 +174,11 @@ func (s *Store) Log(ctx context.Context, build, stage string, fence int64, step 
 	return log[:min(len(log), most)], err
 }
 
-// DropLog deletes the bytes of the logs of an attempt that lie in the artifact
-// store, by what EndStep said. Others stay.
-func (s *Store) DropLog(ctx context.Context, build, stage string, fence int64) error {
+// DeleteLog deletes the bytes of the logs of an attempt that lie in the artifact
+// store, as EndStep recorded. Others stay.
+func (s *Store) DeleteLog(ctx context.Context, build, stage string, fence int64) error {
 	return s.write(ctx, "dropping logs of build "+build, func(q *query.Queries) error {
-		return q.DropLog(ctx, query.DropLogParams{Build: build, Stage: stage, Fence: fence})
+		return q.DeleteLog(ctx, query.DeleteLogParams{Build: build, Stage: stage, Fence: fence})
 	})
 }
 

@@ -158,7 +158,7 @@ func TestLogs(t *testing.T) {
 	})
 }
 
-func TestDropLog(t *testing.T) {
+func TestDeleteLog(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
 		s := open()
@@ -166,7 +166,7 @@ func TestDropLog(t *testing.T) {
 		step(t, s, "make")
 		tell(t, s, 0, "all of it")
 		drop := func() {
-			if err := s.DropLog(t.Context(), "b1", "repeat-0", 1); err != nil {
+			if err := s.DeleteLog(t.Context(), "b1", "repeat-0", 1); err != nil {
 				t.Fatal(err)
 			}
 		}

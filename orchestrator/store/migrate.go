@@ -37,7 +37,7 @@ func (s *Store) Migrate(ctx context.Context) error {
 		if _, err := s.queueSchema(ctx, true); err != nil {
 			return fmt.Errorf("migrating the queue: %w", err)
 		}
-		// Ours come last: whoever finds them finds the queue's too.
+		// Ours come last: where they are, the queue's are too.
 		_, err := provider.Up(ctx)
 		return err
 	})
@@ -117,7 +117,7 @@ func queueSchema[TTx any](ctx context.Context, m *rivermigrate.Migrator[TTx], mi
 	return found.OK, nil
 }
 
-// Status says what is known of the database itself, migrated or not.
+// Status returns what is known of the database itself, migrated or not.
 func (s *Store) Status(ctx context.Context) (Status, error) {
 	status := Status{Kind: s.kind()}
 	provider, err := s.provider()

@@ -94,7 +94,7 @@ func (tx *Tx) Occupied(ctx context.Context, worker, workspace string) (bool, err
 }
 
 // Fetched remembers what was fetched of an attempt that runs, and keeps it. The
-// first that is told counts: the same again is no error, anything else is
+// first that is reported counts: the same again is no error, anything else is
 // ErrRefused.
 func (s *Store) Fetched(ctx context.Context, build, stage string, fence int64, output digest.Digest) error {
 	return s.write(ctx, fmt.Sprintf("noting the output of attempt %d at %s of build %s", fence, stage, build), func(q *query.Queries) error {

@@ -165,7 +165,7 @@ func (t *postgresTx) wake(ctx context.Context, wakes []Wake) error {
 	})
 }
 
-// commit tells apart what PostgreSQL answered from no answer at all.
+// commit distinguishes an answer of PostgreSQL from no answer at all.
 func (t *postgresTx) commit(ctx context.Context) error {
 	return t.own(func() error {
 		err := t.tx.Commit(ctx)

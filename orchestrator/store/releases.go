@@ -110,7 +110,7 @@ func loadFiles(ctx context.Context, q *query.Queries, build string) ([]File, err
 
 // Keep notes that the artifact store must keep these for that build. What the
 // store knows of anyway (documents, outputs of stages, logs of steps, published
-// files) need not be said.
+// files) need not be listed.
 func (tx *Tx) Keep(ctx context.Context, build string, ds ...digest.Digest) error {
 	for _, d := range ds {
 		if d.IsZero() {

@@ -31,8 +31,8 @@ type Options struct {
 	// Node names this process in holds and in the queue. Every process on one
 	// database has its own. Holds and Work need it.
 	Node string
-	// Poll is how often the queue is looked at where nobody tells: always with
-	// SQLite, as a second way with PostgreSQL. 0 means 50 ms and 1 s.
+	// Poll is how often the queue is read where nothing notifies of a new entry:
+	// always with SQLite, as a second way with PostgreSQL. 0 means 50 ms and 1 s.
 	Poll time.Duration
 	// Shared does not take the SQLite file for this process alone: for
 	// commands that read while a server runs.
@@ -55,8 +55,8 @@ type Store struct {
 
 	mu      sync.Mutex
 	changed chan struct{}
-	lasting map[string]lasting // of builds that live, by id
-	seen    map[string]seen    // of workers, by name
+	fixed   map[string]fixedPart    // of builds that are not over, by id
+	workers map[string]cachedWorker // by name
 }
 
 // Open opens the database that url names: "sqlite:PATH" or a plain path, or
@@ -73,7 +73,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Store{options: o, writing: make(chan struct{}, 1), changed: make(chan struct{}), seen: map[string]seen{}}
+	s := &Store{options: o, writing: make(chan struct{}, 1), changed: make(chan struct{}), workers: map[string]cachedWorker{}}
 	if target.postgres {
 		s.backend, err = openPostgres(ctx, url, &s.options)
 	} else {
@@ -117,7 +117,8 @@ func (s *Store) Changed() <-chan struct{} {
 	return s.changed
 }
 
-func (s *Store) tell() {
+// notify wakes up whoever waits for Changed.
+func (s *Store) notify() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	close(s.changed)

@@ -35,28 +35,31 @@ func (tx *Tx) Now() time.Time { return tx.now }
 // of it has happened.
 //
 // fn is called again when the database gave way or was away, so it has no
-// effects outside tx, and it must not call methods of the Store that write. A
-// database that is lost in the moment of committing is ErrUncertain; one
-// without room is ErrFull.
+// effects outside tx. It calls no methods of the Store: with the context that it
+// gets they are ErrNested. A database that is lost in the moment of committing is
+// ErrUncertain; one without room is ErrFull.
 func (s *Store) Update(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
-	release, err := s.alone(ctx)
+	if err := outside(ctx); err != nil {
+		return err
+	}
+	unlock, err := s.lockWriting(ctx)
 	if err != nil {
 		return err
 	}
-	defer release()
+	defer unlock()
 	moved := false
 	err = retry(ctx, func() (err error) {
 		moved, err = s.update(ctx, fn)
 		return err
 	})
 	if moved && err == nil {
-		s.tell()
+		s.notify()
 	}
 	return err
 }
 
-// alone waits until no other goroutine of this process writes a transition.
-func (s *Store) alone(ctx context.Context) (release func(), err error) {
+// lockWriting waits until no other goroutine of this process writes a transition.
+func (s *Store) lockWriting(ctx context.Context) (unlock func(), err error) {
 	select {
 	case s.writing <- struct{}{}:
 		return func() { <-s.writing }, nil
@@ -77,7 +80,7 @@ func (s *Store) update(ctx context.Context, fn func(ctx context.Context, tx *Tx)
 	}
 	// Later than the lock, so that times are in the order of transitions.
 	tx.now = s.now()
-	if err := fn(ctx, tx); err != nil {
+	if err := fn(context.WithValue(ctx, updating{}, true), tx); err != nil {
 		return false, err
 	}
 	if len(tx.wakes) > 0 {
@@ -96,10 +99,14 @@ func (s *Store) update(ctx context.Context, fn func(ctx context.Context, tx *Tx)
 	return true, t.commit(ctx)
 }
 
+// NextSeq is the number that the next build created in this transition gets. No
+// other build ever has it, also none that was forgotten.
+func (tx *Tx) NextSeq() int64 { return tx.counter.Builds + 1 }
+
 // Wake puts wake-ups into the queue when the transition happens, and never
 // otherwise. Those of kind Claim, Needs and Probe are dropped when the same is
 // in the queue already, even if it is being handled now: whoever handles it
-// looks at the tables again, and [Store.Due] says what it missed.
+// reads the tables again, and [Store.Due] finds what it missed.
 func (tx *Tx) Wake(_ context.Context, ws ...Wake) error {
 	for _, w := range ws {
 		if w.Kind == "" {
@@ -143,11 +150,11 @@ func (s *Store) view(ctx context.Context, what string, fn func(db query.DBTX) er
 func (s *Store) write(ctx context.Context, what string, fn func(q *query.Queries) error) error {
 	err := retry(ctx, func() error {
 		if s.kind() == "sqlite" {
-			release, err := s.alone(ctx)
+			unlock, err := s.lockWriting(ctx)
 			if err != nil {
 				return err
 			}
-			defer release()
+			defer unlock()
 		}
 		tx, err := s.db.BeginTx(ctx, nil)
 		if err != nil {

@@ -235,9 +235,8 @@ func TestPanicInAnUpdateFreesTheDatabase(t *testing.T) {
 	})
 }
 
-// TestReadsInsideAnUpdate keeps readers from waiting for a transition, their
-// own included.
-func TestReadsInsideAnUpdate(t *testing.T) {
+// TestReadsBesideAnUpdate keeps readers from waiting for a transition.
+func TestReadsBesideAnUpdate(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
 		s := open()
@@ -246,7 +245,7 @@ func TestReadsInsideAnUpdate(t *testing.T) {
 		for range 20 {
 			group.Go(func() error {
 				return s.Update(t.Context(), func(ctx context.Context, tx *store.Tx) error {
-					if _, err := s.Build(ctx, "b1"); err != nil {
+					if _, err := s.Build(t.Context(), "b1"); err != nil {
 						return err
 					}
 					return count(ctx, tx)
@@ -255,6 +254,57 @@ func TestReadsInsideAnUpdate(t *testing.T) {
 		}
 		if err := group.Wait(); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// TestNestedCallsAreRefused calls methods of the Store of every kind with the
+// context of an Update: none takes a second connection, and the Update goes on.
+func TestNestedCallsAreRefused(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
+		s := open()
+		create(t, s, sample("b1"))
+		update(t, s, func(ctx context.Context, tx *store.Tx) error {
+			for name, call := range map[string]func() error{
+				"Build":     func() error { _, err := s.Build(ctx, "b1"); return err },
+				"Builds":    func() error { _, err := s.Builds(ctx, store.Filter{}); return err },
+				"Workers":   func() error { _, err := s.Workers(ctx); return err },
+				"Left":      func() error { _, err := s.Left(ctx, "w1"); return err },
+				"Files":     func() error { _, err := s.Files(ctx, "b1"); return err },
+				"Seq":       func() error { _, err := s.Seq(ctx); return err },
+				"Due":       func() error { _, err := s.Due(ctx, time.Now()); return err },
+				"Status":    func() error { _, err := s.Status(ctx); return err },
+				"BeginStep": func() error { _, err := s.BeginStep(ctx, "b1", "resolve", 1, "make"); return err },
+				"Take":      func() error { _, err := s.Take(ctx, store.Hold{Build: "b1"}); return err },
+				"Update":    func() error { return s.Update(ctx, count) },
+			} {
+				if err := call(); !errors.Is(err, store.ErrNested) {
+					t.Errorf("%s within Update: %v, want ErrNested", name, err)
+				}
+			}
+			return count(ctx, tx)
+		})
+		if b, err := s.Build(t.Context(), "b1"); err != nil || b.Priority != sample("b1").Priority+1 {
+			t.Errorf("counted to %d (%v)", b.Priority, err)
+		}
+	})
+}
+
+// TestNextSeq: the number is that of the next build, and no number comes back.
+func TestNextSeq(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
+		s := open()
+		for i := range int64(3) {
+			update(t, s, func(ctx context.Context, tx *store.Tx) error {
+				next := tx.NextSeq()
+				b, err := tx.Create(ctx, sample(fmt.Sprint("b", i)))
+				if b.Seq != next || next != i+1 || tx.NextSeq() != next+1 {
+					t.Errorf("build %d has number %d, NextSeq was %d and is %d", i, b.Seq, next, tx.NextSeq())
+				}
+				return err
+			})
 		}
 	})
 }

@@ -16,7 +16,7 @@ import (
 var (
 	// ErrUnknown: there is no such build, stage, worker, token or release.
 	ErrUnknown = errors.New("not known to this farm")
-	// ErrRefused: the state has moved on; whoever asked does not hold what it
+	// ErrRefused: the state has moved on; the caller does not hold what it
 	// thinks it holds.
 	ErrRefused = errors.New("refused: the state has moved on")
 	// ErrInUse: another process serves this database file.
@@ -137,7 +137,7 @@ type Lease struct {
 	Since time.Time `json:"since,omitzero"`
 }
 
-// Hold is the right of one orchestrator to carry a running stage.
+// Hold is the right of one orchestrator to run a stage.
 type Hold struct {
 	Build string
 	Stage string
@@ -193,7 +193,7 @@ type Audit struct {
 	Refused bool      `json:"refused,omitempty"`
 }
 
-// WakeKind says what a wake-up is for.
+// WakeKind is what a wake-up is for.
 type WakeKind string
 
 // The wake-ups. Each only says where to look: the tables say what is due.
@@ -201,7 +201,7 @@ const (
 	Match WakeKind = "match" // repeats may be ready and slots free
 	Claim WakeKind = "claim" // a stage is ready, or running and held by nobody
 	Needs WakeKind = "needs" // a build that this one needs has ended
-	Probe WakeKind = "probe" // a worker should be looked at, and rid of what was left on it
+	Probe WakeKind = "probe" // a worker should be probed and cleaned
 )
 
 // Wake is an entry of the queue.

@@ -13,7 +13,7 @@ import (
 	"github.com/riverqueue/river/rivertype"
 )
 
-// Work says who acts on wake-ups.
+// Work is how a process acts on wake-ups.
 type Work struct {
 	// Parallel is how many wake-ups are handled at once, those of kind Match
 	// (always one at a time) not counted.
@@ -61,7 +61,7 @@ func entries(wakes []Wake) []river.InsertManyParams {
 	})
 }
 
-// optionsOf says where an entry goes. A match must not be unique: the queue
+// optionsOf chooses the queue of an entry. A match must not be unique: the queue
 // counts one that runs among those that there are, and it may have read the
 // tables too early.
 //
@@ -139,14 +139,14 @@ func (a *actor) Work(ctx context.Context, job *river.Job[entry]) error {
 
 // Work calls w.Handle for every wake-up in the queue until ctx ends; then it
 // waits for them to return. The queue only says where to look: an entry may be
-// handled twice, and what one said that was given up or lost is found by
-// whoever sweeps over [Store.Due].
+// handled twice, and what a lost entry was about is found by the sweep over
+// [Store.Due].
 func (s *Store) Work(ctx context.Context, w Work) error {
 	switch {
 	case s.options.Node == "":
 		return errNode
 	case w.Handle == nil:
-		return errors.New("working: nobody is there to handle wake-ups")
+		return errors.New("working: Work.Handle is missing")
 	}
 	if w.Parallel <= 0 {
 		w.Parallel = 1

@@ -128,7 +128,7 @@ func loadWorker(ctx context.Context, q *query.Queries, name string) (Worker, err
 // and facts are shared with later calls: they must not be changed.
 func (s *Store) Workers(ctx context.Context) (all []Worker, err error) {
 	err = s.view(ctx, "listing workers", func(db query.DBTX) error {
-		all, err = loadWorkers(ctx, query.New(db), s.familiar)
+		all, err = loadWorkers(ctx, query.New(db), s.cached)
 		return err
 	})
 	return all, err
@@ -143,18 +143,18 @@ func (tx *Tx) Workers(ctx context.Context) ([]Worker, error) {
 	return all, nil
 }
 
-// seen is what was read of a worker before, and the columns it was read from:
-// facts are long and rarely change.
-type seen struct {
+// cachedWorker is what was read of a worker before, and the columns it was read
+// from: facts are long and rarely change.
+type cachedWorker struct {
 	row    query.Worker
 	worker Worker
 }
 
-// familiar is columns.worker that reads JSON only if it is another than before.
-func (s *Store) familiar(c *columns, row query.Worker) Worker {
+// cached is columns.worker that reads JSON only if it is another than before.
+func (s *Store) cached(c *columns, row query.Worker) Worker {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	before, known := s.seen[row.Name]
+	before, known := s.workers[row.Name]
 	if known && before.row.Labels == row.Labels && before.row.Facts == row.Facts {
 		plain := row
 		plain.Labels, plain.Facts = "", ""
@@ -164,7 +164,7 @@ func (s *Store) familiar(c *columns, row query.Worker) Worker {
 	}
 	w := c.worker(row)
 	if c.err == nil {
-		s.seen[row.Name] = seen{row, w}
+		s.workers[row.Name] = cachedWorker{row, w}
 	}
 	return w
 }

@@ -216,7 +216,7 @@ func TestFollowOverARealDatabase(t *testing.T) {
 	if diff := cmp.Diff([]string{"resolve ready", "resolve running", "resolve succeeded"}, seen); diff != "" {
 		t.Errorf("events (-want +have):\n%s", diff)
 	}
-	if err := s.DropLog(ctx, "gz", "resolve", 1); err != nil {
+	if err := s.DeleteLog(ctx, "gz", "resolve", 1); err != nil {
 		t.Fatal(err)
 	}
 	var rest bytes.Buffer

@@ -47,7 +47,7 @@ SELECT off, data FROM log_chunk
 WHERE build = @build AND stage = @stage AND fence = @fence AND step = @step AND off > @after AND off < @until
 ORDER BY off;
 
--- name: DropLog :exec
+-- name: DeleteLog :exec
 DELETE FROM log_chunk WHERE log_chunk.build = @build AND log_chunk.stage = @stage AND log_chunk.fence = @fence
     AND EXISTS (SELECT 1 FROM step s WHERE s.build = log_chunk.build AND s.stage = log_chunk.stage
         AND s.fence = log_chunk.fence AND s.name = log_chunk.step AND s.log <> '');

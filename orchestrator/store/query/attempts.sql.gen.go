@@ -211,20 +211,20 @@ func (q *Queries) CleanAttempt(ctx context.Context, arg CleanAttemptParams) (int
 	return result.RowsAffected()
 }
 
-const dropLog = `-- name: DropLog :exec
+const deleteLog = `-- name: DeleteLog :exec
 DELETE FROM log_chunk WHERE log_chunk.build = $1 AND log_chunk.stage = $2 AND log_chunk.fence = $3
     AND EXISTS (SELECT 1 FROM step s WHERE s.build = log_chunk.build AND s.stage = log_chunk.stage
         AND s.fence = log_chunk.fence AND s.name = log_chunk.step AND s.log <> '')
 `
 
-type DropLogParams struct {
+type DeleteLogParams struct {
 	Build string
 	Stage string
 	Fence int64
 }
 
-func (q *Queries) DropLog(ctx context.Context, arg DropLogParams) error {
-	_, err := q.db.ExecContext(ctx, dropLog, arg.Build, arg.Stage, arg.Fence)
+func (q *Queries) DeleteLog(ctx context.Context, arg DeleteLogParams) error {
+	_, err := q.db.ExecContext(ctx, deleteLog, arg.Build, arg.Stage, arg.Fence)
 	return err
 }
 

@@ -1,0 +1,36 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/zfarm/zfarm/orchestrator/schedule"
+	"github.com/zfarm/zfarm/recipes"
+)
+
+// TestStoredWants holds the form that databases of earlier programs have.
+func TestStoredWants(t *testing.T) {
+	want := schedule.Wants{Tools: []recipes.Tool{{Name: "make", Version: ">= 4.0"}}, Patch: true, Apart: true, Alike: true}
+	text, err := encodeWants(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const golden = `{"version":1,"tools":[{"name":"make","version":"\u003e= 4.0"}],"patch":true,"apart":true,"alike":true}`
+	if diff := cmp.Diff(golden, string(text)); diff != "" {
+		t.Errorf("the form has changed: raise wantsVersion if an older program would misread it (-want +have):\n%s", diff)
+	}
+	have, err := decodeWants("b1", []byte(golden))
+	if diff := cmp.Diff(want, have); diff != "" || err != nil {
+		t.Errorf("%v (-want +have):\n%s", err, diff)
+	}
+	for _, other := range []string{`{"apart":true}`, `{"version":0}`, `{"version":2,"apart":true}`, ``, `[]`} {
+		if _, err := decodeWants("b1", []byte(other)); err == nil || !strings.Contains(err.Error(), "build b1") {
+			t.Errorf("%s: %v, want an error that names the build", other, err)
+		}
+	}
+}
