@@ -108,7 +108,7 @@ func (f *Farm) Reload(ctx context.Context, file *farmfile.Farm) (Changes, error)
 	}
 	c := f.roster.replace(file.Workers)
 	for _, name := range c.moved {
-		f.pool.Drop(name) //nolint:errcheck // it is opened anew
+		f.pool.Disconnect(name) //nolint:errcheck // it is opened anew
 	}
 	if err := f.Engine.Register(ctx, f.roster.registered()); err != nil {
 		return c.Changes, err

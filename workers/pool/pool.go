@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package pool keeps the workers of a farm open: one connection for each,
-// shared by all who use it, looked for again with growing pauses when it is
-// gone. Health says why a worker should get nothing.
+// shared by all who use it, and opened again with growing pauses when it is
+// lost. Health says why a worker must be quarantined.
 //
 // It knows neither addresses nor adapters: how a worker of some name is opened
 // is handed in. Which attempt gets which worker is decided in
@@ -29,8 +29,8 @@ type Opener func(ctx context.Context, name string) (workers.Worker, error)
 // Options say how patient a pool is.
 type Options struct {
 	// The pause after a failure doubles from First to Most. 0 means 1 s and
-	// 1 minute. A worker that refuses us, or is not who it should be, is left
-	// alone for Most at once.
+	// 1 minute. After a worker that refuses us, or is not who it should be, it is
+	// Most at once.
 	First, Most time.Duration
 }
 
@@ -49,30 +49,31 @@ type Pool struct {
 type entry struct {
 	name   string
 	worker *opened // nil while none is open
-	// doubted: the last thing heard of it is that it was lost.
-	doubted bool
-	try     *try // under way; nil if there is none
+	// lost: the last use of it failed with workers.ErrLost or the like.
+	lost bool
+	try  *try // under way; nil if there is none
 
 	failures int // in a row
 	cause    error
 	retry    time.Time // before that, Get asks nobody
 }
 
-// opened tells a worker from another that was opened under its name.
+// opened distinguishes a worker from another that was opened under its name.
 type opened struct{ workers.Worker }
 
-// try is one going at a worker, which everybody who wants it waits for.
+// try is one attempt to open a worker, or to find out whether an open one still
+// answers. Everybody who wants the worker waits for it.
 type try struct {
 	entry   *entry
-	doubted *opened       // asked whether it is there; nil to open one
+	check   *opened       // the open one; nil to open one
 	done    chan struct{} // closed when it ended
 	cancel  context.CancelFunc
 	waiting int
 
-	// Once done. A try that was given up says nothing about the worker.
-	worker  *opened
-	err     error
-	givenUp bool
+	// Once done. An abandoned try says nothing about the worker.
+	worker    *opened
+	err       error
+	abandoned bool
 }
 
 // New returns a pool without workers.
@@ -97,7 +98,7 @@ func (p *Pool) Get(ctx context.Context, name string) (workers.Worker, error) {
 }
 
 // Probe asks the worker for its facts, now, whatever pause there is: somebody
-// may just have mended it. As with workers.Worker, there may be facts beside
+// may just have repaired it. As with workers.Worker, there may be facts beside
 // an error that is workers.ErrUnfit.
 func (p *Pool) Probe(ctx context.Context, name string) (workers.Facts, error) {
 	w, err := p.get(ctx, name, true)
@@ -107,9 +108,9 @@ func (p *Pool) Probe(ctx context.Context, name string) (workers.Facts, error) {
 	return w.Facts(ctx)
 }
 
-// Drop closes the worker of that name, for instance because its entry in the
-// farm's file changed. Whoever uses it loses it; the next Get opens it anew.
-func (p *Pool) Drop(name string) error {
+// Disconnect closes the worker of that name, for instance because its entry in
+// the farm's file changed. Whoever uses it loses it; the next Get opens it anew.
+func (p *Pool) Disconnect(name string) error {
 	p.mu.Lock()
 	e := p.all[name]
 	delete(p.all, name)
@@ -155,7 +156,7 @@ func (p *Pool) end(e *entry) error {
 
 func (p *Pool) get(ctx context.Context, name string, insist bool) (workers.Worker, error) {
 	for {
-		w, t, err := p.look(ctx, name, insist)
+		w, t, err := p.find(ctx, name, insist)
 		if err != nil {
 			return nil, err
 		}
@@ -165,11 +166,11 @@ func (p *Pool) get(ctx context.Context, name string, insist bool) (workers.Worke
 		select {
 		case <-t.done:
 		case <-ctx.Done():
-			p.leave(t)
+			p.stopWaiting(t)
 			return nil, fmt.Errorf("reaching worker %s: %w", name, context.Cause(ctx))
 		}
 		switch {
-		case t.givenUp:
+		case t.abandoned:
 		case t.err != nil:
 			return nil, t.err
 		default:
@@ -178,8 +179,8 @@ func (p *Pool) get(ctx context.Context, name string, insist bool) (workers.Worke
 	}
 }
 
-// look returns the worker if it is there, or else the try to wait for.
-func (p *Pool) look(ctx context.Context, name string, insist bool) (*shared, *try, error) {
+// find returns the worker if it is open, or else the try to wait for.
+func (p *Pool) find(ctx context.Context, name string, insist bool) (*shared, *try, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -192,19 +193,20 @@ func (p *Pool) look(ctx context.Context, name string, insist bool) (*shared, *tr
 	}
 	wait := time.Until(e.retry)
 	switch {
-	case e.worker != nil && !e.doubted:
+	case e.worker != nil && !e.lost:
 		return &shared{e.worker, p, e}, nil, nil
 	case e.try != nil:
 	case wait > 0 && !insist:
-		return nil, nil, unreachable(e.cause, "worker %s is left alone for another %s: %v", name, wait.Round(time.Second/10), e.cause)
+		return nil, nil, unreachable(e.cause, "worker %s is not tried for another %s: %v", name, wait.Round(time.Second/10), e.cause)
 	default:
-		p.begin(ctx, e)
+		p.startTry(ctx, e)
 	}
 	e.try.waiting++
 	return nil, e.try, nil
 }
 
-func (p *Pool) leave(t *try) {
+// stopWaiting cancels a try that nobody waits for any more.
+func (p *Pool) stopWaiting(t *try) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if t.waiting--; t.waiting == 0 {
@@ -212,15 +214,15 @@ func (p *Pool) leave(t *try) {
 	}
 }
 
-// begin goes at a worker. It ends when it came to an end or nobody waits for
-// it any more, not when the first who asked goes. The caller holds mu.
-func (p *Pool) begin(ctx context.Context, e *entry) {
+// startTry starts a try. It ends by itself or when nobody waits for it any more,
+// not when the first who asked stops waiting. The caller holds mu.
+func (p *Pool) startTry(ctx context.Context, e *entry) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	t := &try{entry: e, doubted: e.worker, done: make(chan struct{}), cancel: cancel}
+	t := &try{entry: e, check: e.worker, done: make(chan struct{}), cancel: cancel}
 	e.try = t
 	p.tries.Go(func() {
 		defer cancel()
-		r := p.reach(ctx, e.name, t.doubted)
+		r := p.reach(ctx, e.name, t.check)
 		p.finish(t, r, ctx.Err() != nil)
 	})
 }
@@ -228,27 +230,27 @@ func (p *Pool) begin(ctx context.Context, e *entry) {
 // reached is the outcome of a try.
 type reached struct {
 	worker *opened
-	// lost is a worker that is of no use any more.
+	// lost is a worker that is of no use any more, to be closed.
 	lost *opened
 	err  error
 }
 
-// reach asks a doubted worker whether it is there, or opens one.
-func (p *Pool) reach(ctx context.Context, name string, doubted *opened) reached {
+// reach asks an open worker whether it still answers, or opens one.
+func (p *Pool) reach(ctx context.Context, name string, check *opened) reached {
 	var r reached
-	if doubted != nil {
-		_, err := doubted.Facts(ctx)
+	if check != nil {
+		_, err := check.Facts(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return reached{worker: doubted, err: context.Cause(ctx)}
-		case !troubling(err):
-			return reached{worker: doubted}
-		case refusing(err):
-			return reached{lost: doubted, err: err}
+			return reached{worker: check, err: context.Cause(ctx)}
+		case !isLost(err):
+			return reached{worker: check}
+		case isRefusal(err):
+			return reached{lost: check, err: err}
 		case errors.Is(err, workers.ErrUnreachable):
-			return reached{worker: doubted, err: err} // it tries by itself; steps may be watched through it
+			return reached{worker: check, err: err} // it connects again by itself; steps may be watched through it
 		}
-		r.lost = doubted
+		r.lost = check
 	}
 	w, err := p.open(ctx, name)
 	if r.err = err; err == nil {
@@ -257,41 +259,41 @@ func (p *Pool) reach(ctx context.Context, name string, doubted *opened) reached 
 	return r
 }
 
-// troubling reports whether an error says that the worker is not there.
-func troubling(err error) bool {
-	return errors.Is(err, workers.ErrLost) || errors.Is(err, workers.ErrUnreachable) || refusing(err)
+// isLost reports whether an error says that the worker does not answer.
+func isLost(err error) bool {
+	return errors.Is(err, workers.ErrLost) || errors.Is(err, workers.ErrUnreachable) || isRefusal(err)
 }
 
-// refusing reports whether an error says that going on will not help.
-func refusing(err error) bool {
+// isRefusal reports whether an error says that trying again will not help.
+func isRefusal(err error) bool {
 	return errors.Is(err, workers.ErrHostKey) || errors.Is(err, workers.ErrAuth)
 }
 
-// finish writes down how a try ended and tells those who wait. An abandoned
-// one failed because nobody waited for it.
-func (p *Pool) finish(t *try, r reached, abandoned bool) {
+// finish records how a try ended and wakes up those who wait. A cancelled one
+// failed because nobody waited for it.
+func (p *Pool) finish(t *try, r reached, cancelled bool) {
 	e := t.entry
 	p.mu.Lock()
-	dropped := p.all[e.name] != e
+	removed := p.all[e.name] != e
 	e.try = nil
 	switch {
-	case dropped:
-		t.givenUp = true
+	case removed:
+		t.abandoned = true
 	case r.err != nil:
-		e.worker, e.doubted = r.worker, true
-		if t.givenUp = abandoned; !abandoned {
+		e.worker, e.lost = r.worker, true
+		if t.abandoned = cancelled; !cancelled {
 			p.fail(e, r.err)
 		}
 		t.err = unreachable(r.err, "%s", naming(e.name, r.err))
 	default:
-		e.worker, e.doubted, e.failures, e.cause, e.retry = r.worker, false, 0, nil, time.Time{}
+		e.worker, e.lost, e.failures, e.cause, e.retry = r.worker, false, 0, nil, time.Time{}
 		t.worker = r.worker
 	}
 	p.mu.Unlock()
 	close(t.done)
-	if dropped { // and a doubted worker was closed with its entry
+	if removed { // the open worker was closed with its entry
 		r.lost = nil
-		if r.worker != t.doubted {
+		if r.worker != t.check {
 			r.lost = r.worker
 		}
 	}
@@ -306,24 +308,24 @@ func (p *Pool) fail(e *entry, err error) {
 	for i := 0; i < e.failures && pause < p.pause.Most; i++ {
 		pause *= 2
 	}
-	if refusing(err) {
+	if isRefusal(err) {
 		pause = p.pause.Most // somebody must look; trying on may lock the account
 	}
 	e.failures++
 	e.cause, e.retry = err, time.Now().Add(min(pause, p.pause.Most))
 }
 
-// note hears what came of using a worker that Get gave.
-func (p *Pool) note(e *entry, w *opened, err error) {
-	if err == nil || !troubling(err) {
+// noteUse records the error of using a worker that Get gave.
+func (p *Pool) noteUse(e *entry, w *opened, err error) {
+	if err == nil || !isLost(err) {
 		return
 	}
 	p.mu.Lock()
 	var lost *opened
-	if p.all[e.name] == e && e.worker == w && e.try == nil && !e.doubted { // the first of many who say the same
-		e.doubted = true
+	if p.all[e.name] == e && e.worker == w && e.try == nil && !e.lost { // the first of many that fail in the same way
+		e.lost = true
 		switch {
-		case refusing(err):
+		case isRefusal(err):
 			lost, e.worker = w, nil
 			p.fail(e, err)
 		case errors.Is(err, workers.ErrUnreachable):
@@ -345,19 +347,19 @@ type shared struct {
 
 func (s *shared) Facts(ctx context.Context) (workers.Facts, error) {
 	f, err := s.opened.Facts(ctx)
-	s.pool.note(s.entry, s.opened, err)
+	s.pool.noteUse(s.entry, s.opened, err)
 	return f, err
 }
 
 func (s *shared) Workspace(ctx context.Context, id string) (workers.Workspace, error) {
 	w, err := s.opened.Workspace(ctx, id)
-	s.pool.note(s.entry, s.opened, err)
+	s.pool.noteUse(s.entry, s.opened, err)
 	return w, err
 }
 
 func (s *shared) Workspaces(ctx context.Context) ([]string, error) {
 	ids, err := s.opened.Workspaces(ctx)
-	s.pool.note(s.entry, s.opened, err)
+	s.pool.noteUse(s.entry, s.opened, err)
 	return ids, err
 }
 

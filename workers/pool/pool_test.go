@@ -229,7 +229,7 @@ func TestBackoff(t *testing.T) {
 			t.Fatal(err)
 		}
 		get(t, p)
-		if err := p.Drop("lpar1"); err != nil {
+		if err := p.Disconnect("lpar1"); err != nil {
 			t.Error(err)
 		}
 		m.set(func(m *machine) { m.opening = unreachable() })
@@ -246,7 +246,7 @@ func TestBackoff(t *testing.T) {
 	})
 }
 
-func TestPauseIsTold(t *testing.T) {
+func TestPauseIsReported(t *testing.T) {
 	bubble(t, func(t *testing.T, m *machine, p *pool.Pool) {
 		m.set(func(m *machine) { m.opening = unreachable() })
 		_, first := p.Get(t.Context(), "lpar1")
@@ -254,7 +254,7 @@ func TestPauseIsTold(t *testing.T) {
 		if want := "worker lpar1: worker unreachable\nworker lost"; first.Error() != want {
 			t.Errorf("error is %q, want %q", first, want)
 		}
-		if want := "worker lpar1 is left alone for another 1s: " + unreachable().Error(); second.Error() != want {
+		if want := "worker lpar1 is not tried for another 1s: " + unreachable().Error(); second.Error() != want {
 			t.Errorf("error is %q, want %q", second, want)
 		}
 	})
@@ -367,7 +367,7 @@ func TestLost(t *testing.T) {
 	})
 }
 
-// TestUnfit: that is no trouble with the connection.
+// TestUnfit: the connection is not at fault.
 func TestUnfit(t *testing.T) {
 	bubble(t, func(t *testing.T, m *machine, p *pool.Pool) {
 		m.set(func(m *machine) { m.using = workers.ErrUnfit })
@@ -402,7 +402,7 @@ func TestPatience(t *testing.T) {
 		wantDials(t, m, 1)
 
 		// Nobody waits any more: no failure, no pause.
-		if err := p.Drop("lpar1"); err != nil {
+		if err := p.Disconnect("lpar1"); err != nil {
 			t.Error(err)
 		}
 		again, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -442,11 +442,11 @@ func TestAbandoned(t *testing.T) {
 
 func TestDrop(t *testing.T) {
 	bubble(t, func(t *testing.T, m *machine, p *pool.Pool) {
-		if err := p.Drop("lpar1"); err != nil {
+		if err := p.Disconnect("lpar1"); err != nil {
 			t.Errorf("of what is not there: %v", err)
 		}
 		w := get(t, p)
-		if err := p.Drop("lpar1"); err != nil {
+		if err := p.Disconnect("lpar1"); err != nil {
 			t.Error(err)
 		}
 		if _, err := w.Facts(t.Context()); !errors.Is(err, workers.ErrLost) {
@@ -456,12 +456,12 @@ func TestDrop(t *testing.T) {
 		wantDials(t, m, 2)
 
 		// While it is being opened: whoever waits gets the new one.
-		if err := p.Drop("lpar1"); err != nil {
+		if err := p.Disconnect("lpar1"); err != nil {
 			t.Error(err)
 		}
 		m.set(func(m *machine) { m.slow, m.deaf = time.Minute, true })
 		time.AfterFunc(time.Second, func() {
-			if err := p.Drop("lpar1"); err != nil {
+			if err := p.Disconnect("lpar1"); err != nil {
 				t.Error(err)
 			}
 		})
@@ -499,7 +499,7 @@ func TestAnything(t *testing.T) {
 						ctx, cancel := context.WithTimeout(t.Context(), time.Duration(r.IntN(3000))*time.Millisecond)
 						switch n := r.IntN(20); {
 						case n == 0:
-							if err := p.Drop("lpar1"); err != nil {
+							if err := p.Disconnect("lpar1"); err != nil {
 								t.Error(err)
 							}
 						case n < 3:

@@ -47,7 +47,7 @@ func TestServer(t *testing.T) {
 	p := pool.New(func(ctx context.Context, name string) (workers.Worker, error) {
 		dials.Add(1)
 		c := server.Config()
-		c.DialTimeout, c.Keepalive = 5*time.Second, 100*time.Millisecond
+		c.DialTimeout = 30 * time.Second // a cut line is noticed at once; no deadline decides here
 		w, err := ssh.New(ctx, name, c, runner.Options{Root: server.Dir()})
 		if err != nil {
 			return nil, err
