@@ -60,14 +60,16 @@ func withoutNotes(inputs []Input) []Input {
 // Record is what the orchestrator itself saw of one repeat, with what the
 // worker said of itself kept apart in Facts.
 type Record struct {
-	Repeat  int               `json:"repeat"`
-	Name    string            `json:"name"`
-	Worker  string            `json:"worker"`
-	Attempt int               `json:"attempt"`
-	Begun   time.Time         `json:"begun"`
-	Ended   time.Time         `json:"ended"`
-	Vary    map[string]string `json:"conditions"`
-	Steps   []StepRecord      `json:"steps"`
+	Repeat  int       `json:"repeat"`
+	Name    string    `json:"name"`
+	Worker  string    `json:"worker"`
+	Attempt int       `json:"attempt"`
+	Begun   time.Time `json:"begun"`
+	Ended   time.Time `json:"ended"`
+	// Vary has the value of each variation, varied or not; one that adds nothing
+	// to this repeat is absent.
+	Vary  map[recipes.Variation]string `json:"conditions"`
+	Steps []StepRecord                 `json:"steps"`
 	// Output is the raw pax of the staged folder.
 	Output digest.Digest `json:"output,omitzero"`
 	Suites []Suite       `json:"suites,omitempty"`

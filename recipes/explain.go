@@ -168,7 +168,7 @@ func (e explanation) pack(p Package) {
 func (e explanation) reproduce(r Reproduce) {
 	e.head("Reproduce")
 	e.line("repeats", "%d", r.Repeats)
-	e.line("varied", "%s", cmp.Or(strings.Join(r.Vary, ", "), "nothing"))
+	e.line("varied", "%s", cmp.Or(strings.Join(texts(r.Vary), ", "), "nothing"))
 	tiers := []string{"identical bytes"}
 	for _, t := range r.Tiers {
 		tiers = append(tiers, "differences of tier "+strconv.Itoa(t)+" ("+tier(t)+")")

@@ -157,10 +157,10 @@ type Package struct {
 // Reproduce says how often the port is built, what is varied between the
 // repeats, and which tiers of difference a release may carry.
 type Reproduce struct {
-	Repeats int      `json:"repeats"`
-	Vary    []string `json:"vary"`
-	Tiers   []int    `json:"tiers"`
-	Rules   []Rule   `json:"rules,omitempty"`
+	Repeats int         `json:"repeats"`
+	Vary    []Variation `json:"vary"`
+	Tiers   []int       `json:"tiers"`
+	Rules   []Rule      `json:"rules,omitempty"`
 }
 
 // Rule is one difference that the port is known to have and that may count as
@@ -179,12 +179,6 @@ type Rule struct {
 	// Tier is what the difference counts as; it is among those allowed.
 	Tier   int    `json:"tier"`
 	Reason string `json:"reason"`
-}
-
-// Variations lists what can be varied between repeats, in the order in which
-// recipes are told about them.
-func Variations() []string {
-	return []string{"path", "timezone", "locale", "umask", "jobs", "home", "environment", "worker"}
 }
 
 // Categories lists the categories a port may be in (those of the z/OS open

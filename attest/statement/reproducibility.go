@@ -6,11 +6,13 @@ package statement
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
 	"github.com/zfarm/zfarm/attest"
 	"github.com/zfarm/zfarm/attest/digest"
+	"github.com/zfarm/zfarm/recipes"
 )
 
 // Verdict is the word for what a comparison said.
@@ -78,10 +80,11 @@ type Reproducibility struct {
 type Repeat struct {
 	Name   string `json:"name"`
 	Worker Worker `json:"worker"`
-	// Variations maps each condition changed on purpose to its value.
-	Variations map[string]string `json:"variations,omitempty"`
-	StartedOn  time.Time         `json:"startedOn"`
-	FinishedOn time.Time         `json:"finishedOn"`
+	// Variations maps each condition that the recipe varies to its value in this
+	// repeat. One that adds nothing to it is absent.
+	Variations map[recipes.Variation]string `json:"variations,omitempty"`
+	StartedOn  time.Time                    `json:"startedOn"`
+	FinishedOn time.Time                    `json:"finishedOn"`
 	// Outputs have a name and a digest each.
 	Outputs []Resource `json:"outputs"`
 }
@@ -157,7 +160,7 @@ func (r Reproducibility) AllOutputs() []attest.Subject {
 
 // Statement checks r and returns its bytes.
 func (r Reproducibility) Statement() (attest.Statement, error) {
-	if err := r.check(); err != nil {
+	if err := errors.Join(r.check(), r.checkVariations()); err != nil {
 		return attest.Statement{}, fmt.Errorf("composing reproducibility: %w", err)
 	}
 	repeats := slices.Clone(r.Repeats)
@@ -229,6 +232,19 @@ func (r Reproducibility) checkRepeats() error {
 		seen[p.Name] = true
 		if err := p.check(); err != nil {
 			return fmt.Errorf("repeat %q: %w", p.Name, err)
+		}
+	}
+	return nil
+}
+
+// checkVariations wants variations that are known here. Statements of a later
+// version may name others, so that readers do not ask.
+func (r Reproducibility) checkVariations() error {
+	for _, p := range r.Repeats {
+		for _, v := range slices.Sorted(maps.Keys(p.Variations)) {
+			if _, err := recipes.ParseVariation(string(v)); err != nil {
+				return fmt.Errorf("repeat %q: %w", p.Name, err)
+			}
 		}
 	}
 	return nil

@@ -16,7 +16,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -246,12 +248,12 @@ func checkTexts(what string, most int, texts []string) error {
 	return nil
 }
 
-func checkMap(what string, m map[string]string) error {
+func checkMap[K ~string](what string, m map[K]string) error {
 	if len(m) > maxEntries {
 		return fmt.Errorf("%d entries of %s, the most is %d", len(m), what, maxEntries)
 	}
-	for k, v := range m {
-		if err := errors.Join(checkWord("name of "+what, k), checkText(what+" "+k, v)); err != nil {
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		if err := errors.Join(checkWord("name of "+what, string(k)), checkText(what+" "+string(k), m[k])); err != nil {
 			return err
 		}
 	}

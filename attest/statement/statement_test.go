@@ -21,6 +21,7 @@ import (
 	"github.com/zfarm/zfarm/attest"
 	"github.com/zfarm/zfarm/attest/digest"
 	"github.com/zfarm/zfarm/attest/statement"
+	"github.com/zfarm/zfarm/recipes"
 )
 
 var update = flag.Bool("update", false, "write golden files anew")
@@ -73,7 +74,7 @@ func testResult() statement.TestResult {
 func repeat(name, worker, content string) statement.Repeat {
 	return statement.Repeat{
 		Name: name, Worker: statement.Worker{Name: worker, Attributes: map[string]string{"compiler": "clang 18", "release": "3.1"}},
-		Variations: map[string]string{"timezone": "XYZ-3", "path": "/w/" + name}, StartedOn: begun, FinishedOn: ended,
+		Variations: map[recipes.Variation]string{"timezone": "XYZ-3", "path": "/w/" + name}, StartedOn: begun, FinishedOn: ended,
 		Outputs: []statement.Resource{{Name: "gzip-1.12.pax.Z", Digest: sum(content)}},
 	}
 }
@@ -362,6 +363,9 @@ func TestReproducibilityRefuses(t *testing.T) {
 		{"one repeat", identical, func(r *statement.Reproducibility) { r.Repeats = r.Repeats[:1] }, "1 repeats"},
 		{"same repeat twice", identical, func(r *statement.Reproducibility) { r.Repeats[1].Name = "baseline" }, "two repeats"},
 		{"more agree than are", identical, func(r *statement.Reproducibility) { r.Agreeing = 3 }, "3 of 2"},
+		{"none agrees, not even the baseline", different, func(r *statement.Reproducibility) { r.Agreeing = 0 }, "0 of 2"},
+		{"none agrees, incomparable", incomparable, func(r *statement.Reproducibility) { r.Agreeing = 0 }, "0 of 2"},
+		{"fewer than none agree", different, func(r *statement.Reproducibility) { r.Agreeing = -1 }, "-1 of 2"},
 		{"recipe not pinned", identical, func(r *statement.Reproducibility) { r.Recipe.Digest, r.Recipe.Commit = digest.Digest{}, "" }, "pinned"},
 		{"unknown verdict", identical, func(r *statement.Reproducibility) { r.Verdict = "fine" }, "unknown verdict"},
 		{"forbidden tier allowed", identical, func(r *statement.Reproducibility) { r.AllowedTiers = []statement.Tier{"X"} }, "cannot be allowed"},
@@ -644,5 +648,35 @@ func BenchmarkDecodeThousandSubjects(b *testing.B) {
 		if _, err := statement.DecodeProvenance(s); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// TestVariations: every variation of recipes can be stated, another cannot. A
+// reader accepts it, since a later version may vary more.
+func TestVariations(t *testing.T) {
+	r := identical()
+	for _, v := range recipes.Variations() {
+		r.Repeats[1].Variations[v] = "value of " + string(v)
+	}
+	s, err := r.Statement()
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, err := statement.DecodeReproducibility(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(r.Repeats[1].Variations, read.Repeats[1].Variations); diff != "" {
+		t.Errorf("(-stated +read):\n%s", diff)
+	}
+	for _, name := range []recipes.Variation{"HOME", "time zone", "environment ZFARM_CAPTURED", "host", "user"} {
+		r := identical()
+		r.Repeats[1].Variations[name] = "x"
+		_, err := r.Statement()
+		wantError(t, err, string(name))
+	}
+	later := attest.Statement{PredicateType: s.PredicateType, Subjects: s.Subjects, JSON: bytes.Replace(s.JSON, []byte(`"umask":`), []byte(`"hostname":`), 1)}
+	if _, err := statement.DecodeReproducibility(later); err != nil {
+		t.Errorf("a statement with a variation of a later version: %v", err)
 	}
 }

@@ -122,7 +122,7 @@ type Deps struct {
 func (c Deps) Do(ctx context.Context, ws workers.Workspace, o Order) (orchestrator.Record, *orchestrator.Failure, error) {
 	a := &attempt{Deps: c, Order: o, ws: ws, source: "src/" + o.Recipe.Port + "-" + o.Recipe.Version, processes: map[string]Process{}}
 	a.record = orchestrator.Record{Repeat: o.Repeat, Name: o.Conditions.Name, Worker: o.Worker, Attempt: o.Attempt,
-		Begun: o.Begun, Vary: o.Conditions.Values(o.Facts), Facts: o.Facts}
+		Begun: o.Begun, Vary: o.Conditions.Values(o.Worker, o.Facts), Facts: o.Facts}
 	if o.Begun.IsZero() {
 		a.record.Begun = c.Now()
 	}

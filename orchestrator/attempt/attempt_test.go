@@ -201,9 +201,14 @@ func TestAttempt(t *testing.T) {
 	if err != nil || failure != nil {
 		t.Fatalf("%+v, %v", failure, err)
 	}
-	want := map[string]string{"./opt/p/out": fmt.Sprintf("new\nZFB-14 %s captured by repeat 1\n0002\n", record.Vary["locale"])}
+	want := map[string]string{"./opt/p/out": fmt.Sprintf("new\nZFB-14 %s captured by repeat 1\n0002\n", record.Vary[recipes.VaryLocale])}
 	if diff := cmp.Diff(want, s.output(record.Output)); diff != "" {
 		t.Errorf("output (-want +have):\n%s", diff)
+	}
+	for _, v := range recipes.Variations() {
+		if record.Vary[v] == "" {
+			t.Errorf("the record of a varied repeat does not say what %s was", v)
+		}
 	}
 	var names []string
 	for _, step := range record.Steps {

@@ -17,6 +17,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator"
 	"github.com/zfarm/zfarm/orchestrator/compare"
 	"github.com/zfarm/zfarm/plugins"
+	"github.com/zfarm/zfarm/recipes"
 )
 
 // attest signs what may be said after the verdict: everything about a build
@@ -101,14 +102,28 @@ func (c *stageContext) provenance(ctx context.Context) (statement.Provenance, []
 		Subjects: c.subjects(),
 		External: statement.ExternalParameters{Recipe: statement.RecipeRef{URI: c.build.URI, Path: c.build.Path}, Port: c.recipe.Port, Version: c.recipe.Version},
 		Internal: statement.InternalParameters{Repeats: len(c.repeats), Baseline: c.repeats[0].Record.Name, TestSuites: c.suiteNames(),
-			Conditions: c.repeats[0].Record.Vary},
+			Conditions: conditions(c.repeats[0].Record, c.pins.Inputs.Epoch)},
 		Dependencies: c.dependencies(),
 		Builder:      statement.Builder{ID: c.BuilderID, Version: versions},
 		InvocationID: c.build.ID, StartedOn: begun, FinishedOn: monotonic(begun, c.now)(), Byproducts: byproducts,
 	}
-	p.Internal.Conditions = maps.Clone(p.Internal.Conditions)
-	p.Internal.Conditions["SOURCE_DATE_EPOCH"] = strconv.FormatInt(c.pins.Inputs.Epoch, 10)
 	return p, records, nil
+}
+
+// conditions are all under which a repeat was built, varied or not.
+func conditions(r orchestrator.Record, epoch int64) map[string]string {
+	all := map[string]string{"SOURCE_DATE_EPOCH": strconv.FormatInt(epoch, 10)}
+	for v, value := range r.Vary {
+		all[string(v)] = value
+	}
+	return all
+}
+
+// varied are the conditions of a repeat that the recipe varies.
+func varied(r orchestrator.Record, vary []recipes.Variation) map[recipes.Variation]string {
+	all := maps.Clone(r.Vary)
+	maps.DeleteFunc(all, func(v recipes.Variation, _ string) bool { return !slices.Contains(vary, v) })
+	return all
 }
 
 func (c *stageContext) dependencies() []statement.Resource {
@@ -221,7 +236,7 @@ func (c *stageContext) reproducibility() statement.Reproducibility {
 	for i, record := range c.records() {
 		r.Repeats = append(r.Repeats, statement.Repeat{
 			Name: record.Name, Worker: statement.Worker{Name: record.Worker, Attributes: workerAttributes(record)},
-			Variations: record.Vary, StartedOn: record.Begun, FinishedOn: record.Ended,
+			Variations: varied(record, c.recipe.Reproduce.Vary), StartedOn: record.Begun, FinishedOn: record.Ended,
 			Outputs: []statement.Resource{{Name: c.judged.Packages[i].Name, Digest: c.judged.Packages[i].Digest}},
 		})
 	}
@@ -233,7 +248,8 @@ func (c *stageContext) reproducibility() statement.Reproducibility {
 
 // workerAttributes are facts that the worker reported of itself.
 func workerAttributes(r orchestrator.Record) map[string]string {
-	all := map[string]string{"uname": r.Facts.Uname, "shell": r.Facts.Shell, "server": r.Facts.Server}
+	all := map[string]string{"uname": r.Facts.Uname, "shell": r.Facts.Shell, "server": r.Facts.Server,
+		"host": r.Facts.Host, "user": r.Facts.User}
 	for _, name := range []string{"cc", "clang", "xlclang", "make"} {
 		if t, ok := r.Facts.Tools[name]; ok {
 			all[name] = t.Banner

@@ -9,8 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -20,6 +18,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator"
 	"github.com/zfarm/zfarm/orchestrator/compare"
 	"github.com/zfarm/zfarm/orchestrator/packaging"
+	"github.com/zfarm/zfarm/orchestrator/plan"
 	"github.com/zfarm/zfarm/orchestrator/store"
 	"github.com/zfarm/zfarm/recipes"
 )
@@ -151,19 +150,11 @@ func (c *stageContext) input(a Artifact) compare.Input {
 	}}
 }
 
-// known is what the comparison may find of a repeat in its output. Numbers of
-// a digit or three (jobs, umask) are left out: they would be found everywhere.
+// known is what the comparison may find of a repeat in its output.
 func (c *stageContext) known(repeat int) compare.Conditions {
 	r := c.repeats[repeat].Record
-	values := maps.Clone(r.Vary)
-	delete(values, "jobs")
-	delete(values, "umask")
-	delete(values, "HOME")
-	if root := c.repeats[repeat].Root; root != "" {
-		values["build path"] = root
-		values["HOME"] = path.Join(root, r.Vary["HOME"])
-	}
-	return compare.Conditions{Values: values, Begun: r.Begun, Ended: r.Ended, Zone: r.Vary["time zone"]}
+	return compare.Conditions{Values: plan.Embedded(r.Vary, c.repeats[repeat].Root, r.Facts),
+		Begun: r.Begun, Ended: r.Ended, Zone: r.Vary[recipes.VaryTimezone]}
 }
 
 func allowed(r *recipes.Recipe) []compare.Tier {

@@ -337,7 +337,7 @@ func TestMoreRepeatsThanWorkers(t *testing.T) {
 func TestUnvariedPathOnOneWorker(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, `mkdir -p "$ZFARM_ROOT/stage/opt/p"; echo "$ZFARM_ROOT" >>file; cp file "$ZFARM_ROOT/stage/opt/p/file"`, "w1")
-	s.recipe.Reproduce.Vary = []string{"jobs"}
+	s.recipe.Reproduce.Vary = []recipes.Variation{recipes.VaryJobs}
 	c, err := s.build(t.Context())
 	if err != nil || c.Failure != nil || c.Verdict.Outcome != compare.Identical {
 		t.Fatalf("%+v, %v, %v", c.Failure, c.Verdict, err)

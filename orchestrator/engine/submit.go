@@ -162,7 +162,7 @@ func files(r *recipes.Recipe) []recipes.File {
 func wants(r *recipes.Recipe) schedule.Wants {
 	return schedule.Wants{Tools: r.Tools, Worker: r.Worker,
 		Patch: slices.ContainsFunc(r.Sources, func(s recipes.Source) bool { return len(s.Patches) > 0 }),
-		Apart: slices.Contains(r.Reproduce.Vary, "worker"), Alike: !slices.Contains(r.Reproduce.Vary, "path")}
+		Apart: slices.Contains(r.Reproduce.Vary, recipes.VaryWorker), Alike: !slices.Contains(r.Reproduce.Vary, recipes.VaryPath)}
 }
 
 // submissionTx is a submission inside its transaction.

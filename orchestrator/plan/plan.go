@@ -13,6 +13,7 @@ package plan
 import (
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -68,6 +69,9 @@ const (
 // date differs too, whatever the hour.
 func zones() []string { return []string{"ZFA+12", "ZFB-14", "ZFC+3:30"} }
 
+// captured is the variable that a repeat has more than the baseline.
+const captured = "ZFARM_CAPTURED"
+
 func umasks() []uint32 { return []uint32{0o022, 0o002, 0o027} }
 
 // Repeats returns the conditions of each repeat of the recipe.
@@ -91,26 +95,29 @@ func baseline() Conditions {
 		Jobs: AllCores, Home: "home", Extra: map[string]string{}}
 }
 
-func vary(c *Conditions, variation string, i int) {
+// vary changes what one variation changes for repeat i. The worker is not
+// among the conditions: the scheduler gives the repeats different ones.
+func vary(c *Conditions, variation recipes.Variation, i int) {
 	switch variation {
-	case "path":
+	case recipes.VaryPath:
 		c.Path = string(rune('a' + i))
-	case "timezone":
+	case recipes.VaryTimezone:
 		c.Zone = zones()[i%len(zones())]
-	case "locale":
+	case recipes.VaryLocale:
 		if i%2 == 1 {
 			c.Locale = Foreign
 		}
-	case "umask":
+	case recipes.VaryUmask:
 		c.Umask = umasks()[i%len(umasks())]
-	case "jobs":
+	case recipes.VaryJobs:
 		if i%2 == 1 {
 			c.Jobs = HalfCores
 		}
-	case "home":
+	case recipes.VaryHome:
 		c.Home = "home-" + strconv.Itoa(i)
-	case "environment":
-		c.Extra["ZFARM_CAPTURED"] = "captured by repeat " + strconv.Itoa(i)
+	case recipes.VaryEnvironment:
+		c.Extra[captured] = "captured by repeat " + strconv.Itoa(i)
+	case recipes.VaryWorker:
 	}
 }
 
@@ -145,26 +152,79 @@ func (c Conditions) JobsOn(f workers.Facts) int {
 	}
 }
 
-// Values names the conditions as they are on a worker, for people, for the
-// record and as the oracle of the comparison.
-func (c Conditions) Values(f workers.Facts) map[string]string {
-	v := map[string]string{
-		"time zone": c.Zone,
-		"locale":    c.LocaleOn(f),
-		"umask":     fmt.Sprintf("%03o", c.Umask),
-		"jobs":      strconv.Itoa(c.JobsOn(f)),
-		"HOME":      c.Home,
+// Values returns what each variation amounts to on a worker, varied or not. The
+// record and the signed statement have them under these names. Nothing that a
+// worker says of itself is among them but the locale, chosen from those it has.
+func (c Conditions) Values(worker string, f workers.Facts) map[recipes.Variation]string {
+	values := map[recipes.Variation]string{}
+	for _, v := range recipes.Variations() {
+		if value := c.value(v, worker, f); value != "" {
+			values[v] = value
+		}
 	}
-	if f.Host != "" {
-		v["host"] = f.Host
+	return values
+}
+
+// value is "" for a variation that adds nothing to the repeat.
+func (c Conditions) value(v recipes.Variation, worker string, f workers.Facts) string {
+	switch v {
+	case recipes.VaryPath:
+		return c.Path
+	case recipes.VaryTimezone:
+		return c.Zone
+	case recipes.VaryLocale:
+		return c.LocaleOn(f)
+	case recipes.VaryUmask:
+		return fmt.Sprintf("%03o", c.Umask)
+	case recipes.VaryJobs:
+		return strconv.Itoa(c.JobsOn(f))
+	case recipes.VaryHome:
+		return c.Home
+	case recipes.VaryEnvironment:
+		if value, ok := c.Extra[captured]; ok {
+			return captured + "=" + value
+		}
+	case recipes.VaryWorker:
+		return worker
 	}
-	if f.User != "" {
-		v["user"] = f.User
+	return ""
+}
+
+// Embedded returns what the comparison may find of a repeat in its output, by
+// a label for people. values are those of [Conditions.Values]; root is the
+// folder of the workspace on the worker, "" where it is not known.
+func Embedded(values map[recipes.Variation]string, root string, f workers.Facts) map[string]string {
+	all := map[string]string{"host": f.Host, "user": f.User}
+	for _, v := range recipes.Variations() {
+		if label, text := embedded(v, values[v], root); label != "" {
+			all[label] = text
+		}
 	}
-	for name, value := range c.Extra {
-		v["environment "+name] = value
+	maps.DeleteFunc(all, func(_, text string) bool { return text == "" })
+	return all
+}
+
+// embedded returns the label and the text to look for; no label where there is
+// none. Numbers of a digit or three would be found everywhere.
+func embedded(v recipes.Variation, value, root string) (label, text string) {
+	switch v {
+	case recipes.VaryPath:
+		return "build path", root
+	case recipes.VaryTimezone:
+		return "time zone", value
+	case recipes.VaryLocale:
+		return "locale", value
+	case recipes.VaryHome:
+		if root != "" {
+			return "HOME", path.Join(root, value)
+		}
+	case recipes.VaryEnvironment:
+		if name, text, ok := strings.Cut(value, "="); ok {
+			return "environment " + name, text
+		}
+	case recipes.VaryUmask, recipes.VaryJobs, recipes.VaryWorker:
 	}
-	return v
+	return "", ""
 }
 
 // Env returns the environment every step of the repeat gets on a worker.

@@ -4,7 +4,8 @@
 package plan_test
 
 import (
-	"slices"
+	"fmt"
+	"maps"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -14,46 +15,76 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-func recipe(repeats int, vary ...string) *recipes.Recipe {
+func recipe(repeats int, vary ...recipes.Variation) *recipes.Recipe {
 	return &recipes.Recipe{Reproduce: recipes.Reproduce{Repeats: repeats, Vary: vary}}
 }
 
 var linux = workers.Facts{System: "Linux", Host: "w1", Cores: 4, Path: "/bin:/usr/bin", Shell: "/bin/bash", Locales: []string{"C", "C.utf8", "POSIX"}}
 
-func TestEveryVariationChangesWhatItSaysAndNothingElse(t *testing.T) {
-	changes := map[string][]string{
-		"path":        {},
-		"timezone":    {"time zone"},
-		"locale":      {"locale"},
-		"umask":       {"umask"},
-		"jobs":        {"jobs"},
-		"home":        {"HOME"},
-		"environment": {"environment ZFARM_CAPTURED"},
-		"worker":      {},
+// onWorker returns the values of a repeat on the worker it is given.
+func onWorker(c plan.Conditions, vary recipes.Variation, i int) map[recipes.Variation]string {
+	worker := "w1"
+	if vary == recipes.VaryWorker {
+		worker = fmt.Sprint("w", i+1)
 	}
+	return c.Values(worker, linux)
+}
+
+// TestEveryVariation holds the switches of this package against the list of
+// variations: each changes its own value and no other, and says whether the
+// comparison looks for it.
+func TestEveryVariation(t *testing.T) {
+	labels := map[recipes.Variation]string{
+		recipes.VaryPath: "build path", recipes.VaryTimezone: "time zone", recipes.VaryLocale: "locale", recipes.VaryHome: "HOME",
+		recipes.VaryEnvironment: "environment ZFARM_CAPTURED",
+		recipes.VaryUmask:       "", recipes.VaryJobs: "", recipes.VaryWorker: "",
+	}
+	// The folder is known of every repeat, and so is the way to its HOME.
+	always := plan.Embedded(nil, "/w/b", workers.Facts{})
 	for _, v := range recipes.Variations() {
-		want, ok := changes[v]
-		if !ok {
-			t.Errorf("variation %q is known to recipes and not to the plan", v)
-		}
 		repeats := plan.Repeats(recipe(3, v))
+		base := onWorker(repeats[0], v, 0)
 		for i, varied := range repeats[1:] {
-			base, other := repeats[0].Values(linux), varied.Values(linux)
-			var have []string
-			for name, value := range other {
-				if base[name] != value {
+			other := onWorker(varied, v, i+1)
+			var have []recipes.Variation
+			for _, name := range recipes.Variations() {
+				if base[name] != other[name] {
 					have = append(have, name)
 				}
 			}
 			if i == 0 || len(have) > 0 { // every second repeat may share a binary wish with the baseline
-				if diff := cmp.Diff(want, have, cmp.Transformer("sort", slices.Sorted[string])); len(want)+len(have) > 0 && diff != "" {
+				if diff := cmp.Diff([]recipes.Variation{v}, have); diff != "" {
 					t.Errorf("%s in %s (-want +have):\n%s", v, varied.Name, diff)
 				}
 			}
-			if path := varied.Path != repeats[0].Path; path != (v == "path") {
+			if path := varied.Path != repeats[0].Path; path != (v == recipes.VaryPath) {
 				t.Errorf("%s: path %q and %q", v, repeats[0].Path, varied.Path)
 			}
 		}
+		label, told := labels[v]
+		if !told {
+			t.Errorf("say here whether the comparison looks for %s", v)
+		}
+		have := plan.Embedded(map[recipes.Variation]string{v: onWorker(repeats[1], v, 1)[v]}, "/w/b", workers.Facts{})
+		maps.DeleteFunc(have, func(what, text string) bool { return what != label && always[what] == text })
+		if label == "" && len(have) > 0 || label != "" && (len(have) != 1 || have[label] == "") {
+			t.Errorf("%s: the comparison looks for %q, want %q", v, have, label)
+		}
+	}
+}
+
+func TestEmbedded(t *testing.T) {
+	c := plan.Repeats(recipe(2, recipes.Variations()...))[1]
+	f := workers.Facts{Host: "LPAR1", User: "BUILD", Locales: linux.Locales, Cores: 4}
+	want := map[string]string{"build path": "/w/b", "time zone": "ZFB-14", "locale": "C.utf8", "HOME": "/w/b/home-1",
+		"environment ZFARM_CAPTURED": "captured by repeat 1", "host": "LPAR1", "user": "BUILD"}
+	if diff := cmp.Diff(want, plan.Embedded(c.Values("w", f), "/w/b", f)); diff != "" {
+		t.Errorf("(-want +have):\n%s", diff)
+	}
+	// Where the folder is not known, neither is what lies below it.
+	want = map[string]string{"time zone": "ZFB-14", "locale": "C.utf8", "environment ZFARM_CAPTURED": "captured by repeat 1"}
+	if diff := cmp.Diff(want, plan.Embedded(c.Values("w", f), "", workers.Facts{})); diff != "" {
+		t.Errorf("(-want +have):\n%s", diff)
 	}
 }
 
@@ -93,7 +124,7 @@ func TestJobsNeverAgree(t *testing.T) {
 	for cores := range 70 {
 		f := workers.Facts{Cores: cores}
 		all, half := plan.Conditions{Jobs: plan.AllCores}.JobsOn(f), plan.Conditions{Jobs: plan.HalfCores}.JobsOn(f)
-		if all == half || all < 1 || half < 1 {
+		if all == half || all < 1 || half < 1 || cores > 1 && half != cores/2 {
 			t.Errorf("%d cores: %d and %d", cores, all, half)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 
+	"github.com/zfarm/zfarm/recipes/nearest"
 	"github.com/zfarm/zfarm/recipes/schema"
 )
 
@@ -70,8 +71,8 @@ func (p *parser) checkNames(src *hclsyntax.Block, s shape) map[string]bool {
 			meant[a.Name] = true
 			continue
 		}
-		meant[nearest(a.Name, names)] = true
-		p.errorf(a.NameRange, "Unsupported argument", "There is no argument named %q in a %s.%s", a.Name, src.Type, suggest(a.Name, names))
+		meant[nearest.Word(a.Name, names)] = true
+		p.errorf(a.NameRange, "Unsupported argument", "There is no argument named %q in a %s.%s", a.Name, src.Type, nearest.Hint(a.Name, names))
 	}
 	count := make(map[string]int)
 	for _, b := range src.Body.Blocks {
@@ -85,8 +86,8 @@ func (p *parser) checkNames(src *hclsyntax.Block, s shape) map[string]bool {
 			p.errorf(b.TypeRange, "Unsupported block", "%q is an argument: write %s = ...", b.Type, b.Type)
 			meant[b.Type] = true
 		case !ok:
-			p.errorf(b.TypeRange, "Unsupported block", "There is no block named %q in a %s.%s", b.Type, src.Type, suggest(b.Type, names))
-			meant[nearest(b.Type, names)] = true
+			p.errorf(b.TypeRange, "Unsupported block", "There is no block named %q in a %s.%s", b.Type, src.Type, nearest.Hint(b.Type, names))
+			meant[nearest.Word(b.Type, names)] = true
 		case len(b.Labels) != n.labels:
 			p.checkLabels(b, n)
 		case count[b.Type] == n.most+1:

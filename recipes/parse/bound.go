@@ -7,11 +7,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
+
+	"github.com/zfarm/zfarm/recipes/nearest"
 )
 
 // How much a recipe may compute. An expression of a few lines can otherwise
@@ -175,7 +176,7 @@ func (x *estimate) variable(e *hclsyntax.ScopeTraversalExpr, s scope) bound {
 		names := slices.Sorted(maps.Keys(s.names))
 		detail, known := x.hints[name]
 		if !known {
-			detail = fmt.Sprintf("There is no variable named %q here.%s", name, suggest(name, names))
+			detail = fmt.Sprintf("There is no variable named %q here.%s", name, nearest.Hint(name, names))
 		}
 		x.report(e.Traversal[0].SourceRange(), "Unknown variable", "%s", detail)
 	}
@@ -197,7 +198,7 @@ func (x *estimate) call(e *hclsyntax.FunctionCallExpr, s scope, repeats int) bou
 	}
 	f, ok := x.functions[e.Name]
 	if !ok && !x.full() {
-		x.report(e.NameRange, "Unknown function", "There is no function named %q.%s", e.Name, suggest(e.Name, slices.Sorted(maps.Keys(x.functions))))
+		x.report(e.NameRange, "Unknown function", "There is no function named %q.%s", e.Name, nearest.Hint(e.Name, slices.Sorted(maps.Keys(x.functions))))
 	}
 	if !ok {
 		return bound{}
@@ -259,59 +260,4 @@ func (x *estimate) operation(e hclsyntax.Expression, s scope, repeats int) bound
 		}
 	}
 	return bound{bytes: wordSize}
-}
-
-// suggest returns the advice that follows "there is no such name": the name
-// that was probably meant, else all of them, where they are few.
-func suggest(given string, names []string) string {
-	if name := nearest(given, names); name != "" {
-		return fmt.Sprintf(" Did you mean %q?", name)
-	}
-	if len(names) == 0 || len(names) > 16 {
-		return ""
-	}
-	return " Known here: " + strings.Join(names, ", ") + "."
-}
-
-// nearest returns the name that is most like given, "" if none is.
-func nearest(given string, names []string) string {
-	if len(given) > maxIdent {
-		return ""
-	}
-	best, distance := "", 1<<30
-	for _, name := range names {
-		d := edits(given, name)
-		if len(given) >= 3 && strings.HasPrefix(name, given) {
-			d = min(d, 1)
-		}
-		if d < distance && d <= (max(len(given), len(name))+1)/3 {
-			best, distance = name, d
-		}
-	}
-	return best
-}
-
-// edits counts the letters to add, drop, change or swap with their neighbour
-// to make b out of a.
-func edits(a, b string) int {
-	var before, row []int
-	next := make([]int, len(b)+1)
-	for j := range next {
-		next[j] = j
-	}
-	for i := range len(a) {
-		before, row, next = row, next, make([]int, len(b)+1)
-		next[0] = i + 1
-		for j := range len(b) {
-			change := row[j]
-			if a[i] != b[j] {
-				change++
-			}
-			next[j+1] = min(change, row[j+1]+1, next[j]+1)
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				next[j+1] = min(next[j+1], before[j-1]+1)
-			}
-		}
-	}
-	return next[len(b)]
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 
 	"github.com/zfarm/zfarm/recipes"
+	"github.com/zfarm/zfarm/recipes/nearest"
 )
 
 // checkLine wants something short to read in one line.
@@ -173,8 +174,8 @@ func (b *block) chosen(name string, known []string) ([]string, bool) {
 		given[s] = true
 		if !slices.Contains(known, s) && !b.p.full() {
 			hint := " Known are: " + strings.Join(known, ", ") + "."
-			if near := nearest(s, known); near != "" {
-				hint = " Did you mean \"" + near + "\"?"
+			if nearest.Word(s, known) != "" {
+				hint = nearest.Hint(s, known)
 			}
 			b.p.errorf(it.at, "Unknown word", "%q does not know %q.%s", name, s, hint)
 		}

@@ -6,6 +6,8 @@ package parse
 import (
 	"strings"
 	"testing"
+
+	"github.com/zfarm/zfarm/recipes/nearest"
 )
 
 func TestNearest(t *testing.T) {
@@ -15,19 +17,8 @@ func TestNearest(t *testing.T) {
 		"category": "categories", "repro": "reproduce", "needs": "need", "tset": "test", "summery": "summary",
 		"xyz": "", "deps": "", "": "", "a": "", "configure": "", strings.Repeat("version", 100): "",
 	} {
-		if got := nearest(given, names); got != want {
+		if got := nearest.Word(given, names); got != want {
 			t.Errorf("nearest(%q) = %q, want %q", given, got, want)
-		}
-	}
-}
-
-func TestEdits(t *testing.T) {
-	for _, tt := range []struct {
-		a, b string
-		want int
-	}{{"", "", 0}, {"", "abc", 3}, {"abc", "", 3}, {"abc", "abc", 0}, {"abc", "acb", 1}, {"abc", "abd", 1}, {"kitten", "sitting", 3}, {"ab", "ba", 1}, {"abcd", "badc", 2}} {
-		if got := edits(tt.a, tt.b); got != tt.want {
-			t.Errorf("edits(%q, %q) = %d, want %d", tt.a, tt.b, got, tt.want)
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
 	"github.com/zfarm/zfarm/recipes"
+	"github.com/zfarm/zfarm/recipes/nearest"
 	"github.com/zfarm/zfarm/recipes/schema"
 )
 
@@ -108,7 +109,7 @@ func (p *parser) schema(kind string, src *hclsyntax.Block) ([]schema.Attribute, 
 	if err != nil {
 		// Asked for now only: it may start every plugin there is.
 		if known := p.schemas.Plugins(kind); !slices.Contains(known, name) {
-			p.errorf(at, "Unknown plugin", "There is no plugin named %q that makes a %s.%s", name, kind, suggest(name, slices.Sorted(slices.Values(known))))
+			p.errorf(at, "Unknown plugin", "There is no plugin named %q that makes a %s.%s", name, kind, nearest.Hint(name, slices.Sorted(slices.Values(known))))
 			return nil, false
 		}
 		p.errorf(at, "Unusable plugin", "The plugin %s cannot say what its block holds: %s.", name, err)

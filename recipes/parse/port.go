@@ -309,7 +309,7 @@ func (p *parser) reproduce(port *block) recipes.Reproduce {
 		if n, ok := b.count("repeats", 2, 16); ok {
 			r.Repeats = n
 		}
-		if vary, ok := b.chosen("vary", recipes.Variations()); ok {
+		if vary, ok := b.variations("vary"); ok {
 			r.Vary = vary
 		}
 		if items, ok := b.items("tiers"); ok {
@@ -325,6 +325,30 @@ func (p *parser) reproduce(port *block) recipes.Reproduce {
 		r.Rules = p.rules(b, r.Tiers)
 	}
 	return r
+}
+
+// variations returns an argument that is a list of variations, each once and
+// in their own order.
+func (b *block) variations(name string) ([]recipes.Variation, bool) {
+	items, ok := b.items(name)
+	if !ok {
+		return nil, false
+	}
+	given := make(map[recipes.Variation]bool)
+	for _, it := range items {
+		v, err := recipes.ParseVariation(it.value.AsString())
+		if err != nil && !b.p.full() {
+			b.p.errorf(it.at, "Unknown word", "%s", upperFirst(err.Error()))
+		}
+		given[v] = true
+	}
+	all := []recipes.Variation{}
+	for _, v := range recipes.Variations() {
+		if given[v] {
+			all = append(all, v)
+		}
+	}
+	return all, true
 }
 
 // set sorts a list whose order has no meaning, and leaves repetitions out.

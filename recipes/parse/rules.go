@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
 	"github.com/zfarm/zfarm/recipes"
+	"github.com/zfarm/zfarm/recipes/nearest"
 	"github.com/zfarm/zfarm/recipes/schema"
 )
 
@@ -76,7 +77,7 @@ func (b *block) ruleFormat() string {
 	s, ok := b.text("format")
 	known := []string{"text", "json", "bytes"}
 	if ok && !slices.Contains(known, s) {
-		b.p.errorf(b.at("format"), "Unknown format", "A rule is for \"text\", \"json\" or \"bytes\", not for %q.%s", s, suggest(s, known))
+		b.p.errorf(b.at("format"), "Unknown format", "A rule is for \"text\", \"json\" or \"bytes\", not for %q.%s", s, nearest.Hint(s, known))
 	}
 	return s
 }

@@ -23,7 +23,7 @@ port "gzip" {
   }
   reproduce {
     repeats = 1 # ERROR: "repeats" wants a whole number from 2 to 16.
-    vary    = ["path", "time_zone"] # ERROR: "vary" does not know "time_zone". Did you mean "timezone"?
+    vary    = ["path", "time_zone"] # ERROR: There is no variation "time_zone". Did you mean "timezone"?
     tiers = [
       0,
       3, # ERROR: "tiers" wants a whole number from 0 to 2.
