@@ -54,7 +54,10 @@ func Open(r io.ReaderAt, size int64, l container.Limits) (*container.Container, 
 		{Name: "cpio.format", Value: a.r.variant.magic},
 		{Name: "cpio.digits", Value: a.r.writing()},
 		{Name: "cpio.padding", Value: strconv.FormatInt(a.r.end.zeros, 10) + " zeros"},
-		{Name: "cpio.trailer", Value: a.r.end.says, Weight: container.Meaning},
+		{Name: "cpio.trailer", Value: a.r.end.text, Weight: container.Meaning},
+	}
+	if a.r.end.unlinked {
+		a.c.Fields = append(a.c.Fields, container.Field{Name: "cpio.trailer.nlink", Value: "0"})
 	}
 	a.c.Hidden = a.r.end.hidden.Value()
 	return a.c, nil

@@ -42,9 +42,11 @@ type Reader struct {
 
 // ending is what the end of an archive says.
 type ending struct {
-	says   string // by the header of the trailer, "" if it is bare
-	zeros  int64  // behind it
-	hidden exact.Hidden
+	text string // of the header of the trailer, "" if it is bare
+	// unlinked: the trailer has no link, where other writers give it one.
+	unlinked bool
+	zeros    int64 // behind it
+	hidden   exact.Hidden
 }
 
 // NewReader returns a Reader of the archive that r gives, within limits.
@@ -237,8 +239,9 @@ func (r *Reader) finish(h *Header, raw []byte) error {
 	if h.Size != 0 {
 		return exact.Errorf(h.placed, "the trailer has content")
 	}
+	r.end.unlinked = h.Links == 0
 	if !h.bare() {
-		r.end.says = fmt.Sprintf("%q", raw)
+		r.end.text = fmt.Sprintf("%q", raw)
 	}
 	r.end.hidden, r.h = r.hidden, nil
 	for {

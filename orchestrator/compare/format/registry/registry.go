@@ -82,13 +82,19 @@ func (r *Registry) Find(headA, headB []byte, wanted func(format.Format) bool) (f
 // Field returns what a field means: as it is named, else as the longest beginning
 // of its name that is; only the name is set if nothing is known of it.
 func (r *Registry) Field(name string) format.Field {
+	f, _ := r.Lookup(name)
+	return f
+}
+
+// Lookup is Field, and reports whether anything is known of it.
+func (r *Registry) Lookup(name string) (format.Field, bool) {
 	for end := len(name); end > 0; {
 		if f, ok := r.fields[name[:end]]; ok {
-			return f
+			return f, true
 		}
 		end = strings.LastIndexAny(name[:end-1], ".:") + 1
 	}
-	return format.Field{Name: name}
+	return format.Field{Name: name}, false
 }
 
 // common are the fields that belong to no format.
