@@ -4,12 +4,8 @@
 package judge
 
 import (
-	"bytes"
-	"cmp"
 	"context"
-	"encoding/hex"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -18,8 +14,6 @@ import (
 
 	"github.com/zfarm/zfarm/orchestrator/compare/show"
 	"github.com/zfarm/zfarm/orchestrator/compare/verdict"
-
-	"github.com/zfarm/zfarm/orchestrator/compare/format"
 )
 
 const (
@@ -28,55 +22,6 @@ const (
 	nearby    = 8    // ranges closer than that are shown as one
 	maxMisses = 256  // per member: bytes looked at in vain for what explains them
 )
-
-// parts is what a format knows of one file.
-type parts struct {
-	span.Layout
-	list  []span.Span
-	known bool // the format is
-	of    format.Format
-}
-
-func (p parts) frame(name string) bool {
-	return slices.ContainsFunc(p.of.Frames, func(s string) bool {
-		return s == name || strings.HasSuffix(s, ".") && strings.HasPrefix(name, s)
-	})
-}
-
-// layouts returns the parts of both files if one format knows them, and in what
-// they are not as it wants them.
-func (j *Judge) layouts(a, b File) (inA, inB parts, u Faults) {
-	f, ok := j.formats.Find(Head(a, headSize), Head(b, headSize), func(f format.Format) bool { return f.Layout != nil || f.Spans != nil })
-	if !ok {
-		return parts{Layout: span.NewMap(nil)}, parts{Layout: span.NewMap(nil)}, u
-	}
-	inA, u.A = partsOf(f, a)
-	inB, u.B = partsOf(f, b)
-	return inA, inB, u
-}
-
-// partsOf reads what there is to read: a table that cannot be read leaves what was
-// read of it. The error is the first fault of a layout.
-func partsOf(f format.Format, x File) (parts, error) {
-	p := parts{Layout: span.NewMap(nil), of: f, known: true}
-	if f.Layout != nil {
-		l, err := f.Layout(x.R, x.Size)
-		if err != nil {
-			return p, err
-		}
-		p.Layout = l
-		if l, ok := l.(interface{ Fault() error }); ok {
-			err = l.Fault()
-		}
-		return p, err
-	}
-	p.list, _ = f.Spans(x.R, x.Size)
-	p.list = slices.DeleteFunc(p.list, func(s span.Span) bool {
-		return s.Offset < 0 || s.Length < 0 || s.Offset > x.Size || s.Length > x.Size-s.Offset
-	})
-	p.Layout = span.NewMap(p.list)
-	return p, nil
-}
 
 // Content finds how two files differ, of which it is known that they do.
 // unopened says why they are not compared as the containers they look like, ""
@@ -294,110 +239,6 @@ func (d *difference) reason(at int64, sa, sb span.Span) (explanation, bool, erro
 	return w.inFile(x), ok, nil
 }
 
-// maxTyped bounds a span that is read as one value.
-const maxTyped = 4096
-
-// typed tells once of a field whose form the format fixes: a stamp of the build,
-// who built it, or what must not differ.
-func (d *difference) typed(s span.Span) error {
-	if d.last.Same(s) {
-		return nil
-	}
-	d.last = s
-	va, err := d.a.says(s)
-	if err != nil {
-		return err
-	}
-	vb, err := d.b.says(s)
-	if err != nil {
-		return err
-	}
-	f := verdict.Finding{Field: s.Name, A: va.Text, B: vb.Text, Offset: s.Offset, Tier: verdict.Forbidden}
-	switch s.Kind {
-	case span.Stamp:
-		d.j.stampField(&f, va, vb)
-	case span.Owner:
-		f.Tier, f.Cause = verdict.Stamp, "who built it is recorded"
-	default:
-		f.Cause = d.j.fixedCause(s.Name)
-	}
-	d.add(f)
-	return nil
-}
-
-// unlike tells once of a field whose form the format fixes, where it is such a
-// field in one of the files only, or not of the same extent. It is never masked.
-func (d *difference) unlike(sa, sb span.Span) error {
-	s, other := sa, sb
-	if !typedKind(sa) || typedKind(sb) && longer(sb, sa) {
-		s, other = sb, sa
-	}
-	if d.last.Same(s) {
-		return nil
-	}
-	d.last = s
-	f := verdict.Finding{Field: s.Name, Offset: s.Offset, Tier: verdict.Forbidden, Cause: "in one of them these bytes are no such field"}
-	here, there := s, s
-	switch {
-	case s.Kind == span.Digest && !typedKind(other):
-		f.Cause = "in one of them these bytes are no digest of what they stand for"
-	case !typedKind(other):
-	case other.Name != s.Name:
-		f.Cause = "in one of them these bytes are no such field, but " + other.Name
-		there = other
-	case other.Offset != s.Offset || other.Length != s.Length:
-		f.Cause = "the field does not stand at the same place in both, or is not of the same length"
-		there = other
-	}
-	inA, inB := here, there
-	if s.Same(sb) {
-		inA, inB = there, here
-	}
-	va, err := d.a.says(inA)
-	if err != nil {
-		return err
-	}
-	vb, err := d.b.says(inB)
-	if err != nil {
-		return err
-	}
-	f.A, f.B = va.Text, vb.Text
-	d.add(f)
-	return nil
-}
-
-// longer orders spans, so that A and B may change places.
-func longer(a, b span.Span) bool {
-	return cmp.Or(cmp.Compare(b.Length, a.Length), cmp.Compare(a.Offset, b.Offset), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Kind, b.Kind)) < 0
-}
-
-// says reads what the bytes of a span mean: as the format says, else as hex.
-func (f File) says(s span.Span) (span.Value, error) {
-	buf := make([]byte, max(min(s.Length, maxTyped, f.Size-s.Offset), 0))
-	if n, err := f.R.ReadAt(buf, s.Offset); n < len(buf) {
-		return span.Value{}, fmt.Errorf("reading %s at %d: %w", s.Name, s.Offset, err)
-	}
-	if s.Read == nil {
-		return span.Value{Text: hex.EncodeToString(buf[:min(len(buf), verdict.MaxValue/2)])}, nil
-	}
-	return s.Read(buf), nil
-}
-
-// stampField judges a stamp: it is one only if each value lies in the time of
-// its own build.
-func (j *Judge) stampField(f *verdict.Finding, a, b span.Value) {
-	switch {
-	case a.From.IsZero() || b.From.IsZero():
-		f.Cause = "the bytes of a time stamp are no time"
-	case !j.winA.Known() || !j.winB.Known():
-		f.Cause = "the time of the build is not known, so that this cannot be told from any other time"
-	case !j.winA.Holds(a.From, a.To, a.Zoned) || !j.winB.Holds(b.From, b.To, b.Zoned):
-		f.Cause = "a time stamp that lies outside the time of its build"
-	default:
-		f.Tier, f.Cause, f.Evidence = verdict.Stamp, "the time of the build is recorded", "each lies within the time of its build"
-	}
-}
-
 // tell adds what an explanation says, once for each pair of values.
 func (d *difference) tell(x explanation, s span.Span) {
 	key := seenKey{x.finding.Field, x.finding.A, x.finding.B}
@@ -470,63 +311,4 @@ func (d *difference) tellDigests() {
 		f.Tier, f.Cause = verdict.Forbidden, "a digest of the rest of the file, in which something unexplained differs"
 	}
 	d.add(f)
-}
-
-// show returns the bytes of a range of A or B: as they are in text and as all
-// of the text that they lie in among strings, else as hex.
-func (d *difference) show(inB bool, r bytediff.Range) string {
-	f, in, p := d.a, d.inA, charset{}
-	if inB {
-		f, in = d.b, d.inB
-	}
-	if d.text != nil {
-		if p = d.text.pageA; inB {
-			p = d.text.pageB
-		}
-	}
-	r.Length = min(r.Length, verdict.MaxValue, f.Size-r.Offset)
-	if r.Length <= 0 {
-		return ""
-	}
-	if s, ok := in.At(r.Offset); ok && s.Kind == span.Strings && d.text == nil {
-		return stringAt(f, s, r.Offset)
-	}
-	if d.text == nil {
-		r.Length = min(r.Length, verdict.MaxValue/2)
-		return hexText(f.R, r)
-	}
-	buf := make([]byte, r.Length)
-	n, _ := f.R.ReadAt(buf, r.Offset) // shown as far as it can be read
-	if s, ok := p.decode(buf[:n]); ok {
-		return s
-	}
-	return string(buf[:n])
-}
-
-// stringAt returns the text in which a byte lies, up to its NULs.
-func stringAt(f File, s span.Span, at int64) string {
-	from := max(s.Offset, at-verdict.MaxValue/2)
-	buf := make([]byte, min(s.Offset+s.Length, at+verdict.MaxValue/2, f.Size)-from)
-	n, _ := f.R.ReadAt(buf, from) // shown as far as it can be read
-	i := min(int(at-from), n)
-	begin := bytes.LastIndexByte(buf[:i], 0) + 1
-	text, _, _ := bytes.Cut(buf[i:n], []byte{0})
-	return string(buf[begin : i+len(text)])
-}
-
-func hexText(r io.ReaderAt, at bytediff.Range) string {
-	buf := make([]byte, at.Length)
-	n, _ := r.ReadAt(buf, at.Offset) // shown as far as it can be read
-	return hex.EncodeToString(buf[:n])
-}
-
-// hunk shows the surroundings, if there is still room in the verdict.
-func (d *difference) hunk(ranges []bytediff.Range) string {
-	if d.out.Full(verdict.Forbidden) {
-		return ""
-	}
-	if d.text != nil {
-		return d.text.hunk()
-	}
-	return bytediff.Hex(d.a.R, d.b.R, d.a.Size, d.b.Size, ranges, verdict.MaxHunk)
 }

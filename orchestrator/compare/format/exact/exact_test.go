@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -138,4 +139,50 @@ func BenchmarkSum(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// TestEveryFieldIsCounted: values are shared with those of the member before, but
+// only so many fields are remembered for that; the others cost what they take.
+func TestEveryFieldIsCounted(t *testing.T) {
+	value := strings.Repeat("v", 100)
+	one := func(i int) []container.Field {
+		return []container.Field{{Name: fmt.Sprint("field.", i), Value: value + fmt.Sprint(i)}}
+	}
+	for _, names := range []int{1, maxLast - 1, maxLast, maxLast + 1, 2 * maxLast} {
+		b := NewBudget(container.Limits{Names: 1 << 20})
+		left := b.left.Names
+		for i := range names {
+			if err := b.Fields(0, one(i)); err != nil {
+				t.Fatal(err)
+			}
+			cost := int64(fieldSize + textSize + len(one(i)[0].Value))
+			if left -= cost; b.left.Names != left {
+				t.Fatalf("field %d of %d cost %d bytes; want %d", i, names, left+cost-b.left.Names, cost)
+			}
+		}
+		// Said once more, those that are remembered cost no value again.
+		for i := range names {
+			before := b.left.Names
+			if err := b.Fields(0, one(i)); err != nil {
+				t.Fatal(err)
+			}
+			want := int64(fieldSize)
+			if i >= maxLast {
+				want += int64(textSize + len(one(i)[0].Value))
+			}
+			if cost := before - b.left.Names; cost != want {
+				t.Fatalf("field %d of %d, said again, cost %d bytes; want %d", i, names, cost, want)
+			}
+		}
+	}
+	b := NewBudget(container.Limits{Names: 100 * (fieldSize + textSize)})
+	for i := range 1000 {
+		if err := b.Fields(7, one(i)); err != nil {
+			if !errors.Is(err, container.ErrFormat) {
+				t.Error(err)
+			}
+			return
+		}
+	}
+	t.Error("a thousand fields cost nothing")
 }

@@ -4,7 +4,6 @@
 package stream
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
@@ -15,7 +14,6 @@ import (
 	"io"
 	"strings"
 
-	"github.com/ulikunitz/xz/lzma"
 	"github.com/zfarm/zfarm/orchestrator/compare/format/container"
 	"github.com/zfarm/zfarm/orchestrator/compare/format/exact"
 )
@@ -413,93 +411,4 @@ func openXZ(s *source) error {
 		return err
 	}
 	return s.compressed(0, s.end)
-}
-
-// xzReader decodes block after block.
-type xzReader struct {
-	walk    *xzWalk
-	block   xzBlock
-	stretch *exact.Stretch
-	buf     *bufio.Reader
-	inner   io.Reader
-	sum     hash.Hash
-	left    int64
-}
-
-func (r *xzReader) Read(p []byte) (int, error) {
-	for {
-		if r.inner == nil {
-			if err := r.begin(); err != nil {
-				return 0, err
-			}
-		}
-		n, err := r.inner.Read(p)
-		if r.left -= int64(n); r.left < 0 {
-			return 0, exact.Errorf(r.block.data, "an xz block holds more than its chunks say")
-		}
-		if r.sum != nil {
-			r.sum.Write(p[:n])
-		}
-		if err == io.EOF { //nolint:errorlint // wrapped, it is a fault
-			err = r.end()
-		} else {
-			err = r.stretch.Fault(err, r.block.data, "decoding LZMA2")
-		}
-		if n > 0 || err != nil {
-			return n, err
-		}
-	}
-}
-
-func (r *xzReader) begin() error {
-	block, more, err := r.walk.next()
-	if err != nil {
-		return err
-	}
-	if !more {
-		return io.EOF
-	}
-	r.block, r.left, r.sum = block, block.size, nil
-	if block.check.hash != nil {
-		r.sum = block.check.hash()
-	}
-	r.stretch = r.walk.f.Stretch(block.data, block.packed)
-	if r.buf == nil {
-		r.buf = bufio.NewReaderSize(r.stretch, readBuffer)
-	} else {
-		r.buf.Reset(r.stretch)
-	}
-	// What was never written cannot be referred to, so that small blocks need
-	// no large dictionary, whatever they say.
-	window := max(minWindow, min(block.window, block.size))
-	inner, err := lzma.Reader2Config{DictCap: int(window)}.NewReader2(r.buf)
-	if err != nil {
-		return r.stretch.Fault(err, block.data, "decoding LZMA2")
-	}
-	r.inner = inner
-	return nil
-}
-
-func (r *xzReader) end() error {
-	r.inner = nil
-	if r.left != 0 || r.stretch.Count() != r.block.packed || r.buf.Buffered() != 0 {
-		return exact.Errorf(r.block.data, "an xz block holds less than its chunks say")
-	}
-	if r.sum != nil {
-		if sum := xzSum(r.sum); !bytes.Equal(sum, r.block.sum) {
-			return exact.Errorf(r.block.data, "the %s of the content is %x, and should be %x", r.block.check.name, sum, r.block.sum)
-		}
-	}
-	return nil
-}
-
-// xzSum is a sum as xz writes it: numbers with the least byte first.
-func xzSum(h hash.Hash) []byte {
-	switch h := h.(type) {
-	case hash.Hash32:
-		return binary.LittleEndian.AppendUint32(nil, h.Sum32())
-	case hash.Hash64:
-		return binary.LittleEndian.AppendUint64(nil, h.Sum64())
-	}
-	return h.Sum(nil)
 }
