@@ -19,6 +19,9 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/zfarm/zfarm/attest/cosign"
+	"github.com/zfarm/zfarm/attest/keys"
 )
 
 // bound is how long scripts wait for what should come at once.
@@ -126,7 +129,26 @@ worker "right" { address = "local:right" }
 `} {
 		ts.Check(os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o600))
 	}
-	ts.Check(ts.Exec("zfarm", "key", "generate", "--out", filepath.Join(s.dir, "farm"), "--key-password-file", filepath.Join(s.dir, "password")))
+	ts.Check(writeSharedKey(filepath.Join(s.dir, "farm")))
+}
+
+// sharedKey is the signing key of all farms here, with the password "correct
+// horse": making one takes long, on purpose.
+var sharedKey = sync.OnceValue(func() (pair struct {
+	private, public []byte
+	err             error
+}) {
+	pair.private, pair.public, pair.err = cosign.GenerateKey([]byte("correct horse"))
+	return pair
+})
+
+// writeSharedKey writes NAME.key and NAME.pub, as zfarm key generate does.
+func writeSharedKey(name string) error {
+	pair := sharedKey()
+	if pair.err != nil {
+		return pair.err
+	}
+	return keys.WritePair(name, pair.private, pair.public)
 }
 
 func (s *served) start(ts *testscript.TestScript) {

@@ -41,7 +41,7 @@ everything. Make the first token of a farm on the machine that serves it, with -
 		Args:    cobra.NoArgs,
 	}, func(ctx context.Context, c *session, _ []string) error {
 		if name == "" {
-			return exit{usageError, errors.New("a token needs an owner: give --name")}
+			return exit{usageError, errors.New("a token needs --name, the name of its owner")}
 		}
 		want := wire.NewToken{Name: name, Ports: ports}
 		for _, r := range roles {

@@ -121,7 +121,9 @@ func newWhole(t *testing.T, database, sources string, workers int, ports []strin
 		fmt.Fprintf(&b, "worker \"w%d\" {\n  address = \"ssh://%s@%s%s/farm\"\n  known_hosts = %q\n  identity = [%q]\n  lease = \"2m\"\n}\n\n",
 			i+1, c.User, c.Address, s.Dir(), f.knownHosts, c.IdentityFiles[0])
 	}
-	f.must("key", "generate", "--out", filepath.Join(f.dir, "farm"), "--key-password-file", filepath.Join(f.dir, "password"))
+	if err := writeSharedKey(filepath.Join(f.dir, "farm")); err != nil {
+		t.Fatal(err)
+	}
 	for _, node := range []string{"one", "two", "second"} {
 		text := fmt.Sprintf("farm \"whole\" {\n  database = %q\n  listen = \"127.0.0.1:0\"\n  mirrors = [%q]\n  offline = true\n}\n\n%s", database, sources, b.String())
 		if err := os.WriteFile(filepath.Join(w.dir, "farm-"+node+".hcl"), []byte(text), 0o600); err != nil {
