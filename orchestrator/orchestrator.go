@@ -348,7 +348,7 @@ func (b Build) Lose(id string, fence int64, reason string, now time.Time) (Build
 		}
 		s.Lost = append(slices.Clone(s.Lost), s.Worker)
 		s.Worker = ""
-		s.NotBefore = now.Add(min(firstBackoff<<(len(s.Lost)-1), maxBackoff))
+		s.NotBefore = now.Add(backoff(len(s.Lost) - 1))
 		return nil
 	})
 	if err != nil {
@@ -367,7 +367,7 @@ func (b Build) Postpone(id string, fence int64, reason string, now time.Time) (B
 			return err
 		}
 		s.Worker = ""
-		s.NotBefore = now.Add(min(firstBackoff<<min(s.Attempts, 10), maxBackoff))
+		s.NotBefore = now.Add(backoff(s.Attempts))
 		return nil
 	})
 	if err != nil {
@@ -375,6 +375,11 @@ func (b Build) Postpone(id string, fence int64, reason string, now time.Time) (B
 	}
 	event.Detail = reason
 	return next, []Event{event}, nil
+}
+
+// backoff doubles with each retry, up to maxBackoff.
+func backoff(retries int) time.Duration {
+	return min(firstBackoff<<min(retries, 10), maxBackoff) // beyond 10, the shift could overflow
 }
 
 // Cancel ends every stage that has not ended. Whoever holds a running stage

@@ -5,6 +5,7 @@ package orchestrator_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -140,6 +141,33 @@ func TestLostWorkerCostsAnAttempt(t *testing.T) {
 	}
 	if f := b.Failure(); f == nil || f.Kind != orchestrator.Infrastructure {
 		t.Errorf("after the last attempt: %+v", f)
+	}
+}
+
+// TestTransitionsShareNothing: what follows from one value does not change what
+// follows from it otherwise.
+func TestTransitionsShareNothing(t *testing.T) {
+	b, now := pass(t, unblocked(t, "b1", 1), "resolve"), start
+	lose := func(b orchestrator.Build, worker string) orchestrator.Build {
+		t.Helper()
+		b, event, err := b.Begin("repeat-0", worker, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, _, err = b.Lose("repeat-0", event.Fence, "lost", now); err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	for _, worker := range []string{"w1", "w2", "w3"} {
+		b = lose(b, worker)
+		now = now.Add(time.Minute)
+	}
+	one := lose(b, "left")
+	lose(b, "right")
+	s, _ := one.Stage("repeat-0")
+	if diff := cmp.Diff([]string{"w1", "w2", "w3", "left"}, s.Lost); diff != "" {
+		t.Errorf("lost workers, after another loss followed from the same build (-want +have):\n%s", diff)
 	}
 }
 
@@ -319,7 +347,8 @@ func TestNewWaitsForWhatItNeeds(t *testing.T) {
 // TestPostponeWaitsLongerEachTime: the pause doubles with each attempt, up to a minute.
 func TestPostponeWaitsLongerEachTime(t *testing.T) {
 	b, now := unblocked(t, "b1", 1), start
-	for attempt, want := range []time.Duration{2, 4, 8, 16, 32, 60, 60, 60, 60, 60, 60, 60} {
+	pauses := append([]time.Duration{2, 4, 8, 16, 32}, slices.Repeat([]time.Duration{60}, 80)...)
+	for attempt, want := range pauses {
 		var event orchestrator.Event
 		var err error
 		if b, event, err = b.Begin("resolve", "w", now); err != nil {

@@ -135,6 +135,9 @@ func checkStep(t *testing.T, s step) {
 		if e.Stage == s.stage.ID && s.op != "cancel" && s.op != "fail need" && e.Fence != is.Fence {
 			t.Errorf("the event of stage %s has fence %d, the stage %d", e.Stage, e.Fence, is.Fence)
 		}
+		if worker, detail := s.told(*e, is); e.Worker != worker || e.Detail != detail {
+			t.Errorf("the event of stage %s names worker %q, %q, want %q, %q", e.Stage, e.Worker, e.Detail, worker, detail)
+		}
 		e.Fence, e.Worker, e.Detail = 0, "", ""
 	}
 	byStage := func(a, b orchestrator.Event) int { return s.index(a.Stage) - s.index(b.Stage) }
@@ -194,6 +197,30 @@ func (s step) changed(was orchestrator.Stage, to orchestrator.StageState) orches
 			Message: fmt.Sprintf("lost on %d workers, last %s: connection reset", orchestrator.MaxAttempts, was.Worker)}
 	}
 	return want
+}
+
+// told is the worker and the detail that the event of a stage should name.
+func (s step) told(e orchestrator.Event, is orchestrator.Stage) (worker, detail string) {
+	was := s.before.Stages[s.index(e.Stage)]
+	switch {
+	case s.op == "cancel":
+		return was.Worker, ""
+	case s.op == "fail need" && is.Failure != nil:
+		return "", "the need has failed"
+	case e.Stage != s.stage.ID:
+		return "", ""
+	case s.op == "begin":
+		return "w-" + e.Stage, ""
+	case s.op == "reuse":
+		return was.Worker, "the inputs are those of build twin"
+	case s.op == "lose" && is.Failure == nil:
+		return was.Worker, "connection reset"
+	case s.op == "lose", s.op == "fail":
+		return was.Worker, is.Failure.Message
+	case s.op == "postpone":
+		return "", "disk full"
+	}
+	return was.Worker, ""
 }
 
 func (s step) index(id string) int {

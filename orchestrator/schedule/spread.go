@@ -143,9 +143,6 @@ func (s *spread) from(worker string) set {
 	j := s.position(worker)
 workers:
 	for i := range s.size {
-		if i == j {
-			continue
-		}
 		for f := range s.facts {
 			if !s.differ(f, i, j) {
 				continue workers
