@@ -288,6 +288,22 @@ func TestBuildState(t *testing.T) {
 	}
 }
 
+// TestOnlySuccessUnblocks: a stage that ended in another way never lets one
+// begin that comes after it, whatever left the value in that state.
+func TestOnlySuccessUnblocks(t *testing.T) {
+	for _, state := range []orchestrator.StageState{orchestrator.Failed, orchestrator.Skipped, orchestrator.Cancelled, orchestrator.Reused} {
+		b := orchestrator.Build{Stages: []orchestrator.Stage{{ID: "one", State: state}, {ID: "two", State: orchestrator.Running, Fence: 1},
+			{ID: "three", State: orchestrator.Blocked, After: []string{"one", "two"}}}}
+		b, _, err := b.Succeed("two", 1, digest.Digest{}, start)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s, _ := b.Stage("three"); s.State != orchestrator.Blocked {
+			t.Errorf("after one that is %s, a stage is %s", state, s.State)
+		}
+	}
+}
+
 func TestFailureIsThatOfTheFirstFailedStage(t *testing.T) {
 	first, second := &orchestrator.Failure{Kind: orchestrator.FailedStep, Message: "first"}, &orchestrator.Failure{Kind: orchestrator.FailedTests, Message: "second"}
 	b := orchestrator.Build{Stages: []orchestrator.Stage{

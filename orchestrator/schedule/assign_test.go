@@ -128,6 +128,11 @@ func TestAssign(t *testing.T) {
 		{"spread over the freest", ws{worker("u", 2), worker("v", 2)}, ss{stage("a"), stage("b"), stage("c"), stage("d")}, schedule.Policy{}, "a u, b v, c u, d v"},
 		{"the rare worker is left alone", ws{worker("rare", 9, label("gpu", "")), worker("w", 1)}, ss{stage("a", path(9)), stage("b", labels("gpu"))}, schedule.Policy{}, "a w, b rare"},
 		{"the rare worker once what needs it has its slot", ws{worker("rare", 9, label("gpu", "")), worker("w", 1)}, ss{stage("a"), stage("b", labels("gpu"), path(9))}, schedule.Policy{}, "b rare, a rare"},
+		{"who has much choice hardly depends on a worker", ws{worker("u", 9, label("a", ""), label("only", "")), worker("v", 1, label("a", ""), label("wide", "")),
+			worker("x", 0, label("wide", "")), worker("y", 0, label("wide", "")), worker("z", 0, label("wide", ""))},
+			ss{stage("a", labels("a"), path(9)), stage("b", labels("wide")), stage("c", labels("wide")), stage("d", labels("only"), path(8))}, schedule.Policy{}, "a v, d u"},
+		{"many depend more than one", ws{worker("u", 1, label("a", ""), label("p", "")), worker("v", 9, label("a", ""), label("q", ""))},
+			ss{stage("a", labels("a"), path(9)), stage("b", labels("p"), path(8)), stage("c", labels("q")), stage("d", labels("q"))}, schedule.Policy{}, "a u, c v, d v"},
 		{"nobody waits for the rare worker", ws{worker("rare", 9, label("gpu", "")), worker("w", 1)}, ss{stage("a")}, schedule.Policy{}, "a rare"},
 	} {
 		t.Run(tt.name, func(t *testing.T) { assigned(t, tt.workers, tt.stages, tt.policy, tt.want) })
