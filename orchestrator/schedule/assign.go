@@ -10,19 +10,19 @@ import (
 	"time"
 )
 
-// What a policy says when it says nothing.
+// What holds where a policy says nothing.
 const (
 	defaultAging   = time.Hour
 	defaultReserve = 15 * time.Minute
 )
 
-// Assign returns who gets which free slot now, the most urgent first. It never
-// gives more slots of a worker than are free, and none of a worker that is out
-// or does not fit.
+// Assign returns which stage gets which free slot now, the most urgent first. It
+// never gives more slots of a worker than are free, and none of a worker that is
+// unavailable or does not fit.
 //
 // Stages go in this order:
 //
-//  1. Those for which a slot is kept: they have waited longer than
+//  1. Those for which a slot is reserved: they have waited longer than
 //     Policy.Reserve, and others that want the slot have at least twice as many
 //     workers to choose from. Those with the fewest workers come first.
 //  2. The higher effective priority: one more than it was given for each
@@ -39,7 +39,7 @@ const (
 // owner; and if its owner holds nothing on the workers that it may go to, it
 // goes before everything.
 //
-// Each goes to the worker on which, by their wants, the fewest other waiting
+// A stage goes to the worker on which, by their wants, the fewest other waiting
 // stages depend: one that fits three workers depends on each by a third. Among
 // equals it is the one with the most free slots, then the first by name. Where
 // repeats should be apart and no worker differs in every fact of
@@ -47,43 +47,43 @@ const (
 func Assign(now time.Time, q Queue, p Policy) []Assignment {
 	d := newDecision(now, q, p)
 	d.decide(q.Stages, nil)
-	all := make([]Assignment, 0, len(d.given))
-	for _, g := range d.given {
+	all := make([]Assignment, 0, len(d.assigned))
+	for _, g := range d.assigned {
 		all = append(all, Assignment{Build: g.to.stage.Build, Stage: g.to.stage.ID, Worker: d.workers[g.worker].Name})
 	}
 	return all
 }
 
-// decision is one call of Assign: what it looks at again and again.
+// decision is the state of one call of Assign.
 type decision struct {
-	now     time.Time
-	policy  Policy
-	workers []Worker // by name
-	at      map[string]int
-	free    []int
-	open    set // workers with a free slot that take new work
-	slots   int // free slots in all
-	taking  set // workers that take new work
-	groups  []*group
-	of      map[*Wants]*group
-	spread  *spread
-	owners  map[string]*owner
+	now       time.Time
+	policy    Policy
+	workers   []Worker // by name
+	at        map[string]int
+	free      []int
+	open      set // workers that accept new work and have a free slot
+	slots     int // free slots in total
+	accepting set // workers that accept new work
+	groups    []*group
+	of        map[*Wants]*group
+	spread    *spread
+	owners    map[string]*owner
 	// demand says how much the waiting stages depend on each worker.
 	demand []int64
-	// siblings are the workers given just now to repeats of a build.
+	// siblings are the workers assigned in this decision to repeats of a build.
 	siblings map[string][]string
-	given    []given
+	assigned []assigned
 }
 
 // group is the stages that fit the same workers.
 type group struct {
-	fit     set // and take new work
+	fit     set // and accept new work
 	choices int
 	waiting int
 }
 
-// given is an assignment.
-type given struct {
+// assigned is an assignment.
+type assigned struct {
 	to     *candidate
 	worker int
 }
@@ -97,7 +97,7 @@ func newDecision(now time.Time, q Queue, p Policy) *decision {
 	slices.SortStableFunc(d.workers, func(a, b Worker) int { return cmp.Compare(a.Name, b.Name) })
 	n := len(d.workers)
 	d.at, d.free, d.demand = make(map[string]int, n), make([]int, n), make([]int64, n)
-	d.open, d.taking = newSet(n), newSet(n)
+	d.open, d.accepting = newSet(n), newSet(n)
 	d.owners = make(map[string]*owner)
 	for i := range d.workers {
 		d.admit(i)
@@ -107,17 +107,17 @@ func newDecision(now time.Time, q Queue, p Policy) *decision {
 	return d
 }
 
-// admit takes up a worker with its slots.
+// admit adds a worker with its slots.
 func (d *decision) admit(i int) {
 	w := &d.workers[i]
 	d.at[w.Name] = i
 	for _, h := range w.Held {
 		d.owner(h.Owner).take(i)
 	}
-	if w.Out != "" || w.Quarantine != nil {
+	if w.Unavailable != "" || w.Quarantine != nil {
 		return
 	}
-	d.taking.add(i)
+	d.accepting.add(i)
 	if n := w.Slots - len(w.Held); n > 0 {
 		d.free[i] = n
 		d.slots += n
@@ -125,8 +125,8 @@ func (d *decision) admit(i int) {
 	}
 }
 
-// gather finds out which workers each stage fits, once for all with the same
-// wants, and how much they depend on each.
+// gather finds out which workers each stage fits, once for all stages with the
+// same wants, and how much the stages depend on each worker.
 func (d *decision) gather(stages []Stage) {
 	fitting := newFitting(d.workers)
 	d.of = make(map[*Wants]*group)
@@ -148,7 +148,7 @@ func (d *decision) gather(stages []Stage) {
 }
 
 func (d *decision) group(fit set, same map[string]*group) *group {
-	fit.keep(d.taking)
+	fit.keep(d.accepting)
 	key := make([]byte, 0, 8*len(fit))
 	for _, word := range fit {
 		key = binary.LittleEndian.AppendUint64(key, word)
@@ -164,7 +164,7 @@ func (d *decision) group(fit set, same map[string]*group) *group {
 
 // may returns the workers that a stage may go to, now or when they have a free
 // slot. Apart says that it would differ from the other repeats of its build in
-// every fact there. The set is not the caller's to change.
+// every fact there. The caller must not change the set.
 func (d *decision) may(s *Stage, g *group) (may set, apart bool) {
 	used := d.used(s)
 	if len(used) == 0 && len(s.Lost) == 0 {
@@ -180,7 +180,7 @@ func (d *decision) may(s *Stage, g *group) (may set, apart bool) {
 	return may, apart
 }
 
-// used returns the workers that a repeat is to keep away from.
+// used returns the workers that a repeat should stay away from.
 func (d *decision) used(s *Stage) []string {
 	if s.Wants == nil || !s.Wants.Apart {
 		return nil
@@ -192,7 +192,7 @@ func (d *decision) used(s *Stage) []string {
 }
 
 // decide gives slots to the candidates in their order. before, if any, is
-// called as the turn of each comes; it is told which workers it may go to.
+// called as the turn of each comes, with the workers that it may go to.
 func (d *decision) decide(stages []Stage, before func(*candidate, set)) {
 	for band := range bands(d.candidates(stages)) {
 		for c := range turns(band) {
@@ -220,26 +220,26 @@ func (d *decision) turn(c *candidate, before func(*candidate, set)) {
 	if !apart {
 		used = d.used(c.stage)
 	}
-	d.give(c, d.best(may, used))
+	d.assign(c, d.best(may, used))
 }
 
 // best returns the best open worker of those in may.
 func (d *decision) best(may set, used []string) int {
-	best, bestLike := -1, 0
+	best, bestSimilar := -1, 0
 	for w := range may.in(d.open) {
-		like := 0
+		similar := 0
 		if len(used) > 0 {
-			like = d.spread.likeness(w, used)
+			similar = d.spread.similarity(w, used)
 		}
-		if best < 0 || cmp.Or(cmp.Compare(like, bestLike), cmp.Compare(d.demand[w], d.demand[best]), cmp.Compare(d.free[best], d.free[w])) < 0 {
-			best, bestLike = w, like
+		if best < 0 || cmp.Or(cmp.Compare(similar, bestSimilar), cmp.Compare(d.demand[w], d.demand[best]), cmp.Compare(d.free[best], d.free[w])) < 0 {
+			best, bestSimilar = w, similar
 		}
 	}
 	return best
 }
 
-func (d *decision) give(c *candidate, w int) {
-	d.given = append(d.given, given{c, w})
+func (d *decision) assign(c *candidate, w int) {
+	d.assigned = append(d.assigned, assigned{c, w})
 	d.slots--
 	if d.free[w]--; d.free[w] == 0 {
 		d.open.remove(w)

@@ -42,7 +42,7 @@ func quarantined(w *schedule.Worker) {
 	w.Quarantine = &workers.Quarantine{Code: workers.QuarantineUnreachable, Detail: "No route to host."}
 }
 
-func out(why string) func(*schedule.Worker) { return func(w *schedule.Worker) { w.Out = why } }
+func out(why string) func(*schedule.Worker) { return func(w *schedule.Worker) { w.Unavailable = why } }
 
 func label(name, value string) func(*schedule.Worker) {
 	return func(w *schedule.Worker) { w.Labels[name] = value }
@@ -275,27 +275,27 @@ func TestMisfits(t *testing.T) {
 		want   []string
 	}{
 		{"nothing wanted", schedule.Wants{}, w, nil},
-		{"not probed", schedule.Wants{}, schedule.Worker{Name: "n"}, []string{"it was not probed yet, so that nothing is known of it"}},
+		{"not probed", schedule.Wants{}, schedule.Worker{Name: "n"}, []string{"it has not been probed yet"}},
 		{"tool", tool("make", ">= 4"), w, nil},
 		{"tool of any version", tool("awk", ""), w, nil},
 		{"no tool", tool("cmake", ""), w, []string{"it has no cmake"}},
-		{"no tool of a version", tool("cmake", ">= 3"), w, []string{"it has no cmake, the recipe wants >= 3"}},
-		{"old tool", tool("perl", ">= 5.36"), w, []string{`its perl is "5.34.0", the recipe wants >= 5.36`}},
-		{"tool without a version", tool("awk", ">= 1"), w, []string{"the version of its awk is not known, the recipe wants >= 1"}},
-		{"tool that lies", tool("bad", ">= 1"), w, []string{`its bad is "\x1b[2J` + strings.Repeat("x", 60) + `", the recipe wants >= 1`}},
+		{"no tool of a version", tool("cmake", ">= 3"), w, []string{"it has no cmake, the recipe requires >= 3"}},
+		{"old tool", tool("perl", ">= 5.36"), w, []string{`its perl is "5.34.0", the recipe requires >= 5.36`}},
+		{"tool without a version", tool("awk", ">= 1"), w, []string{"the version of its awk is not known, the recipe requires >= 1"}},
+		{"tool that lies", tool("bad", ">= 1"), w, []string{`its bad is "\x1b[2J` + strings.Repeat("x", 60) + `", the recipe requires >= 1`}},
 		{"told once", schedule.Wants{Tools: []recipes.Tool{{Name: "x"}, {Name: "x"}}}, w, []string{"it has no x"}},
 		{"patch", schedule.Wants{Patch: true}, w, []string{"it has no patch"}},
 		{"label", on(recipes.Worker{Labels: []string{"zos-3.1", "compiler", "compiler=openxl"}}), w, nil},
 		{"no label", on(recipes.Worker{Labels: []string{"gpu", "site=1"}}), w, []string{"it has no label gpu", "it has no label site"}},
-		{"another value", on(recipes.Worker{Labels: []string{"compiler=xlc"}}), w, []string{`its label compiler is "openxl", the recipe wants "xlc"`}},
+		{"another value", on(recipes.Worker{Labels: []string{"compiler=xlc"}}), w, []string{`its label compiler is "openxl", the recipe requires "xlc"`}},
 		{"system", on(recipes.Worker{System: "OS/390", Release: ">= 28, < 30"}), w, nil},
 		{"release of a kernel", on(recipes.Worker{Release: ">= 6.1"}), linux, nil},
 		{"another system", on(recipes.Worker{System: "OS/390", Release: ">= 28"}), linux,
-			[]string{`its system is "Linux", the recipe wants OS/390`, `its release is "6.1.0-18-amd64", the recipe wants >= 28`}},
+			[]string{`its system is "Linux", the recipe requires OS/390`, `its release is "6.1.0-18-amd64", the recipe requires >= 28`}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if diff := cmp.Diff(tt.want, schedule.Misfits(tt.wants, tt.worker)); diff != "" {
-				t.Errorf("Misfits (-want +got):\n%s", diff)
+			if diff := cmp.Diff(tt.want, schedule.Mismatches(tt.wants, tt.worker)); diff != "" {
+				t.Errorf("Mismatches (-want +got):\n%s", diff)
 			}
 			q := schedule.Queue{Stages: ss{stage("a", func(s *schedule.Stage) { s.Wants = &tt.wants })}, Workers: ws{tt.worker}}
 			if given := len(schedule.Assign(noon, q, schedule.Policy{})); tt.worker.Slots > 0 && given == 1 != (len(tt.want) == 0) {

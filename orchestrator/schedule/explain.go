@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Explain says for each worker, by name, how it stands to a stage of q at this
-// moment. Free is true for the workers that have a slot when the turn of the
+// Explain says for each worker, sorted by name, whether it can take a stage of q
+// at this moment, and why not. Free is true for the workers that have a slot when the turn of the
 // stage comes: Assign gives it one of them. It returns nil if there is no such
 // stage.
 func Explain(now time.Time, q Queue, p Policy, build, stage string) []Reason {
@@ -26,7 +26,7 @@ func Explain(now time.Time, q Queue, p Policy, build, stage string) []Reason {
 	w.may, _ = d.may(w.stage, w.group)
 	d.decide(q.Stages, w.turn)
 	if w.left == nil { // its turn did not come: nothing was left for it
-		w.left, w.ahead = d.free, len(d.given)
+		w.left, w.ahead = d.free, len(d.assigned)
 	}
 	reasons := make([]Reason, len(d.workers))
 	for i := range d.workers {
@@ -36,15 +36,15 @@ func Explain(now time.Time, q Queue, p Policy, build, stage string) []Reason {
 	return reasons
 }
 
-// watch is what is seen of a decision while waiting for the turn of a stage.
+// watch records what a decision looks like at the turn of one stage.
 type watch struct {
 	*decision
 	stage *Stage
 	group *group
 	// before and left are the free slots at first, and at its turn.
 	before, left []int
-	// At its turn: where it may go, what it keeps away from, and how many
-	// slots were given to others.
+	// At its turn: where it may go, which workers it should stay away from, and
+	// how many slots others got before.
 	may   set
 	used  []string
 	ahead int
@@ -55,24 +55,24 @@ func (w *watch) turn(c *candidate, may set) {
 		return
 	}
 	w.left, w.may = slices.Clone(w.free), may.clone()
-	w.used, w.ahead = slices.Clone(w.decision.used(c.stage)), len(w.given)
+	w.used, w.ahead = slices.Clone(w.decision.used(c.stage)), len(w.assigned)
 }
 
-// reason says how worker i stands to the stage. The order is that in which
-// somebody would have to mend things.
+// reason says whether worker i can take the stage. What has to be fixed first
+// is checked first.
 func (w *watch) reason(i int) Reason {
 	var wants Wants
 	if w.stage.Wants != nil {
 		wants = *w.stage.Wants
 	}
 	worker := &w.workers[i]
-	if lacks := Misfits(wants, *worker); len(lacks) > 0 {
-		return Reason{Cause: Unfit, Why: strings.Join(lacks, "; ")}
+	if lacks := Mismatches(wants, *worker); len(lacks) > 0 {
+		return Reason{Cause: Mismatch, Why: strings.Join(lacks, "; ")}
 	}
 	r := Reason{Fits: true}
 	switch {
-	case worker.Out != "":
-		r.Cause, r.Why = Out, "it takes nothing new: "+worker.Out
+	case worker.Unavailable != "":
+		r.Cause, r.Why = Unavailable, "it gets no new work: "+worker.Unavailable
 	case worker.Quarantine != nil:
 		r.Cause, r.Quarantine = Quarantined, worker.Quarantine
 		r.Why = "it is quarantined (" + worker.Quarantine.Code.Label() + "): " + worker.Quarantine.Detail
@@ -80,9 +80,9 @@ func (w *watch) reason(i int) Reason {
 		r.Cause, r.Why = w.avoided(i)
 	case w.left[i] > 0:
 		r.Free = true
-		r.Cause, r.Why = Spare, "it has a free slot, but another worker suits better"
-		if w.ahead < len(w.given) && w.given[w.ahead].worker == i {
-			r.Cause, r.Why = Given, "it has a free slot, which goes to this"
+		r.Cause, r.Why = Spare, "it has a free slot, but another worker is a better choice"
+		if w.ahead < len(w.assigned) && w.assigned[w.ahead].worker == i {
+			r.Cause, r.Why = Assigned, "it has a free slot, which this stage gets"
 		}
 	case w.before[i] > 0:
 		r.Cause, r.Why = w.passed(i)
@@ -92,44 +92,44 @@ func (w *watch) reason(i int) Reason {
 	return r
 }
 
-// avoided says why the stage keeps away from a worker that fits.
+// avoided says why the stage stays away from a worker that fits.
 func (w *watch) avoided(i int) (Cause, string) {
 	apart := w.group.fit.clone()
 	if len(w.used) > 0 {
 		w.spread.apart(apart, w.used)
 	}
 	if apart.has(i) {
-		return Lost, "it lost this repeat before, and others fit too"
+		return Lost, "it was lost during an earlier attempt of this repeat, and other workers fit too"
 	}
 	for _, u := range w.used {
 		if u == w.workers[i].Name {
-			return Used, "another repeat of this build is or was there, and others fit too"
+			return Used, "another repeat of this build runs or ran there, and other workers fit too"
 		}
 	}
 	for _, u := range w.used {
 		if same := w.spread.same(i, u); len(same) > 0 {
-			return Used, fmt.Sprintf("it does not differ in %s from %s, where another repeat is or was, and others do", list(same), u)
+			return Used, fmt.Sprintf("it does not differ in %s from %s, where another repeat runs or ran, and other workers do", list(same), u)
 		}
 	}
-	return Used, "repeats of this build are to be apart" // not reached: it would be in the set
+	return Used, "the repeats of this build should be on different workers" // not reached: it would be in the set
 }
 
-// passed says who got the slots of worker i, which were free.
+// passed says which stages got the slots of worker i that were free.
 func (w *watch) passed(i int) (Cause, string) {
 	var others []string
-	for _, g := range w.given[:w.ahead] {
+	for _, g := range w.assigned[:w.ahead] {
 		if g.worker != i {
 			continue
 		}
-		if g.to.kept {
-			return Kept, fmt.Sprintf("its free slot is kept for build %s, which has waited long and has fewer workers to choose from", g.to.stage.Build)
+		if g.to.reserved {
+			return Reserved, fmt.Sprintf("its free slot is reserved for build %s, which has waited long and has fewer workers to choose from", g.to.stage.Build)
 		}
 		others = append(others, g.to.stage.Build)
 	}
 	if len(others) == 1 {
 		return Behind, "its free slot goes to build " + others[0] + ", which comes first"
 	}
-	return Behind, fmt.Sprintf("its %d free slots go to others that come first: builds %s", len(others), list(others))
+	return Behind, fmt.Sprintf("its %d free slots go to builds that come first: %s", len(others), list(others))
 }
 
 // held says who holds the slots of a busy worker.
@@ -152,17 +152,17 @@ func held(w *Worker, now time.Time) (Cause, string, time.Time) {
 	}
 	switch {
 	case first.Until.IsZero():
-		return Busy, why + ", nobody knows till when", time.Time{}
+		return Busy, why + ", for an unknown time", time.Time{}
 	case first.Until.Before(now):
 		return Busy, why + ", longer than expected", now
 	}
 	until := first.Until.In(now.Location())
-	return Busy, why + " till about " + moment(until), until
+	return Busy, why + " until about " + moment(until), until
 }
 
 func moment(t time.Time) string { return t.Format("2006-01-02 15:04 MST") }
 
-// list writes names for people, the first few of many.
+// list joins names for people; of many it shows the first few.
 func list(names []string) string {
 	const most = 3
 	if n := len(names); n > most+1 {
@@ -173,7 +173,7 @@ func list(names []string) string {
 	return strings.Join(names, "")
 }
 
-// Sentence sums up what Explain says, in one sentence.
+// Sentence sums up what Explain returned.
 func Sentence(reasons []Reason) string {
 	by := make(map[Cause][]Reason)
 	for _, r := range reasons {
@@ -182,28 +182,28 @@ func Sentence(reasons []Reason) string {
 	switch {
 	case len(reasons) == 0:
 		return "It waits for a worker: none is registered."
-	case len(by[Given]) > 0:
-		return "It can begin now on " + list(names(by[Given])) + "."
-	case len(by[Kept])+len(by[Behind]) > 0:
-		return "It waits for its turn: others come first on " + list(names(slices.Concat(by[Kept], by[Behind]))) + "."
+	case len(by[Assigned]) > 0:
+		return "It can begin now on " + list(names(by[Assigned])) + "."
+	case len(by[Reserved])+len(by[Behind]) > 0:
+		return "It waits for its turn: other builds come first on " + list(names(slices.Concat(by[Reserved], by[Behind]))) + "."
 	case len(by[Busy]) > 0:
 		return busy(by[Busy], len(by[Used])+len(by[Lost]))
-	case len(by[Out])+len(by[Quarantined]) > 0:
-		closed := slices.Concat(by[Out], by[Quarantined])
-		takes := "take"
+	case len(by[Unavailable])+len(by[Quarantined]) > 0:
+		closed := slices.Concat(by[Unavailable], by[Quarantined])
+		are := "are"
 		if len(closed) == 1 {
-			takes = "takes"
+			are = "is"
 		}
-		return "It waits for " + list(names(closed)) + ", which " + takes + " nothing new; no other worker fits."
+		return "It waits for " + list(names(closed)) + ", which " + are + " quarantined, draining or removed; no other worker fits."
 	}
-	return fmt.Sprintf("No worker fits: %s; register one that does, or change the recipe.", list(each(by[Unfit])))
+	return fmt.Sprintf("No worker fits: %s; register one that does, or change the recipe.", list(each(by[Mismatch])))
 }
 
 // busy sums up workers of which none has a free slot.
 func busy(workers []Reason, avoided int) string {
 	s := "It waits for a slot on " + list(names(workers))
 	if avoided > 0 {
-		s += ", because repeats are kept apart and off workers that lost them"
+		s += ", because repeats go to different workers, and not to one that was lost during an earlier attempt"
 	}
 	var first time.Time
 	for _, r := range workers {
@@ -214,7 +214,7 @@ func busy(workers []Reason, avoided int) string {
 	if first.IsZero() {
 		return s + "."
 	}
-	return s + "; the first may come free about " + moment(first) + "."
+	return s + "; the first slot may come free about " + moment(first) + "."
 }
 
 func names(reasons []Reason) []string {
@@ -225,7 +225,7 @@ func names(reasons []Reason) []string {
 	return all
 }
 
-// each writes workers with what is said of them.
+// each returns the workers with their reasons.
 func each(reasons []Reason) []string {
 	var all []string
 	for _, r := range reasons {

@@ -11,35 +11,35 @@ import (
 	"github.com/zfarm/zfarm/recipes"
 )
 
-// ask is one thing that wants ask of a worker. It is comparable, so that each
-// needs to be answered once a decision only.
-type ask struct {
-	of string // tool, patch, label, system or release
+// requirement is one thing that a build wants of a worker. It is comparable, so
+// that each is answered only once in a decision.
+type requirement struct {
+	of string // tool, label, system or release
 	// name and value are those of a label; name is that of a tool or system.
 	name, value string
 	within      recipes.Range
 }
 
-// asks yields what w wants, in the order in which people are told.
-func (w Wants) asks() iter.Seq[ask] {
-	return func(yield func(ask) bool) {
-		if w.Worker.System != "" && !yield(ask{of: "system", name: w.Worker.System}) {
+// requirements yields what w wants, in the order in which it is shown.
+func (w Wants) requirements() iter.Seq[requirement] {
+	return func(yield func(requirement) bool) {
+		if w.Worker.System != "" && !yield(requirement{of: "system", name: w.Worker.System}) {
 			return
 		}
-		if w.Worker.Release != "" && !yield(ask{of: "release", within: w.Worker.Release}) {
+		if w.Worker.Release != "" && !yield(requirement{of: "release", within: w.Worker.Release}) {
 			return
 		}
 		for _, l := range w.Worker.Labels {
 			name, value, _ := strings.Cut(l, "=")
-			if !yield(ask{of: "label", name: name, value: value}) {
+			if !yield(requirement{of: "label", name: name, value: value}) {
 				return
 			}
 		}
-		if w.Patch && !yield(ask{of: "tool", name: "patch"}) {
+		if w.Patch && !yield(requirement{of: "tool", name: "patch"}) {
 			return
 		}
 		for _, t := range w.Tools {
-			if !yield(ask{of: "tool", name: t.Name, within: t.Version}) {
+			if !yield(requirement{of: "tool", name: t.Name, within: t.Version}) {
 				return
 			}
 		}
@@ -49,50 +49,50 @@ func (w Wants) asks() iter.Seq[ask] {
 // within says whether a version lies in a range, as recipes.Range.Has does.
 type within func(r recipes.Range, version string) bool
 
-// met reports whether the worker has what is asked. A worker that was not
-// probed has nothing.
-func (a ask) met(w *Worker, in within) bool {
+// met reports whether the worker has what is required. A worker that has not
+// been probed has nothing.
+func (r requirement) met(w *Worker, in within) bool {
 	if w.Facts == nil {
 		return false
 	}
-	switch a.of {
+	switch r.of {
 	case "system":
-		return w.Facts.System == a.name
+		return w.Facts.System == r.name
 	case "release":
-		return in(a.within, leading(w.Facts.Release))
+		return in(r.within, leading(w.Facts.Release))
 	case "label":
-		value, ok := w.Labels[a.name]
-		return ok && (a.value == "" || a.value == value)
+		value, ok := w.Labels[r.name]
+		return ok && (r.value == "" || r.value == value)
 	default:
-		tool, ok := w.Facts.Tools[a.name]
-		return ok && in(a.within, tool.Version)
+		tool, ok := w.Facts.Tools[r.name]
+		return ok && in(r.within, tool.Version)
 	}
 }
 
-// lack says why the worker, which was probed, does not have what is asked.
+// lack says why the worker, which was probed, does not have what is required.
 // What a worker says of itself is quoted and cut: it is hostile.
-func (a ask) lack(w *Worker) string {
-	switch a.of {
+func (r requirement) lack(w *Worker) string {
+	switch r.of {
 	case "system":
-		return fmt.Sprintf("its system is %.64q, the recipe wants %s", w.Facts.System, a.name)
+		return fmt.Sprintf("its system is %.64q, the recipe requires %s", w.Facts.System, r.name)
 	case "release":
-		return fmt.Sprintf("its release is %.64q, the recipe wants %s", w.Facts.Release, a.within)
+		return fmt.Sprintf("its release is %.64q, the recipe requires %s", w.Facts.Release, r.within)
 	case "label":
-		if have, ok := w.Labels[a.name]; ok {
-			return fmt.Sprintf("its label %s is %.64q, the recipe wants %q", a.name, have, a.value)
+		if have, ok := w.Labels[r.name]; ok {
+			return fmt.Sprintf("its label %s is %.64q, the recipe requires %q", r.name, have, r.value)
 		}
-		return fmt.Sprintf("it has no label %s", a.name)
+		return fmt.Sprintf("it has no label %s", r.name)
 	}
-	have, ok := w.Facts.Tools[a.name]
+	have, ok := w.Facts.Tools[r.name]
 	switch {
-	case !ok && a.within != "":
-		return fmt.Sprintf("it has no %s, the recipe wants %s", a.name, a.within)
+	case !ok && r.within != "":
+		return fmt.Sprintf("it has no %s, the recipe requires %s", r.name, r.within)
 	case !ok:
-		return fmt.Sprintf("it has no %s", a.name)
+		return fmt.Sprintf("it has no %s", r.name)
 	case have.Version == "":
-		return fmt.Sprintf("the version of its %s is not known, the recipe wants %s", a.name, a.within)
+		return fmt.Sprintf("the version of its %s is not known, the recipe requires %s", r.name, r.within)
 	default:
-		return fmt.Sprintf("its %s is %.64q, the recipe wants %s", a.name, have.Version, a.within)
+		return fmt.Sprintf("its %s is %.64q, the recipe requires %s", r.name, have.Version, r.within)
 	}
 }
 
@@ -106,28 +106,29 @@ func leading(release string) string {
 	return strings.TrimRight(release[:end], ".")
 }
 
-// Misfits returns why the worker cannot build what has these wants, one
-// sentence each, or nothing. Whether the worker takes anything new, and
-// whether a slot is free, is not asked.
-func Misfits(w Wants, worker Worker) []string {
+// Mismatches returns why the worker cannot build what has these wants, one
+// sentence each, or nothing. It does not look at whether the worker accepts new
+// work, or whether a slot is free.
+func Mismatches(w Wants, worker Worker) []string {
 	if worker.Facts == nil {
-		return []string{"it was not probed yet, so that nothing is known of it"}
+		return []string{"it has not been probed yet"}
 	}
 	var lacks []string
-	seen := make(map[ask]bool)
-	for a := range w.asks() {
-		if !seen[a] && !a.met(&worker, recipes.Range.Has) {
-			lacks = append(lacks, a.lack(&worker))
+	seen := make(map[requirement]bool)
+	for r := range w.requirements() {
+		if !seen[r] && !r.met(&worker, recipes.Range.Has) {
+			lacks = append(lacks, r.lack(&worker))
 		}
-		seen[a] = true
+		seen[r] = true
 	}
 	return lacks
 }
 
-// fitting answers which workers fit wants, each ask and each version once.
+// fitting finds the workers that fit wants; each requirement and each version
+// is answered once.
 type fitting struct {
 	workers  []Worker
-	answers  map[ask]set
+	answers  map[requirement]set
 	versions map[version]bool
 	probed   set
 }
@@ -138,7 +139,7 @@ type version struct {
 }
 
 func newFitting(workers []Worker) *fitting {
-	f := &fitting{workers: workers, answers: make(map[ask]set), versions: make(map[version]bool), probed: newSet(len(workers))}
+	f := &fitting{workers: workers, answers: make(map[requirement]set), versions: make(map[version]bool), probed: newSet(len(workers))}
 	for i := range workers {
 		if workers[i].Facts != nil {
 			f.probed.add(i)
@@ -157,19 +158,19 @@ func (f *fitting) has(r recipes.Range, v string) bool {
 	return has
 }
 
-// of returns the workers that Misfits has nothing to say about.
+// of returns the workers that have no Mismatches.
 func (f *fitting) of(w *Wants) set {
 	fit := f.probed.clone()
-	for a := range w.asks() {
-		met, known := f.answers[a]
+	for r := range w.requirements() {
+		met, known := f.answers[r]
 		if !known {
 			met = newSet(len(f.workers))
 			for i := range f.workers {
-				if a.met(&f.workers[i], f.has) {
+				if r.met(&f.workers[i], f.has) {
 					met.add(i)
 				}
 			}
-			f.answers[a] = met
+			f.answers[r] = met
 		}
 		fit.keep(met)
 	}

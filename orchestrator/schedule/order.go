@@ -34,13 +34,14 @@ type candidate struct {
 	waited  time.Duration
 	// level is the effective priority.
 	level int
-	// kept says that a slot is kept for it. Starving stages have waited too
-	// long, first ones while their owner holds nothing where they may go.
-	kept, starving, first bool
+	// reserved says that a slot is reserved for it. Starving stages have waited
+	// too long; first ones have, too, and their owner holds nothing where they
+	// may go.
+	reserved, starving, first bool
 }
 
 // candidates returns the stages that could have one of the free slots, in the
-// order of their bands and, within each, of their owner's wishes.
+// order of their bands and, within each, in the order of byPath.
 func (d *decision) candidates(stages []Stage) []*candidate {
 	all := make([]candidate, 0, len(stages))
 	for i := range stages {
@@ -75,16 +76,16 @@ func (d *decision) rank(all []candidate) {
 	widest := d.widest()
 	for i := range all {
 		c := &all[i]
-		c.level = lifted(c.stage.Priority, top, int64(c.waited/d.policy.Aging))
+		c.level = aged(c.stage.Priority, top, int64(c.waited/d.policy.Aging))
 		// Divided rather than multiplied, which could overflow.
 		c.starving = c.level == top && c.waited/patience > longest
 		c.first = c.starving && !c.owner.holds.meets(c.may)
-		c.kept = c.waited > d.policy.Reserve && c.narrow(widest, d.open)
+		c.reserved = c.waited > d.policy.Reserve && c.narrow(widest, d.open)
 	}
 }
 
-// lifted adds steps to a priority, up to top.
-func lifted(priority, top int, steps int64) int {
+// aged adds steps to a priority, up to top.
+func aged(priority, top int, steps int64) int {
 	// As unsigned numbers, the distance of any two is right.
 	if uint64(steps) >= uint64(top)-uint64(priority) {
 		return top
@@ -115,14 +116,14 @@ func (c *candidate) narrow(widest []int, open set) bool {
 	return false
 }
 
-// byBand orders what no owner's share changes.
+// byBand orders by what comes before the shares of owners.
 func (c *candidate) byBand(o *candidate) int {
 	switch {
 	case c.first != o.first:
 		return before(c.first)
-	case c.kept != o.kept:
-		return before(c.kept)
-	case c.kept && c.choices != o.choices:
+	case c.reserved != o.reserved:
+		return before(c.reserved)
+	case c.reserved && c.choices != o.choices:
 		return cmp.Compare(c.choices, o.choices)
 	}
 	return cmp.Compare(o.level, c.level)
@@ -148,7 +149,7 @@ func before(first bool) int {
 	return 1
 }
 
-// bands splits sorted candidates into those that owners share.
+// bands splits sorted candidates into those that only shares and paths order.
 func bands(sorted []*candidate) iter.Seq[[]*candidate] {
 	return func(yield func([]*candidate) bool) {
 		for from, to := 0, 0; from < len(sorted); from = to {
@@ -161,15 +162,15 @@ func bands(sorted []*candidate) iter.Seq[[]*candidate] {
 	}
 }
 
-// owner is who asked for builds, and what they hold.
+// owner is who submitted builds, and the slots that their stages hold.
 type owner struct {
 	weight float64
 	slots  int
 	holds  set // the workers with these slots
 }
 
-// noWeight is that of an owner who has none: behind all the others, but for
-// what nobody else could use.
+// noWeight is the weight of an owner whose share is 0: such stages get only the
+// slots that nobody else can use.
 const noWeight = 1e-9
 
 func (d *decision) owner(name string) *owner {

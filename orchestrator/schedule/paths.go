@@ -115,7 +115,7 @@ func (p *paths) drain() {
 	}
 }
 
-// finish adds up the path of a build, and hands it on to what it needs.
+// finish adds up the path of a build, and passes it on to what it needs.
 func (p *paths) finish(i int) {
 	p.done[i] = true
 	b := &p.builds[i]

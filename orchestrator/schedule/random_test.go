@@ -51,7 +51,7 @@ func randomWorker(rng *rand.Rand, i int) schedule.Worker {
 	}
 	switch rng.IntN(12) {
 	case 0, 1:
-		w.Out = "draining"
+		w.Unavailable = "draining"
 	case 2:
 		w.Quarantine = &workers.Quarantine{Code: workers.QuarantineDiskFull, Detail: "full"}
 	}
@@ -137,8 +137,8 @@ func checkSlots(t *testing.T, q schedule.Queue, got []schedule.Assignment) {
 		if count[a.Worker]++; count[a.Worker] > w.Slots-len(w.Held) {
 			t.Errorf("%d slots of %s are given, %d of %d are held", count[a.Worker], a.Worker, len(w.Held), w.Slots)
 		}
-		if lacks := schedule.Misfits(*s.Wants, *w); len(lacks) > 0 || w.Out != "" || w.Quarantine != nil {
-			t.Errorf("%s is given to %s: %q, %q, %v", a.Build, a.Worker, lacks, w.Out, w.Quarantine)
+		if lacks := schedule.Mismatches(*s.Wants, *w); len(lacks) > 0 || w.Unavailable != "" || w.Quarantine != nil {
+			t.Errorf("%s is given to %s: %q, %q, %v", a.Build, a.Worker, lacks, w.Unavailable, w.Quarantine)
 		}
 		if name := a.Build + " " + a.Stage; seen[name] {
 			t.Errorf("%s is given twice", name)
@@ -166,7 +166,7 @@ func checkRepeats(t *testing.T, q schedule.Queue, got []schedule.Assignment) {
 			}
 			// Off the workers that lost it only as far as repeats stay apart.
 			for _, w := range q.Workers {
-				bad := w.Out != "" || w.Quarantine != nil || len(schedule.Misfits(*s.Wants, w)) > 0 || slices.Contains(list, w.Name) || slices.Contains(away, w.Name)
+				bad := w.Unavailable != "" || w.Quarantine != nil || len(schedule.Mismatches(*s.Wants, w)) > 0 || slices.Contains(list, w.Name) || slices.Contains(away, w.Name)
 				if !bad && (len(away) == 0 || &list[0] == &away[0]) {
 					t.Errorf("%s %s is given to %s, from which it should keep away; %s fits", a.Build, a.Stage, a.Worker, w.Name)
 				}
@@ -190,7 +190,7 @@ func checkWorkConserving(t *testing.T, q schedule.Queue, p schedule.Policy, got 
 			continue
 		}
 		for _, w := range q.Workers {
-			if w.Out == "" && w.Quarantine == nil && w.Slots-len(w.Held)-taken[w.Name] > 0 && len(schedule.Misfits(*s.Wants, w)) == 0 {
+			if w.Unavailable == "" && w.Quarantine == nil && w.Slots-len(w.Held)-taken[w.Name] > 0 && len(schedule.Mismatches(*s.Wants, w)) == 0 {
 				t.Errorf("%s %s waits while %s is free under %v", s.Build, s.ID, w.Name, p)
 			}
 		}
@@ -209,10 +209,10 @@ func checkExplained(t *testing.T, q schedule.Queue, p schedule.Policy, got []sch
 		said, free := "", false
 		for _, r := range schedule.Explain(noon, q, p, s.Build, s.ID) {
 			free = free || r.Free
-			if r.Cause == schedule.Given {
+			if r.Cause == schedule.Assigned {
 				said += r.Worker
 			}
-			if r.Why == "" || r.Worker == "" || r.Fits != (r.Cause != schedule.Unfit) || r.Free != (r.Cause == schedule.Given || r.Cause == schedule.Spare) {
+			if r.Why == "" || r.Worker == "" || r.Fits != (r.Cause != schedule.Mismatch) || r.Free != (r.Cause == schedule.Assigned || r.Cause == schedule.Spare) {
 				t.Errorf("%s %s: odd reason %+v", s.Build, s.ID, r)
 			}
 		}

@@ -4,6 +4,6 @@
 // Package schedule decides which ready repeat gets which slot of which worker.
 //
 // It is pure: stages, workers and a time in, assignments out; no I/O, no clock,
-// no goroutine. What repeats are is orchestrator/plan's, what follows from an
-// assignment orchestrator/engine's.
+// no goroutine. Which repeats there are is decided in orchestrator/plan, what
+// follows from an assignment in orchestrator/engine.
 package schedule

@@ -7,25 +7,17 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
+
+	"github.com/zfarm/zfarm/workers"
 )
 
-// Check returns what is wrong with p, for whoever configures it. A decision
-// made under a faulty policy is still a decision: workers do not differ in a
-// fact that is not known.
+// Check returns what is wrong with p. A decision under a faulty policy is still
+// sound: workers do not count as different in a fact that is not known.
 func (p Policy) Check() error {
-	for _, s := range p.Spread {
-		kind, name, named := strings.Cut(s, ":")
-		switch kind {
-		case "worker", "host", "release", "machine":
-			if !named {
-				continue
-			}
-		case "label", "tool":
-			if name != "" {
-				continue
-			}
+	for _, name := range p.Spread {
+		if factOf(name) == nil {
+			return fmt.Errorf("checking the policy: repeats cannot be spread over %q: write worker, host, release, machine, label:NAME or tool:NAME", name)
 		}
-		return fmt.Errorf("checking the policy: repeats cannot be spread over %q: write worker, host, release, machine, label:NAME or tool:NAME", s)
 	}
 	if p.Aging < 0 || p.Reserve < 0 {
 		return fmt.Errorf("checking the policy: aging is %s, reserve %s: neither may be negative", p.Aging, p.Reserve)
@@ -38,7 +30,7 @@ func (p Policy) Check() error {
 	return nil
 }
 
-// spread knows which workers differ.
+// spread answers which workers differ.
 type spread struct {
 	facts []string
 	size  int
@@ -52,17 +44,21 @@ type spread struct {
 	scratch   set
 }
 
-func newSpread(facts []string, workers []Worker, at map[string]int) *spread {
+func newSpread(facts []string, registered []Worker, at map[string]int) *spread {
 	if len(facts) == 0 {
 		facts = []string{"worker"}
 	}
-	s := &spread{facts: facts, size: len(workers), at: at, differing: make(map[string]set), scratch: newSet(len(workers))}
+	s := &spread{facts: facts, size: len(registered), at: at, differing: make(map[string]set), scratch: newSet(len(registered))}
 	for _, f := range facts {
 		numbers := make(map[string]int)
-		column := make([]int, len(workers))
-		for i := range workers {
-			value, ok := fact(&workers[i], f)
-			if !ok {
+		column := make([]int, len(registered))
+		read := factOf(f)
+		for i := range registered {
+			value, known := "", false
+			if read != nil {
+				value, known = read(&registered[i])
+			}
+			if !known {
 				continue
 			}
 			if numbers[value] == 0 {
@@ -75,31 +71,37 @@ func newSpread(facts []string, workers []Worker, at map[string]int) *spread {
 	return s
 }
 
-// fact returns what is known of a worker.
-func fact(w *Worker, fact string) (string, bool) {
-	kind, name, _ := strings.Cut(fact, ":")
-	switch kind {
-	case "worker":
-		return w.Name, true
-	case "label":
-		value, ok := w.Labels[name]
-		return value, ok
+// reader returns a fact of a worker, and whether it is known.
+type reader func(*Worker) (value string, known bool)
+
+// factOf returns the reader of a fact that [Policy.Spread] may name, or nil if
+// there is none of that name.
+func factOf(name string) reader {
+	probed := func(read func(*workers.Facts) string) reader {
+		return func(w *Worker) (string, bool) {
+			if w.Facts == nil {
+				return "", false
+			}
+			value := read(w.Facts)
+			return value, value != ""
+		}
 	}
-	if w.Facts == nil {
-		return "", false
+	kind, of, _ := strings.Cut(name, ":")
+	switch {
+	case name == "worker":
+		return func(w *Worker) (string, bool) { return w.Name, true }
+	case name == "host":
+		return probed(func(f *workers.Facts) string { return f.Host })
+	case name == "release":
+		return probed(func(f *workers.Facts) string { return f.Release })
+	case name == "machine":
+		return probed(func(f *workers.Facts) string { return f.Machine })
+	case kind == "label" && of != "":
+		return func(w *Worker) (string, bool) { value, ok := w.Labels[of]; return value, ok }
+	case kind == "tool" && of != "":
+		return probed(func(f *workers.Facts) string { return cmp.Or(f.Tools[of].Version, f.Tools[of].Banner) })
 	}
-	value := ""
-	switch kind {
-	case "host":
-		value = w.Facts.Host
-	case "release":
-		value = w.Facts.Release
-	case "machine":
-		value = w.Facts.Machine
-	case "tool":
-		value = cmp.Or(w.Facts.Tools[name].Version, w.Facts.Tools[name].Banner)
-	}
-	return value, value != ""
+	return nil
 }
 
 // gone is the position of a worker that has left the farm.
@@ -113,7 +115,7 @@ func (s *spread) position(worker string) int {
 }
 
 // differ reports whether worker i is known to differ from worker j in fact f.
-// Of one that is gone nothing is known but that it had another name.
+// Of one that is gone only its name is known.
 func (s *spread) differ(f, i, j int) bool {
 	if j == gone {
 		return s.facts[f] == "worker"
@@ -156,8 +158,8 @@ workers:
 
 // apart narrows may to the workers on which a repeat is apart from the others,
 // which were given used: those that differ in every fact; where there are none,
-// those that are another worker; where there are none either, it stays as it
-// is. It reports whether they differ in every fact.
+// those with another name; where there are none either, may is not narrowed.
+// It reports whether they differ in every fact.
 func (s *spread) apart(may set, used []string) bool {
 	s.scratch.copyFrom(may)
 	for _, u := range used {
@@ -184,9 +186,9 @@ func (s *spread) without(may set, names []string) {
 	}
 }
 
-// likeness counts in what worker i is like those used; less is better. To be
+// similarity counts in what worker i is like those used; less is better. To be
 // the same worker outweighs everything.
-func (s *spread) likeness(i int, used []string) int {
+func (s *spread) similarity(i int, used []string) int {
 	n := 0
 	for _, u := range used {
 		n += len(s.same(i, u))

@@ -10,13 +10,13 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// Wants is what every attempt of a build asks of a worker.
+// Wants is what every attempt of a build requires of a worker.
 type Wants struct {
 	// Tools with their version ranges, as the recipe says; Patch says that a
 	// source has patches, so that patch must be there.
 	Tools []recipes.Tool `json:"tools,omitempty"`
 	Patch bool           `json:"patch,omitempty"`
-	// Worker is the recipe's own block about workers.
+	// Worker is the recipe's block about workers.
 	Worker recipes.Worker `json:"worker,omitzero"`
 	// Apart says that the repeats should be on different workers.
 	Apart bool `json:"apart,omitempty"`
@@ -35,8 +35,8 @@ type Stage struct {
 	Since    time.Time
 	// Wants is shared by the repeats of a build.
 	Wants *Wants
-	// Used are the workers that the other repeats of the build hold or were
-	// done on; Lost those that lost this repeat before.
+	// Used are the workers on which the other repeats of the build run or ran;
+	// Lost those that were lost during an earlier attempt of this repeat.
 	Used, Lost []string
 	// Expected is how long the attempt is likely to take, Path how long the
 	// longest chain of work takes that begins with it, itself included: see
@@ -44,21 +44,21 @@ type Stage struct {
 	Expected, Path time.Duration
 }
 
-// Worker is a worker with its slots. Its name is the only one in a queue.
+// Worker is a worker with its slots. Its name is unique in a queue.
 type Worker struct {
 	Name   string
 	Labels map[string]string
-	// Facts are nil before the first probe; such a worker gets nothing.
+	// Facts are nil before the first probe; such a worker gets no work.
 	Facts *workers.Facts
 	Slots int
-	// Held are the attempts that hold slots now.
+	// Held are the slots that attempts hold now.
 	Held []Held
-	// Quarantine is why it takes nothing new, its text safe to show; nil for
-	// no quarantine.
+	// Quarantine is nil for a worker that is not quarantined. Its text is safe
+	// to show.
 	Quarantine *workers.Quarantine
-	// Out says why else it takes nothing new: draining, not registered ...; ""
-	// means that it does.
-	Out string
+	// Unavailable says why else it gets no new work (draining, not registered);
+	// "" means that it does.
+	Unavailable string
 }
 
 // Held is one slot that is taken.
@@ -68,7 +68,7 @@ type Held struct {
 	Until time.Time
 }
 
-// Policy is what a farm may decide about scheduling.
+// Policy is what a farm may configure about scheduling.
 type Policy struct {
 	// Spread names what repeats of one build must differ in where they can:
 	// "worker", "host", "release", "machine", "label:NAME" or "tool:NAME".
@@ -78,13 +78,13 @@ type Policy struct {
 	// 0 means an hour.
 	Aging time.Duration
 	// Reserve is how long a stage waits until a slot of a worker that fits
-	// is kept free for it; 0 means a quarter of an hour.
+	// is reserved for it; 0 means a quarter of an hour.
 	Reserve time.Duration
 	// Shares are the weights of owners, above 0; an owner not named has 1.
 	Shares map[string]float64
 }
 
-// Queue is everything one decision is made from.
+// Queue is everything that one decision depends on.
 type Queue struct {
 	Stages  []Stage
 	Workers []Worker
@@ -95,38 +95,38 @@ type Assignment struct {
 	Build, Stage, Worker string
 }
 
-// Reason says how one worker stands to one stage.
+// Reason says whether one worker can take one stage, and why not.
 type Reason struct {
 	Worker string `json:"worker"`
-	// Fits: it could build it, if not now.
+	// Fits: the worker has everything that the stage wants.
 	Fits bool `json:"fits"`
-	// Free: it could now.
+	// Free: it has a slot for the stage now.
 	Free bool `json:"free"`
-	// Cause is Why for programs.
+	// Cause is the reason for programs.
 	Cause Cause `json:"cause"`
 	// Until is when the first of its slots will probably come free, where that
 	// is what the stage waits for.
 	Until time.Time `json:"until,omitzero"`
-	// Why is a sentence for people, without its subject: "it has no make".
+	// Why is the reason for people: "it has no make".
 	Why string `json:"why"`
-	// Quarantine is that of the worker where it is the cause.
+	// Quarantine is set where it is the cause.
 	Quarantine *workers.Quarantine `json:"quarantine,omitempty"`
 }
 
-// Cause says in a word how a worker stands to a stage.
+// Cause says in a word why a worker does or does not get a stage.
 type Cause string
 
-// The causes. The stage can begin now at the first two; it fits all but Unfit.
+// The causes. With the first two the stage can begin now; with all but Mismatch
+// the worker fits.
 const (
-	Given  Cause = "given"  // this slot is the stage's
-	Spare  Cause = "spare"  // a slot is free, another worker suits better
-	Busy   Cause = "busy"   // no slot is free
-	Behind Cause = "behind" // the free slots go to stages that come first
-	Kept   Cause = "kept"   // a free slot is kept for a stage with less choice
-	Used   Cause = "used"   // repeats are to be apart, and one was here
-	Lost   Cause = "lost"   // it lost this repeat before
-	Out    Cause = "out"    // it takes nothing new
-	// Quarantined: it takes nothing new, and Reason.Quarantine says why.
-	Quarantined Cause = "quarantined"
-	Unfit       Cause = "unfit" // it lacks something
+	Assigned    Cause = "assigned"    // the stage gets a slot of this worker
+	Spare       Cause = "spare"       // a slot is free, another worker is a better choice
+	Busy        Cause = "busy"        // no slot is free
+	Behind      Cause = "behind"      // the free slots go to stages that come first
+	Reserved    Cause = "reserved"    // a free slot is reserved for a stage with less choice
+	Used        Cause = "used"        // another repeat of the build runs or ran here
+	Lost        Cause = "lost"        // the worker was lost during an earlier attempt
+	Quarantined Cause = "quarantined" // it gets no new work; Reason.Quarantine says why
+	Unavailable Cause = "unavailable" // it gets no new work: it is draining or not registered
+	Mismatch    Cause = "mismatch"    // it lacks something that the build requires
 )
