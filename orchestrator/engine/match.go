@@ -132,11 +132,11 @@ func scheduleWorker(w store.Worker, expected map[string]time.Duration, owners ma
 	}
 	switch {
 	case !w.Registered:
-		s.Out = "the farm's file does not name it any more"
+		s.Unavailable = "the farm's file does not name it any more"
 	case w.Draining:
-		s.Out = "an administrator drained it"
+		s.Unavailable = "an administrator drained it"
 	case w.Facts == nil && w.Quarantine == nil:
-		s.Out = "it has not been probed yet"
+		s.Unavailable = "it has not been probed yet"
 	}
 	return s
 }

@@ -379,7 +379,7 @@ func (e *Engine) Fitting(ctx context.Context, b store.Build) error {
 	var lacks []error
 	for _, worker := range registered {
 		s := scheduleWorker(worker, nil, nil)
-		misfits := schedule.Misfits(w, s)
+		misfits := schedule.Mismatches(w, s)
 		if len(misfits) == 0 && s.Facts != nil {
 			return nil
 		}
