@@ -5,6 +5,7 @@ package schedule_test
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -122,6 +123,8 @@ func TestAssign(t *testing.T) {
 			schedule.Policy{Shares: map[string]float64{"anna": 3}}, "a w, e w, b w, c w, d w"},
 		{"no weight is behind all", ws{worker("w", 4)}, ss{stage("a"), stage("b"), stage("c"), stage("d", owner("bob")), stage("e", owner("bob")), stage("f", owner("bob"))},
 			schedule.Policy{Shares: map[string]float64{"anna": 0}}, "a w, d w, e w, f w"},
+		{"a weight that is no number is 1", ws{worker("w", 3)}, ss{stage("a", path(9)), stage("b"), stage("d", owner("bob"))},
+			schedule.Policy{Shares: map[string]float64{"anna": math.NaN()}}, "a w, d w, b w"},
 		{"priority before shares", ws{worker("w", 2)}, ss{stage("a", priority(1)), stage("b", priority(1)), stage("d", owner("bob"))}, schedule.Policy{}, "a w, b w"},
 
 		{"the freest worker", ws{worker("u", 1), worker("v", 3), worker("w", 2)}, ss{stage("a")}, schedule.Policy{}, "a v"},
@@ -242,6 +245,7 @@ func TestStarving(t *testing.T) {
 	}{
 		{"not yet", ws{worker("w", 1)}, ss{stage("a", path(9)), stage("b", waited(8*24*time.Hour))}, "a w"},
 		{"own stages", ws{worker("w", 1)}, ss{stage("a", path(9)), stage("b", waited(long))}, "b w"},
+		{"the longest wait among starving ones", ws{worker("w", 1)}, ss{stage("a", path(9), waited(long)), stage("b", path(1), waited(long+time.Hour))}, "b w"},
 		{"the longest path counts", ws{worker("w", 1)}, ss{stage("a", path(48*time.Hour)), stage("b", waited(long))}, "a w"},
 		{"before others' shares", ws{worker("u", 1, label("x", "")), worker("v", 0, label("x", "")), worker("w", 0, held(1, "anna"))},
 			ss{stage("a", owner("carl")), stage("b", labels("x"), waited(long))}, "b u"},
