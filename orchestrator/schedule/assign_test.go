@@ -113,6 +113,7 @@ func TestAssign(t *testing.T) {
 		{"a priority that waits for another worker lifts nobody", ws{worker("v", 0, held(1, "")), worker("w", 1)},
 			ss{stage("a", priority(9), used("w")), stage("b", path(1), waited(9*time.Hour)), stage("c", path(2))}, schedule.Policy{}, "c w"},
 		{"waits from the future", ws{worker("w", 1)}, ss{stage("a", waited(-time.Hour)), stage("b", waited(-2*time.Hour))}, schedule.Policy{}, "a w"},
+		{"a wait from the future lifts nobody", ws{worker("w", 1)}, ss{stage("a", path(9), waited(-2*time.Hour)), stage("b", priority(1))}, schedule.Policy{}, "b w"},
 		{"extreme priorities", ws{worker("w", 1)}, ss{stage("a", priority(-1<<63), waited(1<<62)), stage("b", priority(1<<63-1))}, schedule.Policy{}, "b w"},
 
 		{"owners in turn", ws{worker("w", 4)}, ss{stage("a", path(9)), stage("b", path(8)), stage("c", path(7)), stage("d", owner("bob")), stage("e", owner("bob"))},
@@ -347,6 +348,7 @@ func TestPaths(t *testing.T) {
 		{"itself", []schedule.Node{n("a", 1, "a")}, map[string]int{"a": 1}},
 		{"need named twice", []schedule.Node{n("a", 1), n("b", 1, "a", "a")}, map[string]int{"a": 2, "b": 1}},
 		{"given twice", []schedule.Node{n("a", 1), n("x", 5), n("b", 1, "a"), n("b", 3, "x")}, map[string]int{"a": 4, "x": 8, "b": 3}},
+		{"given twice, the longer first", []schedule.Node{n("a", 3), n("a", 1)}, map[string]int{"a": 3}},
 		{"cycle", []schedule.Node{n("a", 1, "b"), n("b", 2, "a")}, map[string]int{"a": 1, "b": 3}},
 		{"behind a cycle", []schedule.Node{n("b", 1, "c"), n("c", 2, "b"), n("d", 4, "c"), n("e", 8)}, map[string]int{"b": 1, "c": 6, "d": 4, "e": 8}},
 		{"less than nothing", []schedule.Node{n("a", -1), n("b", 2, "a")}, map[string]int{"a": 2, "b": 2}},

@@ -54,6 +54,17 @@ func TestExplain(t *testing.T) {
 		{"nobody knows till when", ws{worker("u", 0, func(w *schedule.Worker) { w.Slots = 1; w.Held = []schedule.Held{{Build: "b"}} })}, ss{stage("a")}, schedule.Policy{}, []schedule.Reason{
 			{Worker: "u", Fits: true, Cause: schedule.Busy, Why: "it has no free slot: build b holds it, for an unknown time"},
 		}, "It waits for a slot on u."},
+		{"what has an end comes free before what has none", ws{worker("u", 0, func(w *schedule.Worker) {
+			w.Slots = 2
+			w.Held = []schedule.Held{{Build: "b"}, {Build: "c", Until: noon.Add(time.Hour)}}
+		})}, ss{stage("a")}, schedule.Policy{}, []schedule.Reason{
+			{Worker: "u", Fits: true, Cause: schedule.Busy, Until: noon.Add(time.Hour), Why: "it has no free slot: the first of 2 to come free is held by build c until about 2026-09-01 13:00 UTC"},
+		}, "It waits for a slot on u; the first slot may come free about 2026-09-01 13:00 UTC."},
+		{"many workers", ws{worker("u", 0), worker("v", 0), worker("w", 0), worker("x", 0), worker("y", 0)}, ss{stage("a")}, schedule.Policy{}, []schedule.Reason{
+			{Worker: "u", Fits: true, Cause: schedule.Busy, Why: "it has no slots"}, {Worker: "v", Fits: true, Cause: schedule.Busy, Why: "it has no slots"},
+			{Worker: "w", Fits: true, Cause: schedule.Busy, Why: "it has no slots"}, {Worker: "x", Fits: true, Cause: schedule.Busy, Why: "it has no slots"},
+			{Worker: "y", Fits: true, Cause: schedule.Busy, Why: "it has no slots"},
+		}, "It waits for a slot on u, v, w and 2 more."},
 		{"lost and used", ws{worker("u", 1), worker("v", 1, func(w *schedule.Worker) { w.Facts.Host = "u" }), worker("w", 0, soon("y", time.Hour)), worker("x", 1)},
 			ss{stage("a", used("u"), lost("x"))}, schedule.Policy{Spread: []string{"worker", "host"}}, []schedule.Reason{
 				{Worker: "u", Fits: true, Cause: schedule.Used, Why: "another repeat of this build runs or ran there, and other workers fit too"},
