@@ -124,10 +124,10 @@ func workerReason(w wire.Worker, now time.Time) string {
 	return quarantineText(w.Quarantine, now)
 }
 
-// quarantineText is the code, how long ago the quarantine began, and why.
+// quarantineText is the code, when the quarantine began, and why.
 func quarantineText(q *wire.Quarantine, now time.Time) string {
 	if q == nil {
 		return ""
 	}
-	return fmt.Sprintf("%s, since %s: %s", q.Code, humanize.Ago(q.Since, now), q.Detail)
+	return fmt.Sprintf("%s (%s): %s", q.Code, humanize.Ago(q.Since, now), q.Detail)
 }
