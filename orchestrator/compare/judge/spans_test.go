@@ -1,0 +1,151 @@
+// Copyright The zfarm Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package judge
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/zfarm/zfarm/orchestrator/compare/format/span"
+	"github.com/zfarm/zfarm/orchestrator/compare/verdict"
+)
+
+// laid are the findings about two files of one size of which the format says that
+// they have those spans.
+func laid(t *testing.T, a, b string, inA, inB []span.Span) []string {
+	t.Helper()
+	file := func(s string) File { return File{R: strings.NewReader(s), Size: int64(len(s))} }
+	var out kept
+	d := &difference{j: New(known(), nil), out: &out, path: "p/file", a: file(a), b: file(b), worst: verdict.Container, seen: map[seenKey]int{},
+		inA: parts{Layout: span.NewMap(inA), list: inA, known: true}, inB: parts{Layout: span.NewMap(inB), list: inB, known: true}}
+	if err := d.compare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var have []string
+	for _, f := range d.findings {
+		have = append(have, fmt.Sprintf("%s %s@%d %s %q %q", f.Tier, f.Field, f.Offset, f.Cause, f.A, f.B))
+	}
+	return have
+}
+
+// TestDigestsExplainThemselvesByTheRest: a digest may differ where something else
+// does and may, and only there.
+func TestDigestsExplainThemselvesByTheRest(t *testing.T) {
+	read := func(b []byte) span.Value { return span.Value{Text: string(b)} }
+	spans := []span.Span{{Name: "x.digest", Offset: 0, Length: 4, Kind: span.Digest}, {Name: "x.owner", Offset: 4, Length: 4, Kind: span.Owner, Read: read},
+		{Name: "x.fixed", Offset: 8, Length: 4, Kind: span.Fixed, Read: read}}
+	const file = "\x00\x01\x02\x03user\x00\x00\x00\x01end"
+	for _, c := range []struct {
+		name, b string
+		want    []string
+	}{
+		{"alone", "\x00\x01\x02\x04user\x00\x00\x00\x01end", []string{"X x.digest@3 a digest of the rest of the file differs, though nothing else in it does"}},
+		{"with what may differ", "\x00\x01\x02\x04USER\x00\x00\x00\x01end", []string{"2 x.owner@4 who built it", "2 x.digest@3 a digest of the rest of the file, which differs as told"}},
+		{"with what must not differ", "\x00\x01\x02\x04user\x00\x00\x00\x02end", []string{"X x.fixed@8 it must be the same in both", "X x.digest@3 a digest of the rest of the file, in which something unexplained"}},
+		{"with plain bytes", "\x00\x01\x02\x04user\x00\x00\x00\x01enD", []string{"X content@14", "X x.digest@3 a digest of the rest of the file, in which something unexplained"}},
+		{"without it", "\x00\x01\x02\x03USER\x00\x00\x00\x01end", []string{"2 x.owner@4"}},
+	} {
+		have := laid(t, file, c.b, spans, spans)
+		if len(have) != len(c.want) {
+			t.Errorf("%s: %q", c.name, have)
+			continue
+		}
+		for i, want := range c.want {
+			if !strings.HasPrefix(have[i], want) {
+				t.Errorf("%s: %q; want %q", c.name, have[i], want)
+			}
+		}
+	}
+}
+
+// TestFieldsOfOneSideAreNeverMasked: where one file has a typed field and the other
+// has not, or has it elsewhere, nothing of it is explained away.
+func TestFieldsOfOneSideAreNeverMasked(t *testing.T) {
+	at := func(kind span.Kind, name string, offset, length int64) []span.Span {
+		return []span.Span{{Name: name, Offset: offset, Length: length, Kind: kind, Read: func(b []byte) span.Value { return span.Value{Text: string(b)} }}}
+	}
+	const a, b = "\x00\x01\x02\x03\x04\x05\x06\x07", "\x00\x01\x02\x09\x04\x05\x06\x07"
+	for _, c := range []struct {
+		name     string
+		inA, inB []span.Span
+		want     string
+	}{
+		{"an owner in A", at(span.Owner, "x.owner", 2, 2), nil, "X x.owner@2 in one of them these bytes are no such field"},
+		{"an owner in B", nil, at(span.Owner, "x.owner", 2, 2), "X x.owner@2 in one of them these bytes are no such field"},
+		{"a digest in A", at(span.Digest, "x.digest", 2, 2), nil, "X x.digest@2 in one of them these bytes are no digest of what they stand for"},
+		{"another field", at(span.Owner, "x.owner", 2, 2), at(span.Owner, "x.user", 2, 2), "X x.owner@2 in one of them these bytes are no such field, but x.user"},
+		{"another place", at(span.Owner, "x.owner", 2, 2), at(span.Owner, "x.owner", 3, 2), "X x.owner@2 the field does not stand at the same place in both"},
+		{"another length", at(span.Owner, "x.owner", 2, 2), at(span.Owner, "x.owner", 2, 3), "X x.owner@2 the field does not stand at the same place in both"},
+	} {
+		have := laid(t, a, b, c.inA, c.inB)
+		if len(have) != 1 || !strings.HasPrefix(have[0], c.want) {
+			t.Errorf("%s: %q; want %q", c.name, have, c.want)
+		}
+	}
+}
+
+// TestStampsOfUnknownTime: bytes that are no time are no stamp, on either side.
+func TestStampsOfUnknownTime(t *testing.T) {
+	k := known()
+	j := New(k, nil)
+	in := func(c Conditions) span.Value { return span.Value{From: c.Begun, To: c.Begun, Zoned: true} }
+	for _, c := range []struct {
+		name string
+		a, b span.Value
+		tier verdict.Tier
+		want string
+	}{
+		{"both", in(k.A), in(k.B), verdict.Stamp, "is recorded"},
+		{"none in A", span.Value{}, in(k.B), verdict.Forbidden, "are no time"},
+		{"none in B", in(k.A), span.Value{}, verdict.Forbidden, "are no time"},
+		{"A outside", in(k.B), in(k.B), verdict.Forbidden, "lies outside"},
+		{"B outside", in(k.A), in(k.A), verdict.Forbidden, "lies outside"},
+	} {
+		f := verdict.Finding{Tier: verdict.Forbidden}
+		if j.stampField(&f, c.a, c.b); f.Tier != c.tier || !strings.Contains(f.Cause, c.want) {
+			t.Errorf("%s: tier %s, %s", c.name, f.Tier, f.Cause)
+		}
+	}
+	for _, k := range []Known{{A: k.A}, {B: k.B}} {
+		f := verdict.Finding{Tier: verdict.Forbidden}
+		if New(k, nil).stampField(&f, in(known().A), in(known().B)); f.Tier != verdict.Forbidden || !strings.Contains(f.Cause, "not known") {
+			t.Errorf("tier %s, %s", f.Tier, f.Cause)
+		}
+	}
+}
+
+// TestFindingsBeyondTheBoundAreHandedOn: they are not kept until all is known.
+func TestFindingsBeyondTheBoundAreHandedOn(t *testing.T) {
+	const n = maxFindings + 7
+	file := func(entry byte) string {
+		card := append([]byte("\x02\xe3\xe7\xe3\x40"), bytes.Repeat([]byte{0x40}, 75)...)
+		card[5], card[10], card[11] = entry, 0, 0
+		return strings.Repeat(string(card), n)
+	}
+	all := judged(t, "p/x", file(1), file(2), known())
+	if len(all) != n || all[0].Offset < all[n-1].Offset {
+		t.Errorf("%d findings; the first is at byte %d, the last at %d", len(all), all[0].Offset, all[n-1].Offset)
+	}
+}
+
+// TestOnePlaceIsNotSeveral: what is told of one byte twice stands at one place.
+func TestOnePlaceIsNotSeveral(t *testing.T) {
+	file := File{R: strings.NewReader("0123456789"), Size: 10}
+	d := &difference{j: New(known(), nil), out: &kept{}, a: file, b: file, seen: map[seenKey]int{}}
+	x := func(at int64) explanation {
+		return explanation{finding: verdict.Finding{Field: "f", A: "a", B: "b", Offset: at, Tier: verdict.Stamp}, end: at + 1}
+	}
+	d.tell(x(3), span.Span{})
+	d.tell(x(3), span.Span{})
+	if len(d.findings) != 1 || d.findings[0].Evidence != "" {
+		t.Fatalf("%+v", d.findings)
+	}
+	d.tell(x(5), span.Span{})
+	d.tell(x(7), span.Span{})
+	if len(d.findings) != 1 || d.findings[0].Evidence != several+"3" {
+		t.Errorf("%+v", d.findings)
+	}
+}
