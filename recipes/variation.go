@@ -40,7 +40,7 @@ func ParseVariation(s string) (Variation, error) {
 	if v := Variation(s); slices.Contains(Variations(), v) {
 		return v, nil
 	}
-	return "", fmt.Errorf("there is no variation %q.%s", s, nearest.Hint(s, texts(Variations())))
+	return "", fmt.Errorf("there is no variation %q.%s", s, nearest.OneOf(s, texts(Variations())))
 }
 
 // texts returns the names of the variations.

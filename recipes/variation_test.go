@@ -18,7 +18,7 @@ func TestParseVariation(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"timezon": `Did you mean "timezone"?`, "time_zone": `Did you mean "timezone"?`, "Path": `Did you mean "path"?`,
-		"moon": "Known here: path, timezone, locale, umask, jobs, home, environment, worker.", "": "Known here: path",
+		"moon": "Known are: path, timezone, locale, umask, jobs, home, environment, worker.", "": "Known are: path",
 	} {
 		if v, err := recipes.ParseVariation(name); v != "" || err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %q, %v", name, v, err)

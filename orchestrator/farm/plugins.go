@@ -17,6 +17,7 @@ import (
 	"github.com/zfarm/zfarm/plugins"
 	"github.com/zfarm/zfarm/plugins/host"
 	"github.com/zfarm/zfarm/recipes"
+	"github.com/zfarm/zfarm/recipes/diagnostics"
 	"github.com/zfarm/zfarm/recipes/parse"
 	"github.com/zfarm/zfarm/recipes/schema"
 )
@@ -87,7 +88,7 @@ func (p process) Close() error { return p.started.Close() }
 
 // Read reads the recipe in a folder and has the plugins that it names check
 // their blocks. The recipe is nil if there are errors among the diagnostics.
-func (p *Plugins) Read(ctx context.Context, folder fs.FS) (*recipes.Recipe, parse.Diagnostics) {
+func (p *Plugins) Read(ctx context.Context, folder fs.FS) (*recipes.Recipe, diagnostics.List) {
 	return parse.Dir(folder, schemas{ctx, p.catalog})
 }
 

@@ -6,6 +6,7 @@ package farmfile
 import (
 	"bytes"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -13,6 +14,8 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 
+	"github.com/zfarm/zfarm/recipes/diagnostics"
+	"github.com/zfarm/zfarm/recipes/nearest"
 	"github.com/zfarm/zfarm/recipes/parse"
 )
 
@@ -43,7 +46,7 @@ type named struct {
 
 // newReader parses a source. Line ends of other systems are taken as newlines.
 func newReader(src []byte, name, dir string) *reader {
-	r := &reader{name: safe(name), dir: dir}
+	r := &reader{name: name, dir: dir}
 	if len(src) > maxFile {
 		r.add(nil, "File too large", "A farm's file may have %d bytes at most.", maxFile)
 		return r
@@ -80,12 +83,28 @@ func guard(src []byte, name string) hcl.Diagnostics {
 }
 
 // outcome is what the callers of the package get.
-func (r *reader) outcome(farm *Farm) (*Farm, Diagnostics) {
-	diags := r.diagnostics()
+func (r *reader) outcome(farm *Farm) (*Farm, diagnostics.List) {
+	s := diagnostics.Source{Name: r.name, Bytes: r.src, File: r.file, Secrets: slices.Concat(r.secrets, passwords(r.src))}
+	diags := s.List(r.diags)
 	if diags.HasErrors() {
 		return nil, diags
 	}
 	return farm, diags
+}
+
+// passwords returns where in a source passwords seem to stand. It may be one
+// that cannot be parsed.
+func passwords(src []byte) []hcl.Range {
+	var all []hcl.Range
+	password := regexp.MustCompile(`://[^"\n/@:]*:([^"\n]*)@|[Pp][Aa][Ss][Ss][Ww][Oo][Rr][Dd]=([^"\n&]*)`)
+	for _, m := range password.FindAllSubmatchIndex(src, -1) {
+		for i := 2; i < len(m); i += 2 {
+			if m[i] >= 0 {
+				all = append(all, hcl.Range{Start: hcl.Pos{Byte: m[i]}, End: hcl.Pos{Byte: m[i+1]}})
+			}
+		}
+	}
+	return all
 }
 
 func (r *reader) add(at *hcl.Range, summary, format string, args ...any) {
@@ -134,17 +153,23 @@ func (s shape) schema() *hcl.BodySchema {
 	return &out
 }
 
-// known lists the names of the shape.
-func (s shape) known() string {
+// suggest ends what HCL says of an unknown name, which it quotes, with the same
+// advice as everywhere.
+func (s shape) suggest(detail string) string {
 	names := slices.Concat(s.required, s.optional)
 	for _, b := range s.blocks {
 		names = append(names, b.name)
 	}
+	detail, _, _ = strings.Cut(detail, " Did you mean ")
 	if len(names) == 0 {
-		return " Nothing stands in this block."
+		return detail + " Nothing stands in this block."
 	}
 	slices.Sort(names)
-	return " Known here: " + strings.Join(names, ", ") + "."
+	given := ""
+	if quoted := strings.SplitN(detail, `"`, 3); len(quoted) == 3 {
+		given = quoted[1]
+	}
+	return detail + nearest.Hint(given, names)
 }
 
 // block is a block whose names were checked and whose arguments were read.
@@ -200,8 +225,8 @@ func (s shape) advise(in hcl.Diagnostics, head hcl.Range) hcl.Diagnostics {
 			}
 		}
 		switch {
-		case strings.HasPrefix(d.Summary, "Unsupported ") && !strings.Contains(d.Detail, "Did you mean"):
-			d.Detail += s.known()
+		case strings.HasPrefix(d.Summary, "Unsupported ") && !strings.Contains(d.Detail, "Did you mean to define"):
+			d.Detail = s.suggest(d.Detail)
 		case strings.HasPrefix(d.Summary, "Missing name for "):
 			d.Detail = fmt.Sprintf("Each %[1]s has a name, in quotes. Write %[1]s \"name\" { ... }.", strings.TrimPrefix(d.Summary, "Missing name for "))
 		case strings.HasPrefix(d.Summary, "Extraneous label for "):

@@ -25,6 +25,7 @@ import (
 	"github.com/zfarm/zfarm/attest/digest"
 	"github.com/zfarm/zfarm/attest/keys"
 	"github.com/zfarm/zfarm/orchestrator/schedule"
+	"github.com/zfarm/zfarm/recipes/diagnostics"
 )
 
 // FileName is the usual name of the file.
@@ -189,20 +190,18 @@ type Plugin struct {
 // Read reads the text of a file of that name, whose folder is where relative
 // names begin. It looks at no file. The farm is nil if there are errors among
 // the diagnostics; there may be warnings beside a farm.
-func Read(src []byte, filename string) (*Farm, Diagnostics) {
+func Read(src []byte, filename string) (*Farm, diagnostics.List) {
 	r := newReader(src, filename, filepath.Dir(filename))
 	farm := r.farm()
 	return r.outcome(farm)
 }
 
 // Load reads the file at path and makes sure that the files it names are there.
-func Load(path string) (*Farm, Diagnostics) {
+func Load(path string) (*Farm, diagnostics.List) {
 	src, dir, err := slurp(path)
 	if err != nil {
-		return nil, Diagnostics{{
-			Severity: SeverityError, Summary: "No farm file", File: safe(path),
-			Detail: safe(fmt.Sprintf("Reading the farm's file: %s. Name another file, or write this one: farm \"NAME\" {} and a worker are enough to begin with.", err)),
-		}}
+		return nil, diagnostics.Unreadable(path, "No farm file",
+			fmt.Sprintf("Reading the farm's file: %s. Name another file, or write this one: farm \"NAME\" {} and a worker are enough to begin with.", err))
 	}
 	r := newReader(src, path, dir)
 	farm := r.farm()

@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/zfarm/zfarm/orchestrator/farmfile"
+	"github.com/zfarm/zfarm/recipes/diagnostics"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -33,7 +34,7 @@ func read(t testing.TB, path string) []byte {
 	return src
 }
 
-func text(t testing.TB, d farmfile.Diagnostics, width int, colour bool) string {
+func text(t testing.TB, d diagnostics.List, width int, colour bool) string {
 	t.Helper()
 	var b strings.Builder
 	if err := d.WriteText(&b, width, colour); err != nil {
@@ -70,7 +71,7 @@ func TestErrors(t *testing.T) {
 			}
 			wanted := wantedErrors(src)
 			for _, d := range diags {
-				if d.Severity == farmfile.SeverityWarning {
+				if d.Severity == diagnostics.SeverityWarning {
 					continue
 				}
 				i := slices.IndexFunc(wanted[d.Line], func(want string) bool { return strings.Contains(d.Summary+"\n"+d.Detail, want) })
@@ -175,7 +176,7 @@ func TestPasswords(t *testing.T) {
 		})
 	}
 	farm, diags := farmfile.Read([]byte(`farm "a" { database = "postgres://zfarm:hunter2@db/zfarm" }`), "farm.hcl")
-	if farm == nil || !strings.Contains(farm.Database, "hunter2") || !slices.ContainsFunc(diags, func(d farmfile.Diagnostic) bool { return d.Summary == "Password in the file" }) {
+	if farm == nil || !strings.Contains(farm.Database, "hunter2") || !slices.ContainsFunc(diags, func(d diagnostics.Diagnostic) bool { return d.Summary == "Password in the file" }) {
 		t.Errorf("a password in the database's address: %v, %v; want it taken, with a warning", farm, diags)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/zfarm/zfarm/attest/digest"
 	"github.com/zfarm/zfarm/attest/keys"
 	"github.com/zfarm/zfarm/orchestrator/schedule"
+	"github.com/zfarm/zfarm/recipes/nearest"
 )
 
 // farm reads the whole file. It goes on after faults, so that all of them are
@@ -327,7 +328,8 @@ func (r *reader) spread(b *block, items []item) []string {
 			of && (kind == "label" || kind == "tool") && plain(name, "+._-", 64):
 			out = append(out, it.text)
 		default:
-			r.errorf(it.at, "Unknown word", "\"spread\" does not know %q. Known are: worker, host, release, machine, label:NAME, tool:NAME.", it.text)
+			r.errorf(it.at, "Unknown word", "\"spread\" does not know %q.%s", it.text,
+				nearest.OneOf(it.text, []string{"worker", "host", "release", "machine", "label:NAME", "tool:NAME"}))
 		}
 	}
 	return out

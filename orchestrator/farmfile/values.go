@@ -24,6 +24,8 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/robfig/cron/v3"
 	"github.com/zclconf/go-cty/cty"
+
+	"github.com/zfarm/zfarm/recipes/nearest"
 )
 
 // day is a day of 24 hours; a farm knows no daylight saving.
@@ -204,7 +206,7 @@ func (b *block) words(name string, known []string) []string {
 	for _, it := range items {
 		switch {
 		case !slices.Contains(known, it.text):
-			b.r.errorf(it.at, "Unknown word", "%q does not know %q. Known are: %s.", name, it.text, strings.Join(known, ", "))
+			b.r.errorf(it.at, "Unknown word", "%q does not know %q.%s", name, it.text, nearest.OneOf(it.text, known))
 		case slices.Contains(out, it.text):
 			b.r.errorf(it.at, "Word given twice", "%q has %q already. Remove one of the two.", name, it.text)
 		default:

@@ -29,6 +29,15 @@ func Hint(given string, names []string) string {
 	return " Known here: " + strings.Join(names, ", ") + "."
 }
 
+// OneOf returns the advice for a word of a fixed list: the one that was probably
+// meant, else all of them.
+func OneOf(given string, words []string) string {
+	if Word(given, words) != "" {
+		return Hint(given, words)
+	}
+	return " Known are: " + strings.Join(words, ", ") + "."
+}
+
 // Word returns the name that is most like given, "" if none is.
 func Word(given string, names []string) string {
 	if len(given) > maxWord {

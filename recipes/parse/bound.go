@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 
+	"github.com/zfarm/zfarm/recipes/diagnostics"
 	"github.com/zfarm/zfarm/recipes/nearest"
 )
 
@@ -138,7 +139,7 @@ func (x *estimate) report(at hcl.Range, summary, format string, args ...any) {
 }
 
 // full reports whether further faults would not be shown anyway.
-func (x *estimate) full() bool { return len(x.diags) > maxDiagnostics }
+func (x *estimate) full() bool { return len(x.diags) > diagnostics.Max }
 
 // list returns the bound of a list of the values of es.
 func (x *estimate) list(es []hclsyntax.Expression, s scope, repeats int) bound {

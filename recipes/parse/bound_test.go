@@ -49,7 +49,7 @@ func FuzzBound(f *testing.F) {
 	}
 	all := functions()
 	f.Fuzz(func(t *testing.T, src string) {
-		if len(src) > 1000 || guard(newText("x", []byte(src))).HasErrors() {
+		if len(src) > 1000 || Guard([]byte(src), "x").HasErrors() {
 			return
 		}
 		e, diags := hclsyntax.ParseExpression([]byte(src), "x", hcl.InitialPos)

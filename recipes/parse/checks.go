@@ -173,11 +173,7 @@ func (b *block) chosen(name string, known []string) ([]string, bool) {
 		s := it.value.AsString()
 		given[s] = true
 		if !slices.Contains(known, s) && !b.p.full() {
-			hint := " Known are: " + strings.Join(known, ", ") + "."
-			if nearest.Word(s, known) != "" {
-				hint = nearest.Hint(s, known)
-			}
-			b.p.errorf(it.at, "Unknown word", "%q does not know %q.%s", name, s, hint)
+			b.p.errorf(it.at, "Unknown word", "%q does not know %q.%s", name, s, nearest.OneOf(s, known))
 		}
 	}
 	words := []string{}

@@ -12,11 +12,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/zfarm/zfarm/recipes/diagnostics"
 	"github.com/zfarm/zfarm/recipes/parse"
 )
 
 // someFaults returns the diagnostics of a recipe with a few of them.
-func someFaults(t *testing.T) parse.Diagnostics {
+func someFaults(t *testing.T) diagnostics.List {
 	t.Helper()
 	src, err := os.ReadFile("testdata/faults.hcl")
 	if err != nil {
@@ -65,23 +66,23 @@ func TestDiagnosticsJSON(t *testing.T) {
 	if diff := cmp.Diff(want, string(b)); diff != "" {
 		t.Error(diff)
 	}
-	if b, err := json.Marshal(parse.Diagnostics(nil)); err != nil || string(b) != "[]" {
+	if b, err := json.Marshal(diagnostics.List(nil)); err != nil || string(b) != "[]" {
 		t.Errorf("no diagnostics are written as %s, %v; want []", b, err)
 	}
 }
 
 func TestDiagnosticsError(t *testing.T) {
-	warning := parse.Diagnostic{Severity: parse.SeverityWarning, Summary: "W", File: "recipe.hcl"}
-	fault := parse.Diagnostic{Severity: parse.SeverityError, Summary: "E", Detail: "D", File: "recipe.hcl", Line: 2, Column: 3}
+	warning := diagnostics.Diagnostic{Severity: diagnostics.SeverityWarning, Summary: "W", File: "recipe.hcl"}
+	fault := diagnostics.Diagnostic{Severity: diagnostics.SeverityError, Summary: "E", Detail: "D", File: "recipe.hcl", Line: 2, Column: 3}
 	tests := []struct {
-		diags parse.Diagnostics
+		diags diagnostics.List
 		fails bool
 		text  string
 	}{
 		{nil, false, "no faults"},
-		{parse.Diagnostics{warning}, false, "W"},
-		{parse.Diagnostics{fault}, true, "recipe.hcl:2,3: E; D"},
-		{parse.Diagnostics{fault, warning, warning}, true, "recipe.hcl:2,3: E; D (and 2 more)"},
+		{diagnostics.List{warning}, false, "W"},
+		{diagnostics.List{fault}, true, "recipe.hcl:2,3: E; D"},
+		{diagnostics.List{fault, warning, warning}, true, "recipe.hcl:2,3: E; D (and 2 more)"},
 	}
 	for _, tt := range tests {
 		if tt.diags.HasErrors() != tt.fails || (tt.diags.Err() != nil) != tt.fails {
@@ -92,7 +93,7 @@ func TestDiagnosticsError(t *testing.T) {
 		}
 	}
 	var b strings.Builder
-	if err := (parse.Diagnostics{warning}).WriteText(&b, 0, true); err != nil || b.String() != "\x1b[33mWarning\x1b[0m: W\n\n  on recipe.hcl\n\n" {
+	if err := (diagnostics.List{warning}).WriteText(&b, 0, true); err != nil || b.String() != "\x1b[33mWarning\x1b[0m: W\n\n  on recipe.hcl\n\n" {
 		t.Errorf("a warning is written as %q, %v", b.String(), err)
 	}
 }

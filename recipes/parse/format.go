@@ -9,22 +9,24 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/hashicorp/hcl/v2/hclwrite"
+
+	"github.com/zfarm/zfarm/recipes/diagnostics"
 )
 
 // Format returns a recipe in the usual layout: aligned equals signs, two
 // spaces for each level, newlines without carriage returns, one at the end.
 // It changes no meaning. What HCL cannot read is returned as it is, with the
 // diagnostics.
-func Format(src []byte) ([]byte, Diagnostics) {
+func Format(src []byte) ([]byte, diagnostics.List) {
 	unix := bytes.ReplaceAll(src, []byte("\r\n"), []byte("\n"))
-	t := newText(FileName, unix)
-	if diags := guard(t); diags.HasErrors() {
-		return src, t.diagnostics(diags)
+	s := diagnostics.Source{Name: FileName, Bytes: unix}
+	if diags := Guard(s.Bytes, s.Name); diags.HasErrors() {
+		return src, s.List(diags)
 	}
-	file, diags := hclsyntax.ParseConfig(t.bytes, t.name, hcl.InitialPos)
-	t.file = file
+	file, diags := hclsyntax.ParseConfig(s.Bytes, s.Name, hcl.InitialPos)
+	s.File = file
 	if diags.HasErrors() {
-		return src, t.diagnostics(diags)
+		return src, s.List(diags)
 	}
 	out := bytes.TrimSpace(hclwrite.Format(unix))
 	if len(out) == 0 {

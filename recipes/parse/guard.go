@@ -29,19 +29,15 @@ const (
 // source is: controls that a reader would not see, more depth or length than
 // the parser bears. There is at most one diagnostic; it speaks of a recipe. The
 // name is the file's, for its place.
-func Guard(src []byte, filename string) hcl.Diagnostics { return guard(newText(filename, src)) }
-
-// guard looks at the tokens of a source before the parser does, and returns
-// what forbids to parse it.
-func guard(t *text) hcl.Diagnostics {
-	if len(t.bytes) > maxRecipe {
+func Guard(src []byte, filename string) hcl.Diagnostics {
+	if len(src) > maxRecipe {
 		return hcl.Diagnostics{problem(nil, "Recipe too large", "A recipe may have %d bytes at most.", maxRecipe)}
 	}
-	if d := guardCharacters(t); d != nil {
+	if d := guardCharacters(src, filename); d != nil {
 		return hcl.Diagnostics{d}
 	}
 	// What the scanner finds is told by the parser too.
-	tokens, _ := hclsyntax.LexConfig(t.bytes, t.name, hcl.InitialPos)
+	tokens, _ := hclsyntax.LexConfig(src, filename, hcl.InitialPos)
 	if len(tokens) > maxTokens {
 		return hcl.Diagnostics{problem(tokens[maxTokens].Range.Ptr(), "Recipe too large",
 			"A recipe may have %d words and signs at most; this is where there are more.", maxTokens)}
@@ -58,29 +54,37 @@ func guard(t *text) hcl.Diagnostics {
 // guardCharacters refuses what a reader of the recipe would not see: controls
 // and marks that change the direction of text. Carriage returns too, because
 // they would end up in strings of several lines.
-func guardCharacters(t *text) *hcl.Diagnostic {
-	for i := 0; i < len(t.bytes); {
-		r, size := utf8.DecodeRune(t.bytes[i:])
-		switch {
-		case r == utf8.RuneError && size == 1:
-			return t.problemAt(i, size, "Invalid character", "A recipe is UTF-8 text; this byte is not.")
-		case r == '\r':
-			return t.problemAt(i, size, "Invalid line end", `Lines of a recipe end with a newline only; "zfarm recipe fmt" removes the carriage returns.`)
-		case r < ' ' && r != '\n' && r != '\t', 0x7f <= r && r < 0xa0,
-			0x200e <= r && r <= 0x200f, 0x202a <= r && r <= 0x202e, 0x2066 <= r && r <= 0x2069:
-			return t.problemAt(i, size, "Invalid character", fmt.Sprintf("A reader does not see %U. In a string, write it as \\u%04x.", r, r))
+func guardCharacters(src []byte, filename string) *hcl.Diagnostic {
+	line, start := 1, 0 // of the line that is looked at
+	for i := 0; i < len(src); {
+		r, size := utf8.DecodeRune(src[i:])
+		summary, detail := refusedCharacter(r, size)
+		if summary != "" {
+			from := hcl.Pos{Line: line, Column: utf8.RuneCount(src[start:i]) + 1, Byte: i}
+			to := hcl.Pos{Line: line, Column: from.Column + 1, Byte: i + size}
+			return problem(&hcl.Range{Filename: filename, Start: from, End: to}, summary, "%s", detail)
 		}
 		i += size
+		if r == '\n' {
+			line, start = line+1, i
+		}
 	}
 	return nil
 }
 
-// problemAt makes a diagnostic about size bytes at an offset.
-func (t *text) problemAt(at, size int, summary, detail string) *hcl.Diagnostic {
-	line := bytes.Count(t.bytes[:at], []byte("\n"))
-	start := hcl.Pos{Line: line + 1, Column: utf8.RuneCount(t.bytes[t.starts[line]:at]) + 1, Byte: at}
-	end := hcl.Pos{Line: start.Line, Column: start.Column + 1, Byte: at + size}
-	return problem(&hcl.Range{Filename: t.name, Start: start, End: end}, summary, "%s", detail)
+// refusedCharacter says what is wrong with a character of so many bytes; the
+// summary is "" where nothing is.
+func refusedCharacter(r rune, size int) (summary, detail string) {
+	switch {
+	case r == utf8.RuneError && size == 1:
+		return "Invalid character", "A recipe is UTF-8 text; this byte is not."
+	case r == '\r':
+		return "Invalid line end", `Lines of a recipe end with a newline only; "zfarm recipe fmt" removes the carriage returns.`
+	case r < ' ' && r != '\n' && r != '\t', 0x7f <= r && r < 0xa0,
+		0x200e <= r && r <= 0x200f, 0x202a <= r && r <= 0x202e, 0x2066 <= r && r <= 0x2069:
+		return "Invalid character", fmt.Sprintf("A reader does not see %U. In a string, write it as \\u%04x.", r, r)
+	}
+	return "", ""
 }
 
 // problem makes an error.

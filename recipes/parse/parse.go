@@ -23,6 +23,7 @@ import (
 	"github.com/zclconf/go-cty/cty/function"
 
 	"github.com/zfarm/zfarm/recipes"
+	"github.com/zfarm/zfarm/recipes/diagnostics"
 	"github.com/zfarm/zfarm/recipes/schema"
 )
 
@@ -61,26 +62,23 @@ type Complaint struct {
 // Dir reads the recipe in the folder fsys. The recipe is nil if there are
 // errors among the diagnostics; there may be warnings beside a recipe. For
 // folders of this machine, fsys is that of an os.Root.
-func Dir(fsys fs.FS, schemas Schemas) (*recipes.Recipe, Diagnostics) {
+func Dir(fsys fs.FS, schemas Schemas) (*recipes.Recipe, diagnostics.List) {
 	src, err := readFile(fsys, FileName, maxRecipe)
 	if err != nil {
-		return nil, Diagnostics{{
-			Severity: SeverityError, Summary: "No recipe", File: FileName,
-			Detail: printable(fmt.Sprintf("Reading the recipe: %s.", err), ""),
-		}}
+		return nil, diagnostics.Unreadable(FileName, "No recipe", fmt.Sprintf("Reading the recipe: %s.", err))
 	}
-	t := newText(FileName, src)
-	if diags := guard(t); diags.HasErrors() {
-		return nil, t.diagnostics(diags)
+	s := diagnostics.Source{Name: FileName, Bytes: src}
+	if diags := Guard(s.Bytes, s.Name); diags.HasErrors() {
+		return nil, s.List(diags)
 	}
-	file, diags := hclsyntax.ParseConfig(t.bytes, t.name, hcl.InitialPos)
-	t.file = file
+	file, diags := hclsyntax.ParseConfig(s.Bytes, s.Name, hcl.InitialPos)
+	s.File = file
 	if diags.HasErrors() {
-		return nil, t.diagnostics(diags)
+		return nil, s.List(diags)
 	}
 	p := &parser{fsys: fsys, schemas: schemas, estimate: estimate{functions: functions()}}
 	r := p.root(file.Body.(*hclsyntax.Body))
-	out := t.diagnostics(p.diags)
+	out := s.List(p.diags)
 	if out.HasErrors() {
 		return nil, out
 	}
@@ -102,7 +100,7 @@ func (p *parser) errorf(at hcl.Range, summary, format string, args ...any) {
 }
 
 // full reports whether further faults would not be shown anyway.
-func (p *parser) full() bool { return len(p.diags) > maxDiagnostics }
+func (p *parser) full() bool { return len(p.diags) > diagnostics.Max }
 
 // root reads the one port block of a file.
 func (p *parser) root(body *hclsyntax.Body) *recipes.Recipe {

@@ -21,6 +21,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/zfarm/zfarm/recipes"
+	"github.com/zfarm/zfarm/recipes/diagnostics"
 	"github.com/zfarm/zfarm/recipes/parse"
 	"github.com/zfarm/zfarm/recipes/schema"
 )
@@ -103,7 +104,7 @@ func TestErrors(t *testing.T) {
 			wanted := wantedErrors(src)
 			for _, d := range diags {
 				i := slices.IndexFunc(wanted[d.Line], func(want string) bool { return strings.Contains(d.Summary+"\n"+d.Detail, want) })
-				if i < 0 || d.Severity != parse.SeverityError || d.File != "recipe.hcl" {
+				if i < 0 || d.Severity != diagnostics.SeverityError || d.File != "recipe.hcl" {
 					t.Errorf("not wanted: %s line %d: %s: %s; %s", d.File, d.Line, d.Severity, d.Summary, d.Detail)
 					continue
 				}
