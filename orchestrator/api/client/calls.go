@@ -29,7 +29,7 @@ func (a AttemptID) input() wire.AttemptInput {
 	return wire.AttemptInput{BuildInput: wire.BuildInput{ID: a.Build}, Stage: a.Stage, Fence: a.Fence}
 }
 
-// Whoami says for whom the token is.
+// Whoami returns the principal that the token is for.
 func (c *Client) Whoami(ctx context.Context) (wire.Principal, error) {
 	out, err := send(ctx, c, c.calls.Whoami, &wire.NothingInput{})
 	if err != nil {
@@ -100,7 +100,7 @@ func (c *Client) Attempts(ctx context.Context, id string) ([]wire.Attempt, error
 	return out.Body.Attempts, nil
 }
 
-// Why says what the stages of a build wait for.
+// Why explains what the stages of a build wait for.
 func (c *Client) Why(ctx context.Context, id string) ([]wire.Waiting, error) {
 	out, err := send(ctx, c, c.calls.Why, &wire.BuildInput{ID: id})
 	if err != nil {
@@ -186,12 +186,12 @@ func (c *Client) Workers(ctx context.Context) ([]wire.Worker, error) {
 	return out.Body.Workers, nil
 }
 
-// ChangeWorker drains a worker or lets it work again.
+// ChangeWorker drains a worker or gives it work again.
 func (c *Client) ChangeWorker(ctx context.Context, name string, change wire.WorkerChange) (wire.Worker, error) {
 	return workerOf(send(ctx, c, c.calls.ChangeWorker, &wire.ChangeWorkerInput{WorkerInput: wire.WorkerInput{Name: name}, Body: change}))
 }
 
-// ProbeWorker has a worker looked at soon.
+// ProbeWorker has a worker probed soon.
 func (c *Client) ProbeWorker(ctx context.Context, name string) (wire.Worker, error) {
 	return workerOf(send(ctx, c, c.calls.Probe, &wire.WorkerInput{Name: name}))
 }

@@ -50,7 +50,7 @@ type Client struct {
 // New returns a client of the farm at base, such as
 // https://farm.example.org. The token is sent over TLS and to loopback
 // addresses only. hc may be nil; with [Transport] it reaches a server in this
-// process. What is wrong with base every call says.
+// process. Every call reports what is wrong with base.
 func New(base, token string, hc *http.Client) *Client {
 	if hc == nil {
 		hc = &http.Client{}
@@ -67,7 +67,7 @@ func New(base, token string, hc *http.Client) *Client {
 	return c
 }
 
-// Check says what is wrong with the address; nil if it can be asked.
+// Check reports what is wrong with the address, nil if nothing is.
 func (c *Client) Check() error { return c.fault }
 
 // Problem is what a farm answers when it does not do what was asked.
@@ -76,7 +76,7 @@ type Problem struct {
 	wait time.Duration // how long the farm asks to wait
 }
 
-// Error is the detail, with the faults where it does not tell them itself, in
+// Error is the detail, with the faults where it does not name them itself, in
 // text that is safe for a terminal.
 func (p *Problem) Error() string {
 	text := p.Detail
@@ -144,7 +144,7 @@ func open[I, O any](ctx context.Context, c *Client, call wire.Call[I, O], in *I,
 		if err == nil {
 			return resp, nil
 		}
-		if call.Changes() || try >= tries || !passing(ctx, err) {
+		if call.Changes() || try >= tries || !temporary(ctx, err) {
 			return nil, err
 		}
 		if err := pause(ctx, try, err); err != nil {
@@ -175,8 +175,8 @@ func (c *Client) once(r *http.Request) (*http.Response, error) {
 	return nil, p
 }
 
-// passing reports whether another try may go better.
-func passing(ctx context.Context, err error) bool {
+// temporary reports whether another try may succeed.
+func temporary(ctx context.Context, err error) bool {
 	var p *Problem
 	switch {
 	case ctx.Err() != nil:

@@ -20,9 +20,9 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/api/wire"
 )
 
-// steady is how long a stream must have lasted to count as a good one, though
+// longEnough is how long a stream must have lasted to count as a success, though
 // it brought nothing: proxies cut what is quiet.
-const steady = 5 * time.Second
+const longEnough = 5 * time.Second
 
 // sink is where a client writes; its errors are not those of the network.
 type sink struct {
@@ -40,7 +40,7 @@ func (s *sink) Write(p []byte) (int, error) {
 }
 
 // copyWhole writes an answer that stands still, in as many parts as it takes,
-// and holds it against the digest that is its ETag.
+// and checks it against the digest that is its ETag.
 func copyWhole[I, O any](ctx context.Context, c *Client, call wire.Call[I, O], in *I, w io.Writer) error {
 	out := &sink{w: w}
 	sum := digest.NewWriter(out)
@@ -53,14 +53,14 @@ func copyWhole[I, O any](ctx context.Context, c *Client, call wire.Call[I, O], i
 		}
 		switch {
 		case err == nil:
-			return proven(sum.Digest(), tag)
+			return checkDigest(sum.Digest(), tag)
 		case out.failed != nil:
 			return fmt.Errorf("writing what the farm sent: %w", out.failed)
 		}
 		if sum.Len() > before {
 			try = 1
 		}
-		if try >= tries || !passing(ctx, err) {
+		if try >= tries || !temporary(ctx, err) {
 			return err
 		}
 		if err := pause(ctx, try, err); err != nil {
@@ -95,8 +95,8 @@ func copyPart[I, O any](ctx context.Context, c *Client, call wire.Call[I, O], in
 	return resp.Header.Get("ETag"), nil
 }
 
-// proven holds what arrived against the digest that the farm named.
-func proven(have digest.Digest, tag string) error {
+// checkDigest compares what arrived with the digest that the farm named.
+func checkDigest(have digest.Digest, tag string) error {
 	want, err := digest.Parse(strings.Trim(tag, `"`))
 	if err != nil {
 		return fmt.Errorf("the farm did not say which digest the file has: %w", err)
@@ -125,11 +125,11 @@ func (c *Client) FollowLog(ctx context.Context, a AttemptID, step string, offset
 		if err == nil && over {
 			return offset, nil
 		}
-		if n > 0 || time.Since(begun) > steady {
+		if n > 0 || time.Since(begun) > longEnough {
 			try = 1
 		}
-		if try >= tries || !passing(ctx, err) {
-			return offset, cutOff(ctx, err)
+		if try >= tries || !temporary(ctx, err) {
+			return offset, gaveUp(ctx, err)
 		}
 		if err := pause(ctx, try, err); err != nil {
 			return offset, err
@@ -137,7 +137,7 @@ func (c *Client) FollowLog(ctx context.Context, a AttemptID, step string, offset
 	}
 }
 
-func cutOff(ctx context.Context, err error) error {
+func gaveUp(ctx context.Context, err error) error {
 	if err == nil {
 		err = ctx.Err()
 	}
@@ -191,23 +191,23 @@ func (c *Client) logOver(ctx context.Context, a AttemptID, step string, offset i
 var ErrEnough = errors.New("enough")
 
 // FollowEvents hands on each event after a number as it happens, of one build
-// or, for "", of all, until tell returns an error or ctx ends. Cut off, it
+// or, for "", of all, until handle returns an error or ctx ends. Cut off, it
 // goes on by itself, without loss and without repetition. ErrEnough becomes nil.
-func (c *Client) FollowEvents(ctx context.Context, after int64, build string, tell func(wire.Event) error) error {
+func (c *Client) FollowEvents(ctx context.Context, after int64, build string, handle func(wire.Event) error) error {
 	for try := 1; ; try++ {
 		before, begun := after, time.Now()
-		told, err := c.eventsPart(ctx, &after, build, tell)
+		stop, err := c.eventsPart(ctx, &after, build, handle)
 		switch {
-		case told != nil && errors.Is(told, ErrEnough):
+		case stop != nil && errors.Is(stop, ErrEnough):
 			return nil
-		case told != nil:
-			return told
+		case stop != nil:
+			return stop
 		}
-		if after > before || time.Since(begun) > steady {
+		if after > before || time.Since(begun) > longEnough {
 			try = 1
 		}
-		if try >= tries || !passing(ctx, err) {
-			return cutOff(ctx, err)
+		if try >= tries || !temporary(ctx, err) {
+			return gaveUp(ctx, err)
 		}
 		if err := pause(ctx, try, err); err != nil {
 			return err
@@ -215,8 +215,8 @@ func (c *Client) FollowEvents(ctx context.Context, after int64, build string, te
 	}
 }
 
-// eventsPart reads one stream; told is what tell said.
-func (c *Client) eventsPart(ctx context.Context, after *int64, build string, tell func(wire.Event) error) (told, err error) {
+// eventsPart reads one stream; stop is the error of handle.
+func (c *Client) eventsPart(ctx context.Context, after *int64, build string, handle func(wire.Event) error) (stop, err error) {
 	resp, err := open(ctx, c, c.calls.Follow, &wire.FollowInput{After: *after, Build: build}, nil)
 	if err != nil {
 		return nil, err
@@ -236,8 +236,8 @@ func (c *Client) eventsPart(ctx context.Context, after *int64, build string, tel
 		if e.Seq <= *after {
 			continue
 		}
-		if told := tell(e); told != nil {
-			return told, nil
+		if stop := handle(e); stop != nil {
+			return stop, nil
 		}
 		*after = e.Seq
 	}

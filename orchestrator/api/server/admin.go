@@ -17,7 +17,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/store"
 )
 
-// tokenLife is how long a token holds for which nobody said.
+// tokenLife is how long a token is valid if nobody said otherwise.
 const tokenLife = 90 * 24 * time.Hour
 
 func (s *Server) health(context.Context, *wire.NothingInput) (*wire.HealthOutput, error) {

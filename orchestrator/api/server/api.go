@@ -38,14 +38,14 @@ type Options struct {
 	Engine Engine
 	// Parse reads the recipe in a folder. Its error may have the methods
 	// WriteText(io.Writer, int, bool) error and MarshalJSON of a list of
-	// diagnostics: then whoever submitted is shown the lines of source.
+	// diagnostics: then the answer shows the lines of source.
 	Parse func(ctx context.Context, folder fs.FS) (*recipes.Recipe, error)
 	// Authenticators are asked in turn who holds a token.
 	Authenticators []Authenticator
 	// Embedded makes every caller this principal. Such a server is for one
 	// process, or for loopback addresses.
 	Embedded *Principal
-	// Log is told of requests and faults; nil tells nobody.
+	// Log gets requests and faults; nil discards them.
 	Log *slog.Logger
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
@@ -112,7 +112,7 @@ type Server struct {
 	metrics    *metrics
 	addresses  *limiters
 	principals *limiters
-	strangers  *limiters // bounds what nobody in particular has written down
+	anonymous  *limiters // bounds how much refused callers without a name are audited
 	shared     *singleflight.Group
 	streams    *counts
 	submitting chan struct{}
@@ -127,7 +127,7 @@ func New(o Options) (*Server, error) {
 	case o.Store == nil || o.Blobs == nil || o.Engine == nil || o.Parse == nil:
 		return nil, errors.New("making a server: Store, Blobs, Engine and Parse are needed")
 	case o.Embedded == nil && len(o.Authenticators) == 0:
-		return nil, errors.New("making a server: nobody could authenticate; configure tokens or OIDC")
+		return nil, errors.New("making a server: no caller could authenticate; configure tokens or OIDC")
 	case o.Embedded != nil && len(o.Authenticators) > 0:
 		return nil, errors.New("making a server: it is either embedded or authenticates its callers, not both")
 	}
@@ -141,7 +141,7 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		Options: o, mux: http.NewServeMux(), metrics: newMetrics(o.Store),
 		addresses: newLimiters(o.Limits.PerAddress, o.Now), principals: newLimiters(o.Limits.PerPrincipal, o.Now),
-		strangers: newLimiters(Rate{PerSecond: 1, Burst: 100}, o.Now), shared: &singleflight.Group{},
+		anonymous: newLimiters(Rate{PerSecond: 1, Burst: 100}, o.Now), shared: &singleflight.Group{},
 		streams: newCounts(o.Limits.Streams), submitting: make(chan struct{}, o.Limits.Submissions),
 		heartbeat: o.Heartbeat, closing: make(chan struct{}),
 	}

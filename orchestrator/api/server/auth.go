@@ -59,7 +59,7 @@ func NewFarmTokens(tokens Tokens, now func() time.Time) *FarmTokens {
 }
 
 // Authenticate looks the token up by its digest: the comparison is of digests,
-// so its duration tells nothing about secrets.
+// so its duration reveals nothing about secrets.
 func (f *FarmTokens) Authenticate(ctx context.Context, token string) (Principal, error) {
 	if !strings.HasPrefix(token, SecretPrefix) {
 		return Principal{}, ErrForeign

@@ -23,7 +23,7 @@ func (s *Server) sendEvents(ctx context.Context, w *streamWriter, after int64, b
 	for {
 		changed := s.Store.Changed()
 		key := fmt.Sprintf("events %d %q", after, build)
-		all, err := together(ctx, s, key, func(ctx context.Context) ([]orchestrator.Event, error) {
+		all, err := sharedAnswer(ctx, s, key, func(ctx context.Context) ([]orchestrator.Event, error) {
 			return s.Store.Events(ctx, after, build, eventsPage)
 		})
 		if err != nil {

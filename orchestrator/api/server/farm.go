@@ -87,7 +87,7 @@ type Tokens interface {
 type Changes interface {
 	ChangeBuild(ctx context.Context, id string, c wire.BuildChange) (store.Build, error)
 	ChangeWorker(ctx context.Context, name string, c wire.WorkerChange) (store.Worker, error)
-	// ProbeWorker has a worker looked at soon.
+	// ProbeWorker has a worker probed soon.
 	ProbeWorker(ctx context.Context, name string) error
 }
 
@@ -98,7 +98,7 @@ type TokenChanges interface {
 	Audit(ctx context.Context, a store.Audit) error
 }
 
-// Health tells how the store is.
+// Health reads the condition of the store.
 type Health interface {
 	// Writable returns nil if a change could be stored now.
 	Writable(ctx context.Context) error

@@ -144,9 +144,9 @@ func (s *Server) audited(ctx context.Context, subject, detail string, act func()
 	}
 	entry = s.entry(x, err.Error())
 	entry.Refused = true
-	// The caller may have gone; what was begun is still told to its end.
-	if told := s.Store.Audit(context.WithoutCancel(ctx), entry); told != nil {
-		err = errors.Join(err, fmt.Errorf("writing the audit: %w", told))
+	// The caller may have gone; the outcome is written down all the same.
+	if failed := s.Store.Audit(context.WithoutCancel(ctx), entry); failed != nil {
+		err = errors.Join(err, fmt.Errorf("writing the audit: %w", failed))
 	}
 	return err
 }
@@ -160,7 +160,7 @@ func (s *Server) entry(x *exchange, detail string) store.Audit {
 }
 
 // auditRefusal writes down changes that did not come as far as being audited.
-// What strangers try is bounded, or they could fill the disk.
+// The entries of callers without a name are bounded, or they could fill the disk.
 func (s *Server) auditRefusal(r *http.Request) {
 	x := exchangeOf(r.Context())
 	if !x.change || x.audited {
@@ -170,7 +170,7 @@ func (s *Server) auditRefusal(r *http.Request) {
 	entry.Refused = true
 	if x.who == nil {
 		entry.Who = "from " + s.address(r)
-		if s.strangers.allow("") > 0 {
+		if s.anonymous.allow("") > 0 {
 			return
 		}
 	}

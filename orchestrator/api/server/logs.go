@@ -20,11 +20,11 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/store"
 )
 
-// How watchers look for news. Changes by this process wake them, those of
-// other processes are found by looking; never more often than each pause.
+// How watchers find changes. Those of this process wake them, those of other
+// processes they find by asking the store; never more often than the pause.
 const (
-	lookEvery = 250 * time.Millisecond
-	lookPause = 25 * time.Millisecond
+	pollEvery = 250 * time.Millisecond
+	pollPause = 25 * time.Millisecond
 	logPiece  = 64 << 10
 )
 
@@ -91,7 +91,7 @@ func (s *Server) remembered(ctx context.Context, build string, step store.Step) 
 	}
 	b, err := s.Store.Build(ctx, build)
 	if err == nil && b.LogsForgotten {
-		err = problem(http.StatusGone, "the logs of build %s were forgotten, as the retention of this farm says; how its steps ended is still there", build)
+		err = problem(http.StatusGone, "the logs of build %s were forgotten after the retention time of this farm; the results of its steps are kept", build)
 	}
 	return err
 }
@@ -139,9 +139,9 @@ func (w *streamWriter) flush() error {
 
 // wait returns true once there may be news, false when the stream is to end.
 func (s *Server) wait(ctx context.Context, changed <-chan struct{}) bool {
-	pause, look := time.NewTimer(lookPause), time.NewTimer(lookEvery)
+	pause, poll := time.NewTimer(pollPause), time.NewTimer(pollEvery)
 	defer pause.Stop()
-	defer look.Stop()
+	defer poll.Stop()
 	woken := false
 	for {
 		select {
@@ -149,7 +149,7 @@ func (s *Server) wait(ctx context.Context, changed <-chan struct{}) bool {
 			return false
 		case <-s.closing:
 			return false
-		case <-look.C:
+		case <-poll.C:
 			return true
 		case <-changed:
 			woken, changed = true, nil
@@ -162,9 +162,9 @@ func (s *Server) wait(ctx context.Context, changed <-chan struct{}) bool {
 	}
 }
 
-// together has those who ask the same at the same time share one answer: the
+// sharedAnswer lets requests for the same thing at the same time share one answer: the
 // many watchers of one log cost as much as one.
-func together[T any](ctx context.Context, s *Server, key string, read func(context.Context) (T, error)) (T, error) {
+func sharedAnswer[T any](ctx context.Context, s *Server, key string, read func(context.Context) (T, error)) (T, error) {
 	v, err, _ := s.shared.Do(key, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeStall)
 		defer cancel()
@@ -214,7 +214,7 @@ func (t *tail) send(ctx context.Context) error {
 
 // grown sends the next piece that the store has.
 func (t *tail) grown(ctx context.Context) (int, error) {
-	data, err := together(ctx, t.s, t.key("log"), func(ctx context.Context) ([]byte, error) {
+	data, err := sharedAnswer(ctx, t.s, t.key("log"), func(ctx context.Context) ([]byte, error) {
 		return t.s.Store.Log(ctx, t.in.ID, t.in.Stage, t.in.Fence, t.in.Step, t.at, logPiece)
 	})
 	if err != nil || len(data) == 0 {
@@ -233,7 +233,7 @@ func (t *tail) write(data []byte) (int, error) {
 // over reports whether nothing more will come, and sends what is in the
 // artifact store only.
 func (t *tail) over(ctx context.Context) (bool, error) {
-	step, err := together(ctx, t.s, t.key("step"), func(ctx context.Context) (store.Step, error) { return t.s.step(ctx, &t.in) })
+	step, err := sharedAnswer(ctx, t.s, t.key("step"), func(ctx context.Context) (store.Step, error) { return t.s.step(ctx, &t.in) })
 	switch {
 	case err != nil:
 		return false, err
@@ -244,7 +244,7 @@ func (t *tail) over(ctx context.Context) (bool, error) {
 	case !step.Log.IsZero():
 		return true, t.finished(ctx, step)
 	}
-	// It ended between the two looks; its last bytes are in the store.
+	// It ended between the two reads; its last bytes are in the store.
 	n, err := t.grown(ctx)
 	if err == nil && n == 0 {
 		err = fmt.Errorf("the log of step %s ends at %d of %d bytes", step.Name, t.at, step.Size)
@@ -258,7 +258,7 @@ func (t *tail) abandoned(ctx context.Context) (bool, error) {
 	if !t.in.Follow {
 		return true, nil
 	}
-	a, err := together(ctx, t.s, t.key("attempt"), func(ctx context.Context) (store.Attempt, error) { return t.s.attempt(ctx, &t.in.AttemptInput) })
+	a, err := sharedAnswer(ctx, t.s, t.key("attempt"), func(ctx context.Context) (store.Attempt, error) { return t.s.attempt(ctx, &t.in.AttemptInput) })
 	if err != nil {
 		return false, err
 	}

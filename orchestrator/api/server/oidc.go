@@ -205,7 +205,7 @@ func texts(claim any) []string {
 	return nil
 }
 
-// ready looks the issuer up once.
+// ready fetches the issuer's description once.
 func (o *OIDC) ready(ctx context.Context) (*oidc.IDTokenVerifier, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -58,13 +58,13 @@ func answerable(err error) error {
 	case errors.Is(err, engine.ErrNeeds):
 		return problem(http.StatusUnprocessableEntity, "%s", err)
 	case errors.Is(err, store.ErrUnknown), errors.Is(err, fs.ErrNotExist):
-		return problem(http.StatusNotFound, "%s; check the name, or list what there is", err)
+		return problem(http.StatusNotFound, "%s; check the name, or list what the farm has", err)
 	case errors.Is(err, store.ErrRefused):
-		return problem(http.StatusConflict, "%s; look at it again and repeat the request if it still makes sense", err)
+		return problem(http.StatusConflict, "%s; read it again and repeat the request if it still makes sense", err)
 	case errors.Is(err, store.ErrFull):
-		return later(http.StatusServiceUnavailable, time.Minute, "the farm has no room left to write it down; tell its admin and try again later")
+		return later(http.StatusServiceUnavailable, time.Minute, "the farm has no disk space left to record it; ask its admin, and try again later")
 	case errors.Is(err, store.ErrUncertain):
-		return problem(http.StatusServiceUnavailable, "the database was lost in that very moment; look whether it has happened before asking again")
+		return problem(http.StatusServiceUnavailable, "the connection to the database was lost; check whether the change was made before asking again")
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return problem(http.StatusRequestTimeout, "the body did not arrive in time; send it again over a faster line")
 	case errors.Is(err, context.DeadlineExceeded):
@@ -111,7 +111,7 @@ func (s *Server) stamp(ctx huma.Context, _ string, v any) (any, error) {
 func (s *Server) hide(ctx context.Context, err error) *huma.ErrorModel {
 	x := exchangeOf(ctx)
 	x.detail = err.Error()
-	p := problem(http.StatusInternalServerError, "the farm could not do this; tell its admin the request %s", x.id)
+	p := problem(http.StatusInternalServerError, "the farm could not do this; report the request %s to its admin", x.id)
 	p.Instance = instance(x)
 	s.Log.ErrorContext(ctx, "request failed", "request", x.id, "operation", x.operation, "error", err.Error())
 	return p
@@ -159,7 +159,7 @@ type diagnostic struct {
 	Column   int    `json:"column"`
 }
 
-// faulty says what is wrong with recipes: each fault for programs, and the
+// faulty describes what is wrong with recipes: each fault for programs, and the
 // lines of source for people.
 func faulty(folders []string, errs []error) error {
 	p := problem(http.StatusUnprocessableEntity, "")

@@ -50,7 +50,7 @@ func exchangeOf(ctx context.Context) *exchange {
 	return &exchange{}
 }
 
-// named says which operation a request is for, where the table does not.
+// named notes which operation a request is for, where the table does not.
 func named(r *http.Request, operation string) { exchangeOf(r.Context()).operation = operation }
 
 // Handler returns the whole server as a handler. Whoever listens with it must
@@ -77,7 +77,7 @@ func (s *Server) enter(w http.ResponseWriter, r *http.Request) {
 				fault = nil
 			}
 		}
-		s.left(r, a, s.Now().Sub(begun))
+		s.logged(r, a, s.Now().Sub(begun))
 		if fault != nil {
 			panic(http.ErrAbortHandler) // the answer is cut: the client must see that
 		}
@@ -89,7 +89,7 @@ func (s *Server) enter(w http.ResponseWriter, r *http.Request) {
 	s.route(a, r)
 }
 
-// allowed refuses whom no operation needs to look at.
+// allowed refuses callers before their request reaches an operation.
 func (s *Server) allowed(r *http.Request) error {
 	if s.Embedded != nil {
 		return localOnly(r)
@@ -126,33 +126,33 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 		s.mux.ServeHTTP(w, r)
 		return
 	}
-	said := &unsaid{header: http.Header{}}
-	h.ServeHTTP(said, r)
-	if allow := said.header.Get("Allow"); said.status == http.StatusMethodNotAllowed {
+	found := &discarded{header: http.Header{}}
+	h.ServeHTTP(found, r)
+	if allow := found.header.Get("Allow"); found.status == http.StatusMethodNotAllowed {
 		w.Header().Set("Allow", allow)
-		s.refuse(w, r, problem(said.status, "%s is not possible here; possible: %s", printable(r.Method), allow))
+		s.refuse(w, r, problem(found.status, "%s is not possible here; possible: %s", printable(r.Method), allow))
 		return
 	}
-	s.refuse(w, r, problem(http.StatusNotFound, "there is nothing at %s; /openapi.json lists what there is", printable(r.URL.Path)))
+	s.refuse(w, r, problem(http.StatusNotFound, "there is nothing at %s; /openapi.json lists the operations", printable(r.URL.Path)))
 }
 
-// unsaid keeps status and header of an answer that is not sent.
-type unsaid struct {
+// discarded keeps status and header of an answer that is not sent.
+type discarded struct {
 	header http.Header
 	status int
 }
 
 // Header returns the header.
-func (u *unsaid) Header() http.Header { return u.header }
+func (u *discarded) Header() http.Header { return u.header }
 
 // WriteHeader keeps the status.
-func (u *unsaid) WriteHeader(status int) { u.status = status }
+func (u *discarded) WriteHeader(status int) { u.status = status }
 
 // Write drops the text.
-func (u *unsaid) Write(p []byte) (int, error) { return len(p), nil }
+func (u *discarded) Write(p []byte) (int, error) { return len(p), nil }
 
-// left writes down how a request ended.
-func (s *Server) left(r *http.Request, a *answer, took time.Duration) {
+// logged writes down how a request ended.
+func (s *Server) logged(r *http.Request, a *answer, took time.Duration) {
 	x := exchangeOf(r.Context())
 	code := a.status
 	if code == 0 {

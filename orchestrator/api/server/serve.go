@@ -18,11 +18,11 @@ import (
 
 // Bounds of connections.
 const (
-	headerLimit = 10 * time.Second // for the header of a request to arrive
-	headerBytes = 64 << 10
-	idleLimit   = 2 * time.Minute
-	lastWords   = 10 * time.Second // for requests under way when the server ends
-	lookAtFiles = 5 * time.Second  // between two looks at certificate and key
+	headerLimit     = 10 * time.Second // for the header of a request to arrive
+	headerBytes     = 64 << 10
+	idleLimit       = 2 * time.Minute
+	shutdownLimit   = 10 * time.Second // for requests under way when the server ends
+	checkFilesEvery = 5 * time.Second  // between two checks of certificate and key
 )
 
 // Serve answers on a listener until ctx ends; then streams end, requests under
@@ -59,7 +59,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	case <-ctx.Done():
 	}
 	s.Close()
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownLimit)
 	defer cancel()
 	if err := h.Shutdown(grace); err != nil {
 		return errors.Join(fmt.Errorf("ending requests under way: %w", err), h.Close())
@@ -93,10 +93,10 @@ type files struct {
 	names TLSFiles
 	log   *slog.Logger
 
-	mu     sync.Mutex
-	looked time.Time
-	stamp  [2]time.Time
-	cert   *tls.Certificate
+	mu      sync.Mutex
+	checked time.Time
+	stamp   [2]time.Time
+	cert    *tls.Certificate
 }
 
 func loadFiles(names TLSFiles, log *slog.Logger) (*files, error) {
@@ -109,7 +109,7 @@ func loadFiles(names TLSFiles, log *slog.Logger) (*files, error) {
 	if err != nil {
 		return nil, fmt.Errorf("loading certificate %s and key %s: %w", names.Cert, names.Key, err)
 	}
-	f.cert, f.stamp, f.looked = &cert, stamp, time.Now()
+	f.cert, f.stamp, f.checked = &cert, stamp, time.Now()
 	return f, nil
 }
 
@@ -129,10 +129,10 @@ func (f *files) stamps() (stamp [2]time.Time, err error) {
 func (f *files) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if time.Since(f.looked) < lookAtFiles {
+	if time.Since(f.checked) < checkFilesEvery {
 		return f.cert, nil
 	}
-	f.looked = time.Now()
+	f.checked = time.Now()
 	f.reload()
 	return f.cert, nil
 }

@@ -110,7 +110,7 @@ func TestCertificateIsRenewed(t *testing.T) {
 	}
 	serial := func() int64 {
 		t.Helper()
-		f.looked = time.Time{}
+		f.checked = time.Time{}
 		c, err := f.certificate(nil)
 		if err != nil {
 			t.Fatal(err)

@@ -16,7 +16,7 @@ import (
 // Stored makes a [Store] of the farm's database.
 type Stored struct{ *store.Store }
 
-// ChangeBuild changes priority and pause, and has looked at who waits.
+// ChangeBuild changes priority and pause, and wakes the stages that wait.
 func (s Stored) ChangeBuild(ctx context.Context, id string, c wire.BuildChange) (store.Build, error) {
 	var next store.Build
 	err := s.Update(ctx, func(ctx context.Context, tx *store.Tx) error {
@@ -42,7 +42,7 @@ func (s Stored) ChangeBuild(ctx context.Context, id string, c wire.BuildChange) 
 	return next, err
 }
 
-// wakes looks at what of a build may begin now.
+// wakes returns wake-ups for what of a build may begin now.
 func wakes(b store.Build, tx *store.Tx) []store.Wake {
 	if b.Paused {
 		return nil
@@ -76,7 +76,7 @@ func (s Stored) ChangeWorker(ctx context.Context, name string, c wire.WorkerChan
 	return w, err
 }
 
-// ProbeWorker has a worker looked at soon.
+// ProbeWorker has a worker probed soon.
 func (s Stored) ProbeWorker(ctx context.Context, name string) error {
 	return s.Update(ctx, func(ctx context.Context, tx *store.Tx) error {
 		w, err := tx.Worker(ctx, name)
