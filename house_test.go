@@ -121,6 +121,7 @@ var mayImport = []struct {
 	{"orchestrator/artifacts/artifactstest", []string{"attest/digest"}, "what every store must do, as a test"},
 	{"orchestrator/packaging", []string{"orchestrator/compare", "attest/digest"}, "writes the released form"},
 	{"orchestrator/attempt", []string{"orchestrator", "recipes", "plugins", "workers", "attest/digest"}, "knows workers and plugins as interfaces"},
+	{"orchestrator/stagevalue", []string{"orchestrator", "recipes", "plugins", "attest/digest"}, "pure; what is written down to be read again later"},
 	{"orchestrator/engine", []string{"orchestrator", "recipes", "plugins", "workers", "attest"}, "decides; adapters are handed to it"},
 	{"orchestrator/farm", []string{""}, "puts a farm together; only cmd and tests import it"},
 	{"cmd/zfarm", []string{""}, "flags, printing and exit codes; nothing imports it"},
@@ -151,7 +152,7 @@ var pure = struct {
 	pkgs, without []string
 	spool         string
 }{
-	[]string{"orchestrator", "orchestrator/plan", "orchestrator/schedule", "orchestrator/compare", "recipes", "attest/statement", "plugins/suite"},
+	[]string{"orchestrator", "orchestrator/plan", "orchestrator/schedule", "orchestrator/stagevalue", "orchestrator/compare", "recipes", "attest/statement", "plugins/suite"},
 	[]string{"os", "os/exec", "net", "net/http", "log", "log/slog", "math/rand", "math/rand/v2"},
 	"orchestrator/compare/tree",
 }

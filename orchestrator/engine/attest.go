@@ -16,6 +16,7 @@ import (
 	"github.com/zfarm/zfarm/attest/statement"
 	"github.com/zfarm/zfarm/orchestrator"
 	"github.com/zfarm/zfarm/orchestrator/compare"
+	"github.com/zfarm/zfarm/orchestrator/stagevalue"
 	"github.com/zfarm/zfarm/plugins"
 	"github.com/zfarm/zfarm/recipes"
 )
@@ -27,9 +28,9 @@ import (
 func (c *stageContext) attest(ctx context.Context) outcome {
 	if c.Signer == nil {
 		c.note("nothing is signed: no key was given")
-		return c.save(ctx, attested{})
+		return c.save(ctx, stagevalue.Attested{})
 	}
-	var out attested
+	var out stagevalue.Attested
 	var keep []digest.Digest
 	sign := func(compose func() (attest.Statement, error)) (digest.Digest, *outcome) {
 		bundle, err := c.sign(ctx, compose)
@@ -48,7 +49,7 @@ func (c *stageContext) attest(ctx context.Context) outcome {
 	if out.Reproducibility, broken = sign(c.reproducibility().Statement); broken != nil {
 		return *broken
 	}
-	if releasable(c.judged.Verdict) {
+	if releasable(c.compared.Verdict) {
 		provenance, records, err := c.provenance(ctx)
 		if err != nil {
 			return outcome{err: err}
@@ -77,11 +78,11 @@ func (c *stageContext) sign(ctx context.Context, compose func() (attest.Statemen
 }
 
 func (c *stageContext) subjects() []attest.Subject {
-	return []attest.Subject{{Name: c.judged.Packages[0].Name, Digest: c.judged.Packages[0].Digest}}
+	return []attest.Subject{{Name: c.compared.Packages[0].Name, Digest: c.compared.Packages[0].Digest}}
 }
 
 func (c *stageContext) recipeResource() statement.Resource {
-	return statement.Resource{URI: c.build.URI, Name: statement.RecipeName, Digest: c.pins.Inputs.Recipe}
+	return statement.Resource{URI: c.build.URI, Name: statement.RecipeName, Digest: c.resolved.Inputs.Recipe}
 }
 
 // provenance also returns the digests of the records, which it stores.
@@ -95,14 +96,14 @@ func (c *stageContext) provenance(ctx context.Context) (statement.Provenance, []
 		return statement.Provenance{}, nil, fmt.Errorf("%w: %w", errTemporary, err)
 	}
 	versions := map[string]string{"zfarm": c.Version}
-	for name, d := range c.pins.Plugins {
+	for name, d := range c.resolved.Plugins {
 		versions["plugin "+name] = d.Version
 	}
 	p := statement.Provenance{
 		Subjects: c.subjects(),
 		External: statement.ExternalParameters{Recipe: statement.RecipeRef{URI: c.build.URI, Path: c.build.Path}, Port: c.recipe.Port, Version: c.recipe.Version},
 		Internal: statement.InternalParameters{Repeats: len(c.repeats), Baseline: c.repeats[0].Record.Name, TestSuites: c.suiteNames(),
-			Conditions: conditions(c.repeats[0].Record, c.pins.Inputs.Epoch)},
+			Conditions: conditions(c.repeats[0].Record, c.resolved.Inputs.Epoch)},
 		Dependencies: c.dependencies(),
 		Builder:      statement.Builder{ID: c.BuilderID, Version: versions},
 		InvocationID: c.build.ID, StartedOn: begun, FinishedOn: monotonic(begun, c.now)(), Byproducts: byproducts,
@@ -128,20 +129,20 @@ func varied(r orchestrator.Record, vary []recipes.Variation) map[recipes.Variati
 
 func (c *stageContext) dependencies() []statement.Resource {
 	all := []statement.Resource{c.recipeResource()}
-	for _, in := range c.pins.Inputs.Sources {
+	for _, in := range c.resolved.Inputs.Sources {
 		r := statement.Resource{URI: in.URI, Name: in.Name, Digest: in.Digest}
 		if in.Note != "" {
 			r.Annotations = map[string]string{"upstream_signature": in.Note}
 		}
 		all = append(all, r)
 	}
-	for _, in := range c.pins.Inputs.Files {
+	for _, in := range c.resolved.Inputs.Files {
 		all = append(all, statement.Resource{Name: "recipe file " + in.Name, Digest: in.Digest})
 	}
-	for _, in := range c.pins.Inputs.Needs {
+	for _, in := range c.resolved.Inputs.Needs {
 		all = append(all, statement.Resource{URI: in.URI, Name: "need " + in.Name, Digest: in.Digest})
 	}
-	for _, in := range c.pins.Inputs.Plugins {
+	for _, in := range c.resolved.Inputs.Plugins {
 		all = append(all, statement.Resource{Name: "plugin " + in.Name, Digest: in.Digest})
 	}
 	return all
@@ -212,19 +213,19 @@ func (c *stageContext) testResult(i int, s orchestrator.Suite) statement.TestRes
 }
 
 func (c *stageContext) pluginDigest(name string) digest.Digest {
-	i := slices.IndexFunc(c.pins.Inputs.Plugins, func(in orchestrator.Input) bool { return in.Name == name })
-	return c.pins.Inputs.Plugins[i].Digest
+	i := slices.IndexFunc(c.resolved.Inputs.Plugins, func(in orchestrator.Input) bool { return in.Name == name })
+	return c.resolved.Inputs.Plugins[i].Digest
 }
 
 func (c *stageContext) reproducibility() statement.Reproducibility {
-	v := &c.judged.Verdict
+	v := &c.compared.Verdict
 	r := statement.Reproducibility{
-		Subjects: c.subjects(), Verdict: statement.Verdict(v.Outcome), Agreeing: c.judged.Agreeing,
+		Subjects: c.subjects(), Verdict: statement.Verdict(v.Outcome), Agreeing: c.compared.Agreeing,
 		Recipe: c.recipeResource(), InvocationID: c.build.ID, Reason: v.Reason, Findings: findings(v),
 	}
 	if v.Outcome == compare.Equivalent {
 		r.Tier = statement.Tier(v.Tier.String())
-		r.Masked = masked(c.judged.Masked)
+		r.Masked = masked(c.compared.Masked)
 	}
 	for _, x := range c.recipe.Reproduce.Rules {
 		r.Rules = append(r.Rules, statement.Rule{Name: x.Name, Format: x.Format, Path: x.Path, Field: x.Field, Pattern: x.Pattern,
@@ -237,7 +238,7 @@ func (c *stageContext) reproducibility() statement.Reproducibility {
 		r.Repeats = append(r.Repeats, statement.Repeat{
 			Name: record.Name, Worker: statement.Worker{Name: record.Worker, Attributes: workerAttributes(record)},
 			Variations: varied(record, c.recipe.Reproduce.Vary), StartedOn: record.Begun, FinishedOn: record.Ended,
-			Outputs: []statement.Resource{{Name: c.judged.Packages[i].Name, Digest: c.judged.Packages[i].Digest}},
+			Outputs: []statement.Resource{{Name: c.compared.Packages[i].Name, Digest: c.compared.Packages[i].Digest}},
 		})
 	}
 	if !releasable(*v) {

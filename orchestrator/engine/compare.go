@@ -19,6 +19,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare"
 	"github.com/zfarm/zfarm/orchestrator/packaging"
 	"github.com/zfarm/zfarm/orchestrator/plan"
+	"github.com/zfarm/zfarm/orchestrator/stagevalue"
 	"github.com/zfarm/zfarm/orchestrator/store"
 	"github.com/zfarm/zfarm/recipes"
 )
@@ -31,7 +32,7 @@ func (c *stageContext) compare(ctx context.Context) outcome {
 	if err != nil {
 		return failed(orchestrator.FaultyRecipe, err.Error())
 	}
-	var out compared
+	var out stagevalue.Compared
 	for _, r := range c.records() {
 		a, info, err := c.pack(ctx, r)
 		if errors.Is(err, packaging.ErrRefused) {
@@ -56,10 +57,10 @@ func (c *stageContext) compare(ctx context.Context) outcome {
 
 // judge compares each package with the baseline's. The worst verdict speaks
 // for the build; what was masked in any of them is masked in the build.
-func (c *stageContext) judge(ctx context.Context, out *compared, rules []compare.Rule) error {
+func (c *stageContext) judge(ctx context.Context, out *stagevalue.Compared, rules []compare.Rule) error {
 	out.Agreeing = 1
 	for i := 1; i < len(out.Packages); i++ {
-		v, err := compare.Archives(ctx, c.input(out.Packages[0]), c.input(out.Packages[i]),
+		v, err := compare.Archives(ctx, c.input(ctx, out.Packages[0]), c.input(ctx, out.Packages[i]),
 			compare.Options{Allowed: allowed(c.recipe), Known: compare.Known{A: c.known(0), B: c.known(i)}, Rules: rules, Workdir: c.Temp})
 		if err != nil {
 			return fmt.Errorf("comparing %s with %s: %w", out.Packages[0].Repeat, out.Packages[i].Repeat, err)
@@ -92,11 +93,11 @@ func most(all, more []compare.FieldCount) []compare.FieldCount {
 	return all
 }
 
-func (c *stageContext) pack(ctx context.Context, r orchestrator.Record) (Artifact, packaging.Info, error) {
+func (c *stageContext) pack(ctx context.Context, r orchestrator.Record) (stagevalue.Artifact, packaging.Info, error) {
 	none := packaging.Info{}
 	raw, err := c.Artifacts.Open(ctx, r.Output)
 	if err != nil {
-		return Artifact{}, none, err
+		return stagevalue.Artifact{}, none, err
 	}
 	defer raw.Close()
 	var info packaging.Info
@@ -106,14 +107,14 @@ func (c *stageContext) pack(ctx context.Context, r orchestrator.Record) (Artifac
 		return err
 	})
 	if err != nil {
-		return Artifact{}, none, err
+		return stagevalue.Artifact{}, none, err
 	}
 	if info.Digest != sum {
-		return Artifact{}, none, fmt.Errorf("packaging %s: %s was written and %s was stored", r.Name, info.Digest, sum)
+		return stagevalue.Artifact{}, none, fmt.Errorf("packaging %s: %s was written and %s was stored", r.Name, info.Digest, sum)
 	}
 	c.noteContents(r.Name, info)
 	name := packaging.FileName(c.recipe.Port, c.recipe.Version, r.Facts.System)
-	return Artifact{Repeat: r.Name, Name: name, Digest: sum, Size: info.Bytes, Pax: info.PaxDigest}, info, nil
+	return stagevalue.Artifact{Repeat: r.Name, Name: name, Digest: sum, Size: info.Bytes, Pax: info.PaxDigest}, info, nil
 }
 
 // noteContents reports what a package leaves out and which links lead out of it.
@@ -131,22 +132,22 @@ func (c *stageContext) spec(r orchestrator.Record) packaging.Spec {
 		Port: c.recipe.Port, Version: c.recipe.Version, Summary: c.recipe.Summary, Licence: c.recipe.Licence,
 		Homepage: c.recipe.Homepage, Categories: c.recipe.Categories,
 		Prefix: c.recipe.Package.Prefix, Include: c.recipe.Package.Include, Exclude: c.recipe.Package.Exclude,
-		Epoch: time.Unix(c.pins.Inputs.Epoch, 0).UTC(), Recipe: c.pins.Inputs.Recipe, System: r.Facts.System, Temp: c.Temp,
+		Epoch: time.Unix(c.resolved.Inputs.Epoch, 0).UTC(), Recipe: c.resolved.Inputs.Recipe, System: r.Facts.System, Temp: c.Temp,
 	}
 	for _, n := range c.recipe.Needs {
 		if slices.Contains(n.At, "run") {
 			spec.RunNeeds = append(spec.RunNeeds, packaging.Need{Name: n.Port, Version: string(n.Version)})
 		}
 	}
-	for _, in := range c.pins.Inputs.Sources {
+	for _, in := range c.resolved.Inputs.Sources {
 		spec.Sources = append(spec.Sources, packaging.Source{URL: in.URI, Digest: in.Digest})
 	}
 	return spec
 }
 
-func (c *stageContext) input(a Artifact) compare.Input {
+func (c *stageContext) input(ctx context.Context, a stagevalue.Artifact) compare.Input {
 	return compare.Input{Name: a.Name, Digest: a.Digest, Open: func() (io.ReadCloser, error) {
-		return c.Artifacts.Open(context.Background(), a.Digest)
+		return c.Artifacts.Open(ctx, a.Digest)
 	}}
 }
 

@@ -5,7 +5,6 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -13,53 +12,12 @@ import (
 
 	"github.com/zfarm/zfarm/attest/digest"
 	"github.com/zfarm/zfarm/orchestrator"
-	"github.com/zfarm/zfarm/orchestrator/attempt"
 	"github.com/zfarm/zfarm/orchestrator/compare"
-	"github.com/zfarm/zfarm/orchestrator/packaging"
 	"github.com/zfarm/zfarm/orchestrator/plan"
+	"github.com/zfarm/zfarm/orchestrator/stagevalue"
 	"github.com/zfarm/zfarm/orchestrator/store"
-	"github.com/zfarm/zfarm/plugins"
 	"github.com/zfarm/zfarm/recipes"
 )
-
-// What stages save for those after them, as JSON in the artifact store.
-type (
-	resolved struct {
-		Inputs  orchestrator.Inputs            `json:"inputs"`
-		Sources []attempt.Source               `json:"sources"`
-		Needs   []attempt.Need                 `json:"needs,omitempty"`
-		Plugins map[string]plugins.Description `json:"plugins"`
-	}
-	repeated struct {
-		Record orchestrator.Record `json:"record"`
-		// Root is the absolute path of the workspace on its worker.
-		Root string `json:"root,omitempty"`
-	}
-	compared struct {
-		Packages []Artifact       `json:"packages"`
-		Info     []packaging.Info `json:"info"`
-		Verdict  compare.Verdict  `json:"verdict"`
-		Agreeing int              `json:"agreeing"`
-		// Masked are the fields that differ in some repeat, each as often as in
-		// the repeat in which it does most.
-		Masked []compare.FieldCount `json:"masked,omitempty"`
-	}
-	attested struct {
-		Provenance      digest.Digest   `json:"provenance,omitzero"`
-		Tests           []digest.Digest `json:"tests,omitempty"`
-		Reproducibility digest.Digest   `json:"reproducibility,omitzero"`
-	}
-)
-
-// Artifact is a package made of the output of one repeat.
-type Artifact struct {
-	Repeat string        `json:"repeat"`
-	Name   string        `json:"name"`
-	Digest digest.Digest `json:"digest"`
-	Size   int64         `json:"size"`
-	// Pax is the digest of the archive inside.
-	Pax digest.Digest `json:"pax"`
-}
 
 // stageContext is a build seen from one of its stages: its recipe, and what
 // earlier stages saved.
@@ -71,10 +29,11 @@ type stageContext struct {
 	forced     bool
 	conditions []plan.Conditions
 
-	pins    resolved
-	repeats []repeated
-	judged  compared
-	signed  attested
+	// What earlier stages saved.
+	resolved stagevalue.Resolved
+	repeats  []stagevalue.Repeated
+	compared stagevalue.Compared
+	attested stagevalue.Attested
 }
 
 // maxOutput bounds the value that one stage saves for another.
@@ -83,8 +42,8 @@ const maxOutput = 256 << 20
 // stageContext reads everything that the stage needs.
 func (e *Engine) stageContext(ctx context.Context, b store.Build, s orchestrator.Stage) (*stageContext, error) {
 	c := &stageContext{Engine: e, build: b, stage: s}
-	var d document
-	if err := e.read(ctx, b.Document, &d); err != nil {
+	d, err := readValue[stagevalue.Document](ctx, e, b.Document)
+	if err != nil {
 		return nil, fmt.Errorf("reading the recipe of build %s: %w", b.ID, err)
 	}
 	if err := e.loadFiles(ctx, d.Recipe); err != nil {
@@ -92,7 +51,7 @@ func (e *Engine) stageContext(ctx context.Context, b store.Build, s orchestrator
 	}
 	c.recipe, c.forced = d.Recipe, d.Forced
 	c.conditions = plan.Repeats(c.recipe)
-	c.repeats = make([]repeated, len(c.conditions))
+	c.repeats = make([]stagevalue.Repeated, len(c.conditions))
 	for _, before := range b.Stages {
 		if before.Output.IsZero() || before.ID == s.ID {
 			continue
@@ -104,28 +63,34 @@ func (e *Engine) stageContext(ctx context.Context, b store.Build, s orchestrator
 	return c, nil
 }
 
-func (c *stageContext) load(ctx context.Context, s orchestrator.Stage) error {
+func (c *stageContext) load(ctx context.Context, s orchestrator.Stage) (err error) {
 	switch s.Kind {
 	case orchestrator.Resolve:
-		return c.read(ctx, s.Output, &c.pins)
+		c.resolved, err = readValue[stagevalue.Resolved](ctx, c.Engine, s.Output)
 	case orchestrator.Repeat:
-		return c.read(ctx, s.Output, &c.repeats[s.Repeat])
+		c.repeats[s.Repeat], err = readValue[stagevalue.Repeated](ctx, c.Engine, s.Output)
 	case orchestrator.Compare:
-		return c.read(ctx, s.Output, &c.judged)
+		c.compared, err = readValue[stagevalue.Compared](ctx, c.Engine, s.Output)
 	case orchestrator.Attest:
-		return c.read(ctx, s.Output, &c.signed)
-	default:
-		return nil
+		c.attested, err = readValue[stagevalue.Attested](ctx, c.Engine, s.Output)
+	default: // nothing comes after publish
 	}
+	return err
 }
 
-func (e *Engine) read(ctx context.Context, d digest.Digest, v any) error {
+// readValue reads what a stage, or the submission, saved.
+func readValue[T stagevalue.Value](ctx context.Context, e *Engine, d digest.Digest) (T, error) {
+	var none T
 	r, err := e.Artifacts.Open(ctx, d)
 	if err != nil {
-		return err
+		return none, err
 	}
 	defer r.Close()
-	return json.NewDecoder(io.LimitReader(r, maxOutput)).Decode(v)
+	text, err := io.ReadAll(io.LimitReader(r, maxOutput))
+	if err != nil {
+		return none, err
+	}
+	return stagevalue.Decode[T](text)
 }
 
 // loadFiles gives the files of a recipe their bytes.
@@ -156,8 +121,8 @@ func (e *Engine) loadFiles(ctx context.Context, r *recipes.Recipe) error {
 }
 
 // save ends a stage with the value that it saves for later ones.
-func (c *stageContext) save(ctx context.Context, v any, keep ...digest.Digest) outcome {
-	text, err := json.Marshal(v)
+func (c *stageContext) save(ctx context.Context, v stagevalue.Value, keep ...digest.Digest) outcome {
+	text, err := stagevalue.Encode(v)
 	if err != nil {
 		return outcome{err: fmt.Errorf("writing the result of %s: %w", c.stage.ID, err)}
 	}
@@ -189,7 +154,7 @@ type Conclusion struct {
 	Inputs  orchestrator.Inputs   `json:"inputs"`
 	Records []orchestrator.Record `json:"records"`
 	// Artifacts are the packages of the repeats, the baseline's first.
-	Artifacts []Artifact `json:"artifacts,omitempty"`
+	Artifacts []stagevalue.Artifact `json:"artifacts,omitempty"`
 	// Verdict is that of the baseline against the repeat that differs most.
 	Verdict *compare.Verdict `json:"verdict,omitempty"`
 	// Agreeing counts the repeats whose verdict against the baseline is
@@ -216,15 +181,15 @@ func (e *Engine) Conclusion(ctx context.Context, id string) (Conclusion, error) 
 	if err != nil {
 		return Conclusion{}, err
 	}
-	all := Conclusion{Build: b, Inputs: c.pins.Inputs, Artifacts: c.judged.Packages, Agreeing: c.judged.Agreeing,
-		Signed: !c.signed.Reproducibility.IsZero(), Failure: b.Failure()}
+	all := Conclusion{Build: b, Inputs: c.resolved.Inputs, Artifacts: c.compared.Packages, Agreeing: c.compared.Agreeing,
+		Signed: !c.attested.Reproducibility.IsZero(), Failure: b.Failure()}
 	for _, s := range b.Stages {
 		if s.Kind == orchestrator.Repeat && !s.Output.IsZero() {
 			all.Records = append(all.Records, c.repeats[s.Repeat].Record)
 		}
 	}
-	if len(c.judged.Packages) > 0 {
-		all.Verdict = &c.judged.Verdict
+	if len(c.compared.Packages) > 0 {
+		all.Verdict = &c.compared.Verdict
 	}
 	all.Files, err = e.Store.Files(ctx, id)
 	return all, err

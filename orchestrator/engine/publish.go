@@ -22,6 +22,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare"
 	"github.com/zfarm/zfarm/orchestrator/compare/report"
 	"github.com/zfarm/zfarm/orchestrator/packaging"
+	"github.com/zfarm/zfarm/orchestrator/stagevalue"
 	"github.com/zfarm/zfarm/orchestrator/store"
 )
 
@@ -44,7 +45,7 @@ func (c *stageContext) publish(ctx context.Context) outcome {
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // temporary files only
 	out := filepath.Join(dir, "kit")
-	if c.signed.Reproducibility.IsZero() {
+	if c.attested.Reproducibility.IsZero() {
 		err = c.layOutUnsigned(ctx, out)
 	} else {
 		err = c.layOut(ctx, out)
@@ -56,9 +57,13 @@ func (c *stageContext) publish(ctx context.Context) outcome {
 	if err != nil {
 		return outcome{err: err}
 	}
-	result := c.save(ctx, files, keep...)
+	saved := stagevalue.Published{}
+	for _, f := range files {
+		saved.Files = append(saved.Files, stagevalue.File(f))
+	}
+	result := c.save(ctx, saved, keep...)
 	result.publish = files
-	result.failure = refusal(&c.judged.Verdict)
+	result.failure = refusal(&c.compared.Verdict)
 	return result
 }
 
@@ -82,7 +87,7 @@ func (c *stageContext) gather(ctx context.Context, dir string) ([]store.File, []
 
 // take stores a piece that is not an artifact; those are stored already.
 func (c *stageContext) take(ctx context.Context, p kit.Piece) error {
-	if slices.ContainsFunc(c.judged.Packages, func(a Artifact) bool { return a.Digest == p.Digest }) {
+	if slices.ContainsFunc(c.compared.Packages, func(a stagevalue.Artifact) bool { return a.Digest == p.Digest }) {
 		return nil
 	}
 	r, err := p.Open(ctx)
@@ -137,20 +142,20 @@ func (c *stageContext) layOut(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	reproducibility, err := c.bundle(ctx, c.signed.Reproducibility)
+	reproducibility, err := c.bundle(ctx, c.attested.Reproducibility)
 	if err != nil {
 		return err
 	}
-	if !releasable(c.judged.Verdict) {
+	if !releasable(c.compared.Verdict) {
 		return kit.WriteFindings(ctx, dir, kit.Findings{Reproducibility: reproducibility,
 			PublicKey: c.VerificationMaterial.PublicKey, TrustedRoot: c.VerificationMaterial.TrustedRoot, Extra: extra})
 	}
-	provenance, err := c.bundle(ctx, c.signed.Provenance)
+	provenance, err := c.bundle(ctx, c.attested.Provenance)
 	if err != nil {
 		return err
 	}
 	var tests []attest.Bundle
-	for _, d := range c.signed.Tests {
+	for _, d := range c.attested.Tests {
 		b, err := c.bundle(ctx, d)
 		if err != nil {
 			return err
@@ -161,7 +166,7 @@ func (c *stageContext) layOut(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	a := c.judged.Packages[0]
+	a := c.compared.Packages[0]
 	return kit.Write(ctx, dir, kit.Contents{
 		Artifacts: []kit.Artifact{{
 			Name: a.Name, Digest: a.Digest,
@@ -181,8 +186,8 @@ func (c *stageContext) layOutUnsigned(ctx context.Context, dir string) error {
 		return err
 	}
 	var pieces []kit.Piece
-	if releasable(c.judged.Verdict) {
-		a := c.judged.Packages[0]
+	if releasable(c.compared.Verdict) {
+		a := c.compared.Packages[0]
 		pieces = append(pieces, kit.Piece{Name: a.Name, Digest: a.Digest,
 			Open: func(ctx context.Context) (io.ReadCloser, error) { return c.Artifacts.Open(ctx, a.Digest) }})
 		meta, err := c.metadata()
@@ -212,17 +217,17 @@ func (c *stageContext) bundle(ctx context.Context, d digest.Digest) (attest.Bund
 
 // extras are the verdict for programs and the report for people.
 func (c *stageContext) extras() ([]kit.Extra, error) {
-	verdict, err := json.MarshalIndent(c.judged.Verdict, "", "  ")
+	verdict, err := json.MarshalIndent(c.compared.Verdict, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("writing the verdict: %w", err)
 	}
 	var text bytes.Buffer
-	if err := report.Text(&text, c.judged.Verdict, report.Options{Hunks: true}); err != nil {
+	if err := report.Text(&text, c.compared.Verdict, report.Options{Hunks: true}); err != nil {
 		return nil, fmt.Errorf("writing the report: %w", err)
 	}
 	var page bytes.Buffer
 	title := fmt.Sprintf("%s %s", c.recipe.Port, c.recipe.Version)
-	if err := report.HTML(&page, c.judged.Verdict, report.PageOptions{Title: title, A: c.judged.Packages[0].Repeat, B: "the repeat that differs most"}); err != nil {
+	if err := report.HTML(&page, c.compared.Verdict, report.PageOptions{Title: title, A: c.compared.Packages[0].Repeat, B: "the repeat that differs most"}); err != nil {
 		return nil, fmt.Errorf("writing the page: %w", err)
 	}
 	return []kit.Extra{{Name: "verdict.json", Data: append(verdict, '\n')}, {Name: "report.txt", Data: text.Bytes()}, {Name: "report.html", Data: page.Bytes()}}, nil
@@ -235,5 +240,5 @@ func (c *stageContext) metadata() ([]byte, error) {
 		tests.Total += s.Tally.Total
 		tests.Passed += s.Tally.Passed
 	}
-	return packaging.Metadata(c.spec(c.repeats[0].Record), c.judged.Info[0], tests)
+	return packaging.Metadata(c.spec(c.repeats[0].Record), c.compared.Info[0], tests)
 }

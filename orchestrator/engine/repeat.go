@@ -15,6 +15,7 @@ import (
 	"github.com/zfarm/zfarm/attest/digest"
 	"github.com/zfarm/zfarm/orchestrator"
 	"github.com/zfarm/zfarm/orchestrator/attempt"
+	"github.com/zfarm/zfarm/orchestrator/stagevalue"
 	"github.com/zfarm/zfarm/orchestrator/store"
 	"github.com/zfarm/zfarm/workers"
 )
@@ -38,7 +39,7 @@ func (c *stageContext) repeat(ctx context.Context) outcome {
 		return outcome{err: fmt.Errorf("worker %s has no facts: %w", registered.Name, workers.ErrLost)}
 	}
 	order := attempt.Order{Recipe: c.recipe, Conditions: c.conditions[c.stage.Repeat], Stage: c.stage.ID, Repeat: c.stage.Repeat,
-		Attempt: c.stage.Attempts, Worker: c.stage.Worker, Facts: *registered.Facts, Sources: c.pins.Sources, Needs: c.pins.Needs, Epoch: c.pins.Inputs.Epoch, Begun: made.Begun, Output: made.Output}
+		Attempt: c.stage.Attempts, Worker: c.stage.Worker, Facts: *registered.Facts, Sources: c.resolved.Sources, Needs: c.resolved.Needs, Epoch: c.resolved.Inputs.Epoch, Begun: made.Begun, Output: made.Output}
 	record, root, failure, err := c.attemptUntilDone(ctx, made, order)
 	if err == nil && failure != nil {
 		err = c.notOfThePort(ctx, record, failure)
@@ -46,7 +47,7 @@ func (c *stageContext) repeat(ctx context.Context) outcome {
 	if err != nil {
 		return outcome{err: err}
 	}
-	result := c.save(ctx, repeated{Record: record, Root: root}, kept(record)...)
+	result := c.save(ctx, stagevalue.Repeated{Record: record, Root: root}, kept(record)...)
 	result.failure = failure
 	if failure == nil && result.err == nil {
 		result.learnt = record.Ended.Sub(record.Begun)

@@ -17,6 +17,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator"
 	"github.com/zfarm/zfarm/orchestrator/attempt"
 	"github.com/zfarm/zfarm/orchestrator/packaging"
+	"github.com/zfarm/zfarm/orchestrator/stagevalue"
 	"github.com/zfarm/zfarm/orchestrator/store"
 	"github.com/zfarm/zfarm/plugins"
 	"github.com/zfarm/zfarm/recipes"
@@ -29,7 +30,7 @@ import (
 // build has had the same inputs and was released, that one stands for
 // this one.
 func (c *stageContext) resolve(ctx context.Context) outcome {
-	out := resolved{Inputs: orchestrator.Inputs{Recipe: c.build.Recipe}}
+	out := stagevalue.Resolved{Inputs: orchestrator.Inputs{Recipe: c.build.Recipe}}
 	for _, src := range c.recipe.Sources {
 		fetched, err := c.Sources.Fetch(ctx, src)
 		if err != nil {
@@ -56,7 +57,7 @@ func (c *stageContext) resolve(ctx context.Context) outcome {
 
 // pinned is the outcome of the stage, which ends the build where its inputs are
 // those of another.
-func (c *stageContext) pinned(ctx context.Context, out resolved) outcome {
+func (c *stageContext) pinned(ctx context.Context, out stagevalue.Resolved) outcome {
 	inputs, err := out.Inputs.Digest()
 	if err != nil {
 		return outcome{err: err}
@@ -88,7 +89,7 @@ func (c *stageContext) pinned(ctx context.Context, out resolved) outcome {
 
 // pinNeeds makes the packages of the build needs, and of what those need to
 // run, ready to be put on a worker.
-func (c *stageContext) pinNeeds(ctx context.Context, out *resolved) error {
+func (c *stageContext) pinNeeds(ctx context.Context, out *stagevalue.Resolved) error {
 	seen := map[string]bool{}
 	var add func(needs []store.Need, at string) error
 	add = func(needs []store.Need, at string) error {
@@ -113,15 +114,15 @@ func (c *stageContext) pinNeeds(ctx context.Context, out *resolved) error {
 	return add(c.build.Needs, "build")
 }
 
-func (c *stageContext) pinNeed(ctx context.Context, b store.Build, out *resolved) error {
+func (c *stageContext) pinNeed(ctx context.Context, b store.Build, out *stagevalue.Resolved) error {
 	need, err := c.stageContext(ctx, b, orchestrator.Stage{})
 	if err != nil {
 		return err
 	}
-	if len(need.judged.Packages) == 0 {
+	if len(need.compared.Packages) == 0 {
 		return errors.New("it has made no package")
 	}
-	a := need.judged.Packages[0]
+	a := need.compared.Packages[0]
 	packed, err := c.Artifacts.Open(ctx, a.Digest)
 	if err != nil {
 		return err
@@ -184,7 +185,7 @@ func (c *stageContext) prepareSource(ctx context.Context, src recipes.Source, f 
 }
 
 // pinPlugins asks each plugin that the recipe names who it is.
-func (c *stageContext) pinPlugins(ctx context.Context, out *resolved) error {
+func (c *stageContext) pinPlugins(ctx context.Context, out *stagevalue.Resolved) error {
 	names := []string{c.recipe.Build.Plugin}
 	for _, t := range c.recipe.Tests {
 		names = append(names, t.Plugin)

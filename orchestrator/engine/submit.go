@@ -15,6 +15,7 @@ import (
 	"github.com/zfarm/zfarm/attest/digest"
 	"github.com/zfarm/zfarm/orchestrator"
 	"github.com/zfarm/zfarm/orchestrator/schedule"
+	"github.com/zfarm/zfarm/orchestrator/stagevalue"
 	"github.com/zfarm/zfarm/orchestrator/store"
 	"github.com/zfarm/zfarm/recipes"
 	"github.com/zfarm/zfarm/workers"
@@ -23,14 +24,6 @@ import (
 // ErrNeeds: a recipe needs a port that nobody has built or submitted, or the
 // needs of a submission run in a circle.
 var ErrNeeds = errors.New("needs cannot be met")
-
-// document is what is kept of a submitted recipe. The files of the recipe lie
-// in the artifact store by their own digests.
-type document struct {
-	Recipe *recipes.Recipe `json:"recipe"`
-	// Forced: the outcome of other builds with the same inputs does not count.
-	Forced bool `json:"forced,omitempty"`
-}
 
 // Submit takes a submission: each recipe becomes a build, or is the build that
 // is there already. It takes all of them or none.
@@ -136,7 +129,7 @@ func (e *Engine) prepare(ctx context.Context, s Submitted, all Submission) (entr
 		}
 		in.files = append(in.files, have)
 	}
-	text, err := json.Marshal(document{Recipe: s.Recipe, Forced: all.Force || all.Checks != ""})
+	text, err := stagevalue.Encode(stagevalue.Document{Recipe: s.Recipe, Forced: all.Force || all.Checks != ""})
 	if err != nil {
 		return entry{}, fmt.Errorf("writing recipe of %s: %w", s.Recipe.Port, err)
 	}

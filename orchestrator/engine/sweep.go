@@ -15,6 +15,7 @@ import (
 
 	"github.com/zfarm/zfarm/attest/digest"
 	"github.com/zfarm/zfarm/orchestrator/schedule"
+	"github.com/zfarm/zfarm/orchestrator/stagevalue"
 	"github.com/zfarm/zfarm/orchestrator/store"
 	"github.com/zfarm/zfarm/workers"
 )
@@ -268,8 +269,8 @@ func (e *Engine) submitRebuild(ctx context.Context, release store.Release, prior
 	if err != nil {
 		return err
 	}
-	var d document
-	if err := e.read(ctx, was.Document, &d); err != nil {
+	d, err := readValue[stagevalue.Document](ctx, e, was.Document)
+	if err != nil {
 		return fmt.Errorf("reading the recipe of build %s: %w", was.ID, err)
 	}
 	if err := e.loadFiles(ctx, d.Recipe); err != nil {

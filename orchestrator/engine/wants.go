@@ -4,37 +4,24 @@
 package engine
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"github.com/zfarm/zfarm/orchestrator/schedule"
+	"github.com/zfarm/zfarm/orchestrator/stagevalue"
 )
 
-// wantsVersion is that of storedWants. A change of schedule.Wants that an older
-// program would misread raises it.
-const wantsVersion = 1
-
-// storedWants is what a build wants of its workers, as the database keeps it
-// beside the build.
-type storedWants struct {
-	Version int `json:"version"`
-	schedule.Wants
-}
-
+// encodeWants writes what a build wants of its workers, as the database keeps
+// it beside the build.
 func encodeWants(w schedule.Wants) ([]byte, error) {
-	return json.Marshal(storedWants{Version: wantsVersion, Wants: w})
+	return stagevalue.Encode(stagevalue.Wants{Wants: w})
 }
 
 // decodeWants refuses what another version wrote: misread wants would send a
 // build to a worker that does not fit.
 func decodeWants(build string, text []byte) (schedule.Wants, error) {
-	var s storedWants
-	if err := json.Unmarshal(text, &s); err != nil {
+	w, err := stagevalue.Decode[stagevalue.Wants](text)
+	if err != nil {
 		return schedule.Wants{}, fmt.Errorf("reading what build %s wants of its workers: %w", build, err)
 	}
-	if s.Version != wantsVersion {
-		return schedule.Wants{}, fmt.Errorf("reading what build %s wants of its workers: it has version %d, and this program reads %d; use the program that wrote it, or submit the build again",
-			build, s.Version, wantsVersion)
-	}
-	return s.Wants, nil
+	return w.Wants, nil
 }

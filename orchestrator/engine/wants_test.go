@@ -20,15 +20,15 @@ func TestStoredWants(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const golden = `{"version":1,"tools":[{"name":"make","version":"\u003e= 4.0"}],"patch":true,"apart":true,"alike":true}`
+	const golden = `{"format":"zfarm.wants/1","value":{"tools":[{"name":"make","version":"\u003e= 4.0"}],"patch":true,"apart":true,"alike":true}}`
 	if diff := cmp.Diff(golden, string(text)); diff != "" {
-		t.Errorf("the form has changed: raise wantsVersion if an older program would misread it (-want +have):\n%s", diff)
+		t.Errorf("the form has changed: give it another version if an older program would misread it (-want +have):\n%s", diff)
 	}
 	have, err := decodeWants("b1", []byte(golden))
 	if diff := cmp.Diff(want, have); diff != "" || err != nil {
 		t.Errorf("%v (-want +have):\n%s", err, diff)
 	}
-	for _, other := range []string{`{"apart":true}`, `{"version":0}`, `{"version":2,"apart":true}`, ``, `[]`} {
+	for _, other := range []string{`{"apart":true}`, `{"format":"zfarm.wants/0","value":{}}`, `{"format":"zfarm.wants/2","value":{"apart":true}}`, ``, `[]`} {
 		if _, err := decodeWants("b1", []byte(other)); err == nil || !strings.Contains(err.Error(), "build b1") {
 			t.Errorf("%s: %v, want an error that names the build", other, err)
 		}
