@@ -177,6 +177,7 @@ func TestDocumentsByValue(t *testing.T) {
 		{"microseconds", doc("time", unix(15, time.Microsecond)), doc("time", unix(16, time.Microsecond)), []string{"2 json:/time"}},
 		{"nanoseconds", doc("time", unix(15, 1)), doc("time", unix(16, 1)), []string{"2 json:/time"}},
 		{"a build path", doc("p", `"/zfarm/w/first/x"`), doc("p", `"/zfarm/w/secnd/x"`), []string{"2 embedded.build path@|in json:/p"}},
+		{"a host", doc("h", `"LPARONE"`), doc("h", `"LPARTWO"`), []string{"X json:/h@"}},
 		{"another value", doc("n", "1"), doc("n", "2"), []string{"X json:/n@"}},
 		{"another kind", doc("n", "1"), doc("n", `"1"`), []string{"X json:/n@|a value of another kind"}},
 		{"another order", `{"a": 1, "b": 2}`, `{"b": 2, "a": 1}`, []string{"X content@|its keys in another order"}},
@@ -187,6 +188,9 @@ func TestDocumentsByValue(t *testing.T) {
 	many := func(n int, v string) string { return "[" + strings.Repeat(v+", ", n-1) + v + "]" }
 	if n := len(judged(t, "p/x", many(maxValues, "1"), many(maxValues, "2"), known())); n != maxValues {
 		t.Errorf("%d findings about %d values", n, maxValues)
+	}
+	if n := len(judged(t, "p/x", many(maxValues+1, "1"), many(maxValues+1, "2"), known())); n != maxValues+1 {
+		t.Errorf("%d findings about %d values", n, maxValues+1)
 	}
 	if n := len(judged(t, "p/x", many(maxValues+5, "1"), many(maxValues+5, "2"), known())); n != maxValues+1 {
 		t.Errorf("%d findings about %d values", n, maxValues+5)
@@ -206,6 +210,8 @@ func TestRulesApplyWhereTheySay(t *testing.T) {
 		{planted{"text, below a path", "a\nid=1\n", "a\nid=2\n", []string{"2 rule.id@2"}}, rule("text", "fi*")},
 		{planted{"text, elsewhere", "a\nid=1\n", "a\nid=2\n", []string{"X content@5"}}, rule("text", "other")},
 		{planted{"text, beside the group", "a\nid=1 x\n", "a\nid=2 y\n", []string{"X content@5"}}, rule("text", "")},
+		{planted{"text, before the group", "x id=1\n", "y id=2\n", []string{"X content@0"}}, rule("text", "")},
+		{planted{"text, between two places", "id=1 x id=1\n", "id=2 y id=2\n", []string{"X content@3"}}, rule("text", "")},
 		{planted{"text, and a line beside it", "b\nid=1\n", "c\nid=2\n", []string{"2 rule.id@2", "X content@0 |1 line that no rule explains"}}, rule("text", "")},
 		{planted{"text, lines in another order", "id=1\nid=2\n", "id=2\nid=1\n", []string{"X content@3 the same lines in another order"}}, rule("text", "")},
 		{planted{"bytes", binaryOf("id=12 "), binaryOf("id=34 "), []string{"2 rule.id@103"}}, rule("bytes", "")},
@@ -215,6 +221,12 @@ func TestRulesApplyWhereTheySay(t *testing.T) {
 		{planted{"another value", `{"seed": 1, "x": 1}`, `{"seed": 1, "x": 2}`, []string{"X json:/x"}}, field},
 	} {
 		c.check(t, known(), c.r)
+	}
+	two := field
+	two.Pattern = regexp.MustCompile(`(\d)(\d)`)
+	planted{"a rule of two groups is none", `{"seed": 12}`, `{"seed": 34}`, []string{"X json:/seed"}}.check(t, known(), two)
+	if s := newRuleSet(nil); !s.afford(maxMatched) || s.spent() != "" || s.afford(1) || s.spent() == "" {
+		t.Error("the bound on what is matched is not where it is")
 	}
 	never := rule("text", "")
 	never.Tier = verdict.Forbidden
@@ -242,6 +254,7 @@ func TestSets(t *testing.T) {
 
 func TestUnlikeSizes(t *testing.T) {
 	planted{"longer", binaryOf("x"), binaryOf("x") + "\x01", []string{"X content@201 |bytes in A"}}.check(t, known())
+	planted{"a path in files of unlike size", binaryOf("/zfarm/w/first"), binaryOf("/zfarm/w/secnd") + "\x01", []string{"X embedded.build path@100", "X content@"}}.check(t, known())
 	k := known()
 	k.B.Values["build path"] = "/zfarm/w/the-second"
 	planted{"a path of another length", binaryOf("/zfarm/w/first"), binaryOf("/zfarm/w/the-second"),
