@@ -14,6 +14,8 @@ import (
 	"io"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/zfarm/zfarm/recipes/source/xzfile"
 )
 
 // Bounds on decompression. Real source archives shrink 3 to 30 times; what
@@ -35,7 +37,7 @@ const (
 const (
 	magicGzip = "\x1f\x8b"
 	magicBzip = "BZh"
-	magicXZ   = "\xfd7zXZ\x00"
+	magicXZ   = xzfile.Magic
 	magicZstd = "\x28\xb5\x2f\xfd"
 )
 

@@ -6,26 +6,25 @@ package source
 import (
 	"bufio"
 	"bytes"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash"
-	"hash/crc32"
-	"hash/crc64"
 	"io"
 
 	"github.com/ulikunitz/xz/lzma"
+
+	"github.com/zfarm/zfarm/recipes/source/xzfile"
 )
 
-// xzReader reads the .xz container (xz-file-format 1.2.1) around LZMA2 data.
+// xzReader reads an .xz file (xz-file-format 1.2.1) as it passes by.
 // The library has one too, which gives a block as much memory as its header
 // asks for, up to 4 GiB; here the header is looked at first. Only the LZMA2
 // filter is known, which is what source archives use.
 type xzReader struct {
 	r      *bufio.Reader
 	n      int64 // bytes read of r
-	check  byte  // kind of check in this stream; xzNoStream outside of one
+	inside bool  // of a stream
+	check  xzfile.Check
 	blocks uint64
 	block  *lzma.Reader2
 	begun  int64 // n at the begin of the compressed data of the block
@@ -33,19 +32,9 @@ type xzReader struct {
 	err    error
 }
 
-const xzNoStream = 0xff
-
-// The checks of a stream (2.1.1.2) and their sizes in bytes.
-const (
-	xzNone   = 0x0
-	xzCRC32  = 0x1
-	xzCRC64  = 0x4
-	xzSHA256 = 0xa
-)
-
 var errXZ = errors.New("damaged xz data")
 
-func newXZ(r *bufio.Reader) *xzReader { return &xzReader{r: r, check: xzNoStream} }
+func newXZ(r *bufio.Reader) *xzReader { return &xzReader{r: r} }
 
 // Read decompresses into p.
 func (x *xzReader) Read(p []byte) (int, error) {
@@ -55,7 +44,9 @@ func (x *xzReader) Read(p []byte) (int, error) {
 			continue
 		}
 		n, err := x.block.Read(p)
-		x.sum.Write(p[:n])
+		if x.sum != nil {
+			x.sum.Write(p[:n])
+		}
 		if err == io.EOF { //nolint:errorlint // wrapped, it is what broke the source off
 			x.err = x.endBlock()
 		} else {
@@ -99,7 +90,7 @@ func (r rawReader) ReadByte() (byte, error) { return r.x.ReadByte() }
 
 // next goes on to the next block, through the end of a stream where need be.
 func (x *xzReader) next() error {
-	if x.check == xzNoStream {
+	if !x.inside {
 		return x.beginStream()
 	}
 	size, err := x.ReadByte()
@@ -114,7 +105,7 @@ func (x *xzReader) next() error {
 
 // beginStream reads a stream header (2.1.1), after padding (2.2) if there is any.
 func (x *xzReader) beginStream() error {
-	var h [12]byte
+	var h [xzfile.Edge]byte
 	for {
 		if _, err := x.r.Peek(1); err == io.EOF && x.n > 0 {
 			return io.EOF
@@ -129,74 +120,34 @@ func (x *xzReader) beginStream() error {
 	if err := x.raw(h[4:]); err != nil {
 		return err
 	}
-	flags := h[6:8]
-	if string(h[:6]) != magicXZ || crc32.ChecksumIEEE(flags) != binary.LittleEndian.Uint32(h[8:]) || flags[0] != 0 {
-		return errXZ
+	var err error
+	if x.check, err = xzfile.Header(h[:]); err != nil {
+		return err
 	}
-	x.check, x.blocks = flags[1], 0
-	switch x.check {
-	case xzNone, xzCRC32, xzCRC64, xzSHA256:
-		return nil
-	}
-	return fmt.Errorf("xz check of kind %#x is not known", x.check)
+	x.inside, x.blocks = true, 0
+	return nil
 }
 
 // beginBlock reads a block header (3.1): its only filter must be LZMA2.
 func (x *xzReader) beginBlock(size byte) error {
-	h := make([]byte, (int(size)+1)*4)
+	h := make([]byte, xzfile.BlockHeaderSize(size))
 	h[0] = size
 	if err := x.raw(h[1:]); err != nil {
 		return err
 	}
-	body, sum := h[:len(h)-4], h[len(h)-4:]
-	if crc32.ChecksumIEEE(body) != binary.LittleEndian.Uint32(sum) {
-		return errXZ
-	}
-	flags := body[1]
-	r := bytes.NewReader(body[2:])
-	for _, bit := range []byte{0x40, 0x80} { // compressed and uncompressed size
-		if flags&bit != 0 {
-			if _, err := binary.ReadUvarint(r); err != nil {
-				return errXZ
-			}
-		}
-	}
-	var filter [3]byte
-	if _, err := io.ReadFull(r, filter[:]); err != nil {
-		return errXZ
-	}
-	if flags&0x3f != 0 || filter[0] != 0x21 || filter[1] != 1 {
+	b, err := xzfile.BlockHeader(h)
+	switch {
+	case err != nil:
+		return err
+	case !b.LZMA2:
 		return errors.New("xz data with a filter other than LZMA2; have upstream's archive in another format")
+	case b.Window > maxWindow:
+		return fmt.Errorf("xz data needs a dictionary of %d bytes, at most %d are given", b.Window, maxWindow)
 	}
-	window, err := lzma.DecodeDictCap(filter[2])
-	if err != nil || window > maxWindow {
-		return fmt.Errorf("xz data needs a dictionary of %d bytes, at most %d are given", window, maxWindow)
-	}
-	x.begun, x.sum, x.blocks = x.n, x.newSum(), x.blocks+1
-	x.block, err = lzma.Reader2Config{DictCap: int(max(window, lzma.MinDictCap))}.NewReader2(rawReader{x})
+	x.begun, x.sum, x.blocks = x.n, x.check.Hash(), x.blocks+1
+	x.block, err = lzma.Reader2Config{DictCap: int(max(b.Window, lzma.MinDictCap))}.NewReader2(rawReader{x})
 	return err
 }
-
-func (x *xzReader) newSum() hash.Hash {
-	switch x.check {
-	case xzCRC32:
-		return crc32.NewIEEE()
-	case xzCRC64:
-		return crc64.New(crc64.MakeTable(crc64.ECMA))
-	case xzSHA256:
-		return sha256.New()
-	}
-	return noSum{}
-}
-
-// noSum is the check of streams without one.
-type noSum struct{}
-
-func (noSum) Write(p []byte) (int, error) { return len(p), nil }
-func (noSum) Sum(b []byte) []byte         { return b }
-func (noSum) Reset()                      {}
-func (noSum) Size() int                   { return 0 }
-func (noSum) BlockSize() int              { return 1 }
 
 // endBlock reads padding and check (3.3, 3.4). Checks are little-endian, but
 // for SHA-256.
@@ -208,18 +159,11 @@ func (x *xzReader) endBlock() error {
 	if err := x.padding(x.begun); err != nil {
 		return err
 	}
-	have := make([]byte, x.sum.Size())
+	have := make([]byte, x.check.Size)
 	if err := x.raw(have); err != nil {
 		return err
 	}
-	want := x.sum.Sum(nil)
-	switch x.check {
-	case xzCRC32, xzCRC64:
-		for i, j := 0, len(want)-1; i < j; i, j = i+1, j-1 {
-			want[i], want[j] = want[j], want[i]
-		}
-	}
-	if !bytes.Equal(have, want) {
+	if !bytes.Equal(have, xzfile.Sum(x.sum)) {
 		return fmt.Errorf("%w: its check does not match", errXZ)
 	}
 	return nil
@@ -227,7 +171,7 @@ func (x *xzReader) endBlock() error {
 
 // padding reads zero bytes up to a multiple of four after begin.
 func (x *xzReader) padding(begin int64) error {
-	for (x.n-begin)%4 != 0 {
+	for (x.n-begin)%xzfile.Align != 0 {
 		if b, err := x.ReadByte(); err != nil || b != 0 {
 			return errXZ
 		}
@@ -239,28 +183,30 @@ func (x *xzReader) padding(begin int64) error {
 // footer (2.1.2). Sizes in the index serve seeking; here they are passed over.
 func (x *xzReader) endStream() error {
 	begin := x.n - 1
-	count, err := binary.ReadUvarint(x)
+	count, err := xzfile.Number(x)
 	if err != nil || count != x.blocks {
 		return errXZ
 	}
 	for range 2 * count {
-		if _, err := binary.ReadUvarint(x); err != nil {
+		if _, err := xzfile.Number(x); err != nil {
 			return errXZ
 		}
 	}
 	if err := x.padding(begin); err != nil {
 		return err
 	}
-	var tail [4 + 12]byte // the index's CRC32, the footer
+	var tail [4 + xzfile.Edge]byte // the index's CRC32, the footer
 	if err := x.raw(tail[:]); err != nil {
 		return err
 	}
-	footer := tail[4:]
-	if string(footer[10:]) != "YZ" || footer[9] != x.check ||
-		crc32.ChecksumIEEE(footer[4:10]) != binary.LittleEndian.Uint32(footer) {
+	size, err := xzfile.Footer(tail[4:], x.check)
+	if err != nil {
+		return err
+	}
+	if size != x.n-xzfile.Edge-begin {
 		return errXZ
 	}
-	x.check = xzNoStream
+	x.inside = false
 	return nil
 }
 

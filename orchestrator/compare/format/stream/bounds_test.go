@@ -36,7 +36,7 @@ func xzHead() []byte {
 	flags := []byte{0, 0}
 	b := append([]byte(xzMagic), flags...)
 	b = binary.LittleEndian.AppendUint32(b, crc32.ChecksumIEEE(flags))
-	block := []byte{2, 0, xzLZMA2, 1, 28, 0, 0, 0}
+	block := []byte{2, 0, 0x21, 1, 28, 0, 0, 0}
 	return binary.LittleEndian.AppendUint32(append(b, block...), crc32.ChecksumIEEE(block))
 }
 
@@ -55,7 +55,7 @@ func xzStored(chunks int64) containertest.Virtual {
 	footer = append(footer, 0, 0)
 	rest = append(rest, index...)
 	rest = binary.LittleEndian.AppendUint32(rest, crc32.ChecksumIEEE(footer))
-	rest = append(append(rest, footer...), xzFooter...)
+	rest = append(append(rest, footer...), "YZ"...)
 	return containertest.Virtual{containertest.Bytes(xzHead()), containertest.Bytes(first),
 		{Size: int64(len(chunk)), Times: chunks, Make: func(int64) []byte { return chunk }}, containertest.Bytes(rest)}
 }

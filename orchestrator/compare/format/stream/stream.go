@@ -22,12 +22,13 @@ import (
 
 	"github.com/zfarm/zfarm/orchestrator/compare/format/container"
 	"github.com/zfarm/zfarm/orchestrator/compare/format/exact"
+	"github.com/zfarm/zfarm/recipes/source/xzfile"
 )
 
 const (
 	gzipMagic  = "\x1f\x8b"
 	bzip2Magic = "BZh"
-	xzMagic    = "\xfd7zXZ\x00"
+	xzMagic    = xzfile.Magic
 	zstdMagic  = "\x28\xb5\x2f\xfd"
 
 	maxWindow  = 64 << 20  // of a decoder

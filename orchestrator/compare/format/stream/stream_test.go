@@ -273,7 +273,7 @@ func TestExplosiveStreams(t *testing.T) {
 // claim 64 MiB.
 func TestSmallBlocksNeedNoLargeDictionary(t *testing.T) {
 	in := xzOf(t, xz.WriterConfig{DictCap: 4096, BlockSize: 1}, text(300))
-	header, blocks := []byte{2, 0, xzLZMA2, 1, 0}, 0
+	header, blocks := []byte{2, 0, 0x21, 1, 0}, 0
 	for at := bytes.Index(in, header); at >= 0; blocks++ {
 		in[at+4] = 28 // 64 MiB
 		binary.LittleEndian.PutUint32(in[at+8:], crc32.ChecksumIEEE(in[at:at+8]))

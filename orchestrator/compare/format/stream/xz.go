@@ -7,54 +7,30 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash"
 	"hash/crc32"
-	"hash/crc64"
 	"io"
 	"strings"
 
 	"github.com/zfarm/zfarm/orchestrator/compare/format/container"
 	"github.com/zfarm/zfarm/orchestrator/compare/format/exact"
+	"github.com/zfarm/zfarm/recipes/source/xzfile"
 )
 
 const (
-	xzEdge    = 12 // header and footer of a stream
-	xzFooter  = "YZ"
-	xzLZMA2   = 0x21
 	xzNearby  = 4 << 10
 	minWindow = 4 << 10 // that the decoder takes
 )
 
 func isXZ(head []byte) bool { return bytes.HasPrefix(head, []byte(xzMagic)) }
 
-// xzCheck is how the content of blocks is summed up.
-type xzCheck struct {
-	name string
-	size int64
-	hash func() hash.Hash
-}
-
-func xzCheckOf(id byte) (xzCheck, bool) {
-	switch id {
-	case 0:
-		return xzCheck{"none", 0, nil}, true
-	case 1:
-		return xzCheck{"crc32", 4, func() hash.Hash { return crc32.NewIEEE() }}, true
-	case 4:
-		table := crc64.MakeTable(crc64.ECMA)
-		return xzCheck{"crc64", 8, func() hash.Hash { return crc64.New(table) }}, true
-	case 10:
-		return xzCheck{"sha256", 32, sha256.New}, true
-	}
-	return xzCheck{}, false
-}
-
 // xzBlock is one block: its data and what is said of it.
 type xzBlock struct {
 	data, packed, size int64
 	window             int64
-	check              xzCheck
+	check              xzfile.Check
 	sum                []byte
 }
 
@@ -66,8 +42,7 @@ type xzWalk struct {
 	budget *exact.Budget // nil where it was asked before
 	at     int64
 	header int64 // of the stream that at lies in; -1 between streams
-	flags  []byte
-	check  xzCheck
+	check  xzfile.Check
 	// blocks is their number in this stream, listed a sum over their sizes,
 	// which the index must repeat.
 	blocks   uint64
@@ -120,36 +95,31 @@ func (x *xzWalk) begin() (bool, error) {
 		}
 		x.at, x.padding = x.at+4, x.padding+4
 	}
-	b, err := x.near.Bytes(x.at, int(min(xzEdge, x.f.Size-x.at)))
+	b, err := x.near.Bytes(x.at, int(min(xzfile.Edge, x.f.Size-x.at)))
 	if err != nil {
 		return false, err
 	}
 	if !isXZ(b) && x.streams > 0 {
 		return false, nil
 	}
-	if len(b) < xzEdge || crc32.ChecksumIEEE(b[6:8]) != binary.LittleEndian.Uint32(b[8:]) {
-		return false, exact.Errorf(x.at, "the header of an xz stream is damaged")
+	check, err := xzfile.Header(b)
+	if err != nil {
+		return false, x.fault(x.at, err)
 	}
-	check, ok := xzCheckOf(b[7])
-	if !ok || b[6] != 0 {
-		return false, exact.Errorf(x.at+6, "an xz stream has unknown flags %x", b[6:8])
-	}
-	x.flags, x.check, x.header = bytes.Clone(b[6:8]), check, x.at
-	x.at, x.blocks, x.listed = x.at+xzEdge, 0, sha256.New()
+	x.check, x.header = check, x.at
+	x.at, x.blocks, x.listed = x.at+xzfile.Edge, 0, sha256.New()
 	x.streams++
-	x.checks.add(check.name)
+	x.checks.add(check.Name)
 	return true, nil
 }
 
-// varint reads a number of up to 9 bytes, 7 bits each, least first.
-func varint(b []byte) (n uint64, rest []byte, ok bool) {
-	for i := 0; i < len(b) && i < 9; i++ {
-		n |= uint64(b[i]&0x7f) << (7 * i)
-		if b[i] < 0x80 {
-			return n, b[i+1:], i == 0 || b[i] != 0
-		}
+// fault says where in the file the fault of a part is that begins at at.
+func (*xzWalk) fault(at int64, err error) error {
+	var f *xzfile.Fault
+	if errors.As(err, &f) {
+		return exact.Errorf(at+int64(f.At), "%s", f.Text)
 	}
-	return 0, b, false
+	return err
 }
 
 // block reads a block: its header, the sizes of its chunks, padding and sum.
@@ -171,9 +141,9 @@ func (x *xzWalk) block() (xzBlock, error) {
 	if packed >= 0 && packed != b.packed || size >= 0 && size != b.size {
 		return b, exact.Errorf(from, "the header of an xz block says %d bytes of %d, and there are %d of %d", packed, size, b.packed, b.size)
 	}
-	unpadded := uint64(x.at - from + x.check.size)
+	unpadded := uint64(x.at - from + int64(x.check.Size))
 	fill := int(-x.at & 3)
-	end, err := x.near.Bytes(x.at, fill+int(x.check.size))
+	end, err := x.near.Bytes(x.at, fill+x.check.Size)
 	if err != nil {
 		return b, err
 	}
@@ -204,54 +174,30 @@ func (x *xzWalk) blockHeader() (packed, size, window int64, err error) {
 	if err != nil {
 		return 0, 0, 0, err
 	}
-	length := (int(b[0]) + 1) * 4
+	length := xzfile.BlockHeaderSize(b[0])
 	if b, err = x.near.Bytes(at, length); err != nil {
 		return 0, 0, 0, err
 	}
-	body := b[1 : length-4]
-	if crc32.ChecksumIEEE(b[:length-4]) != binary.LittleEndian.Uint32(b[length-4:]) {
-		return 0, 0, 0, exact.Errorf(at, "the header of an xz block is damaged")
-	}
-	flags, rest := body[0], body[1:]
-	sizes := [2]int64{-1, -1}
-	var says []string
-	for i, name := range []string{"packed", "size"} {
-		if flags&(0x40<<i) == 0 {
-			continue
-		}
-		n, left, ok := varint(rest)
-		if !ok || n > 1<<62 {
-			return 0, 0, 0, exact.Errorf(at, "the header of an xz block has no readable sizes")
-		}
-		sizes[i], rest, says = int64(n), left, append(says, name)
-	}
-	if flags&0x3c != 0 {
-		return 0, 0, 0, exact.Errorf(at+1, "an xz block has unknown flags %02x", flags)
-	}
-	if flags&3 != 0 || len(rest) < 3 || rest[0] != xzLZMA2 || rest[1] != 1 {
+	header, err := xzfile.BlockHeader(b)
+	switch {
+	case err != nil:
+		return 0, 0, 0, x.fault(at, err)
+	case !header.LZMA2:
 		return 0, 0, 0, exact.Errorf(at, "an xz block is made by other filters than LZMA2 alone, which is what is read")
+	case header.Window > maxWindow:
+		return 0, 0, 0, exact.Errorf(at, "an xz block needs a dictionary of more than %d bytes, which is not read", maxWindow)
 	}
-	if window, err = xzWindow(at, rest[2]); err != nil {
-		return 0, 0, 0, err
+	var says []string
+	if header.Packed >= 0 {
+		says = append(says, "packed")
 	}
-	if !zeros(rest[3:]) {
-		return 0, 0, 0, exact.Errorf(at, "the padding of the header of an xz block is not zero")
+	if header.Size >= 0 {
+		says = append(says, "size")
 	}
 	x.at += int64(length)
-	x.windows.add(fmt.Sprint(window))
+	x.windows.add(fmt.Sprint(header.Window))
 	x.declared.add(fmt.Sprintf("%d bytes, says %s", length, strings.Join(says, " and ")))
-	return sizes[0], sizes[1], window, nil
-}
-
-// xzWindow is the size of a dictionary, two numbers for each power of two.
-func xzWindow(at int64, code byte) (int64, error) {
-	if code > 40 {
-		return 0, exact.Errorf(at, "an xz block has an unknown dictionary %d", code)
-	}
-	if n := (int64(2) | int64(code&1)) << (code/2 + 11); n <= maxWindow {
-		return n, nil
-	}
-	return 0, exact.Errorf(at, "an xz block needs a dictionary of more than %d bytes, which is not read", maxWindow)
+	return header.Packed, header.Size, header.Window, nil
 }
 
 // chunks adds up the chunks of LZMA2: a byte of control, sizes less one, and
@@ -305,11 +251,12 @@ func (x *xzWalk) index() error {
 		if err != nil {
 			return 0, err
 		}
-		n, rest, ok := varint(b)
-		if !ok {
+		r := bytes.NewReader(b)
+		n, err := xzfile.Number(r)
+		if err != nil {
 			return 0, exact.Errorf(x.at, "the index of an xz stream is not readable")
 		}
-		_, err = eat(len(b) - len(rest))
+		_, err = eat(len(b) - r.Len())
 		return n, err
 	}
 	if _, err := eat(1); err != nil {
@@ -365,19 +312,18 @@ func (x *xzWalk) lines(number func() (uint64, error)) error {
 }
 
 func (x *xzWalk) footer(index int64) error {
-	b, err := x.near.Bytes(x.at, xzEdge)
+	b, err := x.near.Bytes(x.at, xzfile.Edge)
 	if err != nil {
 		return err
 	}
-	switch {
-	case string(b[10:]) != xzFooter, crc32.ChecksumIEEE(b[4:10]) != binary.LittleEndian.Uint32(b):
-		return exact.Errorf(x.at, "the footer of an xz stream is damaged")
-	case (int64(binary.LittleEndian.Uint32(b[4:]))+1)*4 != index:
-		return exact.Errorf(x.at+4, "the footer of an xz stream says another size of its index than %d", index)
-	case !bytes.Equal(b[8:10], x.flags):
-		return exact.Errorf(x.at+8, "header and footer of an xz stream have unlike flags")
+	size, err := xzfile.Footer(b, x.check)
+	if err != nil {
+		return x.fault(x.at, err)
 	}
-	x.at, x.header = x.at+xzEdge, -1
+	if size != index {
+		return exact.Errorf(x.at+4, "the footer of an xz stream says another size of its index than %d", index)
+	}
+	x.at, x.header = x.at+xzfile.Edge, -1
 	return nil
 }
 

@@ -6,12 +6,12 @@ package stream
 import (
 	"bufio"
 	"bytes"
-	"encoding/binary"
 	"hash"
 	"io"
 
 	"github.com/ulikunitz/xz/lzma"
 	"github.com/zfarm/zfarm/orchestrator/compare/format/exact"
+	"github.com/zfarm/zfarm/recipes/source/xzfile"
 )
 
 // xzReader decodes block after block.
@@ -58,10 +58,7 @@ func (r *xzReader) begin() error {
 	if !more {
 		return io.EOF
 	}
-	r.block, r.left, r.sum = block, block.size, nil
-	if block.check.hash != nil {
-		r.sum = block.check.hash()
-	}
+	r.block, r.left, r.sum = block, block.size, block.check.Hash()
 	r.stretch = r.walk.f.Stretch(block.data, block.packed)
 	if r.buf == nil {
 		r.buf = bufio.NewReaderSize(r.stretch, readBuffer)
@@ -85,20 +82,9 @@ func (r *xzReader) end() error {
 		return exact.Errorf(r.block.data, "an xz block holds less than its chunks say")
 	}
 	if r.sum != nil {
-		if sum := xzSum(r.sum); !bytes.Equal(sum, r.block.sum) {
-			return exact.Errorf(r.block.data, "the %s of the content is %x, and should be %x", r.block.check.name, sum, r.block.sum)
+		if sum := xzfile.Sum(r.sum); !bytes.Equal(sum, r.block.sum) {
+			return exact.Errorf(r.block.data, "the %s of the content is %x, and should be %x", r.block.check.Name, sum, r.block.sum)
 		}
 	}
 	return nil
-}
-
-// xzSum is a sum as xz writes it: numbers with the least byte first.
-func xzSum(h hash.Hash) []byte {
-	switch h := h.(type) {
-	case hash.Hash32:
-		return binary.LittleEndian.AppendUint32(nil, h.Sum32())
-	case hash.Hash64:
-		return binary.LittleEndian.AppendUint64(nil, h.Sum64())
-	}
-	return h.Sum(nil)
 }
