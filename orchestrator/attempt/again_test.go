@@ -201,14 +201,14 @@ func TestOutputIsFetchedOnce(t *testing.T) {
 		check: []workers.Step{{Name: "check", Script: `echo evil >"$ZFARM_ROOT/stage.pax"`}},
 	}
 	var kept digest.Digest
-	crew := attempt.Deps{Plugins: plugin, Store: s.store, Now: time.Now, Watch: func(orchestrator.Progress) {},
+	deps := attempt.Deps{Plugins: plugin, Store: s.store, Now: time.Now, Watch: func(orchestrator.Progress) {},
 		Fetched: func(_ context.Context, d digest.Digest) error { kept = d; return nil }}
-	first, _, err := crew.Do(t.Context(), s.ws, s.order)
+	first, _, err := deps.Do(t.Context(), s.ws, s.order)
 	if err != nil || kept != first.Output || kept.IsZero() {
 		t.Fatalf("told %s, recorded %s, %v", kept, first.Output, err)
 	}
 	s.order.Output = kept
-	again, _, err := crew.Do(t.Context(), s.ws, s.order)
+	again, _, err := deps.Do(t.Context(), s.ws, s.order)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,8 +216,8 @@ func TestOutputIsFetchedOnce(t *testing.T) {
 		t.Errorf("output (-want +have):\n%s", diff)
 	}
 	s.order.Output = digest.Digest{}
-	crew.Fetched = func(context.Context, digest.Digest) error { return errFull }
-	if _, failure, err := crew.Do(t.Context(), s.ws, s.order); !errors.Is(err, errFull) || failure != nil {
+	deps.Fetched = func(context.Context, digest.Digest) error { return errFull }
+	if _, failure, err := deps.Do(t.Context(), s.ws, s.order); !errors.Is(err, errFull) || failure != nil {
 		t.Errorf("nobody keeps it: %+v, %v", failure, err)
 	}
 }
@@ -226,10 +226,10 @@ func TestJournalIsToldEverything(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
 	l := &ledger{}
-	crew := attempt.Deps{Plugins: acts{build: []workers.Step{
+	deps := attempt.Deps{Plugins: acts{build: []workers.Step{
 		{Name: "loud", Script: "i=0; while [ $i -lt 3000 ]; do echo 'forty characters of log, more or less ...'; i=$((i+1)); done"},
 		{Name: "silent", Script: "exit 3"}}}, Store: s.store, Now: time.Now, Watch: func(orchestrator.Progress) {}, Steps: l}
-	_, failure, err := crew.Do(t.Context(), s.ws, s.order)
+	_, failure, err := deps.Do(t.Context(), s.ws, s.order)
 	if err != nil || failure == nil {
 		t.Fatalf("%+v, %v", failure, err)
 	}
@@ -261,8 +261,8 @@ func TestJournalThatFailsIsAFaultOfTheFarm(t *testing.T) {
 			t.Run(call+", "+what, func(t *testing.T) {
 				t.Parallel()
 				s := newScene(t)
-				crew := attempt.Deps{Plugins: plugin, Store: s.store, Now: time.Now, Watch: func(orchestrator.Progress) {}, Steps: &ledger{fails: call}}
-				_, failure, err := crew.Do(t.Context(), s.ws, s.order)
+				deps := attempt.Deps{Plugins: plugin, Store: s.store, Now: time.Now, Watch: func(orchestrator.Progress) {}, Steps: &ledger{fails: call}}
+				_, failure, err := deps.Do(t.Context(), s.ws, s.order)
 				if !errors.Is(err, errFull) || errors.Is(err, workers.ErrLost) || failure != nil {
 					t.Errorf("failure %+v, error %v", failure, err)
 				}

@@ -149,8 +149,8 @@ func (s *scene) source(files map[string]string) digest.Digest {
 }
 
 func (s *scene) do(a acts) (orchestrator.Record, *orchestrator.Failure, error) {
-	crew := attempt.Deps{Plugins: a, Store: s.store, Now: time.Now, Watch: func(p orchestrator.Progress) { s.seen = append(s.seen, p) }}
-	return crew.Do(s.t.Context(), s.ws, s.order)
+	deps := attempt.Deps{Plugins: a, Store: s.store, Now: time.Now, Watch: func(p orchestrator.Progress) { s.seen = append(s.seen, p) }}
+	return deps.Do(s.t.Context(), s.ws, s.order)
 }
 
 // output returns the regular files of the raw archive, by name.

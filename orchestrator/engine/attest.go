@@ -49,7 +49,7 @@ func (c *stageContext) attest(ctx context.Context) outcome {
 	if out.Reproducibility, broken = sign(c.reproducibility().Statement); broken != nil {
 		return *broken
 	}
-	if releasable(c.compared.Verdict) {
+	if c.refusal() == nil {
 		provenance, records, err := c.provenance(ctx)
 		if err != nil {
 			return outcome{err: err}

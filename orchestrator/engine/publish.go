@@ -18,8 +18,6 @@ import (
 	"github.com/zfarm/zfarm/attest"
 	"github.com/zfarm/zfarm/attest/digest"
 	"github.com/zfarm/zfarm/attest/kit"
-	"github.com/zfarm/zfarm/orchestrator"
-	"github.com/zfarm/zfarm/orchestrator/compare"
 	"github.com/zfarm/zfarm/orchestrator/compare/report"
 	"github.com/zfarm/zfarm/orchestrator/packaging"
 	"github.com/zfarm/zfarm/orchestrator/stagevalue"
@@ -63,7 +61,7 @@ func (c *stageContext) publish(ctx context.Context) outcome {
 	}
 	result := c.save(ctx, saved, keep...)
 	result.publish = files
-	result.failure = refusal(&c.compared.Verdict)
+	result.failure = c.refusal()
 	return result
 }
 
@@ -124,19 +122,6 @@ func mediaType(name string) string {
 	}
 }
 
-// refusal is why a verdict keeps a build from being released, or nil.
-func refusal(v *compare.Verdict) *orchestrator.Failure {
-	switch {
-	case releasable(*v):
-		return nil
-	case v.Outcome == compare.Incomparable:
-		return &orchestrator.Failure{Kind: orchestrator.NotComparable, Message: "the outputs cannot be compared: " + v.Reason}
-	default:
-		return &orchestrator.Failure{Kind: orchestrator.NotReproduced,
-			Message: fmt.Sprintf("the repeats differ in %d of %d members by more than the recipe allows; fix what the findings name, or allow their tier in the recipe if it is 0, 1 or 2", v.Differing, v.Members)}
-	}
-}
-
 func (c *stageContext) layOut(ctx context.Context, dir string) error {
 	extra, err := c.extras()
 	if err != nil {
@@ -146,7 +131,7 @@ func (c *stageContext) layOut(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	if !releasable(c.compared.Verdict) {
+	if c.refusal() != nil {
 		return kit.WriteFindings(ctx, dir, kit.Findings{Reproducibility: reproducibility,
 			PublicKey: c.VerificationMaterial.PublicKey, TrustedRoot: c.VerificationMaterial.TrustedRoot, Extra: extra})
 	}
@@ -186,7 +171,7 @@ func (c *stageContext) layOutUnsigned(ctx context.Context, dir string) error {
 		return err
 	}
 	var pieces []kit.Piece
-	if releasable(c.compared.Verdict) {
+	if c.refusal() == nil {
 		a := c.compared.Packages[0]
 		pieces = append(pieces, kit.Piece{Name: a.Name, Digest: a.Digest,
 			Open: func(ctx context.Context) (io.ReadCloser, error) { return c.Artifacts.Open(ctx, a.Digest) }})

@@ -156,9 +156,9 @@ func (c *stageContext) attemptOnce(ctx context.Context, made store.Attempt, o at
 		p.Build = c.build.ID
 		c.Watch(p)
 	}
-	crew := attempt.Deps{Plugins: idleLimited{c.Plugins, c.Settings.Idle}, Store: c.Artifacts, Watch: watch, Now: monotonic(made.Begun, c.now), Fetched: fetched,
+	deps := attempt.Deps{Plugins: idleLimited{c.Plugins, c.Settings.Idle}, Store: c.Artifacts, Watch: watch, Now: monotonic(made.Begun, c.now), Fetched: fetched,
 		Steps: journal{store: c.Store, build: c.build.ID, stage: c.stage.ID, fence: c.stage.Fence}}
-	record, failure, err := crew.Do(ctx, ws, o)
+	record, failure, err := deps.Do(ctx, ws, o)
 	return record, root, failure, ws.explain(err)
 }
 

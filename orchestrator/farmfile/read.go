@@ -320,16 +320,15 @@ func (r *reader) spread(b *block, items []item) []string {
 	}
 	var out []string
 	for _, it := range items {
-		kind, name, of := strings.Cut(it.text, ":")
+		_, name, named := strings.Cut(it.text, ":")
 		switch {
 		case slices.Contains(out, it.text):
 			r.errorf(it.at, "Word given twice", "\"spread\" has %q already. Remove one of the two.", it.text)
-		case !of && slices.Contains([]string{"worker", "host", "release", "machine"}, kind),
-			of && (kind == "label" || kind == "tool") && plain(name, "+._-", 64):
+		case schedule.KnownFact(it.text) && (!named || plain(name, "+._-", 64)):
 			out = append(out, it.text)
 		default:
 			r.errorf(it.at, "Unknown word", "\"spread\" does not know %q.%s", it.text,
-				nearest.OneOf(it.text, []string{"worker", "host", "release", "machine", "label:NAME", "tool:NAME"}))
+				nearest.OneOf(it.text, schedule.Facts()))
 		}
 	}
 	return out

@@ -193,6 +193,10 @@ func TestApart(t *testing.T) {
 			worker("w", 1, func(w *schedule.Worker) { w.Facts.Machine = "9175" })}, ss{stage("a", used("u"))}, spread("machine"), "a w"},
 		{"compiler", ws{worker("u", 9), worker("v", 9), worker("w", 1, func(w *schedule.Worker) { w.Facts.Tools["make"] = workers.Tool{Version: "4.3"} })},
 			ss{stage("a", used("u"))}, spread("tool:make"), "a w"},
+		{"the banner of a tool without a version", ws{worker("u", 9), worker("v", 9), worker("w", 1, func(w *schedule.Worker) { w.Facts.Tools["make"] = workers.Tool{Banner: "make of another kind"} })},
+			ss{stage("a", used("u"))}, spread("tool:make"), "a w"},
+		{"a label that is not there does not differ", ws{worker("u", 9, label("site", "1")), worker("v", 9), worker("w", 0, label("site", "2"), held(1, ""))},
+			ss{stage("a", used("u"))}, spread("label:site"), ""},
 		{"what is not known does not differ", ws{worker("u", 9), worker("v", 9), worker("w", 1, func(w *schedule.Worker) { w.Facts.Release = "" })}, ss{stage("a", used("u"))}, spread("release"), "a v"},
 
 		{"off the one that lost it", ws{worker("u", 9), worker("v", 1)}, ss{stage("a", lost("u"))}, schedule.Policy{}, "a v"},
@@ -307,6 +311,20 @@ func TestMisfits(t *testing.T) {
 				t.Errorf("%d slots are given", given)
 			}
 		})
+	}
+}
+
+// TestFacts: what people are told is what there is.
+func TestFacts(t *testing.T) {
+	for _, name := range schedule.Facts() {
+		if !schedule.KnownFact(name) {
+			t.Errorf("%s is no fact", name)
+		}
+	}
+	for _, name := range []string{"", "label", "label:", "tool:", "host:x", "worker:", "lpar"} {
+		if schedule.KnownFact(name) {
+			t.Errorf("%q is a fact", name)
+		}
 	}
 }
 

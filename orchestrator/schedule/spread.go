@@ -15,8 +15,8 @@ import (
 // sound: workers do not count as different in a fact that is not known.
 func (p Policy) Check() error {
 	for _, name := range p.Spread {
-		if factOf(name) == nil {
-			return fmt.Errorf("checking the policy: repeats cannot be spread over %q: write worker, host, release, machine, label:NAME or tool:NAME", name)
+		if !KnownFact(name) {
+			return fmt.Errorf("checking the policy: repeats cannot be spread over %q: write one of %s", name, strings.Join(Facts(), ", "))
 		}
 	}
 	if p.Aging < 0 || p.Reserve < 0 {
@@ -70,6 +70,14 @@ func newSpread(facts []string, registered []Worker, at map[string]int) *spread {
 	}
 	return s
 }
+
+// Facts returns what [Policy.Spread] may name, for people: NAME stands for a name.
+func Facts() []string {
+	return []string{"worker", "host", "release", "machine", "label:NAME", "tool:NAME"}
+}
+
+// KnownFact reports whether [Policy.Spread] may name the fact.
+func KnownFact(name string) bool { return factOf(name) != nil }
 
 // reader returns a fact of a worker, and whether it is known.
 type reader func(*Worker) (value string, known bool)
