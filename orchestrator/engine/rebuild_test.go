@@ -16,7 +16,6 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/attempt"
 	"github.com/zfarm/zfarm/orchestrator/engine"
 	"github.com/zfarm/zfarm/orchestrator/store"
-	"github.com/zfarm/zfarm/orchestrator/store/storetest"
 )
 
 // changing is a plugin whose script somebody changes.
@@ -139,7 +138,14 @@ func TestRetention(t *testing.T) {
 		n.drain(t)
 
 		// Forgotten by an engine that does nothing else.
-		n.db = storetest.Open(t, n.url, store.Options{Node: "two"})
+		// A process that is just being started elsewhere has all files open for a moment.
+		s.eventually("the database to be free", func() bool {
+			n.db, err = store.Open(t.Context(), n.url, store.Options{Node: "two"})
+			if err != nil && !errors.Is(err, store.ErrInUse) {
+				t.Fatal(err)
+			}
+			return err == nil
+		})
 		s.parts.Store = n.db
 		e := engine.New(s.parts)
 		later := time.Now().Add(time.Hour)
