@@ -101,7 +101,7 @@ var mayImport = []struct {
 	{"orchestrator/store", []string{"orchestrator", "orchestrator/store/query", "workers", "attest/digest"}, "remembers, decides nothing"},
 	{"orchestrator/store/query", nil, "generated"},
 	{"orchestrator/store/storetest", []string{"orchestrator/store"}, "databases for tests"},
-	{"orchestrator/farmfile", []string{"orchestrator/schedule", "recipes/parse", "recipes/diagnostics", "recipes/nearest", "attest/keys", "attest/digest"}, "knows syntax, opens nothing"},
+	{"orchestrator/farmfile", []string{"orchestrator/schedule", "recipes/parse", "recipes/diagnostics", "recipes/nearest", "attest/keys", "attest/digest", "workers"}, "knows syntax, opens nothing"},
 	{"orchestrator/api/wire", []string{"attest/digest"}, "what clients see is nobody's database row"},
 	{"orchestrator/api/server", []string{"orchestrator", "recipes", "workers", "attest/digest"}, "the door of the farm"},
 	{"orchestrator/api/client", []string{"orchestrator/api/wire", "workers/codepage", "attest/digest"}, "a program that asks a farm links no farm"},

@@ -7,9 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -20,7 +18,6 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/farm"
 	"github.com/zfarm/zfarm/orchestrator/farmfile"
 	"github.com/zfarm/zfarm/workers"
-	"github.com/zfarm/zfarm/workers/ssh"
 )
 
 // connectFlags say how workers are reached.
@@ -94,33 +91,28 @@ func (f *connectFlags) openOne(ctx context.Context, address string) (workers.Wor
 
 // describe reads the address of a worker, with the settings in its query.
 func (f *connectFlags) describe(address string) (farmfile.Worker, error) {
-	name, query, _ := strings.Cut(address, "?")
-	q, err := url.ParseQuery(query)
+	a, err := workers.ParseAddress(address)
 	if err != nil {
-		return farmfile.Worker{}, fmt.Errorf("worker %s: %w", address, err)
+		return farmfile.Worker{}, err
 	}
-	w := farmfile.Worker{KnownHosts: f.knownHosts, Shell: q.Get("shell"), Path: q["path"], Lease: f.lease}
+	q := a.Settings
+	w := farmfile.Worker{KnownHosts: f.knownHosts, Shell: q.Get("shell"), Path: q["path"], Lease: f.lease, Local: a.Kind == workers.KindLocal}
 	known := []string{"name", "shell", "path", "identity"}
-	if w.Name, w.Local = strings.CutPrefix(name, "local:"); w.Local {
-		if w.Name == "" {
+	if w.Local {
+		if w.Name = a.Local; w.Name == "" {
 			return w, fmt.Errorf("worker %s: write local:NAME or local:NAME?root=/folder", address)
 		}
 		w.Root = q.Get("root")
 		known = append(known, "root")
 	} else {
-		u, err := ssh.ParseURL(address)
-		if err != nil {
-			return w, err
-		}
-		w.Address, w.Identity = name, append(q["identity"], f.identities...)
+		w.Address, _, _ = strings.Cut(address, "?")
+		w.Identity = append(q["identity"], f.identities...)
 		if w.Name = q.Get("name"); w.Name == "" {
-			w.Name = u.User + "@" + u.Address
+			w.Name = a.User + "@" + a.HostPort()
 		}
 	}
-	for key := range q {
-		if !slices.Contains(known, key) {
-			return w, fmt.Errorf("worker %s: unknown setting %q; there are name, shell, path and identity", address, key)
-		}
+	if key := a.Unknown(known...); key != "" {
+		return w, fmt.Errorf("worker %s: unknown setting %q; there are name, shell, path and identity", address, key)
 	}
 	return w, nil
 }

@@ -47,7 +47,7 @@ func (c Connector) here(_ context.Context, w farmfile.Worker) (*runner.Worker, e
 }
 
 func (c Connector) overSSH(ctx context.Context, w farmfile.Worker) (*runner.Worker, error) {
-	u, err := ssh.ParseURL(w.Address)
+	address, err := workers.ParseAddress(w.Address)
 	if err != nil {
 		return nil, kind(ErrConfig, err)
 	}
@@ -61,12 +61,12 @@ func (c Connector) overSSH(ctx context.Context, w farmfile.Worker) (*runner.Work
 			}
 			known = filepath.Join(home, ".ssh", "known_hosts")
 		}
-		if pinned, err = ssh.KnownHosts(known, u.Address); err != nil {
+		if pinned, err = ssh.KnownHosts(known, address.HostPort()); err != nil {
 			return nil, kind(ErrKnownHosts, err)
 		}
 	}
-	return ssh.New(ctx, w.Name, ssh.Config{User: u.User, Address: u.Address, HostKeys: pinned,
-		IdentityFiles: w.Identity, AgentSocket: c.AgentSocket, Passphrase: c.Passphrase}, options(w, u.Dir))
+	return ssh.New(ctx, w.Name, ssh.Config{User: address.User, Address: address.HostPort(), HostKeys: pinned,
+		IdentityFiles: w.Identity, AgentSocket: c.AgentSocket, Passphrase: c.Passphrase}, options(w, address.Dir))
 }
 
 func options(w farmfile.Worker, root string) runner.Options {

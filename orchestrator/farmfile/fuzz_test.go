@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/zfarm/zfarm/orchestrator/farmfile"
+	"github.com/zfarm/zfarm/workers"
 	"github.com/zfarm/zfarm/workers/codepage"
-	"github.com/zfarm/zfarm/workers/ssh"
 )
 
 func FuzzRead(f *testing.F) {
@@ -64,8 +64,8 @@ func fuzzFarm(t *testing.T, farm *farmfile.Farm) {
 		if w.Local {
 			continue
 		}
-		if u, err := ssh.ParseURL(w.Address); err != nil || len(u.Query) > 0 {
-			t.Errorf("workers/ssh reads %q as %+v, %v", w.Address, u, err)
+		if a, err := workers.ParseAddress(w.Address); err != nil || len(a.Settings) > 0 || a.Kind != workers.KindSSH {
+			t.Errorf("workers reads %q as %+v, %v", w.Address, a, err)
 		}
 	}
 	start := time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)

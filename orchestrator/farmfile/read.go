@@ -17,6 +17,7 @@ import (
 	"github.com/zfarm/zfarm/attest/keys"
 	"github.com/zfarm/zfarm/orchestrator/schedule"
 	"github.com/zfarm/zfarm/recipes/nearest"
+	"github.com/zfarm/zfarm/workers"
 )
 
 // farm reads the whole file. It goes on after faults, so that all of them are
@@ -182,18 +183,14 @@ func (r *reader) workers(all []*hcl.Block) []Worker {
 
 // place is where the worker's workspaces lie; "" if it is not known.
 func (w Worker) place() string {
-	u, err := url.Parse(w.Address)
+	a, err := workers.ParseAddress(w.Address)
 	switch {
-	case w.Address == "" || err != nil:
+	case err != nil:
 		return ""
 	case w.Local:
 		return w.Address + w.Root
 	}
-	port := u.Port()
-	if port == "" {
-		port = "22"
-	}
-	return strings.ToLower(u.Hostname()) + ":" + port + strings.TrimRight(u.Path, "/")
+	return strings.ToLower(a.HostPort()) + a.Dir
 }
 
 func (r *reader) worker(src *hcl.Block) Worker {
@@ -203,17 +200,7 @@ func (r *reader) worker(src *hcl.Block) Worker {
 	})
 	w := Worker{Name: src.Labels[0], Slots: b.count("slots", 1, 1, 1000), Labels: b.labels()}
 	if s, ok := b.text("address", 500); ok {
-		if root, local := strings.CutPrefix(s, "local:"); local {
-			w.Local = true
-			if root != "" {
-				w.Root = r.resolve(b.at("address"), root)
-			}
-			if root == "" || w.Root != "" {
-				w.Address = s[:len(s)-len(root)]
-			}
-		} else if r.checkSSH(b.at("address"), s) {
-			w.Address = s
-		}
+		r.address(b.at("address"), s, &w)
 	}
 	for _, name := range []string{"known_hosts", "host_keys", "identity"} {
 		if w.Local && b.given(name) {

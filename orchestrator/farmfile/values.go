@@ -26,6 +26,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/zfarm/zfarm/recipes/nearest"
+	"github.com/zfarm/zfarm/workers"
 )
 
 // day is a day of 24 hours; a farm knows no daylight saving.
@@ -323,41 +324,29 @@ func isMirror(u *url.URL) bool {
 	}
 }
 
-// checkSSH wants an address as workers/ssh reads it, without a query.
-func (r *reader) checkSSH(at hcl.Range, s string) bool {
-	u, err := url.Parse(s)
-	if err != nil {
-		r.errorf(at, "Invalid address", "Write the address of a worker as \"ssh://user@host:port/folder\", or \"local:\" for this machine.")
-		return false
+// address reads where a worker is. Its settings stand in the block.
+func (r *reader) address(at hcl.Range, s string, w *Worker) {
+	a, err := workers.ParseAddress(s)
+	reason := ""
+	if wrong := new(workers.AddressError); errors.As(err, &wrong) {
+		reason = wrong.Reason
 	}
-	_, password := u.User.Password()
-	port := 22
-	if u.Port() != "" {
-		port, _ = strconv.Atoi(u.Port())
+	w.Local = strings.HasPrefix(s, "local:")
+	if len(a.Settings) > 0 || !w.Local && strings.ContainsAny(s, "?#") {
+		reason = "it goes on behind the folder; settings stand in the block, one a line"
 	}
-	wrong := ""
-	switch dir := path.Clean(u.Path); {
-	case u.Scheme != "ssh" || u.Opaque != "":
-		wrong = "it does not begin with ssh://"
-	case password:
-		wrong = "it has a password in it; name identity files instead"
-	case u.User.Username() == "":
-		wrong = "it names no user"
-	case u.Hostname() == "" || strings.HasPrefix(u.Hostname(), "-"):
-		wrong = "it names no host"
-	case port < 1 || port > 65535:
-		wrong = "its port is not one from 1 to 65535"
-	case u.Fragment != "" || u.RawQuery != "" || u.ForceQuery:
-		wrong = "it goes on behind the folder; settings stand in the block, one a line"
-	case !path.IsAbs(u.Path) || dir == "/":
-		wrong = "it names no folder for workspaces"
-	case strings.ContainsFunc(u.User.Username()+u.Hostname()+dir, func(c rune) bool { return c <= ' ' || c >= 0x7f }):
-		wrong = "it has blanks or characters outside ASCII in user, host or folder"
+	switch {
+	case reason != "":
+		r.errorf(at, "Invalid address", "This is no address of a worker: %s. Write \"ssh://user@host:port/folder\", or \"local:\" for this machine.", reason)
+	case !w.Local:
+		w.Address = s
+	case a.Local == "":
+		w.Address = "local:"
 	default:
-		return true
+		if w.Root = r.resolve(at, a.Local); w.Root != "" {
+			w.Address = "local:"
+		}
 	}
-	r.errorf(at, "Invalid address", "This is no address of a worker: %s. Write \"ssh://user@host:port/folder\", or \"local:\" for this machine.", wrong)
-	return false
 }
 
 // hostKeyTypes are those that can be pinned.

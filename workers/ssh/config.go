@@ -6,8 +6,6 @@ package ssh
 import (
 	"fmt"
 	"net"
-	"net/url"
-	"path"
 	"slices"
 	"strings"
 	"time"
@@ -84,54 +82,4 @@ func (c Config) settings() (settings, error) {
 	}
 	s.dead = 3 * s.probe
 	return s, nil
-}
-
-// URL is what "ssh://user@host:port/absolute/dir?key=value" says.
-type URL struct {
-	// User is the account, Address "host:port" with 22 where no port is named.
-	User, Address string
-	// Dir is the absolute folder on the worker, cleaned; never "/".
-	Dir string
-	// Query holds the rest, whose meaning is the caller's.
-	Query url.Values
-}
-
-// ParseURL reads the URL of a worker. Everything in it is required but the
-// port and the query; a password is refused.
-func ParseURL(s string) (URL, error) {
-	u, err := url.Parse(s)
-	if err != nil {
-		return URL{}, fmt.Errorf("reading URL of worker: %w", err)
-	}
-	query, err := url.ParseQuery(u.RawQuery)
-	if err != nil {
-		return URL{}, fmt.Errorf("reading URL of worker %q: %w", u.Redacted(), err)
-	}
-	_, password := u.User.Password()
-	dir := path.Clean(u.Path)
-	wrong := ""
-	switch {
-	case u.Scheme != "ssh" || u.Opaque != "":
-		wrong = "it does not begin with ssh://"
-	case password:
-		wrong = "it has a password in it; name an identity file instead"
-	case u.User.Username() == "":
-		wrong = "it names no user"
-	case u.Hostname() == "" || strings.HasPrefix(u.Hostname(), "-"):
-		wrong = "it names no host"
-	case u.Fragment != "":
-		wrong = "it has a fragment"
-	case !path.IsAbs(u.Path) || dir == "/":
-		wrong = "it names no folder for workspaces"
-	case strings.ContainsFunc(u.User.Username()+u.Hostname()+dir, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
-		wrong = "it has blanks or characters outside ASCII in user, host or folder"
-	}
-	if wrong != "" {
-		return URL{}, fmt.Errorf("URL of worker %q: %s; write ssh://user@host:port/absolute/dir", u.Redacted(), wrong)
-	}
-	port := u.Port()
-	if port == "" {
-		port = "22"
-	}
-	return URL{User: u.User.Username(), Address: net.JoinHostPort(u.Hostname(), port), Dir: dir, Query: query}, nil
 }

@@ -14,7 +14,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -382,56 +381,4 @@ func TestClosed(t *testing.T) {
 	if err := h.Close(); err != nil {
 		t.Errorf("second Close: %v", err)
 	}
-}
-
-func TestParseURL(t *testing.T) {
-	t.Parallel()
-	tests := map[string]struct {
-		in   string
-		want ssh.URL
-	}{
-		"whole":    {"ssh://zfarm@zos1.example:2222/u/zfarm/w?shell=/bin/sh&slots=2", ssh.URL{User: "zfarm", Address: "zos1.example:2222", Dir: "/u/zfarm/w", Query: map[string][]string{"shell": {"/bin/sh"}, "slots": {"2"}}}},
-		"no port":  {"ssh://z@host/w/", ssh.URL{User: "z", Address: "host:22", Dir: "/w", Query: map[string][]string{}}},
-		"IPv6":     {"ssh://z@[::1]:22/w/../x", ssh.URL{User: "z", Address: "[::1]:22", Dir: "/x", Query: map[string][]string{}}},
-		"scheme":   {"http://z@host/w", ssh.URL{}},
-		"opaque":   {"ssh:z@host/w", ssh.URL{}},
-		"password": {"ssh://z:secret@host/w", ssh.URL{}},
-		"no user":  {"ssh://host/w", ssh.URL{}},
-		"no host":  {"ssh://z@/w", ssh.URL{}},
-		"option":   {"ssh://z@-oProxyCommand=x/w", ssh.URL{}},
-		"no dir":   {"ssh://z@host", ssh.URL{}},
-		"root":     {"ssh://z@host/", ssh.URL{}},
-		"dots":     {"ssh://z@host/w/../..", ssh.URL{}},
-		"fragment": {"ssh://z@host/w#x", ssh.URL{}},
-		"newline":  {"ssh://z@host/w%0aq", ssh.URL{}},
-		"query":    {"ssh://z@host/w?a=%zz", ssh.URL{}},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			got, err := ssh.ParseURL(test.in)
-			if (err != nil) != (test.want.User == "") {
-				t.Fatalf("ParseURL(%q) = %v", test.in, err)
-			}
-			if diff := cmp.Diff(test.want, got); diff != "" {
-				t.Errorf("URL (-want +got):\n%s", diff)
-			}
-			if err != nil && strings.Contains(err.Error(), "secret") {
-				t.Errorf("the error tells the password: %v", err)
-			}
-		})
-	}
-}
-
-func FuzzParseURL(f *testing.F) {
-	f.Add("ssh://zfarm@zos1.example:2222/u/zfarm/w?shell=/bin/sh")
-	f.Add("ssh://z@[::1]/w/../x")
-	f.Fuzz(func(t *testing.T, s string) {
-		u, err := ssh.ParseURL(s)
-		if err != nil {
-			return
-		}
-		if u.User == "" || u.Address == "" || u.Dir == "/" || !strings.HasPrefix(u.Dir, "/") || slices.Contains(strings.Split(u.Dir, "/"), "..") {
-			t.Errorf("ParseURL(%q) = %+v", s, u)
-		}
-	})
 }

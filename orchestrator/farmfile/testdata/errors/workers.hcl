@@ -36,7 +36,9 @@ worker "g" { address = "ssh://build@host:0/u" } # ERROR: its port is not one fro
 worker "h" { address = "ssh://build@host/u?name=x" } # ERROR: settings stand in the block
 worker "i" { address = "ssh://build@host/u#x" } # ERROR: settings stand in the block
 worker "j" { address = "ssh://build@host/u/%20x" } # ERROR: it has blanks
-worker "k" { address = "ssh://build@host:x/u" } # ERROR: Write the address of a worker as
+worker "k" { address = "ssh://build@host:x/u" } # ERROR: it is no URL; look at its port
+worker "q" { address = "ssh://build@host:99999/u" } # ERROR: its port is not one from 1 to 65535
+worker "r" { address = "local:/srv?root=/x" } # ERROR: settings stand in the block
 worker "l" { address = "ssh://build@host/u" }
 worker "m" { address = "ssh://other@HOST:22/u/" } # ERROR: m is at the address of l.
 worker "n" {
