@@ -16,6 +16,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -50,9 +51,11 @@ var (
 type Worker interface {
 	// Name is how people and records call the worker; unique in a farm.
 	Name() string
-	// Facts probes the machine. An unfit machine is an error that wraps
-	// ErrUnfit and says what is missing and how to mend it.
-	Facts(ctx context.Context) (Facts, error)
+	// Facts probes the machine. It looks for the programs that the farm itself
+	// and its plugins use, and for the tools named; their names must satisfy
+	// [ValidTool], [MaxTools] at most. An unfit machine is an error that wraps
+	// ErrUnfit and says what is missing and what to install or set.
+	Facts(ctx context.Context, tools ...string) (Facts, error)
 	// Workspace makes the workspace of that id, or joins it if it is there.
 	// The id must satisfy [ValidID].
 	Workspace(ctx context.Context, id string) (Workspace, error)
@@ -166,6 +169,9 @@ type Facts struct {
 	Archiver Archiver `json:"archiver"`
 	// Tools maps a tool's name to what was found under it.
 	Tools map[string]Tool `json:"tools"`
+	// Absent are the tools that the probe looked for and did not find, sorted.
+	// Of a tool that is neither here nor in Tools nothing is known.
+	Absent []string `json:"absent,omitempty"`
 	// Locales lists what "locale -a" gave, sorted; bounded.
 	Locales []string `json:"locales"`
 	// Cores is the number of processors on line; 0 when unknown.
@@ -179,6 +185,12 @@ type Facts struct {
 	ClockOffset time.Duration `json:"clock_offset"`
 	// Server is the banner of the SSH server; "" when there is none.
 	Server string `json:"server,omitempty"`
+}
+
+// Knows reports whether a probe has looked for the tool, found or not.
+func (f Facts) Knows(tool string) bool {
+	_, found := f.Tools[tool]
+	return found || slices.Contains(f.Absent, tool)
 }
 
 // Tool is one program found on a worker.
@@ -234,6 +246,25 @@ func ValidID(s string) bool {
 	}
 	for _, c := range []byte(s) {
 		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && strings.IndexByte("._-", c) < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// MaxTools bounds how many tools a probe is asked for.
+const MaxTools = 300
+
+// ValidTool reports whether s may name a tool, which is a program without a
+// folder: up to 64 letters, digits, and signs of "+._-", beginning with a letter,
+// a digit or an underscore. Nothing in it means anything to a shell.
+func ValidTool(s string) bool {
+	if s == "" || len(s) > 64 || strings.IndexByte("+.-", s[0]) >= 0 {
+		return false
+	}
+	for _, c := range []byte(s) {
+		letter := c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
+		if !letter && (c < '0' || c > '9') && strings.IndexByte("+._-", c) < 0 {
 			return false
 		}
 	}

@@ -48,8 +48,9 @@ type Plugins interface {
 // Pool gives connected workers by name.
 type Pool interface {
 	Get(ctx context.Context, name string) (workers.Worker, error)
-	// Probe asks the worker for its facts now, however often it failed before.
-	Probe(ctx context.Context, name string) (workers.Facts, error)
+	// Probe asks the worker for its facts and those tools now, however often it
+	// failed before.
+	Probe(ctx context.Context, name string, tools ...string) (workers.Facts, error)
 }
 
 // Artifacts keeps bytes by digest.
@@ -161,6 +162,7 @@ type Engine struct {
 	wants          map[string]*schedule.Wants // of builds that wait, by id
 	held           map[stageKey]*heldStage
 	probed         map[string]bool          // workers being probed in the background
+	toolsAsked     map[string][]string      // by worker: tools for which match had it probed
 	cleanupLocks   map[string]chan struct{} // by worker: held while something is removed there
 	draining       bool
 	background     sync.WaitGroup
@@ -192,7 +194,7 @@ func New(p Deps) *Engine {
 		}
 	}
 	return &Engine{Deps: p, now: p.Now, localSlots: make(chan struct{}, p.Settings.Here), matched: -1, wants: map[string]*schedule.Wants{},
-		held: map[stageKey]*heldStage{}, probed: map[string]bool{}, cleanupLocks: map[string]chan struct{}{}, renewRequested: make(chan struct{}, 1)}
+		held: map[stageKey]*heldStage{}, probed: map[string]bool{}, toolsAsked: map[string][]string{}, cleanupLocks: map[string]chan struct{}{}, renewRequested: make(chan struct{}, 1)}
 }
 
 // Why a stage stops running here.

@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -177,7 +178,12 @@ type probed struct {
 	facts workers.Facts
 }
 
-func (p probed) Facts(context.Context) (workers.Facts, error) { return p.facts, nil }
+func (p probed) Facts(ctx context.Context, tools ...string) (workers.Facts, error) {
+	if slices.ContainsFunc(tools, func(t string) bool { return !p.facts.Knows(t) }) {
+		return p.Worker.Facts(ctx, tools...)
+	}
+	return p.facts, nil
+}
 
 var factsOfThisMachine = sync.OnceValues(func() (workers.Facts, error) {
 	root, err := os.MkdirTemp("", "zfarm-facts-*")
@@ -241,12 +247,12 @@ func (s *scene) Get(_ context.Context, name string) (workers.Worker, error) {
 }
 
 // Probe asks a worker of the scene.
-func (s *scene) Probe(ctx context.Context, name string) (workers.Facts, error) {
+func (s *scene) Probe(ctx context.Context, name string, tools ...string) (workers.Facts, error) {
 	w, err := s.Get(ctx, name)
 	if err != nil {
 		return workers.Facts{}, err
 	}
-	return w.Facts(ctx)
+	return w.Facts(ctx, tools...)
 }
 
 // open returns a store of this test alone.
@@ -445,6 +451,13 @@ func TestNothingIsBuiltThatCannotBe(t *testing.T) {
 		s := newScene(t, same, "w1")
 		s.recipe.Tools = []recipes.Tool{{Name: "tar", Version: ">= 99"}}
 		if _, err := s.build(t.Context()); !errors.Is(err, workers.ErrUnfit) || !strings.Contains(err.Error(), "its tar is") {
+			t.Error(err)
+		}
+	})
+	t.Run("a tool that no worker was probed for and none has", func(t *testing.T) {
+		s := newScene(t, same, "w1")
+		s.recipe.Tools = []recipes.Tool{{Name: "zfarm-no-such-tool"}}
+		if _, err := s.build(t.Context()); !errors.Is(err, workers.ErrUnfit) || !strings.Contains(err.Error(), "it has no zfarm-no-such-tool") {
 			t.Error(err)
 		}
 	})

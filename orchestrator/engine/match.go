@@ -33,6 +33,9 @@ func (e *Engine) match(ctx context.Context) error {
 			return err
 		}
 		q, err := e.queue(ctx)
+		if err == nil {
+			err = e.probeForTools(ctx, q)
+		}
 		if err != nil {
 			return err
 		}

@@ -160,7 +160,7 @@ func (c *stageContext) checkWorker(ctx context.Context, cause string) error {
 	if registered, err := c.Store.Worker(ctx, c.stage.Worker); err == nil {
 		was = registered.Facts
 	}
-	facts, err := c.probeFacts(ctx, c.stage.Worker)
+	facts, err := c.probeFacts(ctx, c.stage.Worker, toolsToAsk(was, nil))
 	if reason := c.Health(was, facts, err); reason != nil {
 		return &quarantined{reason: *reason, cause: cause}
 	}

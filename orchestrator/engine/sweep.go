@@ -29,8 +29,9 @@ const (
 
 // probe removes from a worker what has ended there, and probes it when that is
 // due. Only a worker that answers, is fit and holds no workspace of a lost or
-// cancelled attempt gets work.
-func (e *Engine) probe(ctx context.Context, name string) error {
+// cancelled attempt gets work. It is also due when a waiting build wants a tool
+// that the worker was not asked for; more names such tools of other builds.
+func (e *Engine) probe(ctx context.Context, name string, more ...string) error {
 	w, err := e.Store.Worker(ctx, name)
 	if errors.Is(err, store.ErrUnknown) {
 		return nil
@@ -38,11 +39,15 @@ func (e *Engine) probe(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	due := w.Facts == nil || w.Quarantine != nil || e.olderThan(w.Probed, e.Settings.Probe)
+	tools, err := e.wantedTools(ctx, more...)
+	if err != nil {
+		return err
+	}
+	due := w.Facts == nil || w.Quarantine != nil || e.olderThan(w.Probed, e.Settings.Probe) || lacksTools(w.Facts, tools)
 	var facts *workers.Facts
 	var found *workers.Quarantine
 	if due {
-		facts, err = e.probeFacts(ctx, name)
+		facts, err = e.probeFacts(ctx, name, toolsToAsk(w.Facts, tools))
 		found = e.Health(w.Facts, facts, err)
 	}
 	left, cleanErr := e.cleanWorker(ctx, name)
@@ -101,10 +106,10 @@ func (e *Engine) recordProbe(ctx context.Context, name string, due bool, facts *
 // was noted before the clock was set back.
 func (e *Engine) olderThan(t time.Time, than time.Duration) bool { return e.now().Sub(t).Abs() >= than }
 
-func (e *Engine) probeFacts(ctx context.Context, name string) (*workers.Facts, error) {
+func (e *Engine) probeFacts(ctx context.Context, name string, tools []string) (*workers.Facts, error) {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	facts, err := e.Workers.Probe(ctx, name)
+	facts, err := e.Workers.Probe(ctx, name, tools...)
 	if err != nil {
 		return nil, err
 	}
@@ -379,6 +384,14 @@ func (e *Engine) Fitting(ctx context.Context, b store.Build) error {
 	}
 	var lacks []error
 	for _, worker := range registered {
+		if tools := w.ToolNames(); worker.Facts != nil && lacksTools(worker.Facts, tools) {
+			if err := e.probe(ctx, worker.Name, tools...); err != nil {
+				return err
+			}
+			if worker, err = e.Store.Worker(ctx, worker.Name); err != nil {
+				return err
+			}
+		}
 		s := scheduleWorker(worker, nil, nil)
 		misfits := schedule.Mismatches(w, s)
 		if len(misfits) == 0 && s.Facts != nil {

@@ -31,8 +31,8 @@ type crammed struct {
 	suite bool
 }
 
-func (c crammed) Facts(ctx context.Context) (workers.Facts, error) {
-	f, err := c.Worker.Facts(ctx)
+func (c crammed) Facts(ctx context.Context, tools ...string) (workers.Facts, error) {
+	f, err := c.Worker.Facts(ctx, tools...)
 	if c.full.Load() && !c.silent {
 		f.FreeBytes = 1
 	}

@@ -164,11 +164,11 @@ func (c connected) Get(_ context.Context, name string) (workers.Worker, error) {
 	return nil, fmt.Errorf("worker %s is not among those of this command: %w", name, workers.ErrUnreachable)
 }
 
-// Probe asks the worker of that name for its facts.
-func (c connected) Probe(ctx context.Context, name string) (workers.Facts, error) {
+// Probe asks the worker of that name for its facts and those tools.
+func (c connected) Probe(ctx context.Context, name string, tools ...string) (workers.Facts, error) {
 	w, err := c.Get(ctx, name)
 	if err != nil {
 		return workers.Facts{}, err
 	}
-	return w.Facts(ctx)
+	return w.Facts(ctx, tools...)
 }

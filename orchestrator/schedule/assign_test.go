@@ -270,6 +270,7 @@ func TestMisfits(t *testing.T) {
 	w := worker("w", 1, label("compiler", "openxl"), label("zos-3.1", ""), func(w *schedule.Worker) {
 		w.Facts.Tools["perl"] = workers.Tool{Version: "5.34.0"}
 		w.Facts.Tools["awk"] = workers.Tool{Banner: "\x1b[2J"}
+		w.Facts.Absent = []string{"cmake", "patch", "x"}
 		w.Facts.Tools["bad"] = workers.Tool{Version: "\x1b[2J" + strings.Repeat("x", 1000)}
 	})
 	linux := worker("l", 1, func(w *schedule.Worker) { w.Facts.System, w.Facts.Release = "Linux", "6.1.0-18-amd64" })
@@ -292,6 +293,7 @@ func TestMisfits(t *testing.T) {
 		{"old tool", tool("perl", ">= 5.36"), w, []string{`its perl is "5.34.0", the recipe requires >= 5.36`}},
 		{"tool without a version", tool("awk", ">= 1"), w, []string{"the version of its awk is not known, the recipe requires >= 1"}},
 		{"tool that lies", tool("bad", ">= 1"), w, []string{`its bad is "\x1b[2J` + strings.Repeat("x", 60) + `", the recipe requires >= 1`}},
+		{"tool nobody looked for", tool("ninja", ">= 1"), w, []string{"it has not been probed for ninja yet"}},
 		{"told once", schedule.Wants{Tools: []recipes.Tool{{Name: "x"}, {Name: "x"}}}, w, []string{"it has no x"}},
 		{"patch", schedule.Wants{Patch: true}, w, []string{"it has no patch"}},
 		{"label", on(recipes.Worker{Labels: []string{"zos-3.1", "compiler", "compiler=openxl"}}), w, nil},

@@ -85,6 +85,8 @@ func (r requirement) lack(w *Worker) string {
 	}
 	have, ok := w.Facts.Tools[r.name]
 	switch {
+	case !w.Facts.Knows(r.name):
+		return fmt.Sprintf("it has not been probed for %s yet", r.name)
 	case !ok && r.within != "":
 		return fmt.Sprintf("it has no %s, the recipe requires %s", r.name, r.within)
 	case !ok:
@@ -104,6 +106,17 @@ func leading(release string) string {
 		end = len(release)
 	}
 	return strings.TrimRight(release[:end], ".")
+}
+
+// ToolNames returns the tools that must be known of a worker before it can fit.
+func (w Wants) ToolNames() []string {
+	var names []string
+	for r := range w.requirements() {
+		if r.of == "tool" {
+			names = append(names, r.name)
+		}
+	}
+	return names
 }
 
 // Mismatches returns why the worker cannot build what has these wants, one

@@ -97,15 +97,15 @@ func (p *Pool) Get(ctx context.Context, name string) (workers.Worker, error) {
 	return p.get(ctx, name, false)
 }
 
-// Probe asks the worker for its facts, now, whatever pause there is: somebody
-// may just have repaired it. As with workers.Worker, there may be facts beside
+// Probe asks the worker for its facts and those tools, now, whatever pause there
+// is: somebody may just have repaired it. As with workers.Worker, there may be facts beside
 // an error that is workers.ErrUnfit.
-func (p *Pool) Probe(ctx context.Context, name string) (workers.Facts, error) {
+func (p *Pool) Probe(ctx context.Context, name string, tools ...string) (workers.Facts, error) {
 	w, err := p.get(ctx, name, true)
 	if err != nil {
 		return workers.Facts{}, err
 	}
-	return w.Facts(ctx)
+	return w.Facts(ctx, tools...)
 }
 
 // Disconnect closes the worker of that name, for instance because its entry in
@@ -345,8 +345,8 @@ type shared struct {
 	entry *entry
 }
 
-func (s *shared) Facts(ctx context.Context) (workers.Facts, error) {
-	f, err := s.opened.Facts(ctx)
+func (s *shared) Facts(ctx context.Context, tools ...string) (workers.Facts, error) {
+	f, err := s.opened.Facts(ctx, tools...)
 	s.pool.noteUse(s.entry, s.opened, err)
 	return f, err
 }

@@ -93,7 +93,7 @@ func (c *connection) use(ctx context.Context) error {
 	return errors.Join(wait(ctx, slow), err)
 }
 
-func (c *connection) Facts(ctx context.Context) (workers.Facts, error) {
+func (c *connection) Facts(ctx context.Context, _ ...string) (workers.Facts, error) {
 	return workers.Facts{Host: c.name, FreeBytes: 1 << 40}, c.use(ctx)
 }
 

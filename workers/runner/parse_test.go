@@ -5,7 +5,9 @@ package runner
 
 import (
 	"errors"
+	"io/fs"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -76,7 +78,7 @@ zfarm.end=yes
 
 func TestFactsOfProbe(t *testing.T) {
 	t.Parallel()
-	got := parseSaid([]byte(linuxProbe)).facts()
+	got := parseSaid([]byte(linuxProbe)).facts(toolNames())
 	want := workers.Facts{
 		Uname: "Linux w1 6.1 #1 SMP x86_64 GNU/Linux", System: "Linux", Shell: "/bin/bash", CodePage: "ISO8859-1",
 		Archiver: workers.ArchiverGNUTar, Locales: []string{"C", "de_DE"}, Cores: 2, FreeBytes: 100 << 10, Path: "/opt/zopen/bin:/bin:/usr/bin",
@@ -84,6 +86,41 @@ func TestFactsOfProbe(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("facts (-want +got):\n%s", diff)
+	}
+}
+
+func TestToolsToFind(t *testing.T) {
+	t.Parallel()
+	names, err := toolsToFind([]string{"ninja", "cmake", "make", "ninja", "g++-14"})
+	if err != nil || !slices.IsSorted(names) || len(names) != len(toolNames())+3 || !slices.Contains(names, "g++-14") {
+		t.Errorf("%q, %v", names, err)
+	}
+	for _, bad := range []string{"", "a b", "a;b", "$(id)", "`id`", "*", "a/b", "-v", ".", "..", "a\nb", "é", strings.Repeat("a", 65)} {
+		if names, err := toolsToFind([]string{"make", bad}); !errors.Is(err, fs.ErrInvalid) {
+			t.Errorf("tool %q: %q, %v", bad, names, err)
+		}
+	}
+	if _, err := toolsToFind(make([]string, workers.MaxTools+1)); !errors.Is(err, fs.ErrInvalid) {
+		t.Errorf("too many tools: %v", err)
+	}
+}
+
+// TestToolOfNoAnswer: a tool that the worker says nothing about is not known to
+// be absent, and one that nobody asked for is none of the facts.
+func TestToolOfNoAnswer(t *testing.T) {
+	t.Parallel()
+	s := parseSaid([]byte("zfarm.tool.cmake.absent=yes\nzfarm.tool.ninja.absent=no\nzfarm.tool.go.path=/bin/go\nzfarm.tool.rust.path=/bin/rust\nzfarm.tool.make.path=make\n"))
+	f := s.facts([]string{"cmake", "ninja", "go", "make", "perl"})
+	if diff := cmp.Diff(map[string]workers.Tool{"go": {Path: "/bin/go"}}, f.Tools); diff != "" {
+		t.Errorf("tools (-want +got):\n%s", diff)
+	}
+	for name, want := range map[string]bool{"cmake": true, "go": true, "ninja": false, "perl": false, "make": false, "rust": false} {
+		if f.Knows(name) != want {
+			t.Errorf("%s is known: %v", name, !want)
+		}
+	}
+	if !slices.Equal(f.Absent, []string{"cmake"}) {
+		t.Errorf("absent: %q", f.Absent)
 	}
 }
 
@@ -99,7 +136,7 @@ func TestUnfit(t *testing.T) {
 		text := strings.Replace(linuxProbe, c.old, c.new, 1)
 		text = strings.Replace(text, " 100 90%", " 65536 90%", 1)
 		s := parseSaid([]byte(text))
-		err := s.unfit(s.facts(), "/srv/farm")
+		err := s.unfit(s.facts(toolNames()), "/srv/farm")
 		if !errors.Is(err, workers.ErrUnfit) || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v, want %q alone", name, err, c.want)
 		}
@@ -157,7 +194,7 @@ func FuzzProbe(f *testing.F) {
 	f.Add([]byte(strings.Repeat("zfarm.locale=x\n", 3000)))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s := parseSaid(b)
-		facts := s.facts()
+		facts := s.facts(toolNames())
 		_ = s.unfit(facts, "/r")
 		if len(facts.Locales) > mostLocales || facts.FreeBytes < 0 || facts.Cores < 0 || len(s) > mostLines {
 			t.Errorf("%+v", facts)

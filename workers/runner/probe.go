@@ -8,6 +8,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,7 +29,8 @@ const (
 	linePrefix  = "zfarm."
 )
 
-// toolNames are the programs whose versions bear on what a port's build does.
+// toolNames are the programs that the farm and the plugins that it ships with
+// call, and those whose versions most often explain what a build does.
 func toolNames() []string {
 	return strings.Fields(`make cc gcc clang c99 xlclang ibm-clang64 ld ar tar pax gzip xz patch perl python3
 		sed awk m4 bison flex makeinfo pkg-config git find file`)
@@ -37,16 +39,20 @@ func toolNames() []string {
 // Facts probes the machine with one command. A machine without a fit shell,
 // an archiver, a writable Root or 64 MiB of room is workers.ErrUnfit; what
 // was read is returned with it.
-func (w *Worker) Facts(ctx context.Context) (workers.Facts, error) {
+func (w *Worker) Facts(ctx context.Context, tools ...string) (workers.Facts, error) {
 	if w.fault != nil {
 		return workers.Facts{}, w.fault
 	}
-	before := time.Now()
-	said, err := w.probe(ctx, true)
+	names, err := toolsToFind(tools)
 	if err != nil {
 		return workers.Facts{}, fmt.Errorf("probing %s: %w", w.name, err)
 	}
-	f := said.facts()
+	before := time.Now()
+	said, err := w.probe(ctx, names)
+	if err != nil {
+		return workers.Facts{}, fmt.Errorf("probing %s: %w", w.name, err)
+	}
+	f := said.facts(names)
 	f.ClockOffset = clockOffset(said.one("date"), before, time.Now())
 	f.Server = w.host.Banner()
 	if err := said.unfit(f, w.options.Root); err != nil {
@@ -55,8 +61,25 @@ func (w *Worker) Facts(ctx context.Context) (workers.Facts, error) {
 	return f, nil
 }
 
-// probe sends probe.sh as one command, and reads what it said.
-func (w *Worker) probe(ctx context.Context, all bool) (said, error) {
+// toolsToFind returns the names to look for, sorted, each once. They become
+// words of a shell script.
+func toolsToFind(more []string) ([]string, error) {
+	if len(more) > workers.MaxTools {
+		return nil, fmt.Errorf("%d tools to look for, %d are the most: %w", len(more), workers.MaxTools, fs.ErrInvalid)
+	}
+	for _, name := range more {
+		if !workers.ValidTool(name) {
+			return nil, fmt.Errorf("tool %q: %w", cut(name, 100), fs.ErrInvalid)
+		}
+	}
+	names := append(toolNames(), more...)
+	slices.Sort(names)
+	return slices.Compact(names), nil
+}
+
+// probe sends probe.sh as one command, and reads what it printed. Without
+// names of tools it finds the shell and no more.
+func (w *Worker) probe(ctx context.Context, tools []string) (said, error) {
 	shells := []string{"/bin/sh", "bash", "mksh", "ksh"}
 	if w.options.Shell != "" {
 		shells = []string{w.options.Shell}
@@ -67,8 +90,8 @@ func (w *Worker) probe(ctx context.Context, all bool) (said, error) {
 		b.WriteString(" " + word(s))
 	}
 	fmt.Fprintf(&b, "\nextra=%s\nroot=%s\n", word(strings.Join(w.options.Path, ":")), word(w.options.Root))
-	fmt.Fprintf(&b, "tools=%s\nall=", word(strings.Join(toolNames(), " ")))
-	if all {
+	fmt.Fprintf(&b, "tools=%s\nall=", word(strings.Join(tools, " ")))
+	if len(tools) > 0 {
 		b.WriteString("1")
 	}
 	b.WriteString("\n" + probeScript)
@@ -118,7 +141,7 @@ func (s said) one(key string) string {
 	return ""
 }
 
-func (s said) facts() workers.Facts {
+func (s said) facts(tools []string) workers.Facts {
 	f := workers.Facts{
 		Uname: s.one("uname"), System: s.one("system"), Host: s.one("host"), User: s.one("user"),
 		Release: s.one("release"), Version: s.one("version"), Machine: s.one("machine"),
@@ -128,10 +151,12 @@ func (s said) facts() workers.Facts {
 	if n, err := strconv.Atoi(s.one("cores")); err == nil && n > 0 && n < 1<<20 {
 		f.Cores = n
 	}
-	for _, name := range toolNames() {
+	for _, name := range tools {
 		if p := s.one("tool." + name + ".path"); strings.HasPrefix(p, "/") {
 			banner := s.one("tool." + name + ".banner")
 			f.Tools[name] = workers.Tool{Path: p, Banner: banner, Version: versionIn(banner)}
+		} else if s.one("tool."+name+".absent") == "yes" {
+			f.Absent = append(f.Absent, name)
 		}
 	}
 	f.Locales = slices.DeleteFunc(slices.Clone(s["locale"]), func(l string) bool { return l == "" })

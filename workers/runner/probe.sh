@@ -71,9 +71,9 @@ facts() {
 banners() {
 	for each in $tools; do
 		tool=$(command -v "$each" 2>/dev/null)
-		case $tool in /*) ;; *) continue ;; esac
+		case $tool in /*) ;; *) say "tool.$each.absent" yes; continue ;; esac
 		say "tool.$each.path" "$tool"
-		"$tool" --version </dev/null >"$aside/x" 2>&1 &
+		(ulimit -f 2048; exec "$tool" --version </dev/null >"$aside/x" 2>&1) & # 1 MiB
 		echo $! >"$aside/pid"
 		wait $!
 		: >"$aside/pid"

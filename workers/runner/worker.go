@@ -154,7 +154,7 @@ func (w *Worker) ground(ctx context.Context) (*ground, error) {
 	if w.base != nil {
 		return w.base, nil
 	}
-	said, err := w.probe(ctx, false)
+	said, err := w.probe(ctx, nil)
 	if err != nil {
 		return nil, err
 	}

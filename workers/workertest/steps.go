@@ -42,6 +42,19 @@ func testFacts(t *testing.T, w workers.Worker) {
 	if sed := f.Tools["sed"]; !strings.HasPrefix(sed.Path, "/") {
 		t.Errorf("a POSIX system without sed: %+v", f.Tools)
 	}
+	const none = "zfarm-no-such-tool_1.0+x"
+	if f.Knows("tee") || f.Knows(none) {
+		t.Error("facts tell of tools that nobody asked for")
+	}
+	if f, err = w.Facts(t.Context(), "tee", none, "sed"); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(f.Tools["tee"].Path, "/") || !f.Knows(none) || f.Tools[none] != (workers.Tool{}) || f.Tools["sed"].Path == "" {
+		t.Errorf("asked for tee and %s: %+v, absent %q", none, f.Tools, f.Absent)
+	}
+	if _, err := w.Facts(t.Context(), "$(id)"); !errors.Is(err, fs.ErrInvalid) {
+		t.Errorf("asked for a tool that is no name: %v", err)
+	}
 	if f.ClockOffset.Abs() > 24*time.Hour {
 		t.Errorf("clock offset %s", f.ClockOffset)
 	}
