@@ -8,7 +8,7 @@
 // the Spec alone: members are sorted, times are the Spec's, owners are 0, while
 // modes, links, file tags and extended attributes are kept as they are. What
 // is left out is told. Comparing the packages of two repeats is
-// orchestrator/compare, whose pax and compress are used here.
+// orchestrator/compare, whose formats pax and compress are used here.
 package packaging
 
 import (
