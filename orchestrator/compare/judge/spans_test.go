@@ -6,20 +6,22 @@ package judge
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 
+	"github.com/zfarm/zfarm/orchestrator/compare/format"
 	"github.com/zfarm/zfarm/orchestrator/compare/format/span"
 	"github.com/zfarm/zfarm/orchestrator/compare/verdict"
 )
 
 // laid are the findings about two files of one size of which the format says that
 // they have those spans.
-func laid(t *testing.T, a, b string, inA, inB []span.Span) []string {
+func laid(t *testing.T, a, b string, inA, inB []span.Span, rules ...Rule) []string {
 	t.Helper()
 	file := func(s string) File { return File{R: strings.NewReader(s), Size: int64(len(s))} }
 	var out kept
-	d := &difference{j: New(known(), nil), out: &out, path: "p/file", a: file(a), b: file(b), worst: verdict.Container, seen: map[seenKey]int{},
+	d := &difference{j: New(known(), rules), out: &out, path: "p/file", a: file(a), b: file(b), worst: verdict.Container, seen: map[seenKey]int{},
 		inA: parts{Layout: span.NewMap(inA), list: inA, known: true}, inB: parts{Layout: span.NewMap(inB), list: inB, known: true}}
 	if err := d.compare(t.Context()); err != nil {
 		t.Fatal(err)
@@ -147,5 +149,107 @@ func TestOnePlaceIsNotSeveral(t *testing.T) {
 	d.tell(x(7), span.Span{})
 	if len(d.findings) != 1 || d.findings[0].Evidence != several+"3" {
 		t.Errorf("%+v", d.findings)
+	}
+}
+
+// TestRulesStayWithinOnePart: what a rule explains lies in one part of the format.
+func TestRulesStayWithinOnePart(t *testing.T) {
+	const a, b = "\x00\x01id=12\x00", "\x00\x01id=34\x00"
+	plain := func(ends ...int64) []span.Span {
+		var out []span.Span
+		at := int64(0)
+		for i, end := range append(ends, int64(len(a))) {
+			out = append(out, span.Span{Name: fmt.Sprint("x.", i), Offset: at, Length: end - at})
+			at = end
+		}
+		return out
+	}
+	rule := idRule("bytes")
+	if have := laid(t, a, b, plain(), plain(), rule); len(have) != 1 || !strings.HasPrefix(have[0], "2 rule.id@5") {
+		t.Errorf("in one part: %q", have)
+	}
+	have := laid(t, a, b, plain(6), plain(6), rule)
+	if len(have) != 2 || !strings.HasPrefix(have[0], "X x.0@5") || !strings.HasPrefix(have[1], "X x.1@6") {
+		t.Errorf("across two parts: %q", have)
+	}
+}
+
+// differing is what is found out about two files, as it begins.
+func differing(a, b string) *difference {
+	file := func(s string) File { return File{R: strings.NewReader(s), Size: int64(len(s))} }
+	return &difference{j: New(known(), nil), out: &kept{}, path: "p/file", a: file(a), b: file(b), seen: map[seenKey]int{},
+		inA: parts{Layout: span.NewMap(nil)}, inB: parts{Layout: span.NewMap(nil)}}
+}
+
+// TestValuesThatStandOftenerAreTold on the side on which they do.
+func TestValuesThatStandOftenerAreTold(t *testing.T) {
+	with := func(count int) *entry {
+		s := &stated{key: statedKey{text: "v"}, count: count}
+		return &entry{stated: map[statedKey]*stated{s.key: s}, order: []*stated{s}}
+	}
+	if len(with(2).without(with(1))) != 1 || len(with(1).without(with(2))) != 0 || len(with(2).without(with(2))) != 0 || len(with(1).without(&entry{})) != 1 {
+		t.Error("values are told on the wrong side")
+	}
+}
+
+// TestShiftedValuesAreNeverMasked: a build path of one length that both have does
+// not excuse text that is shifted.
+func TestShiftedValuesAreNeverMasked(t *testing.T) {
+	d := differing("/zfarm/w/first ", "/zfarm/w/secnd ")
+	text := func(f File) *pieces {
+		p := &pieces{r: f.R}
+		p.add(span.Stretch{Length: f.Size})
+		return p
+	}
+	if err := d.known("x.text", text(d.a), text(d.b), 9); err != nil || len(d.findings) != 1 || d.findings[0].Tier != verdict.Forbidden || d.findings[0].Field != "embedded.build path" {
+		t.Errorf("%v, %+v", err, d.findings)
+	}
+}
+
+// TestOnlyTheSameSymbolsHaveAnOrder: others are other symbols.
+func TestOnlyTheSameSymbolsHaveAnOrder(t *testing.T) {
+	for names, want := range map[string]bool{"b,a": true, "a,c": false, "a,b": false, "a,b,c": false} {
+		d := differing("a,b", names)
+		d.findings, d.worst = []verdict.Finding{{Field: "x.symbols", Tier: verdict.Forbidden}}, verdict.Forbidden
+		read := func(r io.ReaderAt, size int64, each func(string, []byte)) error {
+			b := make([]byte, size)
+			if _, err := r.ReadAt(b, 0); err != nil {
+				return err
+			}
+			for _, name := range bytes.Split(b, []byte(",")) {
+				each("x.symbols", name)
+			}
+			return nil
+		}
+		d.inA.of, d.inB.of = format.Format{Symbols: read}, format.Format{Symbols: read}
+		if err := d.order(); err != nil || strings.Contains(d.findings[0].Evidence, "in another order") != want {
+			t.Errorf("a,b and %s: %v, %q", names, err, d.findings[0].Evidence)
+		}
+	}
+}
+
+// cut is a layout that cuts one text into pieces.
+type cut struct {
+	span.Layout
+	pieces []span.Stretch
+}
+
+func (c cut) Joined(int64, int64) []span.Stretch { return c.pieces }
+
+// TestPiecesMustBeTheSame: a text that is cut in another way in both files is not
+// put together to look for what explains it.
+func TestPiecesMustBeTheSame(t *testing.T) {
+	d := differing("/zfarm/|w/first ", "/zfarm/|w/secnd ")
+	one := []span.Stretch{{Offset: 0, Length: 7}, {Offset: 8, Length: 8}}
+	other := []span.Stretch{{Offset: 0, Length: 6}, {Offset: 8, Length: 8}}
+	for _, c := range []struct {
+		inB    []span.Stretch
+		joined bool
+	}{{one, true}, {other, false}} {
+		d.inA.Layout, d.inB.Layout = cut{span.NewMap(nil), one}, cut{span.NewMap(nil), c.inB}
+		w, err := d.around(10, false)
+		if err != nil || (w.pieces != nil) != c.joined {
+			t.Errorf("%v: %v, %v", c.inB, w.pieces, err)
+		}
 	}
 }
