@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -106,7 +107,7 @@ func (f *connectFlags) describe(address string) (farmfile.Worker, error) {
 		known = append(known, "root")
 	} else {
 		w.Address, _, _ = strings.Cut(address, "?")
-		w.Identity = append(q["identity"], f.identities...)
+		w.Identity = slices.Concat(q["identity"], f.identities)
 		if w.Name = q.Get("name"); w.Name == "" {
 			w.Name = a.User + "@" + a.HostPort()
 		}

@@ -18,7 +18,7 @@ func dbCommand() *cobra.Command {
 	var url string
 	open := func(ctx context.Context, use func(*store.Store) error) error {
 		if url == "" {
-			return exit{usageError, errors.New("no database named; say --db sqlite:FILE or --db postgres://...")}
+			return exit{usageError, errors.New("no database named; say --db sqlite:FILE or --db postgres://HOST/DATABASE")}
 		}
 		db, err := store.Open(ctx, url, store.Options{Shared: true})
 		if err != nil {

@@ -74,7 +74,7 @@ func (e *Engine) wantedTools(ctx context.Context, more ...string) ([]string, err
 	if err != nil {
 		return nil, err
 	}
-	names := append(more, toolsOf(maps.Values(wants))...)
+	names := slices.Concat(more, toolsOf(maps.Values(wants)))
 	for _, by := range e.Settings.Policy.Spread {
 		if name, ok := strings.CutPrefix(by, "tool:"); ok {
 			names = append(names, name)

@@ -156,8 +156,8 @@ func BlockHeader(b []byte) (Block, error) {
 		return Block{}, &Fault{1, "an xz block has unknown flags"}
 	}
 	var filter [3]byte
-	if _, err := io.ReadFull(rest, filter[:]); err != nil || flags&3 != 0 || filter[0] != lzma2 || filter[1] != 1 {
-		return block, nil
+	if n, _ := io.ReadFull(rest, filter[:]); n < len(filter) || flags&3 != 0 || filter[0] != lzma2 || filter[1] != 1 {
+		return block, nil // a block of other filters, which callers refuse
 	}
 	if block.LZMA2 = true; filter[2] > 40 {
 		return Block{}, &Fault{0, "an xz block has an unknown dictionary"}

@@ -86,12 +86,16 @@ type writer struct {
 	fields []string
 }
 
-func (w *writer) said(all []container.Field, hidden container.Hidden) {
+func (w *writer) write(all []container.Field, hidden container.Hidden) {
 	for _, f := range all {
 		w.fields = append(w.fields, f.Name)
-		fmt.Fprintf(w, "%s=%q\n", f.Name, f.Value)
+		w.line("%s=%q", f.Name, f.Value)
 	}
-	fmt.Fprintf(w, "hidden %d %x\n", hidden.Count, hidden.Sum)
+	w.line("hidden %d %x", hidden.Count, hidden.Sum)
+}
+
+func (w *writer) line(format string, args ...any) {
+	fmt.Fprintf(w, format+"\n", args...) //nolint:errcheck // a builder takes everything
 }
 
 func readContainer(f format.Format, b []byte, l container.Limits) (reading, error) {
@@ -101,10 +105,10 @@ func readContainer(f format.Format, b []byte, l container.Limits) (reading, erro
 		return reading{}, err
 	}
 	var w writer
-	w.said(c.Fields, c.Hidden)
+	w.write(c.Fields, c.Hidden)
 	for _, e := range c.Entries {
-		fmt.Fprintf(&w, "member %q\n", e.Name)
-		w.said(e.Fields, e.Hidden)
+		w.line("member %q", e.Name)
+		w.write(e.Fields, e.Hidden)
 		var in io.Reader = io.NewSectionReader(r, e.Offset, e.Size)
 		if e.Open == nil && (e.Offset < 0 || e.Size < 0 || e.Offset > size || e.Size > size-e.Offset) {
 			return reading{}, fmt.Errorf("member %q lies at %d, %d bytes long, in a file of %d", e.Name, e.Offset, e.Size, size)
@@ -114,7 +118,7 @@ func readContainer(f format.Format, b []byte, l container.Limits) (reading, erro
 			if err != nil {
 				return reading{}, err
 			}
-			defer rc.Close() //nolint:errcheck // read only
+			defer rc.Close()
 			in = rc
 		}
 		h := sha256.New()
@@ -122,7 +126,7 @@ func readContainer(f format.Format, b []byte, l container.Limits) (reading, erro
 		if err != nil {
 			return reading{}, err
 		}
-		fmt.Fprintf(&w, "content %d %x\n", n, h.Sum(nil))
+		w.line("content %d %x", n, h.Sum(nil))
 	}
 	if f.Index != nil {
 		x, err := f.Index(r, size, c, l)
@@ -130,7 +134,7 @@ func readContainer(f format.Format, b []byte, l container.Limits) (reading, erro
 			return reading{}, err
 		}
 		if x != nil {
-			fmt.Fprintf(&w, "index %d %q %d %x\n", x.Entry, x.Items, x.Hidden.Count, x.Hidden.Sum)
+			w.line("index %d %q %d %x", x.Entry, x.Items, x.Hidden.Count, x.Hidden.Sum)
 		}
 	}
 	return reading{w.String(), w.fields}, nil
@@ -168,14 +172,14 @@ func readSpans(f format.Format, b []byte) (reading, error) {
 		if s.Name != "" {
 			w.fields = append(w.fields, s.Name)
 		}
-		fmt.Fprintf(&w, "%s %d %x\n", s.Name, s.Kind, b[at:next])
+		w.line("%s %d %x", s.Name, s.Kind, b[at:next])
 		if s.Read != nil && s.Offset >= 0 && s.Offset+s.Length <= size {
-			fmt.Fprintf(&w, "says %q\n", s.Read(b[s.Offset:s.Offset+s.Length]).Text)
+			w.line("says %q", s.Read(b[s.Offset:s.Offset+s.Length]).Text)
 		}
 		at = next
 	}
 	if f.Symbols != nil {
-		err = f.Symbols(bytes.NewReader(b), int64(len(b)), func(field string, name []byte) { fmt.Fprintf(&w, "symbol %s %x\n", field, name) })
+		err = f.Symbols(bytes.NewReader(b), int64(len(b)), func(field string, name []byte) { w.line("symbol %s %x", field, name) })
 	}
 	return reading{w.String(), w.fields}, err
 }
@@ -201,7 +205,7 @@ func readArchive(b []byte) (reading, error) {
 	for {
 		m, err := r.Next()
 		if err == io.EOF { //nolint:errorlint // Next promises io.EOF itself
-			fmt.Fprintf(&w, "%v %+v", r.Globals(), r.Trailer())
+			w.line("%v %+v", r.Globals(), r.Trailer())
 			return reading{text: w.String()}, nil
 		}
 		if err != nil {
@@ -210,7 +214,7 @@ func readArchive(b []byte) (reading, error) {
 		if err := r.Settle(); err != nil {
 			return reading{}, err
 		}
-		fmt.Fprintf(&w, "%+v %x\n", *m, sha256.Sum256(b[m.Offset:m.Offset+m.Size]))
+		w.line("%+v %x", *m, sha256.Sum256(b[m.Offset:m.Offset+m.Size]))
 	}
 }
 
