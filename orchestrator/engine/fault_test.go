@@ -64,7 +64,7 @@ func points(stride int) []int {
 // TestKilledAtEveryPoint loses an orchestrator at each thing it tells and lets
 // another one go on.
 func TestKilledAtEveryPoint(t *testing.T) {
-	stride := thorough(14, 4)
+	stride := thorough(t, 14, 4)
 	each(t, func(t *testing.T, fresh func(*testing.T) string) {
 		atOnce(t, points(stride), func(t *testing.T, point int) { killedAt(t, fresh(t), point) })
 	})
@@ -112,7 +112,7 @@ func killedAt(t *testing.T, url string, point int) {
 // TestCancelledAtEveryPoint cancels a build after its orchestrator was lost at
 // each thing it tells.
 func TestCancelledAtEveryPoint(t *testing.T) {
-	stride := thorough(14, 6)
+	stride := thorough(t, 14, 6)
 	each(t, func(t *testing.T, fresh func(*testing.T) string) {
 		atOnce(t, points(stride), func(t *testing.T, point int) { cancelledAt(t, fresh(t), point) })
 	})
@@ -317,7 +317,7 @@ func TestBurst(t *testing.T) {
 		s := newScene(t, same, "w1")
 		s.parts.Store = open()
 		e := s.engine()
-		recipes, each := thorough(15, 100), 10
+		recipes, each := thorough(t, 15, 100), 10
 		var wg sync.WaitGroup
 		ids := make([]map[string]int, recipes)
 		var mu sync.Mutex

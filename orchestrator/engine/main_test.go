@@ -30,8 +30,10 @@ func TestMain(m *testing.M) {
 const patience = 5 * time.Minute
 
 // thorough returns how much of something a test tries: more when ZFARM_LONG is set.
-func thorough(short, long int) int {
+func thorough(t *testing.T, short, long int) int {
+	t.Helper()
 	if os.Getenv("ZFARM_LONG") == "" {
+		t.Logf("a short form, %d for %d: set ZFARM_LONG=1 for the whole, or run task long", short, long)
 		return short
 	}
 	return long

@@ -53,7 +53,7 @@ func (f *full) Fill(ctx context.Context, write func(io.Writer) error) (digest.Di
 // build. It waits, and blames nobody.
 func TestFullDiskIsWaitedFor(t *testing.T) {
 	const writes = 18 // of one build, about
-	stride := thorough(8, 3)
+	stride := thorough(t, 8, 3)
 	var cases []int
 	for well := 0; well < writes; well += stride {
 		cases = append(cases, well)

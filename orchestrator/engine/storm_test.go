@@ -25,7 +25,7 @@ import (
 // database restarted. What must hold is read from outside.
 func TestStorm(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(thorough(1, 3)) {
+	for seed := range uint64(thorough(t, 1, 3)) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			url, server := storetest.Postgres(t)
@@ -99,7 +99,7 @@ func (st *storm) run(t *testing.T) {
 	st.parts.Settings = fast()
 	st.nodes = []*stormy{st.start(), st.start()}
 	st.slots(2)
-	taken := st.submit(st.nodes[0].Engine, submission(st.graph(thorough(4, 12))...))
+	taken := st.submit(st.nodes[0].Engine, submission(st.graph(thorough(t, 4, 12))...))
 	over := func() bool {
 		for _, b := range taken {
 			if b, err := st.nodes[0].db.Build(t.Context(), b.Build.ID); err != nil || !b.Over() {
@@ -111,7 +111,7 @@ func (st *storm) run(t *testing.T) {
 	faults := 0
 	tick := time.NewTicker(700 * time.Millisecond)
 	defer tick.Stop()
-	for ; faults < 40 && !over(); faults++ {
+	for most := thorough(t, 12, 40); faults < most && !over(); faults++ {
 		st.strike(t)
 		<-tick.C
 	}
