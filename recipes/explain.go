@@ -15,7 +15,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
+
+	"github.com/zfarm/zfarm/workers/codepage"
 )
 
 // Explain writes everything that r means, defaults included, for people. The
@@ -57,11 +58,11 @@ type explanation struct{ table *tabwriter.Writer }
 
 // head and line write to a buffer, which does not fail; Flush tells otherwise.
 func (e explanation) head(format string, args ...any) {
-	_, _ = fmt.Fprintf(e.table, "\n%s\n", printable(fmt.Sprintf(format, args...)))
+	_, _ = fmt.Fprintf(e.table, "\n%s\n", codepage.Line(fmt.Sprintf(format, args...), 0))
 }
 
 func (e explanation) line(word, format string, args ...any) {
-	_, _ = fmt.Fprintf(e.table, "  %s\t%s\n", printable(word), printable(fmt.Sprintf(format, args...)))
+	_, _ = fmt.Fprintf(e.table, "  %s\t%s\n", codepage.Line(word, 0), codepage.Line(fmt.Sprintf(format, args...), 0))
 }
 
 // list writes a line for each of a list, the word beside the first.
@@ -220,18 +221,4 @@ func hours(d Duration) string {
 		s = strings.TrimSuffix(s, "0m")
 	}
 	return s
-}
-
-// printable escapes what a terminal might obey, and tabs, which are the
-// table's own.
-func printable(s string) string {
-	var b strings.Builder
-	for _, r := range s {
-		if unicode.IsPrint(r) {
-			b.WriteRune(r)
-		} else {
-			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
-		}
-	}
-	return b.String()
 }

@@ -8,10 +8,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/zfarm/zfarm/attest/digest"
 	"github.com/zfarm/zfarm/attest/statement"
+	"github.com/zfarm/zfarm/workers/codepage"
 )
 
 // Report is what Verify found: what was checked and holds, what nobody
@@ -122,37 +122,23 @@ func suiteReport(r statement.TestResult) SuiteReport {
 }
 
 func (r *Report) checked(format string, args ...any) {
-	r.Checked = append(r.Checked, printable(fmt.Sprintf(format, args...)))
+	r.Checked = append(r.Checked, codepage.ASCII(fmt.Sprintf(format, args...)))
 }
 
 func (r *Report) trusted(format string, args ...any) {
-	r.Trusted = append(r.Trusted, printable(fmt.Sprintf(format, args...)))
+	r.Trusted = append(r.Trusted, codepage.ASCII(fmt.Sprintf(format, args...)))
 }
 
 func (r *Report) notChecked(format string, args ...any) {
-	r.NotChecked = append(r.NotChecked, printable(fmt.Sprintf(format, args...)))
+	r.NotChecked = append(r.NotChecked, codepage.ASCII(fmt.Sprintf(format, args...)))
 }
 
 func (r *Report) fault(errs ...error) {
 	for _, err := range errs {
 		if err != nil {
-			r.Faults = append(r.Faults, printable(err.Error()))
+			r.Faults = append(r.Faults, codepage.ASCII(err.Error()))
 		}
 	}
-}
-
-// printable escapes what could steer a terminal, and line ends.
-func printable(s string) string {
-	var b strings.Builder
-	for _, c := range s {
-		switch quoted := fmt.Sprintf("%+q", c); {
-		case c < 0x7f && c >= 0x20:
-			b.WriteRune(c)
-		default:
-			b.WriteString(strings.Trim(quoted, "'"))
-		}
-	}
-	return b.String()
 }
 
 // WriteText writes the report for people.

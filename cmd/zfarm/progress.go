@@ -14,7 +14,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"golang.org/x/term"
 
@@ -242,9 +241,5 @@ func (l *live) draw(text string) {
 }
 
 func clip(s string, width int) string {
-	s = strings.NewReplacer("\n", " ", "\t", " ").Replace(s)
-	if utf8.RuneCountInString(s) <= width {
-		return s
-	}
-	return string([]rune(s)[:width-1]) + "…"
+	return codepage.Clip(strings.NewReplacer("\n", " ", "\t", " ").Replace(s), width)
 }

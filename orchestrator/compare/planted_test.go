@@ -20,9 +20,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/zfarm/zfarm/orchestrator/compare/format/compress"
-
 	"github.com/zfarm/zfarm/orchestrator/compare/report"
-	"github.com/zfarm/zfarm/orchestrator/compare/show"
+	"github.com/zfarm/zfarm/workers/codepage"
 )
 
 // update rewrites the golden files.
@@ -141,7 +140,7 @@ func verdictOf(t testing.TB, a, b []byte, k Known) Verdict {
 func ebcdic(s string) string {
 	table := map[byte]byte{}
 	for c := range 256 {
-		table[show.FromEBCDIC([]byte{byte(c)})[0]] = byte(c)
+		table[codepage.Latin1([]byte{byte(c)})[0]] = byte(c)
 	}
 	table['\n'] = 0x15
 	out := []byte(s)

@@ -6,7 +6,6 @@ package source
 import (
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/zfarm/zfarm/attest/digest"
@@ -160,18 +159,3 @@ func (e *SignatureError) Error() string {
 
 // Unwrap returns the kind.
 func (e *SignatureError) Unwrap() error { return e.Kind }
-
-// printable returns foreign text so that it cannot steer a terminal, cut to
-// about limit bytes.
-func printable(s string, limit int) string {
-	cut := len(s) > limit
-	if cut {
-		s = s[:limit]
-	}
-	s = strconv.Quote(s)
-	s = strings.ReplaceAll(s[1:len(s)-1], `\"`, `"`)
-	if cut {
-		s += "..."
-	}
-	return s
-}

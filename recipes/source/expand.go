@@ -16,6 +16,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/zfarm/zfarm/recipes/source/xzfile"
+	"github.com/zfarm/zfarm/workers/codepage"
 )
 
 // Bounds on decompression. Real source archives shrink 3 to 30 times; what
@@ -64,7 +65,7 @@ func expand(name string, r io.Reader, limit bounds) (io.ReadCloser, bool, error)
 	if begun != nil {
 		return nil, false, fmt.Errorf("decompressing %s: %w: %w", name, ErrArchive, begun)
 	}
-	out := &expanded{in: in, limit: limit, name: printable(name, maxText), end: end}
+	out := &expanded{in: in, limit: limit, name: codepage.Line(name, maxText), end: end}
 	out.r = bufio.NewReaderSize(&damage{plain, out.name}, 64<<10)
 	block, short := out.r.Peek(tarBlock)
 	if short != nil && short != io.EOF {

@@ -22,6 +22,7 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 
 	"github.com/zfarm/zfarm/recipes"
+	"github.com/zfarm/zfarm/workers/codepage"
 )
 
 // Bounds on what a recipe and upstream may hand to the OpenPGP parser. They
@@ -83,14 +84,14 @@ func (k *keyring) fault(kind error, signer, detail string) *SignatureError {
 // readKeys reads the key file of s and sees that it has an accepted key.
 func readKeys(s recipes.Signature) (*keyring, error) {
 	signed := strings.TrimSuffix(strings.TrimSuffix(path.Base(s.URL), ".sig"), ".asc")
-	k := &keyring{name: printable(signed, maxText)}
+	k := &keyring{name: codepage.Line(signed, maxText)}
 	fault := func(format string, args ...any) error {
 		return &SignatureError{Kind: ErrKeyFile, File: s.Key.Name, Detail: fmt.Sprintf(format, args...)}
 	}
 	for _, f := range s.Fingerprints {
 		f = strings.ToUpper(strings.ReplaceAll(f, " ", ""))
 		if len(f) != 40 && len(f) != 64 {
-			return nil, fault("fingerprint %q: want 40 hexadecimal digits", printable(f, maxText))
+			return nil, fault("fingerprint %q: want 40 hexadecimal digits", codepage.Line(f, maxText))
 		}
 		k.accepted = append(k.accepted, f)
 	}
@@ -106,7 +107,7 @@ func readKeys(s recipes.Signature) (*keyring, error) {
 		return err
 	})
 	if err != nil {
-		return nil, fault("%s", printable(err.Error(), maxText))
+		return nil, fault("%s", codepage.Line(err.Error(), maxText))
 	}
 	var held []string
 	for _, e := range k.entities {
@@ -116,7 +117,7 @@ func readKeys(s recipes.Signature) (*keyring, error) {
 		held = append(held, fingerprint(e.PrimaryKey))
 	}
 	return nil, fault("it holds %d keys (%s), none of which the recipe accepts (%s)",
-		len(held), printable(strings.Join(held, ", "), maxText), printable(strings.Join(k.accepted, ", "), maxText))
+		len(held), codepage.Line(strings.Join(held, ", "), maxText), codepage.Line(strings.Join(k.accepted, ", "), maxText))
 }
 
 func (k *keyring) accepts(e *openpgp.Entity) bool {
@@ -281,7 +282,7 @@ func (k *keyring) claim(sig *packet.Signature) (claim, error) {
 	}
 	h, err := sig.PrepareVerify()
 	if err != nil {
-		return claim{}, k.fault(ErrSignatureBad, issuer(sig), printable(err.Error(), maxText))
+		return claim{}, k.fault(ErrSignatureBad, issuer(sig), codepage.Line(err.Error(), maxText))
 	}
 	return claim{sig, key, h}, nil
 }
@@ -318,7 +319,7 @@ func readSignatures(b []byte) (sigs []*packet.Signature, err error) {
 		err = errors.New("there is no OpenPGP signature in it")
 	}
 	if err != nil {
-		return nil, errors.New(printable(err.Error(), maxText))
+		return nil, errors.New(codepage.Line(err.Error(), maxText))
 	}
 	return sigs, nil
 }

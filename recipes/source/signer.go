@@ -13,6 +13,8 @@ import (
 
 	"github.com/ProtonMail/go-crypto/openpgp"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
+
+	"github.com/zfarm/zfarm/workers/codepage"
 )
 
 // signer is a key that may have signed. Key files of distributions hold the
@@ -59,7 +61,7 @@ func (k *keyring) judge(c claim, now time.Time) (*SignedBy, error) {
 	}
 	at := c.sig.CreationTime
 	if err := c.key.public.VerifySignature(c.hash, c.sig); err != nil {
-		return nil, fault(ErrSignatureBad, "it was not made over these bytes (%s)", printable(err.Error(), maxText))
+		return nil, fault(ErrSignatureBad, "it was not made over these bytes (%s)", codepage.Line(err.Error(), maxText))
 	}
 	if why := c.key.revoked(); why != "" {
 		return nil, fault(ErrSignatureRevokedKey, "%s", why)
@@ -150,7 +152,7 @@ func (s signer) revoked() string {
 func reason(sig *packet.Signature) string {
 	text := "its owner revoked it on " + day(sig.CreationTime)
 	if sig.RevocationReasonText != "" {
-		text += ": " + printable(sig.RevocationReasonText, maxText)
+		text += ": " + codepage.Line(sig.RevocationReasonText, maxText)
 	}
 	return text
 }
@@ -241,12 +243,12 @@ func (s signer) uid() string {
 	for _, e := range s.copies {
 		for _, i := range identities(e) {
 			if p := i.SelfSignature.IsPrimaryId; p != nil && *p {
-				return printable(i.Name, maxText)
+				return codepage.Line(i.Name, maxText)
 			}
 			if name == "" {
 				name = i.Name
 			}
 		}
 	}
-	return printable(name, maxText)
+	return codepage.Line(name, maxText)
 }

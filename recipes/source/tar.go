@@ -11,6 +11,8 @@ import (
 	"path"
 	"strings"
 	"time"
+
+	"github.com/zfarm/zfarm/workers/codepage"
 )
 
 // Bounds on an archive's members.
@@ -80,7 +82,7 @@ type repack struct {
 }
 
 func refuse(name, format string, args ...any) error {
-	return fmt.Errorf("repacking: %w: member %s: %s", ErrArchive, printable(name, maxText), fmt.Sprintf(format, args...))
+	return fmt.Errorf("repacking: %w: member %s: %s", ErrArchive, codepage.Line(name, maxText), fmt.Sprintf(format, args...))
 }
 
 func (p *repack) all() error {
@@ -122,7 +124,7 @@ func damagedTar(err error) error {
 func (p *repack) global(h *tar.Header) error {
 	for k := range h.PAXRecords {
 		if k != "comment" {
-			return refuse(h.Name, "global pax record %s", printable(k, maxText))
+			return refuse(h.Name, "global pax record %s", codepage.Line(k, maxText))
 		}
 	}
 	return nil
@@ -178,7 +180,7 @@ func (p *repack) place(full string) (string, error) {
 	}
 	switch {
 	case root != p.root:
-		return "", refuse(full, "it lies outside of the leading folder %s; the archive must have just one", printable(p.root, maxText))
+		return "", refuse(full, "it lies outside of the leading folder %s; the archive must have just one", codepage.Line(p.root, maxText))
 	case !deeper:
 		return ".", nil
 	}
@@ -224,7 +226,7 @@ func (p *repack) time(h *tar.Header) (time.Time, error) {
 // are known to be folders.
 func checkTarget(name, target string) error {
 	if target == "" || len(target) > maxName || target[0] == '/' || !cleanText(target) {
-		return refuse(name, "it is a link to %s; want a relative name", printable(target, maxText))
+		return refuse(name, "it is a link to %s; want a relative name", codepage.Line(target, maxText))
 	}
 	depth, down := strings.Count(name, "/"), false
 	for element := range strings.SplitSeq(target, "/") {
@@ -233,9 +235,9 @@ func checkTarget(name, target string) error {
 		case element != "..":
 			down = true
 		case down:
-			return refuse(name, `it is a link to %s; ".." may only come first`, printable(target, maxText))
+			return refuse(name, `it is a link to %s; ".." may only come first`, codepage.Line(target, maxText))
 		case depth == 0:
-			return refuse(name, "it is a link to %s, which leaves the archive", printable(target, maxText))
+			return refuse(name, "it is a link to %s, which leaves the archive", codepage.Line(target, maxText))
 		default:
 			depth--
 		}
@@ -251,7 +253,7 @@ func (p *repack) original(h *tar.Header) (string, error) {
 		return "", err
 	}
 	if k := p.kinds[target]; k != tar.TypeReg && k != tar.TypeLink {
-		return "", refuse(h.Name, "it is a hard link to %s, which is no file before it", printable(h.Linkname, maxText))
+		return "", refuse(h.Name, "it is a hard link to %s, which is no file before it", codepage.Line(h.Linkname, maxText))
 	}
 	return path.Join(p.into, target), nil
 }
@@ -308,7 +310,7 @@ func (p *repack) write(name string, h *tar.Header) error {
 		h.Name += "/"
 	}
 	if err := p.out.WriteHeader(h); err != nil {
-		return fmt.Errorf("repacking %s: %w", printable(name, maxText), err)
+		return fmt.Errorf("repacking %s: %w", codepage.Line(name, maxText), err)
 	}
 	if h.Size == 0 {
 		return nil

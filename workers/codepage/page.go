@@ -119,3 +119,20 @@ func (u unsupported) Error() string {
 // Replacement tells golang.org/x/text/encoding.ReplaceUnsupported that a
 // substitute may stand for the character: EBCDIC's own, SUB.
 func (u unsupported) Replacement() byte { return 0x3F }
+
+// Latin1 reads each byte as IBM-1047 and writes it as ISO 8859-1, so that offsets
+// stay what they are. It is for bytes that may be text, or hold some.
+func Latin1(b []byte) []byte {
+	out := make([]byte, len(b))
+	for i, c := range b {
+		switch c {
+		case ebcdicNewline:
+			out[i] = '\n'
+		case ebcdicLineFeed:
+			out[i] = nel
+		default:
+			out[i] = byte(charmap.CodePage1047.DecodeByte(c)) // all 256 lie within Latin-1
+		}
+	}
+	return out
+}

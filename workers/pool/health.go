@@ -8,9 +8,10 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/zfarm/zfarm/workers"
+	"github.com/zfarm/zfarm/workers/codepage"
+	"github.com/zfarm/zfarm/workers/humanize"
 )
 
 // Limits say what a worker must be like to get work. Zero fields are defaults.
@@ -105,31 +106,15 @@ func nearlyFull(was, now *workers.Facts, least int64) *workers.Quarantine {
 		return nil
 	}
 	return quarantine(workers.QuarantineDiskFull, "Its disk is nearly full: %s free for workspaces, %s wanted. Remove what is not needed there, or enlarge the file system.",
-		bytesText(now.FreeBytes), bytesText(wanted))
-}
-
-func bytesText(n int64) string {
-	if n >= 10<<30 {
-		return fmt.Sprintf("%d GiB", n>>30)
-	}
-	return fmt.Sprintf("%d MiB", n>>20)
+		humanize.Bytes(now.FreeBytes), humanize.Bytes(wanted))
 }
 
 // clean is the text of an error that a worker may have had a hand in, as one
 // line of bearable length.
 func clean(err error) string {
-	text := err.Error()
-	if len(text) > maxCause {
-		text = text[:maxCause] + " ..."
+	text := codepage.Line(strings.Join(strings.Fields(err.Error()), " "), maxCause)
+	if strings.HasSuffix(text, "...") {
+		return text
 	}
-	text = strings.Map(func(r rune) rune {
-		if unicode.IsSpace(r) {
-			return ' '
-		}
-		if !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, strings.ToValidUTF8(text, "?"))
-	return strings.TrimRight(strings.Join(strings.Fields(text), " "), ".") + "."
+	return strings.TrimRight(text, ".") + "."
 }

@@ -226,12 +226,7 @@ func told(o Output) error {
 	if text == "" {
 		text = "no message"
 	}
-	return fmt.Errorf("code %d: %w", o.Code, errors.New(shown(text, 500)))
-}
-
-// shown returns at most n bytes of foreign text, fit for people.
-func shown(s string, n int) string {
-	return codepage.PrintableString(cut(s, n))
+	return fmt.Errorf("code %d: %w", o.Code, errors.New(codepage.Line(text, 500)))
 }
 
 func cut(s string, n int) string {

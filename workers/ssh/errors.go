@@ -48,11 +48,7 @@ func unfit(cause error, text string, args ...any) error {
 // clean is the text of an error that a worker may have had a hand in, in one
 // line that is safe to show.
 func clean(err error) string {
-	text := strings.ReplaceAll(err.Error(), "\n", " ")
-	if len(text) > 1000 {
-		text = text[:1000] + "..."
-	}
-	return codepage.PrintableString(text)
+	return codepage.Line(strings.ReplaceAll(err.Error(), "\n", " "), 1000)
 }
 
 func isLost(err error) bool { return errors.Is(err, workers.ErrLost) }

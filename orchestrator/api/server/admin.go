@@ -15,6 +15,7 @@ import (
 
 	"github.com/zfarm/zfarm/orchestrator/api/wire"
 	"github.com/zfarm/zfarm/orchestrator/store"
+	"github.com/zfarm/zfarm/workers/codepage"
 )
 
 // tokenLife is how long a token is valid if nobody said otherwise.
@@ -57,7 +58,7 @@ func (s *Server) worker(ctx context.Context, name string) (store.Worker, error) 
 	}
 	i := slices.IndexFunc(all, func(w store.Worker) bool { return w.Name == name })
 	if i < 0 {
-		return store.Worker{}, fmt.Errorf("worker %s: %w", printable(name), store.ErrUnknown)
+		return store.Worker{}, fmt.Errorf("worker %s: %w", codepage.Line(name, maxShown), store.ErrUnknown)
 	}
 	return all[i], nil
 }
@@ -135,7 +136,7 @@ func (s *Server) revokeToken(ctx context.Context, in *wire.TokenInput) (*wire.No
 	}
 	i := slices.IndexFunc(all, func(t store.Token) bool { return t.ID == in.ID })
 	if i < 0 {
-		return nil, fmt.Errorf("token %s: %w", printable(in.ID), store.ErrUnknown)
+		return nil, fmt.Errorf("token %s: %w", codepage.Line(in.ID, maxShown), store.ErrUnknown)
 	}
 	if err := s.audited(ctx, in.ID, all[i].Name, func() error { return s.Store.RevokeToken(ctx, in.ID) }); err != nil {
 		return nil, err

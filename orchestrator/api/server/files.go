@@ -20,6 +20,7 @@ import (
 	"github.com/zfarm/zfarm/attest/digest"
 	"github.com/zfarm/zfarm/orchestrator/api/wire"
 	"github.com/zfarm/zfarm/orchestrator/store"
+	"github.com/zfarm/zfarm/workers/codepage"
 )
 
 // Names of what every build that was compared publishes (see attest/kit).
@@ -77,7 +78,7 @@ func (s *Server) find(ctx context.Context, build, name string) (store.File, erro
 	}
 	i := slices.IndexFunc(all, func(f store.File) bool { return f.Name == name })
 	if i < 0 {
-		return store.File{}, fmt.Errorf("file %s of build %s: %w", printable(name), build, store.ErrUnknown)
+		return store.File{}, fmt.Errorf("file %s of build %s: %w", codepage.Line(name, maxShown), build, store.ErrUnknown)
 	}
 	return all[i], nil
 }
@@ -113,7 +114,7 @@ func (s *Server) released(ctx context.Context, in *wire.ReleaseInput) (store.Rel
 		return store.Release{}, err
 	}
 	if len(all) == 0 {
-		return store.Release{}, fmt.Errorf("release %s %s: %w", printable(in.Port), printable(in.Version), store.ErrUnknown)
+		return store.Release{}, fmt.Errorf("release %s %s: %w", codepage.Line(in.Port, maxShown), codepage.Line(in.Version, maxShown), store.ErrUnknown)
 	}
 	return all[0], nil
 }

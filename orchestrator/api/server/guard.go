@@ -17,6 +17,7 @@ import (
 
 	"github.com/zfarm/zfarm/orchestrator/api/wire"
 	"github.com/zfarm/zfarm/orchestrator/store"
+	"github.com/zfarm/zfarm/workers/codepage"
 )
 
 // admit lets a caller reach an operation, or not. Nothing of the body has been
@@ -30,7 +31,7 @@ func (s *Server) admit(ctx huma.Context, next func(huma.Context)) {
 		return
 	}
 	x.operation, x.change, x.stream = d.ID, d.Changes(), d.Stream
-	x.subject = printable(r.PathValue("id") + r.PathValue("name") + r.PathValue("token"))
+	x.subject = codepage.Line(r.PathValue("id")+r.PathValue("name")+r.PathValue("token"), maxShown)
 	defer s.auditRefusal(r)
 	if err := s.admitted(r, d); err != nil {
 		s.refuse(w, r, err)
@@ -79,7 +80,7 @@ func (s *Server) principal(r *http.Request) (Principal, error) {
 			return p, nil
 		case errors.Is(err, ErrForeign):
 		case errors.Is(err, ErrToken):
-			return Principal{}, unauthorized("invalid_token", printable(err.Error()))
+			return Principal{}, unauthorized("invalid_token", codepage.Line(err.Error(), maxShown))
 		default:
 			s.Log.ErrorContext(r.Context(), "token could not be checked", "request", exchangeOf(r.Context()).id, "error", err.Error())
 			return Principal{}, later(http.StatusServiceUnavailable, 10*time.Second, "the token cannot be checked now; try again later")

@@ -18,6 +18,7 @@ import (
 
 	"github.com/zfarm/zfarm/orchestrator/api/wire"
 	"github.com/zfarm/zfarm/orchestrator/store"
+	"github.com/zfarm/zfarm/workers/codepage"
 )
 
 // How watchers find changes. Those of this process wake them, those of other
@@ -48,7 +49,7 @@ func (s *Server) attempt(ctx context.Context, in *wire.AttemptInput) (store.Atte
 	}
 	i := slices.IndexFunc(all, func(a store.Attempt) bool { return a.Stage == in.Stage && a.Fence == in.Fence })
 	if i < 0 {
-		return store.Attempt{}, fmt.Errorf("attempt %d of stage %s of build %s: %w", in.Fence, printable(in.Stage), printable(in.ID), store.ErrUnknown)
+		return store.Attempt{}, fmt.Errorf("attempt %d of stage %s of build %s: %w", in.Fence, codepage.Line(in.Stage, maxShown), codepage.Line(in.ID, maxShown), store.ErrUnknown)
 	}
 	return all[i], nil
 }
@@ -61,7 +62,7 @@ func (s *Server) step(ctx context.Context, in *wire.LogInput) (store.Step, error
 	i := slices.IndexFunc(all, func(x store.Step) bool { return x.Name == in.Step })
 	if i < 0 {
 		return store.Step{}, fmt.Errorf("step %s of attempt %d of stage %s of build %s: %w",
-			printable(in.Step), in.Fence, printable(in.Stage), printable(in.ID), store.ErrUnknown)
+			codepage.Line(in.Step, maxShown), in.Fence, codepage.Line(in.Stage, maxShown), codepage.Line(in.ID, maxShown), store.ErrUnknown)
 	}
 	return all[i], nil
 }

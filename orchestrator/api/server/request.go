@@ -130,10 +130,10 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 	h.ServeHTTP(found, r)
 	if allow := found.header.Get("Allow"); found.status == http.StatusMethodNotAllowed {
 		w.Header().Set("Allow", allow)
-		s.refuse(w, r, problem(found.status, "%s is not possible here; possible: %s", printable(r.Method), allow))
+		s.refuse(w, r, problem(found.status, "%s is not possible here; possible: %s", codepage.Line(r.Method, maxShown), allow))
 		return
 	}
-	s.refuse(w, r, problem(http.StatusNotFound, "there is nothing at %s; /openapi.json lists the operations", printable(r.URL.Path)))
+	s.refuse(w, r, problem(http.StatusNotFound, "there is nothing at %s; /openapi.json lists the operations", codepage.Line(r.URL.Path, maxShown)))
 }
 
 // discarded keeps status and header of an answer that is not sent.
@@ -163,7 +163,7 @@ func (s *Server) logged(r *http.Request, a *answer, took time.Duration) {
 	if x.who != nil {
 		who = x.who.Name
 	}
-	s.Log.InfoContext(r.Context(), "request", "request", x.id, "operation", x.operation, "method", printable(r.Method), "path", printable(r.URL.Path),
+	s.Log.InfoContext(r.Context(), "request", "request", x.id, "operation", x.operation, "method", codepage.Line(r.Method, maxShown), "path", codepage.Line(r.URL.Path, maxShown),
 		"code", code, "bytes", a.bytes, "took", took, "who", who, "from", s.address(r), "detail", x.detail)
 }
 
@@ -194,11 +194,6 @@ func (s *Server) address(r *http.Request) string {
 		}
 	}
 	return addressKey(r.RemoteAddr)
-}
-
-// printable bounds text of a caller and makes it safe to show.
-func printable(s string) string {
-	return codepage.PrintableString(s[:min(len(s), 200)])
 }
 
 // answer counts what is written, and has each piece taken within a time: no
@@ -239,3 +234,6 @@ func (a *answer) extend() {
 		return // the connection is gone; the write will say so
 	}
 }
+
+// maxShown bounds the text of a client in a message, in bytes.
+const maxShown = 200

@@ -11,9 +11,8 @@ import (
 
 	"github.com/zfarm/zfarm/orchestrator/compare/bytediff"
 	"github.com/zfarm/zfarm/orchestrator/compare/format/span"
-
-	"github.com/zfarm/zfarm/orchestrator/compare/show"
 	"github.com/zfarm/zfarm/orchestrator/compare/verdict"
+	"github.com/zfarm/zfarm/workers/humanize"
 )
 
 const (
@@ -288,7 +287,7 @@ func (d *difference) tellPlain() {
 		first := ranges[0]
 		f := verdict.Finding{Field: field, Offset: first.Offset, Tier: verdict.Forbidden, Cause: d.text.cause(),
 			A: d.show(false, first), B: d.show(true, first), Hunk: d.hunk(ranges),
-			Evidence: join(fmt.Sprintf("%s in %s", show.Plural(int(p.bytes), "byte"), show.Plural(p.places, "place")), d.j.rules.spent())}
+			Evidence: join(fmt.Sprintf("%s in %s", humanize.Count(int(p.bytes), "byte"), humanize.Count(p.places, "place")), d.j.rules.spent())}
 		d.add(f)
 	}
 }

@@ -11,9 +11,8 @@ import (
 
 	"github.com/zfarm/zfarm/orchestrator/compare/format/jsontext"
 	"github.com/zfarm/zfarm/orchestrator/compare/format/span"
-
-	"github.com/zfarm/zfarm/orchestrator/compare/show"
 	"github.com/zfarm/zfarm/orchestrator/compare/verdict"
+	"github.com/zfarm/zfarm/workers/humanize"
 )
 
 // maxValues bounds the values of one document that are told one by one.
@@ -33,7 +32,7 @@ func (d *difference) documents() bool {
 	v := &values{d: d, rules: d.j.rules.fitting(formatJSON, d.path)}
 	reordered := jsontext.Diff(a, b, v.change)
 	if n := v.forbidden - maxValues; n > 0 {
-		d.add(verdict.Finding{Field: "content", Offset: d.text.first, Tier: verdict.Forbidden, Evidence: show.Plural(n, "further value") + " that nothing explains"})
+		d.add(verdict.Finding{Field: "content", Offset: d.text.first, Tier: verdict.Forbidden, Evidence: humanize.Count(n, "further value") + " that nothing explains"})
 	}
 	f := verdict.Finding{Field: "content", Offset: d.text.first, Tier: verdict.Forbidden}
 	switch {

@@ -8,11 +8,9 @@ import (
 	"hash/maphash"
 	"strings"
 
-	"github.com/zfarm/zfarm/orchestrator/compare/format/span"
-
-	"github.com/zfarm/zfarm/orchestrator/compare/show"
-
 	"github.com/zfarm/zfarm/orchestrator/compare/format"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/span"
+	"github.com/zfarm/zfarm/workers/codepage"
 )
 
 // Bounds of an inventory: beyond them, parts are not told apart.
@@ -190,7 +188,7 @@ func (u *symbolUnderWay) end() error {
 		return err
 	}
 	s := u.open
-	s.name = strings.TrimRight(string(show.FromEBCDIC(b)), " ")
+	s.name = strings.TrimRight(string(codepage.Latin1(b)), " ")
 	if len(u.v.symbols[s.name]) == 0 {
 		u.v.names = append(u.v.names, s.name)
 	}

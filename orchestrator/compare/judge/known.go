@@ -13,9 +13,8 @@ import (
 	"time"
 
 	"github.com/zfarm/zfarm/orchestrator/compare/judge/stamp"
-
-	"github.com/zfarm/zfarm/orchestrator/compare/show"
 	"github.com/zfarm/zfarm/orchestrator/compare/verdict"
+	"github.com/zfarm/zfarm/workers/codepage"
 )
 
 // buildPath is the one known value that may be masked, where both have the
@@ -128,7 +127,7 @@ func views(a, b io.ReaderAt, size, from, to int64) ([]view, error) {
 			return nil, fmt.Errorf("reading %d bytes at %d: %w", len(x.buf), v.from, err)
 		}
 	}
-	return []view{v, {show.FromEBCDIC(v.a), show.FromEBCDIC(v.b), v.from}}, nil
+	return []view{v, {codepage.Latin1(v.a), codepage.Latin1(v.b), v.from}}, nil
 }
 
 // explanation looks for what explains the byte at.

@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zfarm/zfarm/orchestrator/compare/show"
 	"github.com/zfarm/zfarm/orchestrator/compare/verdict"
+	"github.com/zfarm/zfarm/workers/codepage"
 )
 
 // planted is a pair of files and what must be found: each line a tier, a field, and
@@ -60,7 +60,7 @@ func binaryOf(said string) string {
 func in1047(s string) string {
 	back := map[byte]byte{}
 	for i := range 256 {
-		back[show.FromEBCDIC([]byte{byte(i)})[0]] = byte(i)
+		back[codepage.Latin1([]byte{byte(i)})[0]] = byte(i)
 	}
 	out := []byte(s)
 	for i, c := range out {

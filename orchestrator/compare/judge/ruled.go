@@ -12,9 +12,8 @@ import (
 	"strings"
 
 	"github.com/zfarm/zfarm/orchestrator/compare/format/span"
-
-	"github.com/zfarm/zfarm/orchestrator/compare/show"
 	"github.com/zfarm/zfarm/orchestrator/compare/verdict"
+	"github.com/zfarm/zfarm/workers/humanize"
 )
 
 // ruled compares two texts line by line where a rule of the recipe applies to
@@ -59,7 +58,7 @@ func (d *difference) ruled(ctx context.Context) (bool, error) {
 	}
 	if l.left > 0 {
 		f := verdict.Finding{Field: "content", Offset: l.first, A: l.firstA, B: l.firstB, Tier: verdict.Forbidden, Cause: t.cause(), Hunk: d.hunk(nil),
-			Evidence: join(show.Plural(l.left, "line")+" that no rule explains", d.j.rules.spent())}
+			Evidence: join(humanize.Count(l.left, "line")+" that no rule explains", d.j.rules.spent())}
 		d.add(f)
 	}
 	return true, nil

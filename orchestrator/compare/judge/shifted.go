@@ -14,9 +14,9 @@ import (
 
 	"github.com/zfarm/zfarm/orchestrator/compare/bytediff"
 	"github.com/zfarm/zfarm/orchestrator/compare/format/span"
-
-	"github.com/zfarm/zfarm/orchestrator/compare/show"
 	"github.com/zfarm/zfarm/orchestrator/compare/verdict"
+	"github.com/zfarm/zfarm/workers/codepage"
+	"github.com/zfarm/zfarm/workers/humanize"
 )
 
 const (
@@ -59,10 +59,10 @@ func (d *difference) shifted(ctx context.Context) (string, error) {
 	}
 	note := ""
 	if left > 0 {
-		note = show.Plural(left, "further field") + " were not compared"
+		note = humanize.Count(left, "further field") + " were not compared"
 	}
 	if !a.whole || !b.whole {
-		note = join(note, fmt.Sprintf("only the first %s were told apart", show.Plural(maxParts, "part")))
+		note = join(note, fmt.Sprintf("only the first %s were told apart", humanize.Count(maxParts, "part")))
 	}
 	return note, nil
 }
@@ -136,7 +136,7 @@ func (d *difference) symbols(a, b *inventory) {
 		c := v.fields[field]
 		f := verdict.Finding{Field: field, Offset: c.at, A: shortList(c.a), B: shortList(c.b), Tier: verdict.Forbidden, Cause: d.j.fixedCause(field)}
 		if n := max(c.countA, c.countB); n > 1 {
-			f.Evidence = show.Plural(n, "symbol")
+			f.Evidence = humanize.Count(n, "symbol")
 		}
 		switch {
 		case field != d.inA.of.Symbol.Name:
@@ -215,7 +215,7 @@ func shortList(all []string) string {
 		if i > 0 {
 			out.WriteString(", ")
 		}
-		out.WriteString(show.Clipped(s, verdict.MaxValue/4))
+		out.WriteString(codepage.Clip(s, verdict.MaxValue/4))
 	}
 	return out.String()
 }
@@ -250,7 +250,7 @@ func (j *Judge) values(name string, a, b []*stated) verdict.Finding {
 		}
 	}
 	if len(all) > 2 {
-		f.Evidence = join(f.Evidence, fmt.Sprintf("%s only in A or oftener there, %s in B", show.Plural(len(a), "value"), show.Number(len(b))))
+		f.Evidence = join(f.Evidence, fmt.Sprintf("%s only in A or oftener there, %s in B", humanize.Count(len(a), "value"), humanize.Number(len(b))))
 	}
 	return f
 }
@@ -261,7 +261,7 @@ func valuesText(all []*stated) string {
 	for _, s := range all[:min(len(all), maxListed+1)] {
 		text := s.value.Text
 		if s.count > 1 {
-			text = fmt.Sprintf("%s (%s times)", show.Clipped(text, verdict.MaxValue/4-16), show.Number(s.count))
+			text = fmt.Sprintf("%s (%s times)", codepage.Clip(text, verdict.MaxValue/4-16), humanize.Number(s.count))
 		}
 		out = append(out, text)
 	}
@@ -324,7 +324,7 @@ func sized(p *pieces) string {
 	case n <= few:
 		return hexText(p, bytediff.Range{Length: n})
 	default:
-		return show.Size(n)
+		return humanize.Bytes(n)
 	}
 }
 

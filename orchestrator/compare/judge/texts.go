@@ -14,9 +14,8 @@ import (
 
 	"github.com/zfarm/zfarm/orchestrator/compare/bytediff"
 	"github.com/zfarm/zfarm/orchestrator/compare/judge/textdiff"
-
-	"github.com/zfarm/zfarm/orchestrator/compare/show"
 	"github.com/zfarm/zfarm/orchestrator/compare/verdict"
+	"github.com/zfarm/zfarm/workers/codepage"
 )
 
 const (
@@ -122,7 +121,7 @@ func (t *texts) hunk() string {
 	if t.codePages() {
 		return ""
 	}
-	clean := func(s string) string { return show.Printable(s, maxLine) }
+	clean := func(s string) string { return codepage.Value(s, maxLine) }
 	if max(t.a.Size, t.b.Size) <= maxText && max(t.inA.lines, t.inB.lines) <= maxLines {
 		a, b := linesFrom(t.a, t.pageA, 0, maxText), linesFrom(t.b, t.pageB, 0, maxText)
 		edits, _ := textdiff.Diff(a, b, maxEdits)

@@ -12,10 +12,9 @@ import (
 	"io"
 	"strings"
 
-	"github.com/zfarm/zfarm/orchestrator/compare/show"
-	"github.com/zfarm/zfarm/orchestrator/compare/verdict"
-
 	"github.com/zfarm/zfarm/orchestrator/compare/format/registry"
+	"github.com/zfarm/zfarm/orchestrator/compare/verdict"
+	"github.com/zfarm/zfarm/workers/codepage"
 )
 
 // PageOptions say what stands above a page.
@@ -203,7 +202,7 @@ func namesOf(path string) []string {
 
 // shortened is what a line says.
 func (f shownFinding) shortened() shownFinding {
-	f.A, f.B, f.Hunk, f.Cause, f.Evidence = show.Clipped(f.A, shortValue/2), show.Clipped(f.B, shortValue/2), "", "", ""
+	f.A, f.B, f.Hunk, f.Cause, f.Evidence = codepage.Clip(f.A, shortValue/2), codepage.Clip(f.B, shortValue/2), "", "", ""
 	return shownFinding{Finding: f.Finding, Decides: f.Decides}
 }
 
@@ -224,7 +223,7 @@ func (f *shownFinding) lineCost() int {
 	cost := markup + len(template.HTMLEscapeString(f.Field))
 	for _, s := range []string{f.A, f.B} {
 		if s != "" {
-			cost += len("<q></q>") + len(template.HTMLEscapeString(show.Clipped(s, shortValue/2)))
+			cost += len("<q></q>") + len(template.HTMLEscapeString(codepage.Clip(s, shortValue/2)))
 		}
 	}
 	return cost

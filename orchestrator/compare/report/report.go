@@ -17,10 +17,10 @@ import (
 	"io"
 	"slices"
 
-	"github.com/zfarm/zfarm/orchestrator/compare/show"
-	"github.com/zfarm/zfarm/orchestrator/compare/verdict"
-
 	"github.com/zfarm/zfarm/orchestrator/compare/format/registry"
+	"github.com/zfarm/zfarm/orchestrator/compare/verdict"
+	"github.com/zfarm/zfarm/workers/codepage"
+	"github.com/zfarm/zfarm/workers/humanize"
 )
 
 // Options say how much WriteText shows, and how.
@@ -143,26 +143,26 @@ func (r *report) summary(s summary) {
 	v := r.v
 	r.say("%s\n", r.colour.outcome(v))
 	if s.Text != "" {
-		r.say("  %s\n", show.Safe(s.Text))
+		r.say("  %s\n", codepage.Line(s.Text, 0))
 	}
 	if s.Advice != "" {
 		r.say("  %s\n", r.colour.in(bold, s.Advice))
 	}
 	for _, side := range []struct{ name, what string }{{"A", r.o.A}, {"B", r.o.B}} {
 		if side.what != "" {
-			r.say("  %s: %s\n", side.name, show.Safe(side.what))
+			r.say("  %s: %s\n", side.name, codepage.Line(side.what, 0))
 		}
 	}
 	switch v.Outcome {
 	case verdict.Identical:
 		if v.Bytes > 0 {
-			r.say("  %s read of both\n", show.Size(v.Bytes))
+			r.say("  %s read of both\n", humanize.Bytes(v.Bytes))
 		}
 		return
 	case verdict.Incomparable:
 		return
 	}
-	r.say("  %s of %s members differ; %s read of both; allowed tiers: %s\n", show.Number(v.Differing), show.Number(v.Members), show.Size(v.Bytes), tiersText(v.Allowed))
+	r.say("  %s of %s members differ; %s read of both; allowed tiers: %s\n", humanize.Number(v.Differing), humanize.Number(v.Members), humanize.Bytes(v.Bytes), tiersText(v.Allowed))
 	r.groups("What decides", s.Deciding)
 	r.groups("What was masked", s.Masked)
 }
@@ -179,26 +179,26 @@ func (r *report) groups(title string, all []group) {
 			for _, g := range all[i:] {
 				rest += g.Count
 			}
-			r.say("  ... %s more fields with %s\n", show.Number(len(all)-i), show.Plural(rest, "difference"))
+			r.say("  ... %s more fields with %s\n", humanize.Number(len(all)-i), humanize.Count(rest, "difference"))
 			return
 		}
-		r.say("  %s %-*s %s", r.mark(g.Tier), tabular, show.Safe(g.Field), show.Plural(g.Count, "difference"))
+		r.say("  %s %-*s %s", r.mark(g.Tier), tabular, codepage.Line(g.Field, 0), humanize.Count(g.Count, "difference"))
 		if f := g.First; f != nil && f.Path != "" {
-			r.say(", %s%s", map[bool]string{true: "first in "}[g.Count > 1], show.Safe(f.Path))
+			r.say(", %s%s", map[bool]string{true: "first in "}[g.Count > 1], codepage.Line(f.Path, 0))
 			if text := pair(*f); text != "" {
-				r.say(": %s", show.Clipped(text, example))
+				r.say(": %s", codepage.Clip(text, example))
 			}
 		}
 		r.say("\n")
 		if f := g.First; f != nil && f.Cause != "" {
-			r.say("      %*s %s\n", tabular, "", show.Clipped(show.Safe(f.Cause), 2*example))
+			r.say("      %*s %s\n", tabular, "", codepage.Clip(codepage.Line(f.Cause, 0), 2*example))
 		}
 	}
 }
 
 // pair is the two values as "a -> b", "" if neither is known.
 func pair(f verdict.Finding) string {
-	a, b := show.Safe(f.A), show.Safe(f.B)
+	a, b := codepage.Line(f.A, 0), codepage.Line(f.B, 0)
 	switch {
 	case a == "" && b == "":
 		return ""
@@ -247,13 +247,13 @@ func (r *report) members() {
 	left := len(r.v.Findings)
 	for i, m := range all {
 		if r.o.MaxMembers > 0 && i == r.o.MaxMembers || r.written > reportRoom {
-			r.say("\n... %s about %s; ask for all of them with --json\n", show.Plural(left, "more finding"), show.Plural(len(all)-i, "member"))
+			r.say("\n... %s about %s; ask for all of them with --json\n", humanize.Count(left, "more finding"), humanize.Count(len(all)-i, "member"))
 			break
 		}
 		if i > 0 && !m.decides && all[i-1].decides {
 			r.say("\n%s\n", r.colour.in(bold, "Below, nothing differs but what was allowed."))
 		}
-		name := show.Safe(m.path)
+		name := codepage.Line(m.path, 0)
 		if name == "" {
 			name = "the artifact as a whole"
 		}
@@ -264,7 +264,7 @@ func (r *report) members() {
 		left -= len(m.findings)
 	}
 	if r.v.Omitted > 0 {
-		r.say("\n%s were left out, those of low tiers first; the counts above have them.\n", show.Plural(r.v.Omitted, "further finding"))
+		r.say("\n%s were left out, those of low tiers first; the counts above have them.\n", humanize.Count(r.v.Omitted, "further finding"))
 	}
 }
 
@@ -273,7 +273,7 @@ func (r *report) finding(f verdict.Finding) {
 	if r.written > reportRoom {
 		return
 	}
-	r.say("  %s %s", r.mark(f.Tier), show.Safe(f.Field))
+	r.say("  %s %s", r.mark(f.Tier), codepage.Line(f.Field, 0))
 	if text := pair(f); text != "" {
 		r.say(": %s", text)
 	}
@@ -283,7 +283,7 @@ func (r *report) finding(f verdict.Finding) {
 	r.say("\n")
 	for _, s := range []string{f.Cause, f.Evidence} {
 		if s != "" {
-			r.say("      %s\n", show.Safe(s))
+			r.say("      %s\n", codepage.Line(s, 0))
 		}
 	}
 	if r.o.Hunks && r.written < hunkRoom {
@@ -331,9 +331,9 @@ func (r *report) side(sign, colour string, line []stretch) {
 	r.say("      | %s", r.colour.in(colour, sign))
 	for _, p := range line {
 		if p.Mark {
-			r.say("%s", r.colour.in(mark, show.Safe(p.Text)))
+			r.say("%s", r.colour.in(mark, codepage.Line(p.Text, 0)))
 		} else {
-			r.say("%s", show.Safe(p.Text))
+			r.say("%s", codepage.Line(p.Text, 0))
 		}
 	}
 	r.say("\n")

@@ -7,7 +7,7 @@ import (
 	"encoding/hex"
 	"strings"
 
-	"github.com/zfarm/zfarm/orchestrator/compare/show"
+	"github.com/zfarm/zfarm/workers/codepage"
 )
 
 // row is one line of a hunk, side by side.
@@ -151,7 +151,7 @@ func (h hexLine) beside(other hexLine) []stretch {
 			out.add("  ", false)
 		}
 	}
-	for n, text := range [][]byte{h.bytes, show.FromEBCDIC(h.bytes)} {
+	for n, text := range [][]byte{h.bytes, codepage.Latin1(h.bytes)} {
 		out.add("  ", false)
 		for i, c := range text {
 			if c < ' ' || c > '~' {

@@ -9,11 +9,10 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/zfarm/zfarm/orchestrator/compare/show"
-	"github.com/zfarm/zfarm/orchestrator/compare/verdict"
-
 	"github.com/zfarm/zfarm/orchestrator/compare/format"
 	"github.com/zfarm/zfarm/orchestrator/compare/format/registry"
+	"github.com/zfarm/zfarm/orchestrator/compare/verdict"
+	"github.com/zfarm/zfarm/workers/humanize"
 )
 
 // summary is what a verdict comes to, in the words in which people are told:
@@ -173,15 +172,15 @@ func text(v verdict.Verdict, s summary) string {
 	case verdict.Incomparable:
 		return v.Reason
 	case verdict.Equivalent:
-		return fmt.Sprintf("They differ only in named fields in which they may: %s, each told below.", show.Plural(total, "difference"))
+		return fmt.Sprintf("They differ only in named fields in which they may: %s, each told below.", humanize.Count(total, "difference"))
 	}
 	switch never := s.Tiers[0].Count; {
 	case len(s.WouldAllow) > 0:
 		return fmt.Sprintf("Nothing of tier X differs, but differences of tier %s were not allowed.", tiersText(s.WouldAllow))
 	case never > 0 && total > never:
-		return fmt.Sprintf("%s of tier X, which nothing can allow, and %s of other tiers.", show.Plural(never, "difference"), show.Number(total-never))
+		return fmt.Sprintf("%s of tier X, which nothing can allow, and %s of other tiers.", humanize.Count(never, "difference"), humanize.Number(total-never))
 	case never > 0:
-		return fmt.Sprintf("%s of tier X, which nothing can allow.", show.Plural(never, "difference"))
+		return fmt.Sprintf("%s of tier X, which nothing can allow.", humanize.Count(never, "difference"))
 	}
 	return "They differ."
 }

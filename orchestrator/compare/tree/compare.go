@@ -21,16 +21,14 @@ import (
 	"path"
 	"strings"
 
-	"github.com/zfarm/zfarm/attest/digest"
-	"github.com/zfarm/zfarm/orchestrator/compare/format/pax"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/zfarm/zfarm/orchestrator/compare/show"
-	"github.com/zfarm/zfarm/orchestrator/compare/verdict"
-
-	"github.com/zfarm/zfarm/orchestrator/compare/judge"
-
+	"github.com/zfarm/zfarm/attest/digest"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/pax"
 	"github.com/zfarm/zfarm/orchestrator/compare/format/registry"
+	"github.com/zfarm/zfarm/orchestrator/compare/judge"
+	"github.com/zfarm/zfarm/orchestrator/compare/verdict"
+	"github.com/zfarm/zfarm/workers/codepage"
 )
 
 // Input is one artifact.
@@ -197,7 +195,7 @@ func incomparable(left, right *artifact, a, b Input) string {
 	}{{"A", a, left}, {"B", b, right}} {
 		if x.art.fault != nil {
 			reasons = append(reasons, fmt.Sprintf("%s (%s) cannot be read: %s",
-				x.side, show.Printable(path.Base(x.in.Name), verdict.MaxValue), show.Printable(x.art.fault.Error(), 4*verdict.MaxValue)))
+				x.side, codepage.Value(path.Base(x.in.Name), verdict.MaxValue), codepage.Value(x.art.fault.Error(), 4*verdict.MaxValue)))
 		}
 	}
 	if len(reasons) == 0 && left.tree.kind != right.tree.kind {
@@ -265,7 +263,7 @@ func (c *comparison) artifacts(ctx context.Context, a, b *artifact) error {
 	if c.reformatted != "" || a.tree.trailer.Length != b.tree.trailer.Length {
 		evidence := "the zeros behind the end have another length"
 		if c.reformatted != "" {
-			evidence = "first at " + show.Printable(c.reformatted, verdict.MaxPath)
+			evidence = "first at " + codepage.Value(c.reformatted, verdict.MaxPath)
 		}
 		c.about(verdict.Finding{Field: "format", Tier: verdict.Container, Cause: "the archives say the same in another form", Evidence: evidence})
 	}

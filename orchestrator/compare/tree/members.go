@@ -14,11 +14,9 @@ import (
 	"time"
 
 	"github.com/zfarm/zfarm/orchestrator/compare/format/pax"
-
-	"github.com/zfarm/zfarm/orchestrator/compare/show"
-	"github.com/zfarm/zfarm/orchestrator/compare/verdict"
-
 	"github.com/zfarm/zfarm/orchestrator/compare/judge"
+	"github.com/zfarm/zfarm/orchestrator/compare/verdict"
+	"github.com/zfarm/zfarm/workers/codepage"
 )
 
 // trees compares two trees of one kind; prefix leads to them.
@@ -167,7 +165,7 @@ func (c *comparison) order(prefix string, p *pairing, inB *headers) error {
 			return err
 		}
 		c.about(verdict.Finding{Path: strings.TrimSuffix(prefix, "/"), Field: "order", Tier: verdict.Container, Cause: "the members stand in another order",
-			Evidence: fmt.Sprintf("B has %s before %s", show.Printable(first.Name, verdict.MaxValue), show.Printable(second.Name, verdict.MaxValue))})
+			Evidence: fmt.Sprintf("B has %s before %s", codepage.Value(first.Name, verdict.MaxValue), codepage.Value(second.Name, verdict.MaxValue))})
 		return nil
 	}
 	return nil

@@ -12,14 +12,12 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/zfarm/zfarm/orchestrator/compare/format/container"
-
-	"github.com/zfarm/zfarm/orchestrator/compare/show"
-	"github.com/zfarm/zfarm/orchestrator/compare/verdict"
-
-	"github.com/zfarm/zfarm/orchestrator/compare/judge"
-
 	"github.com/zfarm/zfarm/orchestrator/compare/format"
+	"github.com/zfarm/zfarm/orchestrator/compare/format/container"
+	"github.com/zfarm/zfarm/orchestrator/compare/judge"
+	"github.com/zfarm/zfarm/orchestrator/compare/verdict"
+	"github.com/zfarm/zfarm/workers/codepage"
+	"github.com/zfarm/zfarm/workers/humanize"
 )
 
 // maxDepth bounds containers within containers.
@@ -250,7 +248,7 @@ func (c *comparison) pairDecoded(path string, a, b *decoded) []decodedTwins {
 	for i := 1; i < len(pairs); i++ {
 		if pairs[i].b.at < pairs[i-1].b.at {
 			c.add(verdict.Finding{Path: path, Field: "order", Offset: -1, Tier: verdict.Container, Cause: "the members stand in another order",
-				Evidence: fmt.Sprintf("B has %s before %s", show.Printable(pairs[i].b.Name, verdict.MaxValue), show.Printable(pairs[i-1].b.Name, verdict.MaxValue))})
+				Evidence: fmt.Sprintf("B has %s before %s", codepage.Value(pairs[i].b.Name, verdict.MaxValue), codepage.Value(pairs[i-1].b.Name, verdict.MaxValue))})
 			break
 		}
 	}
@@ -329,7 +327,7 @@ func (c *comparison) hidden(path string, a, b container.Hidden) {
 		if h.Count == 0 {
 			return ""
 		}
-		return fmt.Sprintf("%s from byte %d", show.Plural(int(h.Count), "byte"), h.First)
+		return fmt.Sprintf("%s from byte %d", humanize.Count(int(h.Count), "byte"), h.First)
 	}
 	c.add(verdict.Finding{Path: path, Field: "hidden", A: text(a), B: text(b), Offset: -1, Tier: verdict.Forbidden,
 		Cause: "bytes stand where no reader looks"})

@@ -11,9 +11,8 @@ import (
 	"slices"
 
 	"github.com/zfarm/zfarm/orchestrator/compare/format/pax"
-
-	"github.com/zfarm/zfarm/orchestrator/compare/show"
 	"github.com/zfarm/zfarm/orchestrator/compare/verdict"
+	"github.com/zfarm/zfarm/workers/codepage"
 )
 
 const (
@@ -68,7 +67,7 @@ type globals struct {
 // add adds the next member.
 func (r *roster) add(m *pax.Member, records []pax.Record) error {
 	if m.Header > maxPlace {
-		return fmt.Errorf("%w: more than %d bytes lie before %q", errTooLarge, int64(maxPlace), show.Printable(m.Name, verdict.MaxPath))
+		return fmt.Errorf("%w: more than %d bytes lie before %q", errTooLarge, int64(maxPlace), codepage.Value(m.Name, verdict.MaxPath))
 	}
 	key := keyOf(m)
 	if r.names.count > 0 && key <= r.last {

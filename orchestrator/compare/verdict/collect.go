@@ -8,7 +8,7 @@ import (
 	"encoding/json"
 	"slices"
 
-	"github.com/zfarm/zfarm/orchestrator/compare/show"
+	"github.com/zfarm/zfarm/workers/codepage"
 )
 
 // Bounds on what people are shown.
@@ -53,7 +53,7 @@ func (c *Collector) Full(t Tier) bool { return len(c.kept[t]) >= c.most }
 // Add adds a finding; its texts may be raw, except for the hunk.
 func (c *Collector) Add(f Finding) {
 	c.count[f.Tier]++
-	f.Field = show.Printable(f.Field, MaxValue)
+	f.Field = codepage.Value(f.Field, MaxValue)
 	key := tierField{f.Tier, f.Field}
 	if c.fields[key] == 0 && len(c.fields) >= maxFields {
 		key.field = otherFields
@@ -62,9 +62,9 @@ func (c *Collector) Add(f Finding) {
 	if c.Full(f.Tier) {
 		return
 	}
-	f.Path = show.Printable(f.Path, MaxPath)
-	f.A, f.B = show.Printable(f.A, MaxValue), show.Printable(f.B, MaxValue)
-	f.Cause, f.Evidence = show.Printable(f.Cause, 4*MaxValue), show.Printable(f.Evidence, 4*MaxValue)
+	f.Path = codepage.Value(f.Path, MaxPath)
+	f.A, f.B = codepage.Value(f.A, MaxValue), codepage.Value(f.B, MaxValue)
+	f.Cause, f.Evidence = codepage.Value(f.Cause, 4*MaxValue), codepage.Value(f.Evidence, 4*MaxValue)
 	c.kept[f.Tier] = append(c.kept[f.Tier], f)
 }
 
