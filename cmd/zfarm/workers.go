@@ -35,12 +35,13 @@ func draining(on bool) func(context.Context, *session, string) (wire.Worker, err
 
 func workerListCommand() *cobra.Command {
 	var a commandBase
+	var quarantine string
 	c := a.command(&cobra.Command{
 		Use: "list", Short: "List the workers of a farm", Args: cobra.NoArgs,
-		Example: "  zfarm worker list",
+		Example: "  zfarm worker list\n  zfarm worker list --quarantine any",
 	},
 		func(ctx context.Context, c *session, _ []string) error {
-			all, err := c.Workers(ctx)
+			all, err := c.Workers(ctx, quarantine)
 			if err != nil {
 				return err
 			}
@@ -49,8 +50,13 @@ func workerListCommand() *cobra.Command {
 					Workers []wire.Worker `json:"workers"`
 				}{all})
 			}
+			if len(all) == 0 && quarantine != "" {
+				c.notice("no worker is quarantined with that; zfarm worker list shows all workers")
+				return nil
+			}
 			return c.writeWorkers(all)
 		})
+	c.Flags().StringVar(&quarantine, "quarantine", "", "only workers quarantined with this code (docs/workers.md), or any")
 	a.json(c)
 	return c
 }

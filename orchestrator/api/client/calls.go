@@ -177,9 +177,10 @@ func (c *Client) ReleaseFile(ctx context.Context, port, version, name string, w 
 	return copyWhole(ctx, c, c.calls.ReleaseFile, &wire.ReleaseFileInput{ReleaseInput: wire.ReleaseInput{Port: port, Version: version}, Name: name}, w)
 }
 
-// Workers returns the workers.
-func (c *Client) Workers(ctx context.Context) ([]wire.Worker, error) {
-	out, err := send(ctx, c, c.calls.Workers, &wire.NothingInput{})
+// Workers returns the workers, those quarantined with a code if one is named,
+// or with any ([wire.AnyQuarantine]).
+func (c *Client) Workers(ctx context.Context, quarantine string) ([]wire.Worker, error) {
+	out, err := send(ctx, c, c.calls.Workers, &wire.WorkersInput{Quarantine: quarantine})
 	if err != nil {
 		return nil, err
 	}

@@ -139,7 +139,7 @@ func TestClientStopsWhenToldTo(t *testing.T) {
 func TestClientAddresses(t *testing.T) {
 	for base, want := range map[string]string{"farm.example.org": "is no URL", "ftp://farm": "is no URL", "http://farm.example.org": "pass in the clear", "": "is no URL", "http://%zz": "is no URL"} {
 		c := New(base, "zft_x", nil)
-		if _, err := c.Workers(t.Context()); err == nil || !strings.Contains(err.Error(), want) || !errors.Is(err, c.Check()) {
+		if _, err := c.Workers(t.Context(), ""); err == nil || !strings.Contains(err.Error(), want) || !errors.Is(err, c.Check()) {
 			t.Errorf("%q: %v", base, err)
 		}
 	}

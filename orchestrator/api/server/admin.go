@@ -15,6 +15,7 @@ import (
 
 	"github.com/zfarm/zfarm/orchestrator/api/wire"
 	"github.com/zfarm/zfarm/orchestrator/store"
+	"github.com/zfarm/zfarm/workers"
 	"github.com/zfarm/zfarm/workers/codepage"
 )
 
@@ -41,14 +42,37 @@ func (s *Server) whoami(ctx context.Context, _ *wire.NothingInput) (*wire.WhoOut
 	return &wire.WhoOutput{Body: wirePrincipal(s.who(ctx))}, nil
 }
 
-func (s *Server) workers(ctx context.Context, _ *wire.NothingInput) (*wire.WorkersOutput, error) {
+func (s *Server) workers(ctx context.Context, in *wire.WorkersInput) (*wire.WorkersOutput, error) {
+	code := workers.QuarantineCode(in.Quarantine)
+	if in.Quarantine != "" && in.Quarantine != wire.AnyQuarantine && !code.Valid() {
+		return nil, problem(http.StatusUnprocessableEntity, "there is no quarantine code %s; want %s or one of %s",
+			codepage.Line(in.Quarantine, maxShown), wire.AnyQuarantine, codes())
+	}
 	all, err := s.Store.Workers(ctx)
 	if err != nil {
 		return nil, err
 	}
+	all = slices.DeleteFunc(slices.Clone(all), func(w store.Worker) bool {
+		switch in.Quarantine {
+		case "":
+			return false
+		case wire.AnyQuarantine:
+			return w.Quarantine == nil
+		}
+		return w.Quarantine == nil || w.Quarantine.Code != code
+	})
 	out := &wire.WorkersOutput{}
 	out.Body.Workers = listed(all, wireWorker)
 	return out, nil
+}
+
+// codes lists the quarantine codes for a message.
+func codes() string {
+	var all []string
+	for _, c := range workers.QuarantineCodes() {
+		all = append(all, string(c))
+	}
+	return strings.Join(all, ", ")
 }
 
 func (s *Server) worker(ctx context.Context, name string) (store.Worker, error) {

@@ -53,7 +53,7 @@ func TestEmbeddedClient(t *testing.T) {
 	files, e5 := c.Files(ctx, id)
 	releases, e6 := c.Releases(ctx)
 	release, e7 := c.Release(ctx, "gzip", "1.0")
-	workers, e8 := c.Workers(ctx)
+	workers, e8 := c.Workers(ctx, "")
 	events, e9 := c.Events(ctx, 0, "", 10)
 	at, e10 := c.Log(ctx, a, "make", 1, &log)
 	err = errors.Join(e1, e2, e3, e4, e5, e6, e7, e8, e9, e10, c.Verdict(ctx, id, &verdict), c.Report(ctx, id, &report),

@@ -6,6 +6,7 @@ package server
 import (
 	"archive/tar"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -488,6 +489,39 @@ func TestPanicsAreAnswered(t *testing.T) {
 	stop()
 	if !strings.Contains(j.String(), "oh dear") {
 		t.Errorf("the log says %s", j)
+	}
+}
+
+func TestWorkersByQuarantine(t *testing.T) {
+	f := newFarm()
+	f.workers = []store.Worker{
+		{Name: "zos1", Registered: true},
+		{Name: "zos2", Registered: true, Quarantine: &workers.Quarantine{Code: workers.QuarantineUnreachable, Detail: "gone"}},
+		{Name: "zos3", Registered: true, Quarantine: &workers.Quarantine{Code: workers.QuarantineClock, Detail: "ahead"}},
+	}
+	base, _ := serve(t, f.options())
+	c := client.New(base, f.token("ro", wire.Reader), nil)
+	for code, want := range map[string][]string{
+		"": {"zos1", "zos2", "zos3"}, wire.AnyQuarantine: {"zos2", "zos3"}, "unreachable": {"zos2"}, "clock": {"zos3"}, "disk-full": nil,
+	} {
+		all, err := c.Workers(t.Context(), code)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, w := range all {
+			names = append(names, w.Name)
+		}
+		if diff := cmp.Diff(want, names); diff != "" {
+			t.Errorf("%q (-want +have):\n%s", code, diff)
+		}
+	}
+	var p *client.Problem
+	if _, err := c.Workers(t.Context(), "gone\x1b"); !errors.As(err, &p) || p.Status != 422 || !strings.Contains(p.Detail, `gone\x1b`) || !strings.Contains(p.Detail, "disk-full") {
+		t.Errorf("an unknown code: %v", err)
+	}
+	if len(f.workers) != 3 {
+		t.Error("the farm lost workers")
 	}
 }
 

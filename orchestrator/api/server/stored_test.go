@@ -115,7 +115,7 @@ func TestOverARealDatabase(t *testing.T) {
 		t.Error(err)
 	}
 	var p *client.Problem
-	if _, err := client.New(base, made.Secret, nil).Workers(ctx); !errors.As(err, &p) || p.Status != 401 {
+	if _, err := client.New(base, made.Secret, nil).Workers(ctx, ""); !errors.As(err, &p) || p.Status != 401 {
 		t.Errorf("a revoked token: %v", err)
 	}
 	if _, err := c.Build(ctx, "nope"); !errors.As(err, &p) || p.Status != 404 {

@@ -156,6 +156,14 @@ type ReleaseFileInput struct {
 	Name string `path:"name" maxLength:"300" doc:"The name of the file"`
 }
 
+// WorkersInput chooses workers.
+type WorkersInput struct {
+	Quarantine string `query:"quarantine" maxLength:"100" doc:"Only those quarantined with this code; any for all that are quarantined"`
+}
+
+// AnyQuarantine chooses workers that are quarantined, whatever the code.
+const AnyQuarantine = "any"
+
 // WorkersOutput lists workers.
 type WorkersOutput struct {
 	Body struct {

@@ -72,7 +72,7 @@ type Operations struct {
 	Releases     Call[NothingInput, ReleasesOutput]
 	Release      Call[ReleaseInput, ReleaseOutput]
 	ReleaseFile  Call[ReleaseFileInput, Stream]
-	Workers      Call[NothingInput, WorkersOutput]
+	Workers      Call[WorkersInput, WorkersOutput]
 	ChangeWorker Call[ChangeWorkerInput, WorkerOutput]
 	Probe        Call[WorkerInput, WorkerOutput]
 	Tokens       Call[NothingInput, TokensOutput]
@@ -162,7 +162,7 @@ func (t *Operations) defineReleases() {
 
 func (t *Operations) defineAdmin() {
 	t.Workers.Operation = Operation{ID: "workers", Method: http.MethodGet, Path: "/v1/workers", Tag: "workers", Role: Reader,
-		Summary: "The workers, with their facts, quarantines and slots"}
+		Summary: "The workers, with their facts, quarantines and slots", Errors: []int{422}}
 	t.ChangeWorker.Operation = Operation{ID: "change-worker", Method: http.MethodPatch, Path: "/v1/workers/{name}", Tag: "workers", Role: Admin,
 		Summary: "Drain a worker, or let it work again", Detail: "What runs there goes on; a draining worker gets nothing new.", Errors: []int{404, 422}}
 	t.Probe.Operation = Operation{ID: "probe", Method: http.MethodPost, Path: "/v1/workers/{name}/probe", Tag: "workers", Role: Admin,
