@@ -1,12 +1,12 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package attest says what is claimed about artifacts: subjects, statements
-// over them, and the bundles that carry statements signed.
+// Package attest defines what the farm claims about artifacts: subjects,
+// statements about them, and the bundles that hold signed statements.
 //
-// It holds the words and the two interfaces. attest/statement composes exact
-// bytes, attest/cosign signs and verifies them, attest/kit lays artifacts and
-// bundles out in a folder that anyone can check offline.
+// It has only these types and two interfaces. attest/statement composes the
+// exact bytes, attest/cosign signs and verifies them, and attest/kit writes
+// artifacts and bundles into a folder that anyone can check offline.
 package attest
 
 import (
@@ -16,37 +16,37 @@ import (
 	"github.com/zfarm/zfarm/attest/digest"
 )
 
-// ErrNotVerified: a bundle, its statement or the artifact under it is not what
-// it should be. Errors that wrap it say which and how.
+// ErrNotVerified means that a bundle, its statement or the artifact it covers
+// failed verification. Errors that wrap it say which and how.
 var ErrNotVerified = errors.New("not verified")
 
-// MaxSubjects is the most subjects one statement may have; verifiers in the
-// field refuse more than 1024.
+// MaxSubjects is the most subjects one statement may have. Verifiers in use
+// refuse more than 1024.
 const MaxSubjects = 1000
 
-// Predicate types of the statements that the farm makes.
+// Predicate types of the farm's statements.
 const (
 	TypeProvenance      = "https://slsa.dev/provenance/v1"
 	TypeTestResult      = "https://in-toto.io/attestation/test-result/v0.1"
 	TypeReproducibility = "https://zfarm.dev/reproducibility/v1"
 )
 
-// Subject is an artifact by name and digest.
+// Subject is an artifact, by name and digest.
 type Subject struct {
 	Name   string        `json:"name"`
 	Digest digest.Digest `json:"digest"`
 }
 
-// Statement is an in-toto statement v1: something said about subjects. JSON
-// is the exact bytes to sign, which hold everything; the other fields are a
-// view of it.
+// Statement is an in-toto statement v1: a predicate about subjects. JSON holds
+// the exact bytes to sign, with everything in them; the other fields repeat a
+// part of it.
 type Statement struct {
 	PredicateType string
 	Subjects      []Subject
 	JSON          []byte
 }
 
-// Bundle is a Sigstore bundle v0.3 that carries one signed statement: its JSON.
+// Bundle is a Sigstore bundle v0.3 with one signed statement, in JSON.
 type Bundle []byte
 
 // Signer signs statements.
@@ -54,9 +54,9 @@ type Signer interface {
 	Sign(ctx context.Context, s Statement) (Bundle, error)
 }
 
-// Verifier checks a bundle against what it trusts and returns the statement
-// in it, if one of the subjects has the digest given. Anything else is an
-// error that wraps ErrNotVerified.
+// Verifier checks a bundle against what it trusts and returns the bundle's
+// statement, if one of the subjects has the given digest. In every other case
+// it returns an error that wraps ErrNotVerified.
 type Verifier interface {
 	Verify(ctx context.Context, b Bundle, artifact digest.Digest) (Statement, error)
 }

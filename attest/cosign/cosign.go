@@ -2,13 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package cosign makes key pairs, signs statements and verifies bundles with
-// cosign v2 and sigstore-go, so that what it signs can be verified with the
-// stock cosign program and the other way round.
+// cosign v2 and sigstore-go. The stock cosign program can verify what it
+// signs, and the other way round.
 //
 // It is the only importer of Sigstore modules. It uses no network, no
-// transparency log and no timestamp authority, reads no environment and
-// prints nothing. Which key to use is attest/keys, what a release demands of
-// bundles attest/kit.
+// transparency log and no timestamp authority, reads no environment and prints
+// nothing. attest/keys finds the key to use; attest/kit knows which bundles a
+// release needs.
 package cosign
 
 import (
@@ -31,21 +31,21 @@ import (
 	"github.com/zfarm/zfarm/attest/statement"
 )
 
-// MediaType is that of the bundles made here.
+// MediaType is the media type of the bundles made here.
 const MediaType = "application/vnd.dev.sigstore.bundle.v0.3+json"
 
-// MaxBundle is the most bytes that a bundle may have.
+// MaxBundle is the most bytes a bundle may have.
 const MaxBundle = 16 << 20
 
-// TrustedRoot returns the trusted root that stock cosign wants to be given
-// with --trusted-root: it trusts nobody, the key is given beside it. Without
-// one cosign asks a public server.
+// TrustedRoot returns the trusted root to pass to the stock cosign program
+// with --trusted-root. It trusts nobody: the key is passed beside it. Without
+// a trusted root, cosign asks a public server.
 func TrustedRoot() []byte {
 	return []byte(`{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1"}` + "\n")
 }
 
-// GenerateKey makes a key pair in PEM: an ECDSA P-256 key, encrypted with the
-// password as cosign does it, and its public half.
+// GenerateKey makes an ECDSA P-256 key pair and returns both halves in PEM.
+// The private key is encrypted with the password in cosign's format.
 func GenerateKey(password []byte) (private, public []byte, err error) {
 	if len(password) == 0 {
 		return nil, nil, errors.New("making key pair: the password is empty, so that anyone who reads the file could sign; choose one")
@@ -57,7 +57,7 @@ func GenerateKey(password []byte) (private, public []byte, err error) {
 	return pair.PrivateBytes, pair.PublicBytes, nil
 }
 
-// Signer signs statements with one key. It may be used concurrently.
+// Signer signs statements with one key. It is safe for concurrent use.
 type Signer struct {
 	keypair keypair
 }
@@ -92,8 +92,8 @@ func (s *Signer) PublicKey() []byte { return bytes.Clone(s.keypair.publicPEM) }
 // Hint returns the hint by which bundles name the key.
 func (s *Signer) Hint() string { return s.keypair.hint }
 
-// Sign signs the bytes of the statement, which must be one and say what its
-// other fields say.
+// Sign signs st.JSON. It refuses bytes that are no statement, or that differ
+// from the other fields of st.
 func (s *Signer) Sign(ctx context.Context, st attest.Statement) (attest.Bundle, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("signing statement: %w", err)
@@ -114,7 +114,7 @@ func (s *Signer) sign(ctx context.Context, payloadType string, payload []byte) (
 	if err != nil {
 		return nil, fmt.Errorf("writing bundle: %w", err)
 	}
-	var b bytes.Buffer // protojson puts in spaces at random
+	var b bytes.Buffer // protojson inserts spaces at random
 	if err := json.Compact(&b, loose); err != nil {
 		return nil, fmt.Errorf("writing bundle: %w", err)
 	}
@@ -124,7 +124,7 @@ func (s *Signer) sign(ctx context.Context, payloadType string, payload []byte) (
 	return b.Bytes(), nil
 }
 
-// consistent: what is shown of a statement must be what will be signed.
+// consistent reports an error unless the fields of st match the bytes to sign.
 func consistent(st attest.Statement) error {
 	read, err := statement.Parse(st.JSON)
 	if err != nil {
@@ -142,7 +142,8 @@ func consistent(st attest.Statement) error {
 	return nil
 }
 
-// keypair gives sigstore-go a key that cosign opened: ECDSA P-256, SHA-256.
+// keypair lets sigstore-go sign with a key that cosign decrypted: ECDSA P-256,
+// SHA-256.
 type keypair struct {
 	key       signature.SignerVerifier
 	public    crypto.PublicKey
@@ -163,7 +164,7 @@ func (k keypair) GetKeyAlgorithm() string          { return "ECDSA" }
 func (k keypair) GetPublicKey() crypto.PublicKey   { return k.public }
 func (k keypair) GetPublicKeyPem() (string, error) { return string(k.publicPEM), nil }
 
-// SignData returns the signature over the data, and the digest it is made of.
+// SignData returns the signature over data, and the digest that was signed.
 func (k keypair) SignData(_ context.Context, data []byte) ([]byte, []byte, error) {
 	sig, err := k.key.SignMessage(bytes.NewReader(data))
 	if err != nil {

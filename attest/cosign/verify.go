@@ -23,9 +23,8 @@ import (
 	"github.com/zfarm/zfarm/attest/statement"
 )
 
-// Verifier checks bundles against one public key. What a transparency log or
-// a timestamp authority may have added to a bundle is not looked at. It may be
-// used concurrently.
+// Verifier checks bundles against one public key. It ignores entries of
+// transparency logs and timestamps in a bundle. It is safe for concurrent use.
 type Verifier struct {
 	options cosign.CheckOpts
 	hint    string
@@ -56,9 +55,9 @@ func NewVerifier(publicKeyPEM []byte) (*Verifier, error) {
 // Hint returns the hint by which bundles name the key.
 func (v *Verifier) Hint() string { return v.hint }
 
-// Verify checks the signature of b and that its statement has the artifact
-// among its subjects, and returns the statement. Every error but that of ctx
-// wraps attest.ErrNotVerified.
+// Verify checks the signature of b, checks that the artifact is among the
+// statement's subjects, and returns the statement. Every error wraps
+// attest.ErrNotVerified, except the error of ctx.
 func (v *Verifier) Verify(ctx context.Context, b attest.Bundle, artifact digest.Digest) (attest.Statement, error) {
 	if err := ctx.Err(); err != nil {
 		return attest.Statement{}, fmt.Errorf("verifying bundle: %w", err)
@@ -86,8 +85,8 @@ func (v *Verifier) verify(ctx context.Context, b attest.Bundle, artifact digest.
 	if err != nil {
 		return none, err
 	}
-	// Parsed before the signature is checked, so that verifiers further down
-	// meet no statement beyond the bounds; believed only after it.
+	// Parse before checking the signature, so that the verifiers below see no
+	// statement beyond the bounds. Trust the result only after the check.
 	s, err := statement.Parse(payload)
 	if err != nil {
 		return none, err
@@ -100,7 +99,7 @@ func (v *Verifier) verify(ctx context.Context, b attest.Bundle, artifact digest.
 }
 
 // open checks the shape of the bundle: a statement in an envelope with one
-// signature, by the key that is trusted.
+// signature by the trusted key.
 func (v *Verifier) open(b *sgbundle.Bundle) ([]byte, error) {
 	envelope := b.GetDsseEnvelope()
 	if envelope == nil {
@@ -122,8 +121,8 @@ func (v *Verifier) open(b *sgbundle.Bundle) ([]byte, error) {
 	return envelope.GetPayload(), nil
 }
 
-// explain tells a signature that does not fit from a statement about something
-// else.
+// explain says whether the signature is wrong or the statement is about
+// something else.
 func (v *Verifier) explain(ctx context.Context, b *sgbundle.Bundle, s attest.Statement, artifact digest.Digest, cause error) error {
 	listed := slices.ContainsFunc(s.Subjects, func(subject attest.Subject) bool { return subject.Digest == artifact })
 	if !listed {

@@ -1,10 +1,11 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package digest names bytes by their SHA-256 and sums them as they pass.
+// Package digest names bytes by their SHA-256 and computes it while they are
+// read or written.
 //
-// It is the ground floor: every other package may import it, it imports only
-// the standard library. It does not store anything; that is orchestrator/artifacts.
+// It imports only the standard library, so every other package may import it.
+// It stores nothing; orchestrator/artifacts does.
 package digest
 
 import (
@@ -83,7 +84,7 @@ func (d *Digest) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// Writer sums what is written through it.
+// Writer computes the digest of what is written through it.
 type Writer struct {
 	w io.Writer
 	h hash.Hash
@@ -93,7 +94,8 @@ type Writer struct {
 // NewWriter returns a Writer that passes everything on to w.
 func NewWriter(w io.Writer) *Writer { return &Writer{w: w, h: sha256.New()} }
 
-// Write passes p on and sums what the writer behind accepted.
+// Write passes p on, and hashes the part of it that the underlying writer
+// accepted.
 func (w *Writer) Write(p []byte) (int, error) {
 	n, err := w.w.Write(p)
 	w.h.Write(p[:n])
@@ -107,7 +109,7 @@ func (w *Writer) Digest() Digest { return Digest(w.h.Sum(nil)) }
 // Len returns the number of bytes written so far.
 func (w *Writer) Len() int64 { return w.n }
 
-// Reader sums what is read through it.
+// Reader computes the digest of what is read through it.
 type Reader struct {
 	r io.Reader
 	h hash.Hash
@@ -117,7 +119,7 @@ type Reader struct {
 // NewReader returns a Reader over r.
 func NewReader(r io.Reader) *Reader { return &Reader{r: r, h: sha256.New()} }
 
-// Read reads from the reader behind and sums what it gave.
+// Read reads from the underlying reader and hashes what it returned.
 func (r *Reader) Read(p []byte) (int, error) {
 	n, err := r.r.Read(p)
 	r.h.Write(p[:n])

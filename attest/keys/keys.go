@@ -1,11 +1,12 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package keys finds signing keys and the passwords that open them: key
-// references, key files with their permissions, hints, and where a password
-// may come from.
+// Package keys finds signing keys and the passwords that open them. It parses
+// key references, reads key files and checks their permissions, computes
+// hints, and gets passwords from a variable, a file or a terminal.
 //
-// It opens no key and signs nothing: attest/cosign does, and makes key pairs.
+// It opens no key and signs nothing. attest/cosign does both, and makes key
+// pairs.
 package keys
 
 import (
@@ -23,7 +24,7 @@ import (
 	"strings"
 )
 
-// MaxFile is the most bytes that a key or password file may have.
+// MaxFile is the most bytes a key or password file may have.
 const MaxFile = 64 << 10
 
 // SchemeFile is the scheme of keys in encrypted files.
@@ -31,13 +32,13 @@ const SchemeFile = "file"
 
 // Ref names a private key.
 type Ref struct {
-	// Scheme says where it lives; only [SchemeFile] is known.
+	// Scheme says where the key is kept; only [SchemeFile] is known.
 	Scheme string
 	// Path is the file.
 	Path string
 }
 
-// ParseRef reads "file:PATH" or a path alone.
+// ParseRef reads "file:PATH", or a path alone.
 func ParseRef(s string) (Ref, error) {
 	scheme, path, ok := strings.Cut(s, ":")
 	if !ok || strings.ContainsAny(scheme, "/.") {
@@ -55,8 +56,8 @@ func ParseRef(s string) (Ref, error) {
 // String returns the form that ParseRef reads.
 func (r Ref) String() string { return r.Scheme + ":" + r.Path }
 
-// ReadPrivate returns the bytes of a private key file. One that others may
-// read or write is refused.
+// ReadPrivate returns the bytes of a private key file. It refuses a file that
+// others may read or write.
 func ReadPrivate(path string) ([]byte, error) { return readSecret("private key", path) }
 
 // ReadPublic returns the bytes of a public key file.
@@ -79,8 +80,8 @@ func readSecret(what, path string) ([]byte, error) {
 	return b, nil
 }
 
-// read returns a regular file of bounded size, and what is known of the file
-// that was read.
+// read returns the content of a regular file of bounded size, and the FileInfo
+// of the file that it read.
 func read(path string) ([]byte, fs.FileInfo, error) {
 	if info, err := os.Stat(path); err != nil {
 		return nil, nil, err
@@ -107,7 +108,7 @@ func read(path string) ([]byte, fs.FileInfo, error) {
 }
 
 // WritePair writes a key pair to prefix.key, which only the owner may read,
-// and prefix.pub. Files that are there are never overwritten.
+// and prefix.pub. It never overwrites existing files.
 func WritePair(prefix string, private, public []byte) error {
 	if err := writeNew(prefix+".key", 0o600, private); err != nil {
 		return fmt.Errorf("writing private key: %w", err)
@@ -133,8 +134,8 @@ func writeNew(path string, mode fs.FileMode, b []byte) error {
 	return nil
 }
 
-// ParsePublic reads a public key in PEM. The farm's keys are ECDSA on P-256;
-// others are refused.
+// ParsePublic reads a public key in PEM. It refuses all but ECDSA on P-256,
+// the kind that the farm uses.
 func ParsePublic(publicPEM []byte) (*ecdsa.PublicKey, error) {
 	const advice = "give the .pub file of a zfarm or cosign key pair"
 	block, rest := pem.Decode(publicPEM)

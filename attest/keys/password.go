@@ -16,8 +16,8 @@ import (
 // PasswordVariable is the environment variable that [Env] looks up.
 const PasswordVariable = "ZFARM_KEY_PASSWORD"
 
-// Source is one place from which a password may come; false means that it has
-// none, so that the next one is asked.
+// Source is one place that may have a password. It returns false if it has
+// none; then the next source is asked.
 type Source func(ctx context.Context) ([]byte, bool, error)
 
 // Password asks the sources in order and returns the first password.
@@ -37,8 +37,9 @@ func Password(ctx context.Context, sources ...Source) ([]byte, error) {
 	return nil, fmt.Errorf("finding key password: there is none; set %s, name a password file, or use a terminal", PasswordVariable)
 }
 
-// Env is the variable [PasswordVariable], by way of a function such as
-// os.LookupEnv. A variable that is set is the password, even if it is empty.
+// Env gets the password from the variable [PasswordVariable], with a function
+// such as os.LookupEnv. A variable that is set is the password, even if it is
+// empty.
 func Env(lookup func(string) (string, bool)) Source {
 	return func(context.Context) ([]byte, bool, error) {
 		value, ok := lookup(PasswordVariable)
@@ -46,8 +47,8 @@ func Env(lookup func(string) (string, bool)) Source {
 	}
 }
 
-// File is a file that only its owner may read, without its last newline. The
-// empty path has no password.
+// File gets the password from a file that only its owner may read, without the
+// last newline. The empty path has no password.
 func File(path string) Source {
 	return func(context.Context) ([]byte, bool, error) {
 		if path == "" {
@@ -61,8 +62,8 @@ func File(path string) Source {
 	}
 }
 
-// Prompt asks the person at the terminal tty, without echo. What is no
-// terminal has no password.
+// Prompt asks the person at the terminal tty for the password, without echo. A
+// file that is not a terminal has no password.
 func Prompt(tty *os.File, question string) Source {
 	return func(ctx context.Context) ([]byte, bool, error) {
 		fd := int(tty.Fd())
@@ -89,7 +90,7 @@ func Prompt(tty *os.File, question string) Source {
 		case a := <-answered:
 			_, err := fmt.Fprintln(tty)
 			return a.password, true, errors.Join(a.err, err)
-		case <-ctx.Done(): // the read goes on until there is input; give the echo back now
+		case <-ctx.Done(): // the read blocks until there is input; restore the echo now
 			return nil, false, errors.Join(ctx.Err(), term.Restore(fd, before))
 		}
 	}

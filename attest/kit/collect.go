@@ -17,16 +17,17 @@ import (
 	"github.com/zfarm/zfarm/attest/digest"
 )
 
-// Piece is one file of a folder that was laid out elsewhere.
+// Piece is one file of a kit that was written elsewhere.
 type Piece struct {
 	Name   string
 	Digest digest.Digest
 	Open   func(ctx context.Context) (io.ReadCloser, error)
 }
 
-// Collect lays pieces out in dir: whole or not at all, every byte held against
-// its digest. A folder that has exactly these pieces already is left as it is,
-// so collecting twice is no error; one with anything else in it is refused.
+// Collect writes the pieces to dir, all of them or none, and checks every byte
+// against its digest. It leaves a folder with exactly these pieces as it is,
+// so collecting twice is no error. It refuses a folder with anything else in
+// it.
 func Collect(ctx context.Context, dir string, pieces []Piece) error {
 	if err := checkPieces(pieces); err != nil {
 		return fmt.Errorf("collecting %s: %w", dir, err)
@@ -55,7 +56,8 @@ func checkPieces(pieces []Piece) error {
 	plain := regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+~-]{0,199}$`)
 	seen := map[string]bool{}
 	for _, p := range pieces {
-		// Two names that differ in case only would be one on some systems.
+		// Names that differ only in case would be the same file on some
+		// systems.
 		folded := strings.ToLower(p.Name)
 		if !plain.MatchString(p.Name) || seen[folded] {
 			return fmt.Errorf("file name %q: want letters, digits and . _ + ~ - only, each once", p.Name)
@@ -98,8 +100,8 @@ func (p Piece) write(ctx context.Context, dir string) error {
 	return nil
 }
 
-// Pieces lists the files of a folder that Write or WriteFindings wrote, to be
-// collected from somewhere else later.
+// Pieces returns the files of a folder that Write or WriteFindings wrote, and
+// their sizes in bytes, so that they can be collected elsewhere later.
 func Pieces(ctx context.Context, dir string) ([]Piece, []int64, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {

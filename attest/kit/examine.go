@@ -12,22 +12,22 @@ import (
 	"github.com/zfarm/zfarm/attest/statement"
 )
 
-// claims is what the statements about one artifact say.
+// claims holds what the statements about one artifact say.
 type claims struct {
 	provenance      statement.Provenance
 	reproducibility statement.Reproducibility
 	tests           []statement.TestResult
 }
 
-// sources gives the statement of each bundle about an artifact. The two sides
-// of this package differ in it: writing peeks, verifying verifies.
+// sources has a function for each bundle about an artifact, which returns the
+// bundle's statement: unverified for Write, verified for Verify.
 type sources struct {
 	provenance, reproducibility func() (attest.Statement, error)
 	tests                       []func() (attest.Statement, error)
 }
 
-// examine reads the statements about the artifact and finds what is wrong with
-// them: each by itself, and all together. Faults name the statement.
+// examine reads the statements about the artifact and returns what is wrong
+// with each, and with all of them together. Faults name the statement.
 func examine(artifact attest.Subject, from sources) (claims, []error) {
 	var c claims
 	var faults []error
@@ -67,8 +67,8 @@ func examine(artifact attest.Subject, from sources) (claims, []error) {
 	return c, faults
 }
 
-// read decodes the statement of one source, which must be about the artifact
-// under its name.
+// read decodes the statement from source, which must be about the artifact
+// under the artifact's name.
 func read[T any](source func() (attest.Statement, error), artifact attest.Subject, decode func(attest.Statement) (T, error)) (T, error) {
 	var none T
 	s, err := source()
@@ -88,7 +88,8 @@ func reproduced(r statement.Reproducibility) error {
 	return nil
 }
 
-// sameBuild: what was compared is what the provenance says was built.
+// sameBuild checks that the repeats compared are of the build in the
+// provenance.
 func sameBuild(p statement.Provenance, r statement.Reproducibility) error {
 	recipe, _ := p.Recipe()
 	switch {
@@ -112,7 +113,8 @@ func sameRecipe(p statement.Provenance, r statement.TestResult) error {
 	return nil
 }
 
-// sameSuites: no test result is missing, none is added, none stands in twice.
+// sameSuites checks that each wanted suite has exactly one test result, and
+// that there are no others.
 func sameSuites(want []string, have []statement.TestResult) error {
 	var errs []error
 	for _, r := range have {

@@ -16,7 +16,7 @@ import (
 	"github.com/zfarm/zfarm/attest/digest"
 )
 
-// reader ends with the error of ctx once that is cancelled.
+// reader fails with the error of ctx once ctx is cancelled.
 type reader struct {
 	ctx context.Context // lives for one copy only
 	r   io.Reader
@@ -31,7 +31,7 @@ func (r *reader) Read(p []byte) (int, error) {
 
 func writeFile(dir, name string, b []byte) error { return writeFrom(dir, name, bytes.NewReader(b)) }
 
-// writeFrom writes a new file, down to the disk.
+// writeFrom writes a new file and syncs it to disk.
 func writeFrom(dir, name string, r io.Reader) error {
 	f, err := os.OpenFile(filepath.Join(dir, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
@@ -54,8 +54,8 @@ type folder struct {
 	root *os.Root
 }
 
-// names returns the names in the folder, sorted. Anything but a regular file
-// is a fault, and not among them.
+// names returns the sorted names of the regular files in the folder. Anything
+// else in it is a fault.
 func (f folder) names() (names []string, faults []error, err error) {
 	dir, err := f.root.Open(".")
 	if err != nil {
@@ -90,8 +90,8 @@ func kind(mode fs.FileMode) string {
 	}
 }
 
-// open opens a regular file that is not reached through a link, and of which
-// nobody put another in its place meanwhile.
+// open opens a regular file of at most the given size. It follows no link, and
+// refuses a file that was replaced meanwhile.
 func (f folder) open(name string, most int64) (*os.File, error) {
 	before, err := f.root.Lstat(name)
 	if err != nil {
@@ -113,7 +113,7 @@ func (f folder) open(name string, most int64) (*os.File, error) {
 	return file, nil
 }
 
-// read returns the bytes of a small file.
+// read returns the content of a small file.
 func (f folder) read(name string, most int64) ([]byte, error) {
 	file, err := f.open(name, most)
 	if err != nil {
@@ -127,7 +127,7 @@ func (f folder) read(name string, most int64) ([]byte, error) {
 	return b, err
 }
 
-// sum returns digest and length of a large file.
+// sum returns the digest and length of a large file.
 func (f folder) sum(ctx context.Context, name string) (digest.Digest, int64, error) {
 	file, err := f.open(name, maxArtifact)
 	if err != nil {

@@ -12,10 +12,11 @@ import (
 	"github.com/zfarm/zfarm/attest/statement"
 )
 
-// cosignLimit is from which size on cosign refuses to read a file itself.
+// cosignLimit is the size in bytes from which cosign refuses to read a file
+// itself.
 const cosignLimit = 128 << 20
 
-// guided is an artifact as the commands need to know it.
+// guided holds what the commands need to know about an artifact.
 type guided struct {
 	name   string
 	digest digest.Digest
@@ -41,8 +42,8 @@ const guideLimits = `# What these commands do not check:
 # - files that no command names: nothing signs them.
 `
 
-// commands returns the text of CommandsFile. It is a function of what is
-// signed, so that Verify can tell whether somebody changed it.
+// commands returns the text of CommandsFile. It depends only on signed data,
+// so that Verify can see whether somebody changed the file.
 func commands(artifacts []guided) string {
 	var b strings.Builder
 	b.WriteString(guideHead + guideLimits)
@@ -93,8 +94,8 @@ func findingsCommands(r statement.Reproducibility) string {
 	return b.String()
 }
 
-// notReproducible returns the text of NotReproducibleFile. Everything in it
-// that came from elsewhere is quoted.
+// notReproducible returns the text of NotReproducibleFile. It quotes
+// everything in it that came from elsewhere.
 func notReproducible(r statement.Reproducibility) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "This build did not reproduce. Do not release anything that came out of it.\n\n")

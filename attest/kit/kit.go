@@ -4,12 +4,12 @@
 // Package kit is the folder that a release job collects: artifacts, the
 // bundles about each of them, the public key, and the commands with which
 // anyone can check it all offline with the stock cosign program. It writes
-// such folders and verifies them; a build that did not reproduce gets a folder
+// such folders and verifies them. A build that did not reproduce gets a folder
 // that says so and holds no artifact.
 //
-// It signs nothing and knows no signature format: that is attest/cosign,
-// handed in as an attest.Verifier. What the statements mean is
-// attest/statement.
+// It signs nothing and knows no signature format: callers pass in an
+// attest.Verifier, such as that of attest/cosign. attest/statement knows what
+// the statements mean.
 package kit
 
 import (
@@ -47,23 +47,24 @@ const (
 const (
 	maxEntries  = 20_000
 	maxBundle   = 16 << 20
-	maxSmall    = 4 << 20  // keys, roots, texts made here
+	maxSmall    = 4 << 20  // keys, roots, generated texts
 	maxArtifact = 64 << 30 // bytes of one artifact
 )
 
-// ExtraNames lists the names that extra files may have. Nothing signs them.
+// ExtraNames lists the names that extra files may have. Extra files are not
+// signed.
 func ExtraNames() []string {
 	return []string{"metadata.json", "report.html", "report.json", "report.txt", "verdict.json"}
 }
 
-// Artifact is one file to be released, with the bundles about it.
+// Artifact is one file to release, with the bundles about it.
 type Artifact struct {
-	// Name is that of the file and of the subject in each statement: letters,
-	// digits and . _ + ~ - only.
+	// Name is the name of the file, and of the subject in each statement:
+	// letters, digits and . _ + ~ - only.
 	Name   string
 	Digest digest.Digest
-	// Open returns its bytes, from the first one. They are copied: with a link
-	// an edit of the folder would reach the store.
+	// Open returns the file's bytes from the start. They are copied, not
+	// linked: an edit in the folder must not change the store.
 	Open            func() (io.ReadCloser, error)
 	Provenance      attest.Bundle
 	Reproducibility attest.Bundle
@@ -76,34 +77,34 @@ func FromFile(path string) func() (io.ReadCloser, error) {
 	return func() (io.ReadCloser, error) { return os.Open(path) }
 }
 
-// Extra is a file that goes along.
+// Extra is an unsigned file in the folder.
 type Extra struct {
 	// Name is one of [ExtraNames].
 	Name string
 	Data []byte
 }
 
-// Contents is what goes into the folder of a build that reproduced.
+// Contents is what Write writes for a build that reproduced.
 type Contents struct {
 	Artifacts []Artifact
-	// PublicKey is the key with which the bundles can be verified, in PEM, and
-	// TrustedRoot what cosign wants to be given with --trusted-root.
+	// PublicKey, in PEM, verifies the bundles. TrustedRoot is the file that
+	// cosign takes with --trusted-root.
 	PublicKey   []byte
 	TrustedRoot []byte
 	Extra       []Extra
 }
 
-// Findings is what goes into the folder of a build that did not reproduce.
+// Findings is what WriteFindings writes for a build that did not reproduce.
 type Findings struct {
-	// Reproducibility has everything that came out as its subjects.
+	// Reproducibility has all outputs of all repeats as its subjects.
 	Reproducibility attest.Bundle
 	PublicKey       []byte
 	TrustedRoot     []byte
 	Extra           []Extra
 }
 
-// checkName refuses what could not stand in a command as it is, and names that
-// are taken.
+// checkName refuses names that a command line could not hold unquoted, and
+// names with another meaning in the folder.
 func checkName(name string) error {
 	switch {
 	case !regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+~-]{0,150}$`).MatchString(name):
@@ -126,7 +127,7 @@ func testResultName(f string, i, n int) string {
 	return fmt.Sprintf("%s.test-result-%d%s", f, i+1, bundleSuffix)
 }
 
-// isTestResult reports whether name is one of those that testResultName gives.
+// isTestResult reports whether testResultName can return the name.
 func isTestResult(f, name string) bool {
 	middle, ok := strings.CutPrefix(name, f+".test-result")
 	return ok && regexp.MustCompile(`^(-[1-9][0-9]{0,3})?\.sigstore\.json$`).MatchString(middle)

@@ -14,19 +14,19 @@ import (
 	"github.com/zfarm/zfarm/workers/codepage"
 )
 
-// Report is what Verify found: what was checked and holds, what nobody
+// Report is the result of Verify: what was checked and holds, what was not
 // checked, and what is wrong.
 type Report struct {
-	// Releasable: everything that was checked holds, and the build reproduced.
+	// Releasable means that every check passed and the build reproduced.
 	Releasable bool `json:"releasable"`
-	// KeyHint is the key that the bundles were verified with; KeyPinned tells
-	// that it was given, and not taken from the folder.
+	// KeyHint names the key that verified the bundles. KeyPinned means that
+	// the caller gave that key; otherwise it came from the folder.
 	KeyHint   string           `json:"keyHint"`
 	KeyPinned bool             `json:"keyPinned"`
 	Artifacts []ArtifactReport `json:"artifacts"`
-	// Checked, Trusted, NotChecked and Faults are sentences for people, without
-	// control characters. Trusted says in which fields the repeats differ, and
-	// on whose word that counts for nothing.
+	// Checked, Trusted, NotChecked and Faults are sentences for people,
+	// without control characters. Trusted names the fields in which the
+	// repeats differ, and says who declares these differences harmless.
 	Checked    []string `json:"checked"`
 	Trusted    []string `json:"trusted"`
 	NotChecked []string `json:"notChecked"`
@@ -39,14 +39,14 @@ type ArtifactReport struct {
 	Name   string        `json:"name"`
 	Digest digest.Digest `json:"digest"`
 	Size   int64         `json:"size"`
-	// Port and Version, Recipe and Builder are those of the provenance.
+	// Port, Version, Recipe and Builder are from the provenance.
 	Port    string            `json:"port"`
 	Version string            `json:"version"`
 	Recipe  digest.Digest     `json:"recipe"`
 	Builder string            `json:"builder"`
 	Verdict statement.Verdict `json:"verdict"`
 	Tier    statement.Tier    `json:"tier,omitempty"`
-	// Repeats agreed, made on that many Workers.
+	// Repeats is how many repeats agreed, Workers how many workers made them.
 	Repeats int `json:"repeats"`
 	Workers int `json:"workers"`
 	// Masked are the fields in which the repeats differ.
@@ -59,8 +59,8 @@ type MaskedReport struct {
 	Field string         `json:"field"`
 	Tier  statement.Tier `json:"tier"`
 	Count int            `json:"count"`
-	// Rule is the rule of the recipe that accepts the differences; nil for a
-	// field that the farm knows by itself.
+	// Rule is the recipe's rule that accepts the differences; nil if the farm
+	// itself accepts the field.
 	Rule *statement.Rule `json:"rule,omitempty"`
 }
 
@@ -76,7 +76,7 @@ func maskedReport(r statement.Reproducibility) []MaskedReport {
 	return all
 }
 
-// String is a sentence for people.
+// String describes the field in one sentence.
 func (m MaskedReport) String() string {
 	differences := fmt.Sprintf("%d differences of tier %s", m.Count, m.Tier)
 	if m.Count == 1 {
@@ -88,7 +88,7 @@ func (m MaskedReport) String() string {
 	return fmt.Sprintf("%s accepted by rule %s: %s (%s)", differences, m.Rule.Name, m.Rule.Reason, where(*m.Rule))
 }
 
-// where says what a rule covers.
+// where says which files, and what in them, a rule covers.
 func where(r statement.Rule) string {
 	text := r.Format
 	if r.Path != "" {

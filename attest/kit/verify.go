@@ -19,28 +19,27 @@ import (
 	"github.com/zfarm/zfarm/attest/statement"
 )
 
-// Options says what Verify expects.
+// Options says what Verify accepts.
 type Options struct {
 	// Open returns a Verifier that trusts the public key, in PEM.
 	Open func(publicKey []byte) (attest.Verifier, error)
-	// PublicKey is the key that is trusted, in PEM. Without it that of the
-	// folder is taken, and the report says what this is worth.
+	// PublicKey is the trusted key, in PEM. If it is nil, Verify uses the
+	// folder's key, and the report says what that is worth.
 	PublicKey []byte
-	// TrustedRoot is what the folder's trusted root must be; nil leaves it
-	// unchecked.
+	// TrustedRoot is what the folder's trusted root must equal; nil skips the
+	// check.
 	TrustedRoot []byte
-	// Builders are the builder ids that are accepted; nil means
-	// [statement.Builders].
+	// Builders are the accepted builder ids; nil means [statement.Builders].
 	Builders []string
-	// Tiers are the tiers of difference that are accepted, whatever the recipe
-	// allowed; nil leaves it to the recipe.
+	// Tiers are the accepted tiers of difference, whatever the recipe allows;
+	// nil accepts what the recipe allows.
 	Tiers []statement.Tier
 }
 
 // Verify checks a folder, offline. The Report says what was checked and what
-// was not; whenever it does not call the folder releasable there is an error,
-// too. That error wraps attest.ErrNotVerified, unless the folder could not be
-// read or ctx was cancelled.
+// was not. If the Report does not call the folder releasable, Verify also
+// returns an error, which wraps attest.ErrNotVerified unless the folder could
+// not be read or ctx was cancelled.
 func Verify(ctx context.Context, dir string, o Options) (Report, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -68,11 +67,12 @@ type verification struct {
 	options  Options
 	verifier attest.Verifier
 	names    []string
-	known    map[string]bool // names that are accounted for
+	known    map[string]bool // names that belong in the folder
 	report   Report
 }
 
-// all returns only errors that end the verification; faults go to the report.
+// all runs every check. It returns only errors that end the verification;
+// faults go into the report.
 func (v *verification) all(ctx context.Context) error {
 	names, faults, err := v.folder.names()
 	if err != nil {
@@ -106,8 +106,8 @@ func (v *verification) all(ctx context.Context) error {
 
 func (v *verification) has(name string) bool { return slices.Contains(v.names, name) }
 
-// key opens the verifier, with the pinned key or that of the folder. An error
-// is one of the pinned key, which is no fault of the folder.
+// key opens the verifier with the pinned key or the folder's. It returns an
+// error only for the pinned key, since that is no fault of the folder.
 func (v *verification) key() error {
 	v.known[PublicKeyFile] = true
 	own, err := v.folder.read(PublicKeyFile, keys.MaxFile)
@@ -150,7 +150,7 @@ func (v *verification) trustedRoot() {
 	}
 }
 
-// text checks a file that is a function of what is signed.
+// text checks a file whose content follows from signed data.
 func (v *verification) text(name, want string) {
 	v.known[name] = true
 	have, err := v.folder.read(name, maxSmall+int64(len(want)))
@@ -207,8 +207,8 @@ func (v *verification) artifact(ctx context.Context, name string) guided {
 	return g
 }
 
-// testResults returns the names of the test results about the artifact, in
-// the order of their numbers.
+// testResults returns the names of the artifact's test results, in the order
+// of their numbers.
 func (v *verification) testResults(f string) []string {
 	var have []string
 	for _, name := range v.names {
@@ -225,7 +225,7 @@ func (v *verification) testResults(f string) []string {
 	return have
 }
 
-// bundle gives the statement of a bundle file, verified.
+// bundle returns a function that reads and verifies a bundle file.
 func (v *verification) bundle(ctx context.Context, name string, d digest.Digest) func() (attest.Statement, error) {
 	v.known[name] = true
 	return func() (attest.Statement, error) {
@@ -254,7 +254,7 @@ func (v *verification) accept(name string, c claims) []error {
 	return faults
 }
 
-// tell reports what holds of an artifact without faults.
+// tell reports what was verified about an artifact without faults.
 func (v *verification) tell(name string, c claims) {
 	r := &v.report
 	recipe, _ := c.provenance.Recipe()
@@ -279,7 +279,8 @@ func (v *verification) tell(name string, c claims) {
 	}
 }
 
-// claimed says which level a builder id claims, if that is known.
+// claimed returns a note on the level that a builder id claims; "" if that is
+// unknown.
 func claimed(id string) string {
 	level := statement.ClaimedLevel(id)
 	if level == 0 {
@@ -329,7 +330,8 @@ func (v *verification) signedFindings(ctx context.Context) (statement.Reproducib
 	if err != nil {
 		return none, err
 	}
-	// There is no artifact to ask about: any subject does, all are signed.
+	// There is no artifact to check against: any subject will do, since all
+	// are signed.
 	s, err := v.verifier.Verify(ctx, b, claimed.Subjects[0].Digest)
 	if err != nil {
 		return none, err
@@ -341,7 +343,7 @@ func (v *verification) signedFindings(ctx context.Context) (statement.Reproducib
 	return r, err
 }
 
-// limits says what no verification of such a folder can tell.
+// limits reports what no verification of such a folder can establish.
 func (v *verification) limits() {
 	r := &v.report
 	r.notChecked("when the statements were signed: there is no trusted timestamp, and so no end of the key's validity")

@@ -17,9 +17,9 @@ import (
 	"github.com/zfarm/zfarm/attest/statement"
 )
 
-// Write writes the folder of a build that reproduced: whole or not at all. It
-// refuses contents that Verify would refuse, as far as that can be seen
-// without the key, and a folder that has something in it.
+// Write writes the folder of a build that reproduced, all of it or nothing. It
+// refuses contents that Verify would refuse, as far as it can check them
+// without the key, and a folder that is not empty.
 func Write(ctx context.Context, dir string, c Contents) error {
 	if err := checkContents(c); err != nil {
 		return fmt.Errorf("writing kit %s: %w", dir, err)
@@ -42,9 +42,9 @@ func Write(ctx context.Context, dir string, c Contents) error {
 	return nil
 }
 
-// WriteFindings writes the folder of a build that did not reproduce: whole or
-// not at all. It holds the signed statement about what came out, but nothing
-// of what came out.
+// WriteFindings writes the folder of a build that did not reproduce, all of it
+// or nothing. The folder holds the signed statement about the outputs, but
+// none of the outputs.
 func WriteFindings(ctx context.Context, dir string, f Findings) error {
 	r, err := checkFindings(ctx, f)
 	if err != nil {
@@ -86,7 +86,7 @@ func checkContents(c Contents) error {
 	return checkCommon(c.PublicKey, c.TrustedRoot, c.Extra)
 }
 
-// peeking reads the bundles of a without verifying them.
+// peeking returns sources that read the bundles of a without verifying them.
 func peeking(a Artifact) sources {
 	source := func(b attest.Bundle) func() (attest.Statement, error) {
 		return func() (attest.Statement, error) { return peek(b) }
@@ -137,8 +137,8 @@ func byName(a, b guided) int {
 	return 1
 }
 
-// aside lets fill write into a new folder beside dir, and moves it there when
-// all is written and on disk.
+// aside calls fill with a new folder beside dir, and renames that folder to
+// dir once everything is written and synced to disk.
 func aside(dir string, fill func(tmp string) error) error {
 	if err := Vacant(dir); err != nil {
 		return err
@@ -150,10 +150,10 @@ func aside(dir string, fill func(tmp string) error) error {
 	}
 	err = fill(tmp)
 	if err == nil {
-		err = errors.Join(os.Chmod(tmp, 0o755), syncDir(tmp)) // a release is for all to read
+		err = errors.Join(os.Chmod(tmp, 0o755), syncDir(tmp)) // everybody may read a release
 	}
 	if err == nil {
-		// A folder takes the place of none, not even of an empty one.
+		// Rename must not find a folder there, not even an empty one.
 		if err = os.Remove(dir); errors.Is(err, fs.ErrNotExist) {
 			err = nil
 		}
@@ -167,7 +167,7 @@ func aside(dir string, fill func(tmp string) error) error {
 	return syncDir(filepath.Dir(dir))
 }
 
-// Vacant refuses a place that something is in.
+// Vacant returns an error unless dir is empty or does not exist.
 func Vacant(dir string) error {
 	entries, err := os.ReadDir(dir)
 	switch {

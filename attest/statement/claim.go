@@ -8,28 +8,28 @@ import (
 	"strings"
 )
 
-// The builder ids of the farm: one for each way of keeping attempts apart,
-// described in docs/builders.md. A consumer accepts pairs of key and id.
+// The farm's builder ids: one for each way of keeping attempts apart
+// (docs/builders.md). A consumer accepts pairs of a key and an id.
 const (
 	// BuilderShared: attempts share a user of the worker. Claims L2.
 	BuilderShared = "https://zfarm.dev/builder/shared/v1"
-	// BuilderSlot: each slot has a user of its own, and attempts follow each
-	// other on it. Claims L2.
+	// BuilderSlot: each slot has its own user; attempts in one slot follow
+	// each other. Claims L2.
 	BuilderSlot = "https://zfarm.dev/builder/slot/v1"
-	// BuilderEphemeral: each attempt has a system made for it and destroyed
-	// after it. Claims L2, and L3 where an assessment says so.
+	// BuilderEphemeral: each attempt has its own system, made before it and
+	// destroyed after it. Claims L2, or L3 if an assessment says so.
 	BuilderEphemeral = "https://zfarm.dev/builder/ephemeral/v1"
-	// BuilderLocal: somebody built with a command on a machine of their own, on
-	// workers that no admin registered. Claims L1.
+	// BuilderLocal: somebody ran a command on their own machine, with workers
+	// that no admin registered. Claims L1.
 	BuilderLocal = "https://zfarm.dev/builder/local/v1"
 )
 
-// Builders returns the builder ids of farms: those above but BuilderLocal,
-// which a consumer accepts only on purpose.
+// Builders returns the builder ids of farms: all but BuilderLocal, which a
+// consumer accepts only on purpose.
 func Builders() []string { return []string{BuilderShared, BuilderSlot, BuilderEphemeral} }
 
 // ClaimedLevel returns the SLSA build level that the page of a builder id
-// claims; 0 for ids that are not the project's.
+// claims; 0 if the id is not one of the project's.
 func ClaimedLevel(id string) int {
 	switch id {
 	case BuilderShared, BuilderSlot, BuilderEphemeral:
@@ -51,7 +51,7 @@ const (
 	Ephemeral Isolation = "ephemeral"
 )
 
-// SignerKind is where the signing key lives.
+// SignerKind says where the signing key is kept.
 type SignerKind string
 
 // The kinds of signer.
@@ -63,35 +63,37 @@ const (
 	Keyless  SignerKind = "keyless"
 )
 
-// Evidence is what is known about how a build was made, over all its attempts.
+// Evidence is what is known about how all attempts of a build were made.
 type Evidence struct {
 	// Registered: an admin registered every worker that was used.
 	Registered bool
 	Signer     SignerKind
-	// Isolation is the weakest that any attempt had.
+	// Isolation is the weakest isolation of any attempt.
 	Isolation Isolation
-	// Attempts is how many were made, Fresh how many of them ran on a system
-	// for which there is evidence that it was provisioned for them alone.
+	// Attempts is how many attempts were made. Fresh is how many of them ran
+	// on a system with evidence that it was provisioned for that attempt
+	// alone.
 	Attempts, Fresh int
-	// ClaimedLevel is what an admin claims for the farm after the assessment
-	// at that URI; 0 is no claim.
+	// ClaimedLevel is the level that an admin claims for the farm, after the
+	// assessment at the URI Assessment; 0 means no claim.
 	ClaimedLevel int
 	Assessment   string
 }
 
-// Claim is the strongest that can honestly be said.
+// Claim is the strongest claim that the evidence supports.
 type Claim struct {
 	// Level is the SLSA build level, 0 to 3.
 	Level int
-	// BuilderID fits the evidence; "" where nothing is signed that could carry it.
+	// BuilderID matches the evidence; "" if there is no signature to support
+	// it.
 	BuilderID string
-	// Reasons say what keeps the claim from being higher.
+	// Reasons say why the level is not higher.
 	Reasons []string
 }
 
-// StrongestClaim computes the claim: the lowest of what each piece of evidence
-// allows. Level 3 is never reached by evidence alone, an admin must have
-// claimed it too.
+// StrongestClaim computes the claim: the lowest level that any piece of
+// evidence allows. Evidence alone never reaches level 3; an admin must claim
+// it, too.
 func StrongestClaim(e Evidence) Claim {
 	if e.Attempts < 1 {
 		return Claim{Reasons: []string{"nothing was built"}}
@@ -116,8 +118,8 @@ func StrongestClaim(e Evidence) Claim {
 
 func (k SignerKind) managed() bool { return k == HSM || k == KMS || k == Keyless }
 
-// builderID returns the id of the mode that e has evidence for; systems made
-// for one attempt, but without evidence of it, count as shared.
+// builderID returns the builder id that e supports. Systems made for one
+// attempt count as shared if there is no evidence of that.
 func (e Evidence) builderID() string {
 	switch {
 	case e.Signer == Unsigned:
@@ -133,7 +135,7 @@ func (e Evidence) builderID() string {
 	}
 }
 
-// CheckClaim refuses a level above what the evidence carries.
+// CheckClaim returns an error for a level above what the evidence supports.
 func CheckClaim(e Evidence, level int) error {
 	c := StrongestClaim(e)
 	if level > c.Level {

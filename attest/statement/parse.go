@@ -16,16 +16,17 @@ import (
 )
 
 // maxDepth is how deep objects and arrays of a statement may nest, maxNested
-// how many of them it may have: a few bytes of JSON can cost hundreds in memory.
+// how many of them it may have. A few bytes of JSON can cost hundreds in
+// memory.
 const (
 	maxDepth  = 16
 	maxNested = 200_000
 )
 
 // Parse reads the bytes of a statement, whatever its predicate. It is strict,
-// since two readers must not see two statements in the same bytes: one value,
-// no key twice (not even in another case), the four fields and no other. Every
-// error wraps attest.ErrNotVerified.
+// so that no two readers can see different statements in the same bytes: one
+// value, no key twice (not even in another case), exactly the four fields.
+// Every error wraps attest.ErrNotVerified.
 func Parse(b []byte) (attest.Statement, error) {
 	s, _, err := parse(b)
 	if err != nil {
@@ -81,7 +82,7 @@ func parse(b []byte) (attest.Statement, json.RawMessage, error) {
 	return s, fields["predicate"], checkSubjects(s.Subjects)
 }
 
-// decode reads the predicate of s, which must be of that type, into v.
+// decode reads the predicate of s into v. It refuses other predicate types.
 func decode(s attest.Statement, predicateType string, v any) ([]attest.Subject, error) {
 	read, predicate, err := parse(s.JSON)
 	if err != nil {
@@ -99,7 +100,8 @@ func decode(s attest.Statement, predicateType string, v any) ([]attest.Subject, 
 	return read.Subjects, nil
 }
 
-// scan reads b as one JSON value and refuses what readers may take differently.
+// scan reads b as one JSON value and refuses what readers may interpret
+// differently.
 func scan(b []byte) error {
 	if len(b) > MaxSize {
 		return fmt.Errorf("%d bytes, the most is %d", len(b), MaxSize)
@@ -109,7 +111,7 @@ func scan(b []byte) error {
 	}
 	dec := json.NewDecoder(bytes.NewReader(b))
 	dec.UseNumber()
-	var open []map[string]bool // keys so far of each open object; nil for an array
+	var open []map[string]bool // keys seen in each open object; nil for an array
 	atKey, nested := false, 0
 	for {
 		token, err := dec.Token()
@@ -121,7 +123,7 @@ func scan(b []byte) error {
 		}
 		switch t := token.(type) {
 		case json.Delim:
-			if nested++; nested > 2*maxNested { // each is opened and closed
+			if nested++; nested > 2*maxNested { // each counts when opened and when closed
 				return fmt.Errorf("more than %d objects and arrays", maxNested)
 			}
 			if open, err = nest(open, t); err != nil {
@@ -131,7 +133,7 @@ func scan(b []byte) error {
 			if !atKey {
 				break
 			}
-			key := strings.ToLower(strings.ToUpper(t)) // folds as encoding/json does
+			key := strings.ToLower(strings.ToUpper(t)) // folds case as encoding/json does
 			if open[len(open)-1][key] {
 				return fmt.Errorf("key %q stands twice in one object", t)
 			}
@@ -150,7 +152,7 @@ func scan(b []byte) error {
 	return nil
 }
 
-// nest keeps account of the objects and arrays that are open.
+// nest tracks the objects and arrays that are open.
 func nest(open []map[string]bool, delim json.Delim) ([]map[string]bool, error) {
 	switch delim {
 	case '{', '[':

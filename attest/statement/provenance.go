@@ -13,26 +13,27 @@ import (
 	"github.com/zfarm/zfarm/attest"
 )
 
-// BuildType names the meaning of the farm's parameters: docs/buildtype-v1.md.
+// BuildType identifies the meaning of the farm's parameters
+// (docs/buildtype-v1.md).
 const BuildType = "https://zfarm.dev/build/v1"
 
-// RecipeName is the name under which the recipe stands among the resolved
-// dependencies of a provenance.
+// RecipeName is the name of the recipe among the resolved dependencies of a
+// provenance.
 const RecipeName = "recipe"
 
 // Provenance says how artifacts were made: SLSA provenance v1 of build type
-// [BuildType]. Every field is composed or checked by the orchestrator; what
-// workers report belongs into Byproducts.
+// [BuildType]. The orchestrator composes or checks every field; what workers
+// report belongs in Byproducts.
 type Provenance struct {
 	// Subjects are the artifacts.
 	Subjects []attest.Subject
 	External ExternalParameters
 	Internal InternalParameters
-	// Dependencies are what went in, each pinned. One has the name
-	// [RecipeName] and the URI of External.Recipe.
+	// Dependencies are the inputs, each pinned. One has the name [RecipeName]
+	// and the URI of External.Recipe.
 	Dependencies []Resource
 	Builder      Builder
-	// InvocationID is the id of the build; its statements share it.
+	// InvocationID is the id of the build; all its statements have it.
 	InvocationID string
 	StartedOn    time.Time
 	FinishedOn   time.Time
@@ -40,7 +41,7 @@ type Provenance struct {
 	Byproducts []Resource
 }
 
-// ExternalParameters is everything that whoever asked for the build could
+// ExternalParameters is everything that the requester of the build could
 // choose. Verifiers refuse parameters that they do not know.
 type ExternalParameters struct {
 	Recipe  RecipeRef `json:"recipe"`
@@ -52,29 +53,29 @@ type ExternalParameters struct {
 
 // RecipeRef says where the recipe came from.
 type RecipeRef struct {
-	// URI is a repository, e.g. "git+https://example.org/ports", or whatever
-	// else names the place.
+	// URI is a repository, e.g. "git+https://example.org/ports", or another
+	// URI of the recipe's place.
 	URI string `json:"uri"`
 	// Path is the recipe's file below it.
 	Path string `json:"path,omitempty"`
 }
 
-// InternalParameters is what the farm itself chose.
+// InternalParameters is what the farm chose.
 type InternalParameters struct {
 	// Repeats is how many repeats were made and compared before signing.
 	Repeats int `json:"repeats"`
 	// Baseline is the repeat whose outputs are the subjects.
 	Baseline string `json:"baseline"`
-	// TestSuites names the suites of which there are test results.
+	// TestSuites names the suites that have a test result.
 	TestSuites []string `json:"testSuites,omitempty"`
-	// Conditions are those under which the baseline was made.
+	// Conditions are the conditions of the baseline.
 	Conditions map[string]string `json:"conditions,omitempty"`
 }
 
 // Builder names who built, at which versions.
 type Builder struct {
-	// ID is one of the Builder constants, or the URI of another farm's
-	// description of itself.
+	// ID is one of the Builder constants, or the URI of a page that describes
+	// another farm.
 	ID string `json:"id"`
 	// Version maps components ("zfarm", plugins) to versions.
 	Version map[string]string `json:"version,omitempty"`
@@ -124,9 +125,9 @@ func (p Provenance) Statement() (attest.Statement, error) {
 	return compose(attest.TypeProvenance, p.Subjects, w)
 }
 
-// DecodeProvenance reads the provenance in s. Another build type, an unknown
-// external parameter and whatever [Provenance.Statement] refuses are errors
-// that wrap attest.ErrNotVerified.
+// DecodeProvenance reads the provenance in s. It returns an error that wraps
+// attest.ErrNotVerified for another build type, an unknown external parameter,
+// or anything that [Provenance.Statement] refuses.
 func DecodeProvenance(s attest.Statement) (Provenance, error) {
 	var w provenanceJSON
 	subjects, err := decode(s, attest.TypeProvenance, &w)
@@ -164,7 +165,7 @@ func (p *Provenance) decodeParameters(w provenanceJSON) error {
 // Recipe returns the recipe among the dependencies.
 func (p Provenance) Recipe() (Resource, bool) { return named(p.Dependencies, RecipeName) }
 
-// named returns the first resource of that name.
+// named returns the first resource with the name.
 func named(list []Resource, name string) (Resource, bool) {
 	for _, r := range list {
 		if r.Name == name {

@@ -15,7 +15,7 @@ import (
 	"github.com/zfarm/zfarm/recipes"
 )
 
-// Verdict is the word for what a comparison said.
+// Verdict is the result of a comparison.
 type Verdict string
 
 // The verdicts.
@@ -26,7 +26,7 @@ const (
 	Incomparable Verdict = "incomparable"
 )
 
-// Reproduced reports whether the verdict lets a release go on.
+// Reproduced reports whether the verdict allows a release.
 func (v Verdict) Reproduced() bool { return v == Identical || v == Equivalent }
 
 // Tier is how grave a difference is: "0" container order, padding,
@@ -34,25 +34,25 @@ func (v Verdict) Reproduced() bool { return v == Identical || v == Equivalent }
 // named fields; "X" never allowed.
 type Tier string
 
-// Tiers lists the tiers that a recipe can allow, in order.
+// Tiers returns the tiers that a recipe can allow, in order.
 func Tiers() []Tier { return []Tier{"0", "1", "2"} }
 
 // tierForbidden is never allowed.
 const tierForbidden Tier = "X"
 
-// OneFarm is the independence of repeats that one operator made: all the farm
-// can honestly say of itself.
+// OneFarm says that one operator made all repeats. A farm cannot honestly
+// claim more independence for itself.
 const OneFarm = "one-farm"
 
-// MaxFindings is the most findings that a statement lists one by one.
+// MaxFindings is the most findings that a statement lists.
 const MaxFindings = 100
 
-// Reproducibility says what came of building the same thing several times:
-// the farm's own predicate, docs/reproducibility-v1.md.
+// Reproducibility is the result of building the same inputs several times: the
+// farm's own predicate (docs/reproducibility-v1.md).
 type Reproducibility struct {
-	// Subjects are the baseline's artifacts of a build that was reproduced.
-	// Of one that was not they are everything that came out, named by
-	// [Reproducibility.AllOutputs].
+	// Subjects are the baseline's artifacts if the build reproduced. Otherwise
+	// they are all outputs of all repeats, as [Reproducibility.AllOutputs]
+	// names them.
 	Subjects []attest.Subject
 	Verdict  Verdict
 	// Tier is the highest tier used by an equivalent verdict, else "".
@@ -60,19 +60,19 @@ type Reproducibility struct {
 	AllowedTiers []Tier
 	// Agreeing is how many repeats agree with the baseline, itself included.
 	Agreeing int
-	// Repeats are all that were compared, the baseline first.
+	// Repeats are all repeats that were compared, the baseline first.
 	Repeats []Repeat
 	// Findings are those of the repeat that differs most.
 	Findings Findings
 	// Masked are the fields whose differences were allowed, in any repeat.
 	Masked []Masked
-	// Rules are those that the recipe gave for the comparison.
+	// Rules are the recipe's rules for the comparison.
 	Rules []Rule
 	// Recipe is the recipe, by digest.
 	Recipe Resource
 	// InvocationID is the id of the build, as in its provenance.
 	InvocationID string
-	// Reason says why an incomparable verdict is one.
+	// Reason says why the verdict is incomparable.
 	Reason string
 }
 
@@ -80,8 +80,8 @@ type Reproducibility struct {
 type Repeat struct {
 	Name   string `json:"name"`
 	Worker Worker `json:"worker"`
-	// Variations maps each condition that the recipe varies to its value in this
-	// repeat. One that adds nothing to it is absent.
+	// Variations maps each condition that the recipe varies to its value in
+	// this repeat. It omits a condition that adds nothing to the repeat.
 	Variations map[recipes.Variation]string `json:"variations,omitempty"`
 	StartedOn  time.Time                    `json:"startedOn"`
 	FinishedOn time.Time                    `json:"finishedOn"`
@@ -89,13 +89,13 @@ type Repeat struct {
 	Outputs []Resource `json:"outputs"`
 }
 
-// Worker is where a repeat was made. Attributes were reported by the worker.
+// Worker is the worker of a repeat. The worker itself reported the Attributes.
 type Worker struct {
 	Name       string            `json:"name"`
 	Attributes map[string]string `json:"attributes,omitempty"`
 }
 
-// Findings summarizes the differences: all are counted, some are listed.
+// Findings summarizes the differences. It counts all of them and lists some.
 type Findings struct {
 	Total  int       `json:"total"`
 	Listed []Finding `json:"listed,omitempty"`
@@ -109,8 +109,8 @@ type Finding struct {
 	Cause string `json:"cause,omitempty"`
 }
 
-// Masked is a field whose differences were allowed, and how many there were
-// in the repeat that has the most.
+// Masked is a field whose differences were allowed. Count is their number in
+// the repeat that has the most.
 type Masked struct {
 	Field string `json:"field"`
 	Tier  Tier   `json:"tier"`
@@ -134,7 +134,7 @@ type reproducibilityJSON struct {
 	Reason          string   `json:"reason,omitempty"`
 }
 
-// DistinctWorkers counts the workers by name.
+// DistinctWorkers returns the number of workers with different names.
 func (r Reproducibility) DistinctWorkers() int {
 	names := map[string]bool{}
 	for _, p := range r.Repeats {
@@ -144,8 +144,8 @@ func (r Reproducibility) DistinctWorkers() int {
 }
 
 // AllOutputs returns every output of every repeat as a subject named
-// "repeat/output": the subjects of a build that was not reproduced. Outputs
-// beyond attest.MaxSubjects are left off.
+// "repeat/output": the subjects of a build that did not reproduce. It omits
+// outputs beyond attest.MaxSubjects.
 func (r Reproducibility) AllOutputs() []attest.Subject {
 	var subjects []attest.Subject
 	for _, p := range r.Repeats {
@@ -177,8 +177,8 @@ func (r Reproducibility) Statement() (attest.Statement, error) {
 	})
 }
 
-// DecodeReproducibility reads the reproducibility predicate in s. One that
-// contradicts itself is an error that wraps attest.ErrNotVerified.
+// DecodeReproducibility reads the reproducibility predicate in s. If the
+// predicate contradicts itself, the error wraps attest.ErrNotVerified.
 func DecodeReproducibility(s attest.Statement) (Reproducibility, error) {
 	var w reproducibilityJSON
 	subjects, err := decode(s, attest.TypeReproducibility, &w)
@@ -237,8 +237,8 @@ func (r Reproducibility) checkRepeats() error {
 	return nil
 }
 
-// checkVariations wants variations that are known here. Statements of a later
-// version may name others, so that readers do not ask.
+// checkVariations refuses unknown variations. Only composing checks this: a
+// statement of a later version may name others, so reading one does not.
 func (r Reproducibility) checkVariations() error {
 	for _, p := range r.Repeats {
 		for _, v := range slices.Sorted(maps.Keys(p.Variations)) {
@@ -299,10 +299,10 @@ func (r Reproducibility) checkFindings() error {
 	return nil
 }
 
-// checkVerdict: the verdict must follow from what stands beside it.
+// checkVerdict checks that the verdict follows from the other fields.
 func (r Reproducibility) checkVerdict() error {
 	if len(r.Repeats) == 0 {
-		return nil // told by checkRepeats
+		return nil // checkRepeats reports it
 	}
 	if r.Tier != "" && r.Verdict != Equivalent {
 		return fmt.Errorf("verdict %s with tier %q", r.Verdict, r.Tier)
@@ -371,7 +371,7 @@ func (r Reproducibility) checkEquivalent() error {
 	return nil
 }
 
-// checkMade: every subject came out of some repeat.
+// checkMade checks that every subject is an output of some repeat.
 func (r Reproducibility) checkMade() error {
 	made := map[digest.Digest]bool{}
 	for _, p := range r.Repeats {
@@ -387,8 +387,8 @@ func (r Reproducibility) checkMade() error {
 	return nil
 }
 
-// sameOutputs reports whether outputs have the names of the subjects and,
-// where bytes counts, their digests.
+// sameOutputs reports whether outputs have the names of the subjects and, if
+// bytes is set, their digests.
 func sameOutputs(subjects []attest.Subject, outputs []Resource, bytes bool) bool {
 	if len(subjects) != len(outputs) {
 		return false

@@ -10,20 +10,21 @@ import (
 	"strings"
 )
 
-// MaxRules is the most rules that a recipe can give.
+// MaxRules is the most rules a recipe can have.
 const MaxRules = 32
 
-// ruleField is what the field of a difference that a rule explains begins
-// with; the name of the rule follows.
+// ruleField begins the field of a difference that a rule accepts; the name of
+// the rule follows.
 const ruleField = "rule."
 
-// Rule is one difference that the recipe declared, in its own words; a masked
-// field "rule.NAME" was allowed by it.
+// Rule is one difference that the recipe declares, in the recipe's words.
+// Differences that it allows have the masked field "rule.NAME".
 type Rule struct {
 	Name string `json:"name"`
 	// Format is "text", "json" or "bytes".
 	Format string `json:"format"`
-	// Path is a glob below the artifact's first folder; "" is every member.
+	// Path is a glob below the artifact's first folder; "" matches every
+	// member.
 	Path string `json:"path,omitempty"`
 	// Field is a JSON pointer, for format "json".
 	Field string `json:"field,omitempty"`
@@ -33,8 +34,8 @@ type Rule struct {
 	Reason  string `json:"reason"`
 }
 
-// RuleOf returns the rule under which differences in the field are allowed. It
-// reports false for a field that the farm knows by itself.
+// RuleOf returns the rule that allows differences in the field. It returns
+// false for a field that the farm itself allows.
 func (r Reproducibility) RuleOf(field string) (Rule, bool) {
 	name, ok := strings.CutPrefix(field, ruleField)
 	if !ok {
@@ -47,7 +48,8 @@ func (r Reproducibility) RuleOf(field string) (Rule, bool) {
 	return r.Rules[i], true
 }
 
-// checkRules: whoever reads that a rule was used can read the rule, too.
+// checkRules checks the rules, and that every rule that was used is among
+// them.
 func (r Reproducibility) checkRules() error {
 	if n := len(r.Rules); n > MaxRules {
 		return fmt.Errorf("%d rules, the most is %d", n, MaxRules)

@@ -4,9 +4,9 @@
 // Package statement composes the exact bytes of in-toto statements from typed
 // values, and reads them back: SLSA provenance, test results, and the farm's
 // own reproducibility predicate (docs/reproducibility-v1.md). It also computes
-// which SLSA level the evidence carries.
+// which SLSA level the evidence supports.
 //
-// A statement that contradicts itself can be neither built nor read: both ways
+// A statement that contradicts itself can be neither composed nor read: both
 // go through the same checks. The package signs nothing (attest/cosign does)
 // and decides nothing about releases (attest/kit and policies do).
 package statement
@@ -28,18 +28,18 @@ import (
 	"github.com/zfarm/zfarm/attest/digest"
 )
 
-// Types of the envelope's content and of the statement in it (in-toto
-// attestation framework v1).
+// Types of the envelope's content and of its statement (in-toto attestation
+// framework v1).
 const (
 	PayloadType   = "application/vnd.in-toto+json"
 	StatementType = "https://in-toto.io/Statement/v1"
 )
 
-// MaxSize is the most bytes a statement may have: signed and in base64 it
-// still fits the 16 MiB up to which bundles are read.
+// MaxSize is the most bytes a statement may have. Signed and in base64 it
+// still fits the 16 MiB that a bundle may have.
 const MaxSize = 11 << 20
 
-// Bounds on what a statement may hold.
+// Bounds on the content of a statement.
 const (
 	maxText    = 4096    // bytes of one text
 	maxEntries = 10_000  // dependencies, repeats, masked fields, entries of a map
@@ -48,12 +48,12 @@ const (
 
 // Resource is a resource descriptor of the in-toto framework, as far as the
 // farm uses it. It is written as {"uri","digest":{"sha256","gitCommit"},
-// "name","mediaType","annotations"} without what is empty.
+// "name","mediaType","annotations"}, without empty fields.
 type Resource struct {
 	URI    string
 	Name   string
 	Digest digest.Digest
-	// Commit is a git commit in hexadecimal; "" where there is none.
+	// Commit is a git commit in hexadecimal; "" if there is none.
 	Commit      string
 	MediaType   string
 	Annotations map[string]string
@@ -89,8 +89,8 @@ func (r Resource) MarshalJSON() ([]byte, error) {
 	return encode(w)
 }
 
-// UnmarshalJSON reads what MarshalJSON wrote. Digests of other kinds are
-// refused: nobody here would check them.
+// UnmarshalJSON reads what MarshalJSON wrote. It refuses digests of other
+// kinds, because nothing here would check them.
 func (r *Resource) UnmarshalJSON(b []byte) error {
 	var w resourceJSON
 	if err := json.Unmarshal(b, &w); err != nil {
@@ -118,7 +118,8 @@ func (r *Resource) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// check says what is wrong with r; it must be pinned by a digest or commit.
+// check returns what is wrong with r, which must be pinned by a digest or
+// commit.
 func (r Resource) check() error {
 	var errs []error
 	if r.URI == "" && r.Name == "" {
@@ -159,7 +160,7 @@ type statementJSON struct {
 	Predicate     any        `json:"predicate"`
 }
 
-// compose returns the statement that says predicate about subjects.
+// compose returns a statement with the predicate and the subjects.
 func compose(predicateType string, subjects []attest.Subject, predicate any) (attest.Statement, error) {
 	w := statementJSON{Type: StatementType, PredicateType: predicateType, Predicate: predicate}
 	for _, s := range subjects {
@@ -175,7 +176,8 @@ func compose(predicateType string, subjects []attest.Subject, predicate any) (at
 	return attest.Statement{PredicateType: predicateType, Subjects: append([]attest.Subject(nil), subjects...), JSON: b}, nil
 }
 
-// encode writes v as JSON without optional space and without escaping <, > and &.
+// encode writes v as JSON without optional space and without escaping <, > and
+// &.
 func encode(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -186,7 +188,7 @@ func encode(v any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// checkSubjects says what is wrong with the subjects of a statement.
+// checkSubjects returns what is wrong with the subjects of a statement.
 func checkSubjects(subjects []attest.Subject) error {
 	if len(subjects) == 0 {
 		return errors.New("statement has no subject")
@@ -210,7 +212,7 @@ func checkSubjects(subjects []attest.Subject) error {
 	return nil
 }
 
-// checkWord: a text that must be there and has no control characters.
+// checkWord checks a required text without control characters.
 func checkWord(what, s string) error {
 	if s == "" {
 		return fmt.Errorf("%s is missing", what)
@@ -221,8 +223,8 @@ func checkWord(what, s string) error {
 	return checkText(what, s)
 }
 
-// checkText: any text of bounded length. What is not UTF-8 would be changed
-// silently by the encoder.
+// checkText checks a text of bounded length. It refuses bytes that are not
+// UTF-8, because the encoder would silently change them.
 func checkText(what, s string) error {
 	if len(s) > maxText {
 		return fmt.Errorf("%s has %d bytes, the most is %d", what, len(s), maxText)
@@ -284,7 +286,7 @@ func checkWindow(started, finished time.Time) error {
 	return nil
 }
 
-// stamp writes a time as statements carry it: RFC 3339, UTC, whole seconds.
+// stamp formats a time for statements: RFC 3339, UTC, whole seconds.
 func stamp(t time.Time) string { return t.UTC().Truncate(time.Second).Format(time.RFC3339) }
 
 func isHex(s string, n int) bool {

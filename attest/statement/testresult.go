@@ -18,29 +18,30 @@ const (
 	ResultFailed = "FAILED"
 )
 
-// TestResult says how one test suite ended: in-toto test-result v0.1, one
-// statement a suite. Skipped tests and expected failures stand in extension
-// fields (zfarm_...). Ignoring these never makes a suite look better, since
-// either already turns PASSED into WARNED.
+// TestResult says how one test suite ended (in-toto test-result v0.1), one
+// statement for each suite. Skipped tests and expected failures are in
+// extension fields (zfarm_...). Ignoring these never makes a suite look
+// better, since either already turns PASSED into WARNED.
 type TestResult struct {
-	// Subjects are the artifacts whose repeat was tested.
+	// Subjects are the artifacts of the repeat that was tested.
 	Subjects []attest.Subject
-	// Suite names it; unique in a build.
+	// Suite is the suite's name, unique in a build.
 	Suite string
-	// Configuration is what the suite was made and steered by, each pinned. The
-	// recipe is one of them, under the name [RecipeName] and with its digest.
+	// Configuration is what the suite was built and configured from, each
+	// pinned. The recipe is one of them, with the name [RecipeName] and its
+	// digest.
 	Configuration []Resource
-	// URL is where its log can be read; "" where there is none.
+	// URL is the address of the log; "" if there is none.
 	URL string
-	// Passed, Failed and Skipped are names of tests. Failed has those that
-	// could not be judged, too. Warned has those that passed although they
+	// Passed, Failed and Skipped are names of tests. Failed includes tests
+	// that could not be judged. Warned are tests that passed although they
 	// were expected to fail.
 	Passed, Warned, Failed, Skipped []string
-	// Expected failed, and the recipe or upstream says so. They stand among
-	// the warnedTests as well.
+	// Expected are tests that failed as the recipe or upstream says. They are
+	// among the statement's warnedTests as well.
 	Expected []string
-	// MinTests is the smallest number of tests that counts as the whole suite; a
-	// smaller one has failed.
+	// MinTests is the smallest number of tests that counts as the whole suite;
+	// a smaller suite counts as failed.
 	MinTests int
 }
 
@@ -62,7 +63,7 @@ func (r TestResult) Count() int {
 	return len(r.Passed) + len(r.Warned) + len(r.Failed) + len(r.Skipped) + len(r.Expected)
 }
 
-// Result returns what the tests amount to: FAILED if one failed, none passed
+// Result returns the result of the suite: FAILED if a test failed, none passed
 // or the suite is too small; WARNED if any did not plainly pass; else PASSED.
 func (r TestResult) Result() string {
 	switch {
@@ -90,7 +91,7 @@ func (r TestResult) Statement() (attest.Statement, error) {
 // Recipe returns the recipe in the configuration.
 func (r TestResult) Recipe() (Resource, bool) { return named(r.Configuration, RecipeName) }
 
-// list returns names, so that an empty list is written as [] and not as null.
+// list returns names as a non-nil list, so that JSON has [] and not null.
 func list(names []string) []string {
 	if names == nil {
 		return []string{}
@@ -98,8 +99,8 @@ func list(names []string) []string {
 	return names
 }
 
-// DecodeTestResult reads the test result in s. One that states another result
-// than its tests amount to is an error that wraps attest.ErrNotVerified.
+// DecodeTestResult reads the test result in s. It returns an error that wraps
+// attest.ErrNotVerified if the result is not the one that the tests give.
 func DecodeTestResult(s attest.Statement) (TestResult, error) {
 	var w testResultJSON
 	subjects, err := decode(s, attest.TypeTestResult, &w)
