@@ -1,14 +1,14 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package plugins is what the author of a plugin writes against: a Builder
-// makes a port's files in a staged folder, a Tester runs its suite and returns
+// Package plugins is the interface for authors of plugins: a Builder makes a
+// port's files in a staged folder, a Tester runs its test suite and returns
 // named tests.
 //
-// A plugin is a program of its own, started once for each attempt, that is
-// handed a Workspace: never an address, a connection or a key. It may be
-// killed and started again from the top at any moment; steps that ended are
-// recalled by name, so straight-line code is all it takes.
+// A plugin is a separate program, started once for each attempt. It gets a
+// Workspace: never an address, a connection or a key. It may be killed and
+// started again from the top at any moment; steps that ended are recalled by
+// name, so straight-line code is enough.
 //
 // Authors need this package and plugins/serve, which is their main function.
 // plugins/wire is the protocol below, plugins/host the farm's side of it, and
@@ -28,13 +28,13 @@ import (
 )
 
 // MaxPut is the largest file, in bytes, that a plugin may put into a
-// workspace itself. What is larger is an input, which the farm puts there.
+// workspace. A larger file must be an input, which the farm puts there.
 const MaxPut = 8 << 20
 
 // MaxGet is the largest file, in bytes, that a plugin may get.
 const MaxGet = 64 << 20
 
-// Bounds of what a plugin may answer. Names and texts are counted in bytes.
+// Bounds on a plugin's answers. Names and texts are counted in bytes.
 const (
 	MaxOutputs    = 64
 	MaxCases      = 100_000
@@ -45,11 +45,11 @@ const (
 	MaxBlock      = 1 << 20
 )
 
-// Workspace is the attempt's place on the worker, as far as a plugin is let
-// in. The contract of each method is that of workers.Workspace; in addition
-// the farm lays the conditions of the repeat (time zone, locale, HOME, umask,
-// search path ...) over the environment of each step, and a step's limit
-// never exceeds that of the recipe.
+// Workspace is the part of the attempt's workspace on the worker that a plugin
+// may use. Each method has the contract of the one in workers.Workspace. In
+// addition the farm overrides the environment of each step with the conditions
+// of the repeat (time zone, locale, HOME, umask, search path ...), and a
+// step's limit never exceeds that of the recipe.
 type Workspace interface {
 	Put(ctx context.Context, name string, mode fs.FileMode, r io.Reader) (digest.Digest, error)
 	Get(ctx context.Context, name string, w io.Writer) (digest.Digest, error)
@@ -57,65 +57,64 @@ type Workspace interface {
 	Run(ctx context.Context, s workers.Step, log io.Writer) (workers.Status, error)
 }
 
-// Config is what a Builder or Tester is told.
+// Config is the input of a Builder or Tester.
 type Config struct {
-	// Block is the recipe's block for this plugin, decoded against its
-	// Schema; optional attributes that were not given are absent.
+	// Block is the recipe's block for this plugin, decoded against its Schema.
+	// Optional attributes that were not given are absent.
 	Block   json.RawMessage `json:"block"`
 	Port    string          `json:"port"`
 	Version string          `json:"version"`
-	// Source and Stage are folders of the workspace: the unpacked and patched
-	// source, and the folder to install into as if it were the root of the
-	// file system (DESTDIR).
+	// Source is the folder with the unpacked and patched source, Stage the
+	// folder to install into as if it were the root of the file system
+	// (DESTDIR). Both are folders of the workspace.
 	Source string `json:"source"`
 	Stage  string `json:"stage"`
 	// Prefix is the absolute folder to configure for.
 	Prefix string `json:"prefix"`
 	// Jobs is how many processes the repeat should use at once; at least 1.
 	Jobs int `json:"jobs"`
-	// Facts is what the worker says of itself.
+	// Facts are what a probe read from the worker.
 	Facts workers.Facts `json:"facts"`
 }
 
 // Output is one staged folder that a Builder made.
 type Output struct {
-	// Name tells the outputs of one build apart and satisfies
-	// [workers.ValidID]; "" is the usual, only one.
+	// Name distinguishes the outputs of one build and satisfies
+	// [workers.ValidID]; usually there is one output, with the name "".
 	Name string
 	// Dir is a folder of the workspace.
 	Dir string
 }
 
-// Builder makes outputs. A step that failed is returned as a *StepError;
-// any other error means that the plugin or the farm is at fault.
+// Builder makes outputs. It returns a *StepError if a step failed; any other
+// error means that the plugin or the farm is at fault.
 type Builder interface {
 	Build(ctx context.Context, ws Workspace, c Config) ([]Output, error)
 }
 
-// Tester runs the test suite after the build, in the same workspace. Tests
-// that fail are part of the report, not an error; a suite that could not be
-// started, or ended without being complete, is a *StepError.
+// Tester runs the test suite after the build, in the same workspace. Failed
+// tests are part of the report, not an error. A suite that could not be
+// started, or did not run to its end, is a *StepError.
 type Tester interface {
 	Test(ctx context.Context, ws Workspace, c Config) (Report, error)
 }
 
-// Checker is optional: a Builder or Tester that finds fault with a block
-// before anything is built. A complaint names the attribute. The farm has
-// checked the types already.
+// Checker is an optional interface of a Builder or Tester. It finds faults in
+// a block before anything is built. The farm has already checked the types.
 type Checker interface {
 	Check(block json.RawMessage) []Complaint
 }
 
 // Complaint is one fault of a block.
 type Complaint struct {
-	// Attribute is the argument at fault; "" blames the block as a whole.
+	// Attribute is the attribute at fault; "" means the block as a whole.
 	Attribute string
 	// Message is one sentence that says what to do.
 	Message string
 }
 
-// Refuse returns the first complaint as an error, nil if there is none: for a
-// Builder or Tester that is given a block which it has not checked.
+// Refuse returns the first complaint as an error; nil if there is none. It is
+// for a Builder or Tester whose block was not checked before.
 func Refuse(complaints []Complaint) error {
 	switch {
 	case len(complaints) == 0:
@@ -134,8 +133,8 @@ const (
 	Passed         Outcome = "passed"
 	Failed         Outcome = "failed"
 	Skipped        Outcome = "skipped"
-	ExpectedFail   Outcome = "expected-failure" // failed, and upstream says so
-	UnexpectedPass Outcome = "unexpected-pass"  // passed, though upstream said it would fail
+	ExpectedFail   Outcome = "expected-failure" // failed, as upstream says it would
+	UnexpectedPass Outcome = "unexpected-pass"  // passed, although upstream says it would fail
 	Errored        Outcome = "errored"          // could not be judged
 )
 
@@ -143,24 +142,24 @@ const (
 type Case struct {
 	Name    string  `json:"name"`
 	Outcome Outcome `json:"outcome"`
-	// Detail is why it failed or was skipped; one line, or a short excerpt of
-	// its log.
+	// Detail says why the test failed or was skipped: one line, or a short
+	// excerpt of its log.
 	Detail string `json:"detail,omitempty"`
 }
 
-// Report is what a Tester found, in the order of the suite.
+// Report is the result of a Tester, in the order of the suite.
 type Report struct {
-	// Format says what was read: "automake", "tap" or "make".
+	// Format says what the tester read: "automake", "tap" or "make".
 	Format string `json:"format"`
 	Cases  []Case `json:"cases"`
 }
 
-// StepError says that a step did not end well. The farm believes the status
-// it saw itself; the name tells which step the plugin gave up at.
+// StepError means that a step failed. The farm uses the status that it saw
+// itself; the plugin's answer only names the step.
 type StepError struct {
 	Step   string
 	Status workers.Status
-	// Hint is the plugin's own advice, "" if it has none.
+	// Hint is advice from the plugin; "" if it has none.
 	Hint string
 }
 
@@ -183,8 +182,8 @@ func AsStepError(err error) (*StepError, bool) {
 	return e, ok
 }
 
-// Run runs a step and returns a *StepError unless it exited with 0. log may be
-// nil.
+// Run runs a step and returns a *StepError unless the step exited with 0. log
+// may be nil.
 func Run(ctx context.Context, ws Workspace, s workers.Step, log io.Writer) error {
 	st, err := ws.Run(ctx, s, log)
 	if err != nil {
@@ -196,7 +195,8 @@ func Run(ctx context.Context, ws Workspace, s workers.Step, log io.Writer) error
 	return nil
 }
 
-// Schema describes the block of a plugin: attributes only, flat.
+// Schema describes the block of a plugin. It has only attributes, no nested
+// blocks.
 type Schema struct {
 	Attributes []Attribute `json:"attributes"`
 }
@@ -212,8 +212,8 @@ type Attribute struct {
 	Doc string `json:"doc"`
 }
 
-// Description is what a plugin says of itself. Builder and Tester are the
-// schemas of the blocks it takes; nil where it is not one.
+// Description is how a plugin describes itself. Builder and Tester are the
+// schemas of its blocks; nil if it cannot build or test.
 type Description struct {
 	Name    string  `json:"name"`
 	Version string  `json:"version"`
@@ -221,8 +221,8 @@ type Description struct {
 	Tester  *Schema `json:"tester,omitempty"`
 }
 
-// Plugin is what an author hands to serve.Serve. Builder and Tester are nil
-// where the description has no schema for them.
+// Plugin is what an author passes to serve.Serve. Builder and Tester are nil
+// if the description has no schema for them.
 type Plugin struct {
 	Description Description
 	Builder     Builder

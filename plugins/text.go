@@ -10,20 +10,20 @@ import (
 )
 
 // Line returns s as one line that is safe to show and to use as a name: at
-// most limit bytes of valid UTF-8, runs of white space as one space, and
-// neither terminal controls nor invisible formatting characters in it.
+// most limit bytes of valid UTF-8, with runs of white space as one space,
+// without terminal controls and invisible formatting characters.
 func Line(s string, limit int) string {
 	return cut(strings.Join(strings.Fields(clean(window(s, limit))), " "), limit)
 }
 
-// Text is like [Line] but keeps newlines and tabs. What is too long loses its
-// beginning: the end of a log says why it ended.
+// Text is like [Line] but keeps newlines and tabs. It cuts long text at the
+// beginning, because the end of a log says why it ended.
 func Text(s string, limit int) string {
 	s = clean(tail(s, limit))
-	return tail(s, limit) // a byte that was no UTF-8 became three
+	return tail(s, limit) // each invalid byte became three
 }
 
-// tail returns the last limit bytes of s without a broken first character.
+// tail returns the last limit bytes of s, without a broken first character.
 func tail(s string, limit int) string {
 	if len(s) <= limit {
 		return s
@@ -40,8 +40,8 @@ func tail(s string, limit int) string {
 	return s
 }
 
-// window bounds what Line has to look at. White space may shrink, so it is
-// larger than what is kept.
+// window bounds how much of s Line processes. It is larger than limit, because
+// white space may shrink.
 func window(s string, limit int) string {
 	if most := 4*limit + 64; len(s) > most {
 		return s[:most]
@@ -49,8 +49,8 @@ func window(s string, limit int) string {
 	return s
 }
 
-// clean replaces what must not reach a terminal by U+FFFD and drops carriage
-// returns and colour sequences.
+// clean replaces characters that must not reach a terminal by U+FFFD, and
+// drops carriage returns and colour sequences.
 func clean(s string) string {
 	s = stripEscapes(strings.ToValidUTF8(s, "\uFFFD"))
 	return strings.Map(func(r rune) rune {

@@ -13,7 +13,7 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// Validate reports what is wrong with a description: its names, and the type
+// Validate returns what is wrong with a description: its names, and the type
 // expressions of its schemas.
 func (d Description) Validate() error {
 	if !validWord(d.Name, "-_") {
@@ -36,7 +36,7 @@ func (d Description) Validate() error {
 	return nil
 }
 
-// Validate reports the first attribute whose name, type or text is not valid.
+// Validate reports the first attribute with an invalid name, type or text.
 func (s Schema) Validate() error {
 	if len(s.Attributes) > MaxAttributes {
 		return fmt.Errorf("%d attributes: want at most %d", len(s.Attributes), MaxAttributes)
@@ -59,7 +59,7 @@ func (s Schema) Validate() error {
 }
 
 // ValidType reports whether s is a type that an attribute may have: string,
-// number, bool, or list, set or map of such a type, four deep at most, without
+// number, bool, or list, set or map of such a type, at most four deep, without
 // white space.
 func ValidType(s string) bool {
 	for range 4 {
@@ -76,7 +76,8 @@ func ValidType(s string) bool {
 	return false
 }
 
-// Validate reports whether p holds what its description promises.
+// Validate reports whether p has the builder and tester that its description
+// promises.
 func (p Plugin) Validate() error {
 	if err := p.Description.Validate(); err != nil {
 		return err
@@ -87,8 +88,8 @@ func (p Plugin) Validate() error {
 	return nil
 }
 
-// ValidateOutputs reports what is wrong with the answer of a Builder: their
-// number, their names, or a folder that leaves the workspace.
+// ValidateOutputs returns what is wrong with the answer of a Builder: the
+// number or names of outputs, or a folder outside the workspace.
 func ValidateOutputs(outputs []Output) error {
 	if len(outputs) == 0 || len(outputs) > MaxOutputs {
 		return fmt.Errorf("%d outputs: want 1 to %d", len(outputs), MaxOutputs)
@@ -121,7 +122,7 @@ func validFolder(dir string) error {
 	return nil
 }
 
-// Validate reports the first thing in r that a Tester must not answer.
+// Validate returns the first fault of a Tester's report.
 func (r Report) Validate() error {
 	if len(r.Cases) > MaxCases {
 		return fmt.Errorf("%d tests: want at most %d", len(r.Cases), MaxCases)

@@ -19,7 +19,7 @@ import (
 	"github.com/zfarm/zfarm/recipes/parse"
 )
 
-// What a farm's file may be.
+// Bounds on a farm's file.
 const (
 	maxFile   = 256 << 10 // bytes
 	maxLine   = 1000      // bytes
@@ -28,23 +28,24 @@ const (
 
 // reader holds what the parts of one file share.
 type reader struct {
-	name    string // for people
+	name    string // for messages
 	dir     string
 	src     []byte
-	file    *hcl.File // nil when it could not be parsed
+	file    *hcl.File // nil if the source could not be parsed
 	diags   hcl.Diagnostics
 	files   []named
 	secrets []hcl.Range
 }
 
-// named is a file that must be there.
+// named is a file that must exist.
 type named struct {
 	path string
 	at   hcl.Range
 	what string
 }
 
-// newReader parses a source. Line ends of other systems are taken as newlines.
+// newReader parses a source. It turns the line ends of other systems into
+// newlines.
 func newReader(src []byte, name, dir string) *reader {
 	r := &reader{name: name, dir: dir}
 	if len(src) > maxFile {
@@ -67,7 +68,7 @@ func newReader(src []byte, name, dir string) *reader {
 	return r
 }
 
-// guard keeps from HCL's parser what it does not bear.
+// guard refuses sources that HCL's parser cannot handle safely.
 func guard(src []byte, name string) hcl.Diagnostics {
 	words := strings.NewReplacer(
 		"Recipe too large", "File too large",
@@ -82,7 +83,7 @@ func guard(src []byte, name string) hcl.Diagnostics {
 	return diags
 }
 
-// outcome is what the callers of the package get.
+// outcome returns what the package's callers get.
 func (r *reader) outcome(farm *Farm) (*Farm, diagnostics.List) {
 	s := diagnostics.Source{Name: r.name, Bytes: r.src, File: r.file, Secrets: slices.Concat(r.secrets, passwords(r.src))}
 	diags := s.List(r.diags)
@@ -92,8 +93,8 @@ func (r *reader) outcome(farm *Farm) (*Farm, diagnostics.List) {
 	return farm, diags
 }
 
-// passwords returns where in a source passwords seem to stand. It may be one
-// that cannot be parsed.
+// passwords returns the places in a source that look like passwords. The
+// source need not be valid HCL.
 func passwords(src []byte) []hcl.Range {
 	var all []hcl.Range
 	password := regexp.MustCompile(`://[^"\n/@:]*:([^"\n]*)@|[Pp][Aa][Ss][Ss][Ww][Oo][Rr][Dd]=([^"\n&]*)`)
@@ -120,21 +121,21 @@ func (r *reader) warnf(at hcl.Range, summary, format string, args ...any) {
 	r.diags[len(r.diags)-1].Severity = hcl.DiagWarning
 }
 
-// shape says what a block holds.
+// shape describes the content of a block.
 type shape struct {
 	required, optional []string // arguments
 	blocks             []nested
-	reserved           map[string]string // names of blocks to come: what to write instead
+	reserved           map[string]string // names of future blocks, and the message about each
 }
 
 // nested is a block within a block.
 type nested struct {
 	name  string
-	label bool // it has one name
+	label bool // it has one label, its name
 	most  int
 }
 
-// schema is the shape as HCL wants it.
+// schema returns the shape as an HCL schema.
 func (s shape) schema() *hcl.BodySchema {
 	var out hcl.BodySchema
 	for _, name := range s.required {
@@ -153,8 +154,8 @@ func (s shape) schema() *hcl.BodySchema {
 	return &out
 }
 
-// suggest ends what HCL says of an unknown name, which it quotes, with the same
-// advice as everywhere.
+// suggest adds the usual advice to what HCL reports about an unknown name. The
+// name is quoted in detail.
 func (s shape) suggest(detail string) string {
 	names := slices.Concat(s.required, s.optional)
 	for _, b := range s.blocks {
@@ -172,8 +173,8 @@ func (s shape) suggest(detail string) string {
 	return detail + nearest.Hint(given, names)
 }
 
-// block is a block whose names were checked and whose arguments were read.
-// Those that could not be are missing in values, and were told.
+// block is a block with checked names and evaluated arguments. Arguments that
+// could not be evaluated are missing in values and have been reported.
 type block struct {
 	r      *reader
 	head   hcl.Range
@@ -182,7 +183,7 @@ type block struct {
 	blocks map[string][]*hcl.Block
 }
 
-// open reads what a body holds by itself.
+// open reads the arguments and lists the blocks directly in a body.
 func (r *reader) open(body hcl.Body, head hcl.Range, s shape) *block {
 	b := &block{r: r, head: head, exprs: map[string]hclsyntax.Expression{}, values: map[string]cty.Value{}, blocks: map[string][]*hcl.Block{}}
 	content, diags := body.Content(s.schema())
@@ -207,8 +208,8 @@ func (r *reader) open(body hcl.Body, head hcl.Range, s shape) *block {
 	return b
 }
 
-// advise adds to what HCL says of names what to write instead, and leaves out
-// arguments that are missing only because they are misspelt.
+// advise adds to HCL's diagnostics about names what to write instead, and
+// drops those about required arguments that are only misspelt.
 func (s shape) advise(in hcl.Diagnostics, head hcl.Range) hcl.Diagnostics {
 	var out hcl.Diagnostics
 	misspelt := func(d *hcl.Diagnostic) bool {
@@ -242,7 +243,7 @@ func (s shape) advise(in hcl.Diagnostics, head hcl.Range) hcl.Diagnostics {
 	return out
 }
 
-// checkNames wants plain names, each once.
+// checkNames requires plain names, each used once.
 func (r *reader) checkNames(blocks []*hcl.Block) {
 	seen := make(map[string]int)
 	for _, b := range blocks {
@@ -260,7 +261,8 @@ func (r *reader) checkNames(blocks []*hcl.Block) {
 	}
 }
 
-// literal returns the value of an expression that says it outright.
+// literal returns the value of an expression that is a literal, and reports
+// any other.
 func (r *reader) literal(e hclsyntax.Expression) (cty.Value, bool) {
 	if at := computed(e); at != nil {
 		r.errorf(*at, "Unsupported expression", "A farm's file has no variables, functions or operators. Write the value itself, in quotes if it is text; for the two signs ${ write $${.")
@@ -278,8 +280,8 @@ func (r *reader) literal(e hclsyntax.Expression) (cty.Value, bool) {
 	return v, true
 }
 
-// computed returns where the first part of e stands that must be computed; nil
-// if there is none. The guard bounded its depth.
+// computed returns the range of the first part of e that would have to be
+// computed; nil if there is none. The guard has bounded the depth of e.
 func computed(e hclsyntax.Expression) *hcl.Range {
 	switch e := e.(type) {
 	case *hclsyntax.LiteralValueExpr:
@@ -318,8 +320,8 @@ func firstComputed(all []hclsyntax.Expression) *hcl.Range {
 	return nil
 }
 
-// at returns where the value of an argument stands; the block's head if it was
-// not given.
+// at returns the range of an argument's value; the block's head if the
+// argument was not given.
 func (b *block) at(name string) hcl.Range {
 	if e := b.exprs[name]; e != nil {
 		return e.Range()
@@ -327,10 +329,10 @@ func (b *block) at(name string) hcl.Range {
 	return b.head
 }
 
-// given reports whether an argument was written, readable or not.
+// given reports whether an argument was written, valid or not.
 func (b *block) given(name string) bool { return b.exprs[name] != nil }
 
-// value returns an argument of that type.
+// value returns an argument of the type want.
 func (b *block) value(name string, want cty.Type, advice string) (cty.Value, bool) {
 	v, ok := b.values[name]
 	if !ok {
@@ -343,7 +345,7 @@ func (b *block) value(name string, want cty.Type, advice string) (cty.Value, boo
 	return v, true
 }
 
-// article names a type for people.
+// article returns the name of a type with its article, for messages.
 func article(t cty.Type) string {
 	switch {
 	case t == cty.String:
@@ -358,7 +360,7 @@ func article(t cty.Type) string {
 	return "names with values"
 }
 
-// item is one element of a list, and where it stands.
+// item is one element of a list, and its range in the file.
 type item struct {
 	text string
 	at   hcl.Range
@@ -387,11 +389,11 @@ func (b *block) items(name string) ([]item, bool) {
 	return items, true
 }
 
-// pair is one entry of a map, and where it stands.
+// pair is one entry of a map, and its range in the file.
 type pair struct{ key, value item }
 
-// pairs returns the entries of an argument that maps names to texts. Keys that
-// are given twice are told.
+// pairs returns the entries of an argument that maps names to texts. It
+// reports keys that are given twice.
 func (b *block) pairs(name string) []pair {
 	v, ok := b.values[name]
 	if !ok {
@@ -406,7 +408,7 @@ func (b *block) pairs(name string) []pair {
 	seen := make(map[string]bool)
 	for _, e := range object.Items {
 		k, _ := e.KeyExpr.Value(nil)
-		w, _ := e.ValueExpr.Value(nil) // both were read before
+		w, _ := e.ValueExpr.Value(nil) // both were evaluated before
 		if k.Type() != cty.String {
 			b.r.errorf(e.KeyExpr.Range(), "Unsuitable name", "The names in %q are texts. Put this one into quotes.", name)
 			continue

@@ -1,14 +1,14 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package farmfile reads the file of a farm, farm.hcl: where it keeps what it
-// knows, which workers and plugins it has, who may do what, and what it does
-// by itself.
+// Package farmfile reads the file of a farm, farm.hcl: where the farm stores
+// its data, which workers and plugins it has, who may do what, and what it
+// does on its own, such as rebuilds.
 //
-// A farm is data here. The package opens nothing that the file names: no
-// database, no key, no connection; orchestrator/farm opens what it names. The
-// language has no variables, functions or operators, so that a file means what
-// it says. Recipes are read by recipes/parse.
+// The package returns plain values and opens nothing that the file names: no
+// database, no key, no connection. orchestrator/farm opens them. The language
+// has no variables, functions or operators, so every value is written out in
+// the file. recipes/parse reads recipes.
 package farmfile
 
 import (
@@ -31,7 +31,7 @@ import (
 // FileName is the usual name of the file.
 const FileName = "farm.hcl"
 
-// The roles that an oidc rule may give.
+// The roles that an OIDC rule may give.
 const (
 	Reader     = "reader"     // sees everything but tokens and the audit
 	Release    = "release"    // a reader who collects releases
@@ -39,8 +39,8 @@ const (
 	Admin      = "admin"      // everything
 )
 
-// Farm is what the file says, with every default filled in. Names of files
-// were joined with the folder of the file where they were relative.
+// Farm is the content of the file, with every default filled in. Relative
+// names of files are joined with the folder of the file.
 type Farm struct {
 	Name string
 	// Dir is the folder of the file.
@@ -48,24 +48,25 @@ type Farm struct {
 	// Database is "sqlite:PATH" or the address of a PostgreSQL database, which
 	// may hold a password.
 	Database string
-	// Store is the folder of artifacts, Sources that of fetched sources.
+	// Store is the folder of artifacts, Sources the folder of fetched sources.
 	Store, Sources string
-	// Mirrors are absolute folders, file URLs and http or https URL prefixes,
-	// asked in this order before upstream.
+	// Mirrors are absolute folders, file URLs and http or https URL prefixes.
+	// Sources are looked for there in this order, then upstream.
 	Mirrors []string
-	// Offline: nothing is fetched over the network.
+	// Offline means that nothing is fetched over the network.
 	Offline bool
-	// Listen is "host:port". Without TLS it is a loopback address unless
-	// Insecure says that this is wanted.
+	// Listen is "host:port". Without TLS it must be a loopback address, unless
+	// Insecure allows others.
 	Listen   string
 	TLS      *TLS
 	Insecure bool
-	// Signing is nil where nothing is signed.
+	// Signing is nil if nothing is signed.
 	Signing    *Signing
 	Workers    []Worker
 	Scheduling schedule.Policy
-	// Patience is how long an attempt whose worker cannot be reached is joined
-	// again before it is given up; shorter than every worker's Lease.
+	// Patience is how long an attempt is joined again, while its worker cannot
+	// be reached, before it is given up. It is shorter than every worker's
+	// Lease.
 	Patience  time.Duration
 	OIDC      []OIDC
 	Rebuilds  []Rebuild
@@ -81,45 +82,47 @@ type TLS struct{ Cert, Key string }
 // Signing names the key that signs.
 type Signing struct {
 	Key keys.Ref
-	// PasswordFile holds the password of the key, or PasswordEnv is the
-	// environment variable that does. At most one is set; if none is, the
-	// password comes from where keys are usually opened.
+	// PasswordFile holds the password of the key; PasswordEnv is an
+	// environment variable that does. At most one is set. If none is, the
+	// password comes from the usual sources of attest/keys.
 	PasswordFile, PasswordEnv string
-	// Public is the file of the public key; "" to take it from the private one.
+	// Public is the file of the public key; "" derives it from the private
+	// key.
 	Public string
 }
 
 // Worker is one machine that builds.
 type Worker struct {
 	Name string
-	// Address is an ssh:// address as workers/ssh reads it, without a query;
-	// for this machine it is "local:" and Local is set.
+	// Address is an ssh:// address as workers/ssh reads it, without a query.
+	// For this machine it is "local:", and Local is set.
 	Address string
 	Local   bool
-	// Root is the folder of workspaces of a local worker; "" for the usual one.
+	// Root is the folder of workspaces of a local worker; "" means the
+	// default.
 	Root string
-	// Slots is how many attempts may be there at a time.
+	// Slots is how many attempts may run at a time.
 	Slots  int
 	Labels map[string]string
-	// KnownHosts is a file of OpenSSH that pins the host keys, HostKeys are
-	// pinned here ("ssh-ed25519 AAAA..."). At most one is set; if none is, the
-	// known hosts of the account that serves the farm pin them.
+	// KnownHosts is an OpenSSH file that pins the host keys; HostKeys are
+	// pinned keys ("ssh-ed25519 AAAA..."). At most one is set. If none is, the
+	// known hosts of the account that runs the farm pin the keys.
 	KnownHosts string
 	HostKeys   []string
-	// Identity are files of private keys to log in with.
+	// Identity are the files of private keys to log in with.
 	Identity []string
-	// Shell runs the steps; "" for the first fit one. Path are folders before
-	// the system's search path.
+	// Shell runs the steps; "" means the first suitable one. Path are folders
+	// that precede the system's search path.
 	Shell string
 	Path  []string
 	// Lease is how long a step goes on that nobody watches.
 	Lease time.Duration
 }
 
-// OIDC is an issuer whose tokens are taken.
+// OIDC is an issuer whose tokens the farm accepts.
 type OIDC struct {
 	Issuer, Audience string
-	// Name is the claim that names who asks; "" for "sub".
+	// Name is the claim that identifies the caller; "" means "sub".
 	Name  string
 	Rules []Rule
 }
@@ -134,10 +137,10 @@ type Rule struct {
 	Ports []string
 }
 
-// Rebuild is a plan of building released ports again.
+// Rebuild is a schedule for building released ports again.
 type Rebuild struct {
 	Name string
-	// Cron is the five fields of crontab(5), in UTC, or a word such as @weekly.
+	// Cron is five fields as in crontab(5), in UTC, or a word such as @weekly.
 	Cron string
 	// Ports are patterns as in path.Match.
 	Ports    []string
@@ -146,8 +149,9 @@ type Rebuild struct {
 	plan cron.Schedule
 }
 
-// Next returns when the plan is due next after a time, in UTC; the zero time
-// for a Rebuild that was not read from a file.
+// Next returns the next time after the given one, in UTC, at which the rebuild
+// is due. It returns the zero time for a Rebuild that was not read from a
+// file.
 func (r Rebuild) Next(after time.Time) time.Time {
 	if r.plan == nil {
 		return time.Time{}
@@ -155,28 +159,29 @@ func (r Rebuild) Next(after time.Time) time.Time {
 	return r.plan.Next(after.UTC())
 }
 
-// Probe says how workers are looked at, and when one gets nothing.
+// Probe says how often workers are probed, and when one is quarantined.
 type Probe struct {
 	Every time.Duration
-	// Free is the least room in bytes, Clock the most that a clock may be off.
+	// Free is the least free disk space, in bytes. Clock is the largest
+	// allowed difference between the clocks.
 	Free  int64
 	Clock time.Duration
 }
 
-// Retention says how long things are kept; 0 for ever.
+// Retention says how long things are kept; 0 means for ever.
 type Retention struct {
-	// Builds is for those that were not released, from their end on; Logs is
-	// for the logs of all steps.
+	// Builds applies to builds that were not released, from their end on. Logs
+	// applies to the logs of all steps.
 	Builds, Logs time.Duration
-	// Grace is how long an artifact stays that no build keeps; never 0.
+	// Grace is how long an artifact stays that no build needs; never 0.
 	Grace time.Duration
 }
 
-// Limits bound what one caller of the server may do.
+// Limits are what one caller of the server may do.
 type Limits struct {
-	// Upload is the size of a submission in bytes.
+	// Upload is the largest submission, in bytes.
 	Upload int64
-	// Requests are those of one second, on average; Burst those at once.
+	// Requests is the average rate per second, Burst the most at once.
 	Requests float64
 	Burst    int
 }
@@ -187,16 +192,16 @@ type Plugin struct {
 	SHA256     digest.Digest
 }
 
-// Read reads the text of a file of that name, whose folder is where relative
-// names begin. It looks at no file. The farm is nil if there are errors among
-// the diagnostics; there may be warnings beside a farm.
+// Read parses src as the farm's file of the given name. Relative names in it
+// begin at the folder of that file. Read accesses no files. The farm is nil if
+// there are errors among the diagnostics; there may be warnings beside a farm.
 func Read(src []byte, filename string) (*Farm, diagnostics.List) {
 	r := newReader(src, filename, filepath.Dir(filename))
 	farm := r.farm()
 	return r.outcome(farm)
 }
 
-// Load reads the file at path and makes sure that the files it names are there.
+// Load reads the file at path and checks that the files it names exist.
 func Load(path string) (*Farm, diagnostics.List) {
 	src, dir, err := slurp(path)
 	if err != nil {
@@ -209,7 +214,7 @@ func Load(path string) (*Farm, diagnostics.List) {
 	return r.outcome(farm)
 }
 
-// slurp returns a regular file of bounded size and its absolute folder.
+// slurp reads a regular file of bounded size and returns its absolute folder.
 func slurp(path string) ([]byte, string, error) {
 	full, err := filepath.Abs(path)
 	if err != nil {
@@ -229,7 +234,7 @@ func slurp(path string) ([]byte, string, error) {
 	return src, filepath.Dir(full), err
 }
 
-// checkFiles reports the files that are named and not there.
+// checkFiles reports the named files that do not exist or cannot be used.
 func (r *reader) checkFiles(stat func(string) (fs.FileInfo, error)) {
 	for _, f := range r.files {
 		info, err := stat(f.path)

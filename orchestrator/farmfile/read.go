@@ -20,8 +20,8 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// farm reads the whole file. It goes on after faults, so that all of them are
-// told; what it returns is of use only if there were none.
+// farm reads the whole file. It goes on after faults, to report all of them.
+// What it returns is valid only if there were none.
 func (r *reader) farm() *Farm {
 	if r.file == nil || r.diags.HasErrors() {
 		return nil
@@ -66,8 +66,8 @@ func (r *reader) farm() *Farm {
 	return f
 }
 
-// only returns a block that is there once at most; an empty one for none, so
-// that its defaults are read in the same way.
+// only returns a block of which there is at most one. If there is none, it
+// returns an empty block, so that the defaults are read in the same way.
 func (b *block) only(name string) *hcl.Block {
 	if all := b.blocks[name]; len(all) > 0 {
 		return all[0]
@@ -114,7 +114,7 @@ func (r *reader) readFarm(f *Farm, src *hcl.Block) {
 	}
 }
 
-// database returns the address of the database, a path in it made whole.
+// database returns the address of the database; a path in it becomes absolute.
 func (b *block) database() string {
 	s, ok := b.text("database", maxLine)
 	if !ok {
@@ -128,7 +128,7 @@ func (b *block) database() string {
 	}
 	u, err := url.Parse(s)
 	if err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") || strings.Trim(u.Path, "/") == "" {
-		b.r.secrets = append(b.r.secrets, b.at("database")) // whatever it is, there may be a password in it
+		b.r.secrets = append(b.r.secrets, b.at("database")) // whatever it is, it may hold a password
 		b.r.errorf(b.at("database"), "Invalid database", "Write \"sqlite:FILE\", or \"postgres://user@host:port/database\".")
 		return ""
 	}
@@ -181,7 +181,7 @@ func (r *reader) workers(all []*hcl.Block) []Worker {
 	return out
 }
 
-// place is where the worker's workspaces lie; "" if it is not known.
+// place returns the folder of the worker's workspaces; "" if it is not known.
 func (w Worker) place() string {
 	a, err := workers.ParseAddress(w.Address)
 	switch {
@@ -224,7 +224,7 @@ func (r *reader) worker(src *hcl.Block) Worker {
 	return w
 }
 
-// trust reads how the farm and the worker know each other.
+// trust reads how the farm authenticates the worker, and itself to the worker.
 func (b *block) trust(w *Worker) {
 	w.KnownHosts = b.existing("known_hosts", "a known_hosts file; \"ssh-keyscan HOST\" prints lines for it, whose fingerprints the administrator of the worker confirms")
 	keys, _ := b.items("host_keys")
@@ -251,7 +251,7 @@ func (b *block) trust(w *Worker) {
 	}
 }
 
-// labels returns what recipes may ask for as NAME or NAME=VALUE.
+// labels returns the labels, which recipes require as NAME or NAME=VALUE.
 func (b *block) labels() map[string]string {
 	all := b.pairs("labels")
 	if len(all) == 0 {
@@ -300,7 +300,7 @@ func (r *reader) scheduling(f *Farm, src *hcl.Block) {
 	}
 }
 
-// spread wants names of facts that tell workers apart.
+// spread requires names of facts that distinguish workers.
 func (r *reader) spread(b *block, items []item) []string {
 	if len(items) == 0 {
 		r.errorf(b.at("spread"), "No spread", "Name what the repeats of a build must differ in, at least [\"worker\"].")
@@ -358,7 +358,7 @@ func (r *reader) rule(src *hcl.Block) Rule {
 	return rule
 }
 
-// claims reads either one claim with its value, or several at once.
+// claims reads either one claim with its value, or a map of several.
 func (b *block) claims() map[string]string {
 	out := make(map[string]string)
 	add := func(name string, nameAt hcl.Range, pattern string, at hcl.Range) {

@@ -32,8 +32,9 @@ import (
 // day is a day of 24 hours; a farm knows no daylight saving.
 const day = 24 * time.Hour
 
-// plain reports whether s is made of ASCII letters, digits and the given
-// signs, begins with a letter or digit, and is neither empty nor too long.
+// plain reports whether s consists of ASCII letters, digits and the given
+// signs, begins with a letter or digit, is not empty, and has at most most
+// bytes.
 func plain(s, signs string, most int) bool {
 	alphanumeric := func(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' }
 	if s == "" || len(s) > most || !alphanumeric(s[0]) {
@@ -47,7 +48,7 @@ func plain(s, signs string, most int) bool {
 	return true
 }
 
-// checkLine wants something that can be read in one line.
+// checkLine requires a text that fits on one line.
 func (r *reader) checkLine(at hcl.Range, what, s string, most int) bool {
 	odd := func(c rune) bool { return !unicode.IsPrint(c) }
 	switch n := utf8.RuneCountInString(s); {
@@ -65,7 +66,7 @@ func (r *reader) checkLine(at hcl.Range, what, s string, most int) bool {
 	return false
 }
 
-// text returns an argument that is one line.
+// text returns an argument that is one line of text.
 func (b *block) text(name string, most int) (string, bool) {
 	v, ok := b.value(name, cty.String, "text in quotes")
 	if !ok || !b.r.checkLine(b.at(name), fmt.Sprintf("%q", name), v.AsString(), most) {
@@ -79,7 +80,7 @@ func (b *block) flag(name string) bool {
 	return ok && v.True()
 }
 
-// count returns a whole number between least and most.
+// count returns an argument that is a whole number between least and most.
 func (b *block) count(name string, def, least, most int64) int {
 	v, ok := b.value(name, cty.Number, "a whole number")
 	if !ok {
@@ -93,7 +94,7 @@ func (b *block) count(name string, def, least, most int64) int {
 	return int(n)
 }
 
-// ratio returns a number between least and most.
+// ratio returns an argument that is a number between least and most.
 func (b *block) ratio(name string, def, least, most float64) float64 {
 	v, ok := b.value(name, cty.Number, "a number")
 	if !ok {
@@ -107,8 +108,8 @@ func (b *block) ratio(name string, def, least, most float64) float64 {
 	return f
 }
 
-// span returns a length of time between least and most. Where zero means for
-// ever, "never" may be written for it.
+// span returns an argument that is a duration between least and most. If never
+// is set, "never" is accepted, too, and means zero.
 func (b *block) span(name string, def, least, most time.Duration, never bool) time.Duration {
 	v, ok := b.value(name, cty.String, `a length of time in quotes, such as "30m"`)
 	if !ok {
@@ -134,7 +135,8 @@ func (b *block) span(name string, def, least, most time.Duration, never bool) ti
 	return def
 }
 
-// parseSpan reads what time.ParseDuration reads, and days of 24 hours before it.
+// parseSpan reads the syntax of time.ParseDuration, which may follow a number
+// of 24-hour days.
 func parseSpan(s string) (time.Duration, error) {
 	if len(s) > 40 || strings.Trim(s, "0123456789.dhmsunµ") != "" {
 		return 0, errors.New("not a length of time")
@@ -156,7 +158,7 @@ func parseSpan(s string) (time.Duration, error) {
 	return time.Duration(days)*day + d, nil
 }
 
-// spanText writes a length of time as parseSpan reads it.
+// spanText formats a duration as parseSpan reads it.
 func spanText(d time.Duration) string {
 	if d >= day && d%day == 0 {
 		return fmt.Sprintf("%dd", d/day)
@@ -168,7 +170,7 @@ func spanText(d time.Duration) string {
 	return strings.Replace(s, "h0m", "h", 1)
 }
 
-// size returns a number of bytes between least and most.
+// size returns an argument that is a number of bytes between least and most.
 func (b *block) size(name string, def, least, most int64) int64 {
 	v, ok := b.value(name, cty.String, `a size in quotes, such as "64MiB"`)
 	if !ok {
@@ -200,7 +202,7 @@ func sizeText(n int64) string {
 	return fmt.Sprintf("%dKiB", n>>10)
 }
 
-// words returns an argument that is a list of some of the known words.
+// words returns an argument that is a list of known words.
 func (b *block) words(name string, known []string) []string {
 	items, _ := b.items(name)
 	var out []string
@@ -217,7 +219,7 @@ func (b *block) words(name string, known []string) []string {
 	return out
 }
 
-// ports returns an argument that is a list of patterns of names of ports.
+// ports returns an argument that is a list of patterns for names of ports.
 func (b *block) ports(name string, def []string) []string {
 	items, ok := b.items(name)
 	if !ok {
@@ -241,8 +243,8 @@ func (b *block) ports(name string, def []string) []string {
 	return out
 }
 
-// path returns an argument that names a file or folder, which begins at the
-// folder of the farm's file.
+// path returns an argument that names a file or folder, relative to the folder
+// of the farm's file.
 func (b *block) path(name, def string) string {
 	s, ok := b.text(name, maxLine)
 	if !ok {
@@ -265,7 +267,7 @@ func (r *reader) resolve(at hcl.Range, s string) string {
 	return filepath.Join(r.dir, s)
 }
 
-// existing returns an argument that names a file which must be there.
+// existing returns an argument that names a file, and has checkFiles check it.
 func (b *block) existing(name, what string) string {
 	p := b.path(name, "")
 	if p != "" {
@@ -274,8 +276,8 @@ func (b *block) existing(name, what string) string {
 	return p
 }
 
-// listen returns the address of the server, and whether only this machine
-// reaches it.
+// listen returns the address to listen on, and whether it is reachable from
+// this machine only.
 func (b *block) listen(name, def string) (address string, loopback bool) {
 	s, ok := b.text(name, 300)
 	if !ok {
@@ -291,7 +293,7 @@ func (b *block) listen(name, def string) (address string, loopback bool) {
 	return s, host == "localhost" || err == nil && ip.IsLoopback()
 }
 
-// mirror returns the normal form of a place where sources are looked for.
+// mirror returns the normal form of a mirror's address.
 func (r *reader) mirror(it item) (string, bool) {
 	if !strings.Contains(it.text, "://") {
 		if !r.checkLine(it.at, "A mirror", it.text, maxLine) {
@@ -312,7 +314,7 @@ func (r *reader) mirror(it item) (string, bool) {
 	return "", false
 }
 
-// isMirror reports whether sources can be looked for below an address.
+// isMirror reports whether an address can be that of a mirror.
 func isMirror(u *url.URL) bool {
 	switch u.Scheme {
 	case "file":
@@ -324,7 +326,8 @@ func isMirror(u *url.URL) bool {
 	}
 }
 
-// address reads where a worker is. Its settings stand in the block.
+// address reads a worker's address. It allows no settings in it: they belong
+// in the block.
 func (r *reader) address(at hcl.Range, s string, w *Worker) {
 	a, err := workers.ParseAddress(s)
 	reason := ""
@@ -349,12 +352,13 @@ func (r *reader) address(at hcl.Range, s string, w *Worker) {
 	}
 }
 
-// hostKeyTypes are those that can be pinned.
+// hostKeyTypes returns the types of host keys that can be pinned.
 func hostKeyTypes() []string {
 	return []string{"ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa"}
 }
 
-// checkHostKey wants a public key as ssh-keyscan writes it, without the host.
+// checkHostKey requires a public key as ssh-keyscan writes it, without the
+// host.
 func (r *reader) checkHostKey(it item) bool {
 	fields := strings.Fields(it.text)
 	if len(fields) >= 2 && slices.Contains(hostKeyTypes(), fields[0]) {
@@ -368,8 +372,8 @@ func (r *reader) checkHostKey(it item) bool {
 	return false
 }
 
-// checkIssuer wants the address of an OpenID issuer (OpenID Connect Discovery
-// 1.0, section 3): https, and no query or fragment.
+// checkIssuer requires the address of an OpenID issuer (OpenID Connect
+// Discovery 1.0, section 3): https, without query or fragment.
 func (r *reader) checkIssuer(at hcl.Range, s string) bool {
 	u, err := url.Parse(s)
 	if err == nil && u.Hostname() != "" && u.User == nil && u.RawQuery == "" && u.Fragment == "" {
@@ -383,7 +387,7 @@ func (r *reader) checkIssuer(at hcl.Range, s string) bool {
 	return false
 }
 
-// parseCron reads five fields of crontab(5) or one of its words.
+// parseCron reads five fields as in crontab(5), or one of its words.
 func parseCron(s string) (cron.Schedule, error) {
 	fields := strings.Fields(s)
 	words := []string{"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"}
@@ -400,7 +404,8 @@ func parseCron(s string) (cron.Schedule, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The search ends after five years; from here they hold a 29th of February.
+	// Next gives up after five years. From this date they include a 29th of
+	// February.
 	if plan.Next(time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)).IsZero() {
 		return nil, errors.New("no day is ever like that")
 	}

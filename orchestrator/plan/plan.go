@@ -2,12 +2,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package plan decides how the repeats of a build differ on purpose: which
-// conditions each is built under. Which worker each is given is
-// orchestrator/schedule's.
+// conditions each is built under. Their workers are assigned by
+// orchestrator/schedule.
 //
-// It is pure: a recipe and the facts of workers in, conditions out. Nothing is
-// started here; orchestrator/attempt lays the conditions over the steps of a
-// repeat, orchestrator/compare uses their values to explain what it finds.
+// It is pure: it turns a recipe and the facts of workers into conditions, and
+// starts nothing. orchestrator/attempt applies the conditions to the steps of
+// a repeat; orchestrator/compare uses their values to explain differences.
 package plan
 
 import (
@@ -22,54 +22,54 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// Conditions are what one repeat is built under. Everything that may be varied
-// stands here; what is not varied has the value of the baseline.
+// Conditions are what one repeat is built under. They have every condition
+// that can be varied; one that is not varied has the baseline's value.
 type Conditions struct {
-	// Name is "baseline" or "varied-1" and so on.
+	// Name is "baseline", "varied-1" and so on.
 	Name string
-	// Path is one letter, part of the workspace's path: two repeats with
-	// different letters are built in folders of different names and the same
-	// length, so that an embedded path moves nothing else.
+	// Path is one letter in the workspace's path. Repeats with different
+	// letters are built in folders with different names of the same length, so
+	// that an embedded path shifts no other bytes.
 	Path string
-	// Zone is TZ in POSIX notation. Names of zones differ, not only offsets:
-	// a build that embeds the name is found out too.
+	// Zone is TZ in POSIX notation. Zones differ in name as well as in offset,
+	// so that embedding the name is noticed, too.
 	Zone string
-	// Locale is the kind of LC_ALL that is wanted; LocaleOn says which of
-	// them a worker has.
+	// Locale is the wanted kind of LC_ALL; LocaleOn picks a locale of that
+	// kind on a worker.
 	Locale Locale
-	// Umask is that of every step that does not ask for its own.
+	// Umask is the umask of every step that does not set its own.
 	Umask uint32
-	// Jobs says how many processes make is to use.
+	// Jobs says how many processes make should use.
 	Jobs Jobs
-	// Home is HOME below the workspace.
+	// Home is HOME, as a path below the workspace.
 	Home string
-	// Extra is laid over the environment.
+	// Extra is added to the environment.
 	Extra map[string]string
 }
 
-// Locale is a wish for a locale.
+// Locale is a kind of locale.
 type Locale string
 
-// The wishes.
+// The kinds of locale.
 const (
 	Plain   Locale = "plain"   // C
 	Foreign Locale = "foreign" // another language where installed, else another code set
 )
 
-// Jobs is a wish for a number of processes.
+// Jobs is a rule for the number of processes.
 type Jobs string
 
-// The wishes.
+// The rules for the number of processes.
 const (
 	AllCores  Jobs = "all"  // as many as the worker has cores
 	HalfCores Jobs = "half" // half of them; never the same number as AllCores
 )
 
-// zones are three with different names and offsets. A day apart, so that the
-// date differs too, whatever the hour.
+// zones returns three time zones with different names and offsets. They are a
+// day apart, so that the date differs, too, whatever the hour.
 func zones() []string { return []string{"ZFA+12", "ZFB-14", "ZFC+3:30"} }
 
-// captured is the variable that a repeat has more than the baseline.
+// captured is the variable that varied repeats have and the baseline has not.
 const captured = "ZFARM_CAPTURED"
 
 func umasks() []uint32 { return []uint32{0o022, 0o002, 0o027} }
@@ -95,8 +95,8 @@ func baseline() Conditions {
 		Jobs: AllCores, Home: "home", Extra: map[string]string{}}
 }
 
-// vary changes what one variation changes for repeat i. The worker is not
-// among the conditions: the scheduler gives the repeats different ones.
+// vary applies one variation to the conditions of repeat i. The worker is not
+// among the conditions: the scheduler gives the repeats different workers.
 func vary(c *Conditions, variation recipes.Variation, i int) {
 	switch variation {
 	case recipes.VaryPath:
@@ -121,13 +121,14 @@ func vary(c *Conditions, variation recipes.Variation, i int) {
 	}
 }
 
-// LocaleOn returns the LC_ALL that fulfils the wish best on a worker.
+// LocaleOn returns the locale of a worker that suits c.Locale best, for
+// LC_ALL.
 func (c Conditions) LocaleOn(f workers.Facts) string {
 	if c.Locale == Plain {
 		return "C"
 	}
-	// Languages that sort, fold case or write numbers unlike English find the
-	// most; then anything that is not C; then the C of another code set.
+	// Languages that sort, fold case or write numbers unlike English reveal
+	// the most, then anything but C, then C in another code set.
 	for _, prefix := range []string{"et_EE", "tr_TR", "Et_EE", "Tr_TR", "fr_", "Fr_", "de_", "De_", "ru_", "ja_", "En_US", "en_"} {
 		if i := slices.IndexFunc(f.Locales, func(l string) bool { return strings.HasPrefix(l, prefix) }); i >= 0 {
 			return f.Locales[i]
@@ -152,9 +153,9 @@ func (c Conditions) JobsOn(f workers.Facts) int {
 	}
 }
 
-// Values returns what each variation amounts to on a worker, varied or not. The
-// record and the signed statement have them under these names. Nothing that a
-// worker says of itself is among them but the locale, chosen from those it has.
+// Values returns the value of each variation on a worker, varied or not. The
+// record and the signed statement use these names. Nothing in them comes from
+// the worker except the locale, which is one of those that it has.
 func (c Conditions) Values(worker string, f workers.Facts) map[recipes.Variation]string {
 	values := map[recipes.Variation]string{}
 	for _, v := range recipes.Variations() {
@@ -165,7 +166,7 @@ func (c Conditions) Values(worker string, f workers.Facts) map[recipes.Variation
 	return values
 }
 
-// value is "" for a variation that adds nothing to the repeat.
+// value returns "" for a variation that adds nothing to the repeat.
 func (c Conditions) value(v recipes.Variation, worker string, f workers.Facts) string {
 	switch v {
 	case recipes.VaryPath:
@@ -190,9 +191,9 @@ func (c Conditions) value(v recipes.Variation, worker string, f workers.Facts) s
 	return ""
 }
 
-// Embedded returns what the comparison may find of a repeat in its output, by
-// a label for people. values are those of [Conditions.Values]; root is the
-// folder of the workspace on the worker, "" where it is not known.
+// Embedded returns the texts of a repeat that the comparison may find in its
+// output, by a label for people. values are those of [Conditions.Values]; root
+// is the workspace's folder on the worker, "" if it is not known.
 func Embedded(values map[recipes.Variation]string, root string, f workers.Facts) map[string]string {
 	all := map[string]string{"host": f.Host, "user": f.User}
 	for _, v := range recipes.Variations() {
@@ -204,8 +205,9 @@ func Embedded(values map[recipes.Variation]string, root string, f workers.Facts)
 	return all
 }
 
-// embedded returns the label and the text to look for; no label where there is
-// none. Numbers of a digit or three would be found everywhere.
+// embedded returns the label and the text to search for; "" if there is none.
+// Umask and number of jobs are left out: numbers that short would be found
+// everywhere.
 func embedded(v recipes.Variation, value, root string) (label, text string) {
 	switch v {
 	case recipes.VaryPath:
@@ -227,8 +229,8 @@ func embedded(v recipes.Variation, value, root string) (label, text string) {
 	return "", ""
 }
 
-// Env returns the environment every step of the repeat gets on a worker.
-// epoch is SOURCE_DATE_EPOCH in seconds.
+// Env returns the environment of every step of the repeat on a worker. epoch
+// is SOURCE_DATE_EPOCH in seconds.
 func (c Conditions) Env(f workers.Facts, epoch int64) map[string]string {
 	env := map[string]string{
 		"PATH":              f.Path,
@@ -247,7 +249,8 @@ func (c Conditions) Env(f workers.Facts, epoch int64) map[string]string {
 	return env
 }
 
-// zos is what programs on z/OS UNIX need to treat tagged text as text.
+// zos returns the variables that make programs on z/OS UNIX treat tagged text
+// as text.
 func zos() map[string]string {
 	return map[string]string{
 		"_BPXK_AUTOCVT":    "ON",

@@ -4,9 +4,9 @@
 // Package autotools is the plugin for ports with a configure script made by
 // GNU Autoconf: configure, make, make install into the stage, make check.
 //
-// It builds in the source folder, whose files keep the times they were packed
-// with, so that nothing generated is generated again. Running and reading a
-// suite is that of plugins/make.
+// It builds in the source folder, whose files keep their times from the
+// archive, so that make does not regenerate generated files. plugins/make runs
+// the suite and reads its results.
 package autotools
 
 import (
@@ -22,7 +22,7 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// New returns the plugin under the farm's version.
+// New returns the plugin at the farm's version.
 func New(version string) plugins.Plugin {
 	return plugins.Plugin{
 		Description: plugins.Description{Name: "autotools", Version: version, Builder: builderSchema(), Tester: testerSchema()},
@@ -48,7 +48,7 @@ func testerSchema() *plugins.Schema {
 	}}
 }
 
-// block is the builder's.
+// block is the builder's block.
 type block struct {
 	Configure []string          `json:"configure"`
 	Env       map[string]string `json:"env"`
@@ -58,7 +58,7 @@ type block struct {
 
 type builder struct{}
 
-// Check complains about what no shell could take.
+// Check complains about values that no shell could take.
 func (builder) Check(raw json.RawMessage) []plugins.Complaint {
 	var b block
 	if err := maker.Decode(raw, &b); err != nil {
@@ -127,11 +127,11 @@ func (bd builder) Build(ctx context.Context, ws plugins.Workspace, c plugins.Con
 	return []plugins.Output{{Dir: c.Stage}}, nil
 }
 
-// logLines is how much of config.log is worth reading.
+// logLines is how many lines of config.log are shown.
 const logLines = 60
 
-// configure runs the script. Where it fails, the end of config.log is shown as
-// the log of a step of its own.
+// configure runs the script. If it fails, configure shows the end of
+// config.log as the log of a separate step.
 func configure(ctx context.Context, ws plugins.Workspace, c plugins.Config, b block) error {
 	words := append([]string{"./configure", workers.Quote("--prefix=" + c.Prefix)}, maker.Words(b.Configure)...)
 	var log tail
@@ -162,7 +162,7 @@ func configure(ctx context.Context, ws plugins.Workspace, c plugins.Config, b bl
 // tail keeps the end of a log.
 type tail struct{ buf []byte }
 
-// maxTail holds more than any last words of configure.
+// maxTail is the most bytes kept; the last messages of configure fit in it.
 const maxTail = 8 << 10
 
 // Write never fails.
@@ -174,8 +174,8 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// complaint returns the last line that begins "configure: error:", "" if there
-// is none.
+// complaint returns the last line that begins with "configure: error:"; "" if
+// there is none.
 func (t *tail) complaint() string {
 	found := ""
 	for line := range strings.SplitSeq(string(t.buf), "\n") {
@@ -195,7 +195,7 @@ type testBlock struct {
 
 type tester struct{}
 
-// Check complains about what no shell could take.
+// Check complains about values that no shell could take.
 func (tester) Check(raw json.RawMessage) []plugins.Complaint {
 	b := testBlock{Target: "check"}
 	if err := maker.Decode(raw, &b); err != nil {

@@ -19,16 +19,16 @@ import (
 	"github.com/zfarm/zfarm/plugins/wire"
 )
 
-// maxReport bounds the text of all tests of a report together.
+// maxReport bounds the bytes of text of all tests of a report together.
 const maxReport = 64 << 20
 
-// maxCalls is how many calls of its workspace a plugin may have under way.
+// maxCalls is how many calls to its workspace a plugin may make at a time.
 const maxCalls = 32
 
 // Builder returns the plugin as a builder. Build returns a *plugins.StepError
 // with the status that the farm saw, an error that wraps workers.ErrLost if
-// the farm lost the worker, the cause of ctx if that ended (and the plugin is
-// closed then), or ErrCrashed; anything else is a fault of the plugin.
+// the farm lost the worker, the cause of ctx if that ended (the plugin is then
+// closed), or ErrCrashed. Any other error is a fault of the plugin.
 func (p *Process) Builder() plugins.Builder { return builder{p} }
 
 type builder struct{ *Process }
@@ -52,7 +52,8 @@ func (b builder) Build(ctx context.Context, ws plugins.Workspace, c plugins.Conf
 	return outputs, nil
 }
 
-// Tester returns the plugin as a tester; its errors are those of [Process.Builder].
+// Tester returns the plugin as a tester. Its errors are those of
+// [Process.Builder].
 func (p *Process) Tester() plugins.Tester { return tester{p} }
 
 type tester struct{ *Process }
@@ -76,8 +77,8 @@ func (t tester) Test(ctx context.Context, ws plugins.Workspace, c plugins.Config
 	return report, nil
 }
 
-// receiveReport puts the batches of a report together and stops as soon as
-// they are too much.
+// receiveReport joins the batches of a report and stops when they exceed the
+// bounds.
 func receiveReport(stream grpc.ServerStreamingClient[wire.TestResponse]) (plugins.Report, error) {
 	var report plugins.Report
 	size := 0
@@ -106,7 +107,7 @@ func receiveReport(stream grpc.ServerStreamingClient[wire.TestResponse]) (plugin
 	}
 }
 
-// errAnswer marks an error that is about what the plugin answered.
+// errAnswer marks an error in the plugin's answer.
 var errAnswer = errors.New("answer refused")
 
 func answerError(err error) error {
@@ -117,7 +118,7 @@ func answerError(err error) error {
 }
 
 // CheckBuilder asks the plugin's builder what is wrong with a block that fits
-// its schema. A builder without an opinion has no complaints.
+// its schema. There are no complaints if the builder is no plugins.Checker.
 func (p *Process) CheckBuilder(ctx context.Context, block json.RawMessage) ([]plugins.Complaint, error) {
 	return p.check(ctx, wire.Role_ROLE_BUILDER, block)
 }
@@ -141,8 +142,8 @@ func (p *Process) check(ctx context.Context, role wire.Role, block json.RawMessa
 	return wire.ToComplaints(m.GetComplaints()), nil
 }
 
-// call serves ws to the plugin while do speaks to it, and decides what the
-// error of do is worth.
+// call serves ws to the plugin while do calls the plugin, and replaces the
+// error of do by what the farm itself saw.
 func (p *Process) call(ctx context.Context, what string, ws plugins.Workspace, do func(context.Context, uint32) error) error {
 	select {
 	case p.turn <- struct{}{}:
@@ -158,7 +159,7 @@ func (p *Process) call(ctx context.Context, what string, ws plugins.Workspace, d
 	err = do(ctx, id)
 	stop()
 	if ctx.Err() != nil {
-		// The plugin may go on for all we know; its process ends.
+		// The plugin may still be running, so its process is ended.
 		return errors.Join(fmt.Errorf("%s with plugin %s: %w", what, p.name, context.Cause(ctx)), p.Close())
 	}
 	if err == nil {
@@ -168,7 +169,7 @@ func (p *Process) call(ctx context.Context, what string, ws plugins.Workspace, d
 }
 
 // serve offers ws under an identifier until stop is called. stop returns when
-// no call of ws is under way any more.
+// all calls to ws have returned.
 func (p *Process) serve(ws plugins.Workspace) (id uint32, stop func(), err error) {
 	id = p.broker.NextId()
 	serving := make(chan *grpc.Server, 1)
@@ -195,8 +196,8 @@ func (p *Process) serve(ws plugins.Workspace) (id uint32, stop func(), err error
 	}
 }
 
-// explain turns an error of a call into one for people, with what the plugin
-// wrote last where it helps.
+// explain turns the error of a call into one for people. If the plugin
+// crashed, it adds the end of what the plugin wrote to its standard error.
 func (p *Process) explain(ctx context.Context, what string, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s with plugin %s: %w", what, p.name, context.Cause(ctx))
@@ -215,13 +216,14 @@ func (p *Process) explain(ctx context.Context, what string, err error) error {
 	}
 	err = wire.Decode(err)
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		// Nobody but the plugin itself: for the caller it is any error.
+		// Only the plugin was cancelled, not the caller: for the caller it is
+		// an error like any other.
 		return fmt.Errorf("%s with plugin %s: it gave up: %s", what, p.name, err) //nolint:errorlint // the caller did not end
 	}
 	return fmt.Errorf("%s with plugin %s: %w", what, p.name, err)
 }
 
-// gone reports whether the process ended.
+// gone reports whether the process has ended.
 func (p *Process) gone() bool {
 	select {
 	case <-p.child.exited:
@@ -231,8 +233,8 @@ func (p *Process) gone() bool {
 	}
 }
 
-// awaitEnd gives a crashing plugin the time to write why: the end of the
-// connection is seen before the end of its standard error.
+// awaitEnd gives a crashing plugin the time to write why: the connection is
+// seen to end before standard error does.
 func (p *Process) awaitEnd() {
 	select {
 	case <-p.child.drained:

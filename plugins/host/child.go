@@ -22,33 +22,33 @@ import (
 	"github.com/hashicorp/go-plugin/runner"
 )
 
-// child is the process of one plugin. go-plugin's own way of starting one
-// hands it the farm's standard input, ignores the folder for sockets and never
-// ends what the plugin started; so the farm starts it.
+// child is the process of one plugin. The farm starts it itself, because
+// go-plugin's own runner passes on the farm's standard input, ignores the
+// folder for sockets and never ends the plugin's child processes.
 type child struct {
 	entry  Entry
 	dir    string
 	cmd    *exec.Cmd
 	stdout *os.File
 	stderr *os.File
-	// exited is closed when the process has been waited for, drained when
-	// go-plugin has read all it wrote.
+	// exited is closed when the process has been waited for; drained is closed
+	// when go-plugin has read all its output.
 	exited  chan struct{}
 	drained chan struct{}
 	once    sync.Once
 
 	mu      sync.Mutex
 	process *os.Process // nil before the start
-	ended   bool        // Kill was called; do not start any more
+	ended   bool        // Kill was called; do not start it any more
 }
 
 var _ runner.Runner = (*child)(nil)
 
-// searchPath is what a plugin may find programs in. Those of the worker are
-// none of its business.
+// searchPath is the PATH of plugins on the farm's machine. It has nothing to
+// do with the worker's PATH.
 const searchPath = "/usr/local/bin:/usr/bin:/bin"
 
-// newChild prepares the process of e in its own folder dir.
+// newChild prepares the process of e with the folder dir of its own.
 func newChild(e Entry, dir string) (*child, error) {
 	tmp := filepath.Join(dir, "t")
 	if err := os.Mkdir(tmp, 0o700); err != nil {
@@ -61,9 +61,9 @@ func newChild(e Entry, dir string) (*child, error) {
 	return &child{entry: e, dir: dir, cmd: cmd, exited: make(chan struct{}), drained: make(chan struct{})}, nil
 }
 
-// Start checks the file and executes it.
+// Start checks the digest of the file and executes it.
 func (c *child) Start(context.Context) error {
-	// A hash of its own for each start: Check adds to it.
+	// Each start needs a new hash, because Check adds to it.
 	pinned := plugin.SecureConfig{Checksum: c.entry.SHA256[:], Hash: sha256.New()}
 	same, err := pinned.Check(c.entry.Path)
 	if err != nil {
@@ -111,8 +111,8 @@ func (c *child) pipes() error {
 	return nil
 }
 
-// reap waits for the process, ends whatever it left in its process group, and
-// does not let a descendant that fled the group hold the pipes open.
+// reap waits for the process, ends the rest of its process group, and closes
+// the pipes even if a descendant outside the group still holds them open.
 func (c *child) reap() {
 	waitAndEndGroup(c.cmd)
 	close(c.exited)
@@ -124,14 +124,14 @@ func (c *child) reap() {
 	_ = c.stderr.Close()
 }
 
-// Wait is called when both pipes have been read to their end.
+// Wait is called by go-plugin when it has read both pipes to their end.
 func (c *child) Wait(context.Context) error {
 	c.once.Do(func() { close(c.drained) })
 	<-c.exited
 	return nil
 }
 
-// Kill ends the process and its group at once.
+// Kill ends the process at once; reap then ends its group.
 func (c *child) Kill(context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -139,23 +139,24 @@ func (c *child) Kill(context.Context) error {
 	if c.process == nil {
 		return nil
 	}
-	// reap ends the rest of the group while the number is still ours.
+	// reap ends the rest of the group, while the number of the group cannot
+	// belong to another.
 	if err := c.process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
 	return nil
 }
 
-// Stdout, Stderr, Name, ID and Diagnose are what go-plugin asks.
+// Stdout returns the plugin's standard output.
 func (c *child) Stdout() io.ReadCloser { return c.stdout }
 
-// Stderr is read to its end.
+// Stderr returns the plugin's standard error.
 func (c *child) Stderr() io.ReadCloser { return c.stderr }
 
-// Name is the path.
+// Name returns the path of the program.
 func (c *child) Name() string { return c.entry.Path }
 
-// ID is the process identifier; "" before the start.
+// ID returns the process identifier; "" before the start.
 func (c *child) ID() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -165,12 +166,12 @@ func (c *child) ID() string {
 	return strconv.Itoa(c.process.Pid)
 }
 
-// Diagnose adds what a person may try.
+// Diagnose returns a hint that go-plugin adds to errors of the start.
 func (c *child) Diagnose(context.Context) string {
 	return fmt.Sprintf("is it a plugin, and for %s/%s?", runtime.GOOS, runtime.GOARCH)
 }
 
-// PluginToHost lets a plugin name sockets in its own folder only.
+// PluginToHost refuses sockets outside the plugin's own folder.
 func (c *child) PluginToHost(network, address string) (string, string, error) {
 	if network != "unix" || filepath.Clean(address) != address || !strings.HasPrefix(address, c.dir+string(filepath.Separator)) {
 		return "", "", errors.New("it names an address outside of its own folder")
@@ -178,7 +179,7 @@ func (c *child) PluginToHost(network, address string) (string, string, error) {
 	return network, address, nil
 }
 
-// HostToPlugin changes nothing.
+// HostToPlugin returns the address unchanged.
 func (c *child) HostToPlugin(network, address string) (string, string, error) {
 	return network, address, nil
 }

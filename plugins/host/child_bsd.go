@@ -10,14 +10,14 @@ import (
 	"syscall"
 )
 
-// attributes gives the plugin a session of its own. Its own watch over its
-// parent ends it with the farm.
+// attributes gives the plugin a session of its own. There is no parent-death
+// signal here: the plugin watches its parent itself and ends with the farm.
 func attributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setsid: true}
 }
 
-// waitAndEndGroup returns when the process ended and its group is gone.
+// waitAndEndGroup returns when the process has ended and its group is gone.
 func waitAndEndGroup(cmd *exec.Cmd) {
-	_ = cmd.Wait() // how it ended is told by its calls
+	_ = cmd.Wait() // the plugin's calls report how it ended
 	killGroup(cmd.Process.Pid)
 }

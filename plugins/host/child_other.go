@@ -10,14 +10,14 @@ import (
 	"syscall"
 )
 
-// attributes has nothing to offer here: such systems verify what a farm made,
-// they do not build.
+// attributes returns nil. A farm on such a system verifies kits and does not
+// build.
 func attributes() *syscall.SysProcAttr { return nil }
 
-// waitAndEndGroup returns when the process ended.
+// waitAndEndGroup returns when the process has ended.
 func waitAndEndGroup(cmd *exec.Cmd) {
-	_ = cmd.Wait() // how it ended is told by its calls
+	_ = cmd.Wait() // the plugin's calls report how it ended
 }
 
-// alive cannot tell, and so leaves folders alone.
+// alive returns true, because it cannot tell; so folders are not removed.
 func alive(int) bool { return true }

@@ -12,10 +12,10 @@ import (
 
 // killGroup ends every process of the group.
 func killGroup(pgid int) {
-	_ = syscall.Kill(-pgid, syscall.SIGKILL) // an empty group is the usual case
+	_ = syscall.Kill(-pgid, syscall.SIGKILL) // the group is usually empty
 }
 
-// alive reports whether a process of that number is there.
+// alive reports whether there is a process with that number.
 func alive(pid int) bool {
 	return !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
 }

@@ -13,19 +13,19 @@ import (
 	"strings"
 )
 
-// maxDir keeps the paths of sockets within the 104 bytes that the narrowest
-// system has for them: what go-plugin and folder below add takes up to 49.
+// maxDir keeps the paths of sockets within 104 bytes, the lowest limit of any
+// system. go-plugin and folder add up to 49 bytes.
 const maxDir = 55
 
 const folderPrefix = "zfp-"
 
-// folder makes the private folder of one plugin process. Its name tells which
-// farm made it.
+// folder makes the private folder of one plugin process. Its name contains the
+// process number of the farm.
 func folder(dir string) (string, error) {
 	return os.MkdirTemp(dir, fmt.Sprintf("%s%d-", folderPrefix, os.Getpid()))
 }
 
-// sweep removes the folders of farms that are no more.
+// sweep removes the folders of farm processes that have ended.
 func sweep(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -40,7 +40,7 @@ func sweep(dir string) error {
 		if !ok || !e.IsDir() || alive(pid) {
 			continue
 		}
-		// In a folder that several users share, others' stay.
+		// In a folder shared by several users, the folders of others stay.
 		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil && !errors.Is(err, fs.ErrPermission) {
 			errs = append(errs, err)
 		}
@@ -48,7 +48,7 @@ func sweep(dir string) error {
 	return errors.Join(errs...)
 }
 
-// owner returns the process that a folder's name speaks of.
+// owner returns the process number in a folder's name.
 func owner(name string) (int, bool) {
 	rest, ok := strings.CutPrefix(name, folderPrefix)
 	if !ok {

@@ -1,14 +1,14 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package host starts plugins and speaks to them: one process for each
-// attempt, only programs that the farm's configuration names, only with the
-// contents it pins, with nothing of the farm's environment, and never for
-// longer than the farm itself.
+// Package host starts plugins and talks to them. Each attempt gets a process
+// of its own. host starts only programs that the farm's configuration names,
+// with the contents it pins, without the farm's environment, and ends them
+// with the farm at the latest.
 //
 // A plugin reaches the worker through the Workspace that host serves to it.
-// Whatever it answers is foreign and is checked here. The author's side is
-// plugins/serve; the protocol is plugins/wire.
+// host checks every answer of a plugin. plugins/serve is the author's side,
+// plugins/wire the protocol.
 package host
 
 import (
@@ -25,54 +25,56 @@ import (
 	"github.com/zfarm/zfarm/plugins"
 )
 
-// ErrUnknown says that the farm's configuration names no such plugin.
+// ErrUnknown means that the farm's configuration names no such plugin.
 var ErrUnknown = errors.New("no such plugin")
 
-// ErrCrashed says that a plugin ended or stopped answering in the middle of a
-// call. Nothing is known of what it did; it may be started again from the top.
+// ErrCrashed means that a plugin ended or stopped answering during a call.
+// What it did is unknown; it may be started again from the top.
 var ErrCrashed = errors.New("plugin ended unexpectedly")
 
 // Entry is one program that may be started.
 type Entry struct {
-	// Name is what recipes call the plugin, and what it must call itself.
+	// Name is the plugin's name in recipes. The plugin must describe itself
+	// with this name.
 	Name string
-	// Path is absolute; Args follow it on the command line. The file should
-	// belong to another user than the farm's, because it is read once to be
-	// checked and again to be executed.
+	// Path is absolute; Args follow it on the command line. A user other than
+	// the farm's should own the file, because it is read twice: once to check
+	// it, once to execute it.
 	Path string
 	Args []string
 	// SHA256 is the digest that the file must have.
 	SHA256 digest.Digest
 }
 
-// Options are what a Catalog may be told.
+// Options are the settings of a Catalog.
 type Options struct {
-	// Dir is where the temporary folders of plugins are made; "" is the
-	// system's. Its path must be short (55 bytes), for sockets lie below it.
+	// Dir is where temporary folders of plugins are made; "" means the
+	// system's. Its path has at most 55 bytes, because sockets are made below
+	// it.
 	Dir string
-	// StartTimeout bounds the time until a plugin has answered its first
-	// call; 0 means 30 s.
+	// StartTimeout bounds the time until a plugin has answered its first call;
+	// 0 means 30 s.
 	StartTimeout time.Duration
-	// Grace bounds how long an ending plugin is waited for; 0 means 5 s.
+	// Grace bounds the wait for a plugin that is ending; 0 means 5 s.
 	Grace time.Duration
 }
 
-// Catalog knows the plugins of a farm.
+// Catalog holds the plugins of a farm.
 type Catalog struct {
 	entries map[string]*known
 	opts    Options
 }
 
-// known is an entry and what it said of itself.
+// known is an entry and the description that its plugin gave.
 type known struct {
 	Entry
-	// turn is held while the description is looked up or read.
+	// turn is held while description is read or set.
 	turn        chan struct{}
 	description *plugins.Description
 }
 
-// New returns a catalog of the entries. Folders that plugins of a killed farm
-// left in opts.Dir are removed.
+// New returns a catalog of the entries. It removes folders in opts.Dir that
+// belong to plugins of a killed farm.
 func New(entries []Entry, opts Options) (*Catalog, error) {
 	if opts.Dir == "" {
 		opts.Dir = os.TempDir()
@@ -115,8 +117,8 @@ func (c *Catalog) Names() []string {
 	return names
 }
 
-// Describe returns what the plugin says of itself, validated. The first call
-// starts it; later ones remember.
+// Describe returns the plugin's description of itself, validated. The first
+// call starts the plugin; later calls return the same description.
 func (c *Catalog) Describe(ctx context.Context, name string) (plugins.Description, error) {
 	k, err := c.find(name)
 	if err != nil {

@@ -34,14 +34,15 @@ type Process struct {
 	broker      *plugin.GRPCBroker
 	conn        *grpc.ClientConn
 	stderr      *tail
-	// turn is held during a call: multiplexed streams open one after another.
+	// turn is held during a call: multiplexed streams must open one after
+	// another.
 	turn   chan struct{}
 	once   sync.Once
 	closed error
 }
 
-// Start starts the plugin of that name and waits until it has described
-// itself. ctx bounds the start only.
+// Start starts the named plugin and waits until it has described itself. ctx
+// bounds the start only.
 func (c *Catalog) Start(ctx context.Context, name string) (*Process, error) {
 	k, err := c.find(name)
 	if err != nil {
@@ -62,7 +63,7 @@ func (c *Catalog) Start(ctx context.Context, name string) (*Process, error) {
 	return p, nil
 }
 
-// start returns when the plugin answered, failed or took too long.
+// start returns when the plugin has answered, failed or taken too long.
 func (p *Process) start(ctx context.Context, e Entry, timeout time.Duration) error {
 	if err := p.prepare(e, timeout); err != nil {
 		return err
@@ -73,7 +74,7 @@ func (p *Process) start(ctx context.Context, e Entry, timeout time.Duration) err
 	select {
 	case err = <-ready:
 	case <-ctx.Done():
-		// Without its process whatever go-plugin waits for comes to an end.
+		// Killing the process ends whatever go-plugin is waiting for.
 		err = errors.Join(context.Cause(ctx), p.child.Kill(ctx))
 	}
 	if err != nil && ctx.Err() != nil && !errors.Is(err, context.Cause(ctx)) {
@@ -94,7 +95,7 @@ func (p *Process) prepare(e Entry, timeout time.Duration) error {
 		SkipHostEnv:         true,
 		GRPCBrokerMultiplex: true,
 		UnixSocketConfig:    &plugin.UnixSocketConfig{TempDir: p.dir},
-		StartTimeout:        2 * timeout, // ours, which covers more, comes first
+		StartTimeout:        2 * timeout, // our own timeout covers more and comes first
 		Logger:              hclog.NewNullLogger(),
 		Stderr:              p.stderr,
 		SyncStderr:          p.stderr,
@@ -108,13 +109,13 @@ func (p *Process) prepare(e Entry, timeout time.Duration) error {
 	return err
 }
 
-// handshake gives the child what go-plugin tells it.
+// handshake passes go-plugin's variables on to the child.
 func (p *Process) handshake(env []string) error {
 	p.child.cmd.Env = append(p.child.cmd.Env, env...)
 	return nil
 }
 
-// keep starts the plugin on a thread that stays until the plugin has ended:
+// keep starts the plugin on a thread that lives until the plugin has ended:
 // the parent-death signal is sent when that thread ends, not the process.
 func (p *Process) keep(ctx context.Context, ready chan<- error) {
 	runtime.LockOSThread()
@@ -126,7 +127,7 @@ func (p *Process) keep(ctx context.Context, ready chan<- error) {
 	}
 }
 
-// connect shakes hands and asks the plugin what it is.
+// connect shakes hands and reads the plugin's description.
 func (p *Process) connect(ctx context.Context) error {
 	protocol, err := p.client.Client()
 	if err != nil {
@@ -155,19 +156,19 @@ func (p *Process) connect(ctx context.Context) error {
 	return nil
 }
 
-// Description is what the plugin said of itself when it was started.
+// Description returns the description that the plugin gave when it started.
 func (p *Process) Description() plugins.Description { return p.description }
 
 // Close ends the plugin, its process group and its folder. It waits for the
-// grace of the catalog and then kills; what still stays is an error. Closing
-// twice is no error.
+// catalog's grace and then kills the plugin. It returns an error if something
+// still remains. Closing twice is no error.
 func (p *Process) Close() error {
 	p.once.Do(func() { p.closed = p.shut() })
 	return p.closed
 }
 
 func (p *Process) shut() error {
-	defer func() { _ = os.RemoveAll(p.dir) }() // swept by the next farm otherwise
+	defer func() { _ = os.RemoveAll(p.dir) }() // otherwise the next farm removes it
 	if p.child == nil {
 		return nil
 	}
@@ -186,18 +187,18 @@ func (p *Process) shut() error {
 	return nil
 }
 
-// link is what go-plugin hands out once the handshake is done.
+// link is what go-plugin returns when the handshake is done.
 type link struct {
 	broker *plugin.GRPCBroker
 	conn   *grpc.ClientConn
 }
 
-// adapter makes go-plugin hand out a link.
+// adapter makes go-plugin return a link.
 type adapter struct{ plugin.NetRPCUnsupportedPlugin }
 
 var _ plugin.GRPCPlugin = (*adapter)(nil)
 
-// GRPCServer is the other side's.
+// GRPCServer is for the other side only.
 func (*adapter) GRPCServer(*plugin.GRPCBroker, *grpc.Server) error {
 	return errors.New("the farm is no plugin")
 }

@@ -10,7 +10,8 @@ import (
 	"github.com/zfarm/zfarm/plugins"
 )
 
-// maxTail is how much of what a plugin wrote to its standard error is kept.
+// maxTail is how many bytes of a plugin's standard error are kept, from the
+// end.
 const maxTail = 8 << 10
 
 // tail keeps the end of what is written to it.
@@ -31,8 +32,8 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// quote returns what to append to an error message: "" when the plugin wrote
-// nothing, else the end of it, safe to show.
+// quote returns what to append to an error message: the end of the plugin's
+// output, safe to show; "" if there is none.
 func (t *tail) quote() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

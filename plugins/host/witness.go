@@ -19,13 +19,13 @@ import (
 // maxSteps is how many different steps one call of a plugin may name.
 const maxSteps = 10_000
 
-// witness passes a workspace on and remembers what the farm saw there, so that
-// a plugin's word is not taken for the loss of a worker or the end of a step.
+// witness forwards a workspace and records what the farm saw, so that the loss
+// of a worker and the end of a step are not taken from the plugin's answer.
 type witness struct {
 	ws plugins.Workspace
 
 	mu sync.Mutex
-	// lost is the last loss after which no call went well.
+	// lost is the last loss of the worker; nil after a later call succeeded.
 	lost  error
 	ended map[string]workers.Status
 }
@@ -43,28 +43,28 @@ func (w *witness) note(err error) {
 	}
 }
 
-// Put passes on.
+// Put forwards the call.
 func (w *witness) Put(ctx context.Context, name string, mode fs.FileMode, r io.Reader) (digest.Digest, error) {
 	d, err := w.ws.Put(ctx, name, mode, r)
 	w.note(err)
 	return d, err
 }
 
-// Get passes on.
+// Get forwards the call.
 func (w *witness) Get(ctx context.Context, name string, to io.Writer) (digest.Digest, error) {
 	d, err := w.ws.Get(ctx, name, to)
 	w.note(err)
 	return d, err
 }
 
-// List passes on.
+// List forwards the call.
 func (w *witness) List(ctx context.Context, dir string) ([]workers.Entry, error) {
 	entries, err := w.ws.List(ctx, dir)
 	w.note(err)
 	return entries, err
 }
 
-// Run passes on and remembers how the step ended.
+// Run forwards the call and records how the step ended.
 func (w *witness) Run(ctx context.Context, s workers.Step, log io.Writer) (workers.Status, error) {
 	if err := w.admit(s.Name); err != nil {
 		return workers.Status{}, err
@@ -80,7 +80,7 @@ func (w *witness) Run(ctx context.Context, s workers.Step, log io.Writer) (worke
 	return st, nil
 }
 
-// admit takes down the name of a step, with no status yet.
+// admit records the name of a step, without a status yet.
 func (w *witness) admit(name string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -97,13 +97,14 @@ func (w *witness) admit(name string) error {
 	return nil
 }
 
-// judge holds the error that a plugin gave up with against what was seen.
+// judge compares the plugin's error with what the farm saw and returns the
+// error to believe.
 func (w *witness) judge(err error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
 	case w.lost != nil && !errors.Is(err, workers.ErrLost):
-		// Whatever the plugin made of it, the worker was lost first.
+		// Whatever the plugin answers, the worker was lost first.
 		return fmt.Errorf("%w (the plugin says: %s)", w.lost, err) //nolint:errorlint // what the plugin says is only text
 	case w.lost == nil && errors.Is(err, workers.ErrLost):
 		return fmt.Errorf("plugin tells of a lost worker, but none was lost: %s", err) //nolint:errorlint // it must not pass for workers.ErrLost

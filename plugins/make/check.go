@@ -18,7 +18,7 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// maxCollected bounds what is read of the files that a suite leaves.
+// maxCollected bounds the bytes read of the files that a suite writes.
 const maxCollected = 64 << 20
 
 // testBlock is the tester's block, with its defaults.
@@ -56,24 +56,24 @@ func (t tester) Test(ctx context.Context, ws plugins.Workspace, c plugins.Config
 	return Suite{Dir: path.Join(c.Source, b.Dir), Target: b.Target, Args: Vars(b.Vars), ByStatus: true}.Test(ctx, ws, c)
 }
 
-// Suite is a suite of tests that make runs.
+// Suite is a test suite that make runs.
 type Suite struct {
 	// Dir is the folder of the Makefile in the workspace.
 	Dir    string
 	Target string
-	// Args are further words of the command line, quoted.
+	// Args are further words of the command line, already quoted.
 	Args []string
 	Env  map[string]string
-	// ByStatus lets the exit status of make stand for a single failed test
-	// where none is named; else that is a *plugins.StepError.
+	// ByStatus: if no test is named, the exit status of make counts as one
+	// failed test. Otherwise such a failure is a *plugins.StepError.
 	ByStatus bool
 }
 
-// Test runs the suite as the step "check" and collects what it left as the
-// step "collect". Tests are named by the .trs files of automake; where there
-// are none, by TAP or lines such as "PASS: name" in the log; and where there
-// are neither, the target is the only test. A failure of make that no test
-// accounts for is a *plugins.StepError: the suite is not whole.
+// Test runs the suite as the step "check" and collects its files as the step
+// "collect". The .trs files of automake name the tests; if there are none, TAP
+// or lines such as "PASS: name" in the log do; if there are none of these
+// either, the target is the only test. A failure of make that no test accounts
+// for is a *plugins.StepError: the suite is not complete.
 func (s Suite) Test(ctx context.Context, ws plugins.Workspace, c plugins.Config) (plugins.Report, error) {
 	log := suite.NewLog()
 	words := slices.Concat([]string{Command(c.Facts, c.Jobs), "-k"}, s.Args, []string{workers.Quote(s.Target)})
@@ -117,7 +117,7 @@ func (s Suite) collect(ctx context.Context, ws plugins.Workspace) ([]plugins.Cas
 	return suite.ReadCollected(&out.Buffer)
 }
 
-// bounded refuses to hold more than maxCollected.
+// bounded is a buffer that refuses more than maxCollected bytes.
 type bounded struct{ bytes.Buffer }
 
 func (b *bounded) Write(p []byte) (int, error) {
@@ -128,7 +128,7 @@ func (b *bounded) Write(p []byte) (int, error) {
 }
 
 // stopped returns a test for each target that could not be made, so that a
-// suite of which a part did not even compile is not taken for whole.
+// suite does not count as complete if a part of it did not compile.
 func stopped(log *suite.Log, taken []plugins.Case) []plugins.Case {
 	var cases []plugins.Case
 	for _, target := range log.Stops() {
@@ -141,7 +141,7 @@ func stopped(log *suite.Log, taken []plugins.Case) []plugins.Case {
 	return cases
 }
 
-// unnamed is the report of a suite that names no test.
+// unnamed returns the report of a suite that names no test.
 func (s Suite) unnamed(log *suite.Log, failed *plugins.StepError) (plugins.Report, error) {
 	only := plugins.Case{Name: plugins.Line(s.Target, plugins.MaxName), Outcome: plugins.Passed}
 	switch {

@@ -1,11 +1,11 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package make is the plugin for ports that come with a plain Makefile: it
-// makes, installs into the stage, and runs a test target.
+// Package make is the plugin for ports with a plain Makefile: it makes,
+// installs into the stage, and runs a test target.
 //
-// [Suite] is how a suite is run by make and read, for plugins/autotools as
-// well; what a suite prints is read by plugins/suite.
+// [Suite] runs a test suite with make and reads its results, for
+// plugins/autotools as well. plugins/suite reads what a suite prints.
 package make
 
 import (
@@ -25,7 +25,7 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// New returns the plugin under the farm's version.
+// New returns the plugin at the farm's version.
 func New(version string) plugins.Plugin {
 	return plugins.Plugin{
 		Description: plugins.Description{Name: "make", Version: version, Builder: builderSchema(), Tester: testerSchema()},
@@ -53,7 +53,7 @@ func testerSchema() *plugins.Schema {
 	}}
 }
 
-// block is the builder's, with its defaults.
+// block is the builder's block, with its defaults.
 type block struct {
 	Target        string            `json:"target"`
 	InstallTarget string            `json:"install_target"`
@@ -68,8 +68,8 @@ func parse(raw json.RawMessage) (block, error) {
 	return b, Decode(raw, &b)
 }
 
-// Decode reads a block into a struct that holds the defaults. An attribute that
-// the struct does not know is an error.
+// Decode reads a block into a struct that holds the defaults. Attributes that
+// the struct does not have are an error.
 func Decode(raw json.RawMessage, into any) error {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields()
@@ -102,8 +102,8 @@ func (builder) Check(raw json.RawMessage) []plugins.Complaint {
 	return complaints
 }
 
-// CheckTarget complains about what cannot be the one target that an attribute
-// names.
+// CheckTarget complains about a value of an attribute that cannot be a single
+// target.
 func CheckTarget(attribute, target string) []plugins.Complaint {
 	if target == "" || strings.HasPrefix(target, "-") || strings.ContainsAny(target, "= \t\n\x00") {
 		return []plugins.Complaint{{Attribute: attribute, Message: fmt.Sprintf("%q cannot be a target: name one target of the Makefile", target)}}
@@ -175,7 +175,7 @@ func (bd builder) Build(ctx context.Context, ws plugins.Workspace, c plugins.Con
 	return []plugins.Output{{Dir: c.Stage}}, nil
 }
 
-// staged returns the variables that lead an installation into the stage.
+// staged returns the variables that make an installation go to the stage.
 func (b block) staged(c plugins.Config) []string {
 	stage := StagePath(c)
 	if b.DestdirVar == "" {
@@ -188,9 +188,9 @@ func (b block) staged(c plugins.Config) []string {
 	return vars
 }
 
-// Install runs the command that installs, as the step "install": under umask
-// 022, so that the folders it makes have the same modes whatever the umask of
-// the repeat, and with the stage there. A stage that stays empty is a
+// Install makes the stage and runs the command that installs, as the step
+// "install". It runs under umask 022, so that new folders have the same modes
+// whatever the umask of the repeat. An empty stage afterwards is a
 // *plugins.StepError, too.
 func Install(ctx context.Context, ws plugins.Workspace, c plugins.Config, dir, command string, env map[string]string) error {
 	step := workers.Step{Name: "install", Dir: dir, Env: env,
@@ -213,11 +213,11 @@ func Install(ctx context.Context, ws plugins.Workspace, c plugins.Config, dir, c
 	return nil
 }
 
-// StagePath returns the absolute path of the stage as a word of a script.
+// StagePath returns the absolute path of the stage, quoted for a script.
 func StagePath(c plugins.Config) string { return `"$ZFARM_ROOT"/` + workers.Quote(c.Stage) }
 
-// Vars returns the variables as words of a command line, sorted. Those that
-// name what a port needs (see [Words]) add to the environment's.
+// Vars returns the variables as sorted words of a command line. Those that say
+// where needs are (see [Words]) extend the environment's value.
 func Vars(vars map[string]string) []string {
 	words := make([]string, 0, len(vars))
 	for name, value := range vars {
@@ -228,9 +228,9 @@ func Vars(vars map[string]string) []string {
 }
 
 // Words quotes each argument for a command line. An argument such as
-// CPPFLAGS=-DX would hide the environment's CPPFLAGS, by which the farm says
-// where needed ports are; so it becomes what the environment has, followed by
-// its own value.
+// CPPFLAGS=-DX would hide the environment's CPPFLAGS, in which the farm says
+// where needs are. So Words makes it the environment's value, followed by its
+// own.
 func Words(args []string) []string {
 	words := make([]string, len(args))
 	for i, a := range args {
@@ -244,8 +244,8 @@ func Words(args []string) []string {
 	return words
 }
 
-// between returns what stands between the values of a variable by which the
-// farm says where needs are; "" for any other.
+// between returns the separator of a variable in which the farm says where
+// needs are; "" for any other variable.
 func between(name string) string {
 	switch name {
 	case "CPPFLAGS", "LDFLAGS":
@@ -257,8 +257,8 @@ func between(name string) string {
 }
 
 // Command returns the words that call the worker's make with that many jobs.
-// GNU make is preferred, under whatever name; a make that is known not to be
-// GNU's is not told of jobs.
+// It prefers GNU make, under either name, and passes no number of jobs to a
+// make that is known not to be GNU make.
 func Command(f workers.Facts, jobs int) string {
 	program, gnu := "make", true
 	for _, name := range []string{"make", "gmake"} {
@@ -277,7 +277,7 @@ func Command(f workers.Facts, jobs int) string {
 	return workers.Quote(program) + " -j" + strconv.Itoa(jobs)
 }
 
-// explain adds what a person may try to the error of a step.
+// explain adds a hint for people to the error of a step.
 func explain(err error) error {
 	if e, ok := plugins.AsStepError(err); ok && e.Hint == "" && e.Status.State == workers.Exited && e.Status.Code == 127 {
 		e.Hint = "the worker has no make in its search path; install GNU make there"

@@ -24,11 +24,11 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// serveArg tells a test binary to be a plugin.
+// serveArg makes a test binary serve a plugin.
 const serveArg = "plugintest-serve"
 
-// Main is the TestMain of a package that starts its plugins as processes of
-// their own: the test binary, started again as one of them, serves it.
+// Main is the TestMain of a package that starts its plugins as separate
+// processes: the test binary is started again and serves one of them.
 //
 //	func TestMain(m *testing.M) { plugintest.Main(m, mine.New()) }
 func Main(m *testing.M, served ...plugins.Plugin) {
@@ -49,8 +49,8 @@ func Main(m *testing.M, served ...plugins.Plugin) {
 	os.Exit(1)
 }
 
-// Entry returns how a catalog starts this test binary as the plugin of that
-// name. The package's TestMain must call [Main].
+// Entry returns the catalog entry that starts this test binary as the named
+// plugin. The package's TestMain must call [Main].
 func Entry(t testing.TB, name string) host.Entry {
 	t.Helper()
 	exe, err := os.Executable()
@@ -69,8 +69,8 @@ func Entry(t testing.TB, name string) host.Entry {
 	return host.Entry{Name: name, Path: exe, Args: []string{serveArg, name}, SHA256: sum}
 }
 
-// Start starts this test binary as the plugin of that name and ends it with
-// the test. The package's TestMain must call [Main].
+// Start starts this test binary as the named plugin and ends it with the test.
+// The package's TestMain must call [Main].
 func Start(t testing.TB, name string) *host.Process {
 	t.Helper()
 	catalog, err := host.New([]host.Entry{Entry(t, name)}, host.Options{})
@@ -89,22 +89,22 @@ func Start(t testing.TB, name string) *host.Process {
 	return p
 }
 
-// Example is a small source tree on which a plugin is tried.
+// Example is a small source tree for testing a plugin.
 type Example struct {
-	// Files are put below the source folder. A file that begins with "#!" may
-	// be executed.
+	// Files are put below the source folder. A file that begins with "#!" is
+	// executable.
 	Files map[string]string
 	// Builder and Tester are the blocks, in JSON; "" is the empty block. A
-	// plugin that is not both takes the one.
+	// plugin that only builds or only tests uses one of them.
 	Builder, Tester string
-	// Tests are the names that the tester must find, with their outcomes.
+	// Tests are the tests that the tester must find, with their outcomes.
 	Tests map[string]plugins.Outcome
-	// Staged are files that must lie in the stage after the build.
+	// Staged are the files that must be in the stage after the build.
 	Staged []string
 }
 
-// Config returns what the plugin is told: this machine's facts, and the
-// folders "source" and "stage".
+// Config returns a Config for the block, with the facts of this machine and
+// the folders "source" and "stage".
 func Config(block string) plugins.Config {
 	if block == "" {
 		block = "{}"
@@ -153,11 +153,11 @@ func Lay(t testing.TB, s *Space, files map[string]string) {
 	}
 }
 
-// Test checks what every plugin must do: it is valid, its schema has types and
-// texts, it makes what it promises of the example, and when it is started again
-// from the top in the same workspace it names the same steps with the same
-// contents, so that each was executed once. Where a builder can do without a
-// tester or the other way round, the one is enough.
+// Test checks what every plugin must do: it is valid; its schema has types and
+// texts; it produces the outputs and tests of the example; and when started
+// again from the top in the same workspace, it names the same steps with the
+// same contents, so that each was executed once. A plugin with only a builder
+// or only a tester is tested for that.
 func Test(t *testing.T, p plugins.Plugin, e Example) {
 	t.Helper()
 	if err := p.Validate(); err != nil {
@@ -180,8 +180,8 @@ func Test(t *testing.T, p plugins.Plugin, e Example) {
 	cancelled(t, p, s, e)
 }
 
-// TestProcess is [Test] for the plugin as a process of its own, started twice,
-// in addition to which it must describe itself as in this process. The
+// TestProcess is [Test] for the plugin as a separate process, started twice.
+// That process must also describe itself as the plugin in the test does. The
 // package's TestMain must call [Main].
 func TestProcess(t *testing.T, p plugins.Plugin, e Example) {
 	t.Helper()
@@ -216,7 +216,7 @@ func TestProcess(t *testing.T, p plugins.Plugin, e Example) {
 	}
 }
 
-// answer is what a plugin made of an example.
+// answer is the result of a plugin for an example.
 type answer struct {
 	Outputs []plugins.Output
 	Report  plugins.Report
@@ -265,7 +265,7 @@ func outcomes(r plugins.Report) map[string]plugins.Outcome {
 	return m
 }
 
-// why quotes the log of the step that an error is about.
+// why returns the log of the step that an error names.
 func (s *Space) why(err error) string {
 	if e, ok := plugins.AsStepError(err); ok {
 		return "\n" + plugins.Text(s.Log(e.Step), plugins.MaxDetail)
@@ -273,8 +273,8 @@ func (s *Space) why(err error) string {
 	return ""
 }
 
-// cancelled checks that a plugin gives up when it is told to, and passes the
-// reason on.
+// cancelled checks that a plugin stops when its context is cancelled, and
+// returns the cause.
 func cancelled(t *testing.T, p plugins.Plugin, s *Space, e Example) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -2,11 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package plugintest runs a plugin in a test: in the test's own process or as
-// a process of its own, against a workspace in a temporary folder in which
-// steps really run. [Test] is what every plugin should pass.
+// a separate process, in a workspace in a temporary folder, where steps really
+// run. Every plugin should pass [Test].
 //
-// It needs a POSIX shell and nothing of a farm. Real workers are workers/ssh
-// and workers/local; their contract is workers/workertest.
+// It needs a POSIX shell and no farm. Real workers are in workers/ssh and
+// workers/local; workers/workertest tests their contract.
 package plugintest
 
 import (
@@ -34,15 +34,15 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// steps is the folder of the workspace in which steps are kept.
+// steps is the folder of the workspace that holds the steps.
 const steps = ".steps"
 
-// Space is a workspace on a temporary folder of this machine.
+// Space is a workspace in a temporary folder of this machine.
 type Space struct {
 	// Root is the absolute path of the workspace.
 	Root string
-	// Conditions are laid over the environment of each step, as a farm does:
-	// search path, home, locale, time zone.
+	// Conditions override the environment of each step, as in a farm: search
+	// path, home, locale, time zone.
 	Conditions map[string]string
 
 	root    *os.Root
@@ -55,7 +55,7 @@ type Space struct {
 
 var _ plugins.Workspace = (*Space)(nil)
 
-// step is one step that was begun.
+// step is a step that was started.
 type step struct {
 	sum    digest.Digest
 	ended  chan struct{}
@@ -64,8 +64,9 @@ type step struct {
 	cmd    *exec.Cmd
 }
 
-// Workspace makes an empty workspace that goes with the test, and with it
-// whatever still runs there. It skips the test where there is no shell.
+// Workspace makes an empty workspace. At the end of the test it ends what
+// still runs there and removes the workspace. It skips the test if there is no
+// shell.
 func Workspace(t testing.TB) *Space {
 	t.Helper()
 	shell := shellPath()
@@ -104,7 +105,7 @@ func shellPath() string {
 	return ""
 }
 
-// Conditions returns those that a new workspace has.
+// Conditions returns the conditions of a new workspace.
 func Conditions() map[string]string {
 	return map[string]string{
 		"PATH":   "/usr/local/bin:/usr/bin:/bin",
@@ -115,15 +116,15 @@ func Conditions() map[string]string {
 	}
 }
 
-// Steps returns the names of the steps that were executed, in order. A step
-// that was recalled is there once.
+// Steps returns the names of the steps that were executed, in order. A
+// recalled step is listed once.
 func (s *Space) Steps() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.order)
 }
 
-// Log returns the log of a step, "" if there is none.
+// Log returns the log of a step; "" if there is none.
 func (s *Space) Log(name string) string {
 	b, err := s.root.ReadFile(path.Join(steps, name, "log"))
 	if err != nil {
@@ -132,7 +133,7 @@ func (s *Space) Log(name string) string {
 	return string(b)
 }
 
-// Script returns the script of a step, "" if there is none.
+// Script returns the script of a step; "" if there is none.
 func (s *Space) Script(name string) string {
 	b, err := s.root.ReadFile(path.Join(steps, name, "script"))
 	if err != nil {
@@ -141,7 +142,7 @@ func (s *Space) Script(name string) string {
 	return string(b)
 }
 
-// Put writes a file aside and renames it.
+// Put writes a file under another name and renames it.
 func (s *Space) Put(ctx context.Context, name string, mode fs.FileMode, r io.Reader) (digest.Digest, error) {
 	name, err := workers.CleanName(name)
 	if err != nil {
@@ -226,7 +227,8 @@ func (s *Space) List(ctx context.Context, dir string) ([]workers.Entry, error) {
 	return entries, nil
 }
 
-// Run starts, joins or recalls the step and copies its log once it ended.
+// Run starts, joins or recalls the step, and copies its log when the step has
+// ended.
 func (s *Space) Run(ctx context.Context, st workers.Step, log io.Writer) (workers.Status, error) {
 	if ctx.Err() != nil {
 		return workers.Status{}, fmt.Errorf("running step %s: %w", st.Name, context.Cause(ctx))
@@ -251,7 +253,7 @@ func (s *Space) Run(ctx context.Context, st workers.Step, log io.Writer) (worker
 	return begun.status, nil
 }
 
-// begin returns the step of that name, and starts it if it is new.
+// begin returns the step with the name, and starts it if it is new.
 func (s *Space) begin(st workers.Step) (*step, error) {
 	if !workers.ValidID(st.Name) {
 		return nil, fmt.Errorf("step name: %w", fs.ErrInvalid)
@@ -279,7 +281,7 @@ func (s *Space) begin(st workers.Step) (*step, error) {
 	return begun, nil
 }
 
-// start executes the script, both outputs into one file.
+// start executes the script, with both outputs going to one file.
 func (s *Space) start(begun *step, st workers.Step) (*os.File, error) {
 	dir, err := workers.CleanName(st.Dir)
 	if err != nil {
@@ -316,7 +318,7 @@ func (s *Space) start(begun *step, st workers.Step) (*os.File, error) {
 	return log, nil
 }
 
-// environment lays the conditions over what the step asks for.
+// environment overrides the step's variables with the conditions.
 func (s *Space) environment(asked map[string]string) ([]string, error) {
 	all := maps.Clone(asked)
 	if all == nil {
@@ -334,7 +336,7 @@ func (s *Space) environment(asked map[string]string) ([]string, error) {
 	return env, nil
 }
 
-// wait notes how the step ended and ends what it left behind.
+// wait records how the step ended and ends the processes it left.
 func (b *step) wait(log *os.File, limit time.Duration) {
 	defer close(b.ended)
 	began := time.Now()
@@ -373,10 +375,10 @@ func exitCode(p *os.ProcessState) int {
 
 // kill ends the step's process group.
 func (b *step) kill() {
-	_ = syscall.Kill(-b.cmd.Process.Pid, syscall.SIGKILL) // mostly gone already
+	_ = syscall.Kill(-b.cmd.Process.Pid, syscall.SIGKILL) // usually gone already
 }
 
-// stop ends whatever runs.
+// stop ends all running steps.
 func (s *Space) stop() {
 	s.mu.Lock()
 	for _, b := range s.begun {

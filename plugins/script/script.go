@@ -1,12 +1,12 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package script is a plugin for ports that are neither autotools nor a plain
-// makefile: the recipe gives the commands. It builds, installs, and reads the
-// tests a script prints.
+// Package script is a plugin for ports that use neither autotools nor a plain
+// Makefile: the recipe gives the commands. It builds, installs, and reads the
+// tests that a script prints.
 //
-// It is written against package plugins, as anybody's plugin is; plugins/suite
-// reads what tests print.
+// Like any plugin it is written against package plugins; plugins/suite reads
+// what tests print.
 package script
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// New returns the plugin to serve, at the version of the program it is part of.
+// New returns the plugin, at the version of the program that it is part of.
 func New(version string) plugins.Plugin {
 	env := plugins.Attribute{Name: "env", Type: "map(string)", Doc: "Variables to add to the environment of each script."}
 	return plugins.Plugin{
@@ -43,7 +43,7 @@ func New(version string) plugins.Plugin {
 	}
 }
 
-// block is what a recipe says, to builder and tester alike.
+// block is the block of both builder and tester.
 type block struct {
 	Script  string            `json:"script"`
 	Install string            `json:"install"`
@@ -52,8 +52,8 @@ type block struct {
 
 type builder struct{}
 
-// Build builds and installs. What is installed does not depend on the umask of
-// the repeat: packages are staged under 022 everywhere.
+// Build builds and installs. It stages under umask 022 everywhere, so that the
+// output does not depend on the umask of the repeat.
 func (builder) Build(ctx context.Context, ws plugins.Workspace, c plugins.Config) ([]plugins.Output, error) {
 	b, env, err := prepare(c)
 	if err != nil {
@@ -92,9 +92,9 @@ func (tester) Test(ctx context.Context, ws plugins.Workspace, c plugins.Config) 
 	return report(cases, format, st.Code), nil
 }
 
-// report holds the tests that were named against the status of the script: one
-// that fails without naming a failure is a failure, and one that names nothing
-// is a test itself.
+// report combines the named tests with the exit status of the script. A script
+// that fails without a failed test adds a failed test; a script that names no
+// test is the only test itself.
 func report(cases []plugins.Case, format string, code int) plugins.Report {
 	script := plugins.Case{Name: "check", Outcome: plugins.Passed}
 	if code != 0 {
@@ -127,7 +127,7 @@ func prepare(c plugins.Config) (block, map[string]string, error) {
 	return b, env, nil
 }
 
-// compiler is the worker's C compiler by its usual names.
+// compiler returns the worker's C compiler, found by its usual names.
 func compiler(f workers.Facts) string {
 	for _, name := range []string{"cc", "gcc", "clang", "ibm-clang64", "xlclang", "c99"} {
 		if t, ok := f.Tools[name]; ok && strings.HasPrefix(t.Path, "/") {

@@ -26,7 +26,7 @@ type adapter struct {
 
 var _ plugin.GRPCPlugin = (*adapter)(nil)
 
-// GRPCServer registers what the plugin can do.
+// GRPCServer registers the services that the plugin has.
 func (a *adapter) GRPCServer(b *plugin.GRPCBroker, s *grpc.Server) error {
 	answers := &answers{plugin: a.plugin, broker: b}
 	wire.RegisterPluginServer(s, answers)
@@ -40,12 +40,12 @@ func (a *adapter) GRPCServer(b *plugin.GRPCBroker, s *grpc.Server) error {
 	return nil
 }
 
-// GRPCClient is the other side's.
+// GRPCClient is for the other side only.
 func (a *adapter) GRPCClient(context.Context, *plugin.GRPCBroker, *grpc.ClientConn) (any, error) {
 	return nil, status.Error(codes.Unimplemented, "a plugin does not call plugins")
 }
 
-// answers is the plugin as the protocol sees it.
+// answers implements the services of the protocol with a plugin.
 type answers struct {
 	wire.UnimplementedPluginServer
 	wire.UnimplementedBuilderServer
@@ -55,7 +55,7 @@ type answers struct {
 	broker *plugin.GRPCBroker
 }
 
-// Describe says what the plugin is.
+// Describe returns the description of the plugin.
 func (a *answers) Describe(context.Context, *wire.DescribeRequest) (*wire.DescribeResponse, error) {
 	return wire.FromDescription(a.plugin.Description), nil
 }
@@ -98,12 +98,12 @@ func (a *answers) Test(m *wire.TestRequest, stream grpc.ServerStreamingServer[wi
 	}
 }
 
-// fits returns how many of the cases go into one message; at least one of
-// those that are there.
+// fits returns how many of the cases go into one message; at least one, if
+// there are any.
 func fits(cases []plugins.Case) int {
 	size := 0
 	for i, c := range cases {
-		size += 3*(len(c.Name)+len(c.Detail)) + 64 // invalid bytes become three
+		size += 3*(len(c.Name)+len(c.Detail)) + 64 // an invalid byte becomes three
 		if size > wire.MaxMessage/2 && i > 0 {
 			return i
 		}
@@ -111,7 +111,7 @@ func fits(cases []plugins.Case) int {
 	return len(cases)
 }
 
-// Check asks the builder or tester about a block, where it has an opinion.
+// Check asks the builder or tester about a block, if it is a plugins.Checker.
 func (a *answers) Check(_ context.Context, m *wire.CheckRequest) (*wire.CheckResponse, error) {
 	var role any
 	switch m.GetRole() {
@@ -127,12 +127,12 @@ func (a *answers) Check(_ context.Context, m *wire.CheckRequest) (*wire.CheckRes
 	return answer, nil
 }
 
-// dialTimeout bounds how long the way to the workspace may take to open.
+// dialTimeout bounds how long connecting to the workspace may take.
 const dialTimeout = 30 * time.Second
 
-// workspace dials the workspace that the farm serves under that identifier,
-// and waits until it is reached: a multiplexed stream that one call leaves half
-// open would be taken for the stream of the next.
+// workspace dials the workspace that the farm serves under the identifier, and
+// waits until it is connected. A multiplexed stream that one call leaves half
+// open would be mistaken for the next call's stream.
 func (a *answers) workspace(ctx context.Context, id uint32) (plugins.Workspace, func(), error) {
 	conn, err := a.broker.DialWithOptions(id,
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(wire.MaxMessage)),

@@ -2,10 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package serve is the main function of a plugin: it shakes hands with the
-// farm that started the program, answers it, and ends when the farm has gone.
+// farm that started the program, answers the farm's calls, and ends when the
+// farm has gone.
 //
-// It is the author's side of plugins/wire; the farm's is plugins/host. What a
-// plugin does lies in the plugins.Plugin that it is given.
+// It is the author's side of plugins/wire; the farm's side is plugins/host.
+// The given plugins.Plugin does the work.
 package serve
 
 import (
@@ -21,9 +22,10 @@ import (
 	"github.com/zfarm/zfarm/plugins/wire"
 )
 
-// Serve answers the farm until it has enough, and then returns; the program
-// should end with it. An error says that p is not valid. A program that the
-// farm did not start is told so on its standard error and ends with status 1.
+// Serve answers the farm's calls until the farm ends the plugin, and then
+// returns; the program should end then. An error means that p is not valid. If
+// the farm did not start the program, Serve says so on standard error and
+// exits with status 1.
 //
 // The program must not write to its standard output before it calls Serve.
 func Serve(p plugins.Plugin) error {
@@ -54,9 +56,9 @@ func newServer(opts []grpc.ServerOption) *grpc.Server {
 	)...)
 }
 
-// watchParent calls gone once the parent process is no longer the one that
-// started us: systems without a parent-death signal leave the plugin of a
-// killed farm running.
+// watchParent calls gone once the parent process is not the one that started
+// the plugin. On systems without a parent-death signal the plugin of a killed
+// farm would otherwise go on running.
 func watchParent(ctx context.Context, parent int, now func() int, every time.Duration, gone func()) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()

@@ -15,14 +15,14 @@ import (
 	"github.com/zfarm/zfarm/plugins"
 )
 
-// maxFile bounds one .trs or .log file that is read whole.
+// maxFile bounds a .trs or .log file that is read whole, in bytes.
 const maxFile = 4 << 20
 
 // CollectScript prints every .trs file below the current folder in frames that
 // [ReadCollected] reads: a line "zfarm-KIND BYTES NAME", that many bytes, a
 // newline. KIND is trs; log, for the whole log of a test program with several
 // results; or tail, for the end of the log of a single test that did not pass.
-// "zfarm-end COUNT" comes last. What is inside of a frame cannot end it.
+// "zfarm-end COUNT" comes last. The content of a frame cannot end the frame.
 const CollectScript = `exec 2>/dev/null
 frame() {
 	printf 'zfarm-%s %d %s\n' "$1" "$3" "$2"
@@ -70,10 +70,10 @@ find . -type f -name '*.trs' | LC_ALL=C sort | {
 }
 `
 
-// ReadCollected reads what [CollectScript] printed. A test is named after its
-// .trs file with the folders before it: "tests/zdiff"; the tests of a program
-// that ran several are "tests/program / name". It is an error if a frame is
-// broken or the end is missing.
+// ReadCollected reads the output of [CollectScript]. A test is named after its
+// .trs file with the folders before it: "tests/zdiff". A program that ran
+// several tests gives names such as "tests/program / name". A broken frame or
+// a missing end is an error.
 func ReadCollected(r io.Reader) ([]plugins.Case, error) {
 	c := collected{r: bufio.NewReaderSize(r, maxLine)}
 	for {
@@ -100,7 +100,7 @@ func ReadCollected(r io.Reader) ([]plugins.Case, error) {
 	}
 }
 
-// collected holds the test that is being read.
+// collected holds the test that is being read, and the tests so far.
 type collected struct {
 	r       *bufio.Reader
 	files   int
@@ -117,7 +117,7 @@ type frame struct {
 	data       []byte
 }
 
-// frame reads the next one.
+// frame reads the next frame.
 func (c *collected) frame() (frame, error) {
 	head, err := c.r.ReadSlice('\n')
 	if err != nil {
@@ -172,7 +172,7 @@ func results(trs []byte) []plugins.Outcome {
 	return found
 }
 
-// outcome returns what a word of automake or DejaGnu means.
+// outcome returns the outcome that a word of automake or DejaGnu stands for.
 func outcome(word string) (plugins.Outcome, bool) {
 	switch word {
 	case "PASS":
@@ -208,7 +208,7 @@ func (c *collected) flush() {
 	c.file, c.results, c.log, c.whole = "", nil, nil, false
 }
 
-// detail is the end of the log of a test that did not pass.
+// detail returns the end of the log of a test that did not pass.
 func (c *collected) detail(o plugins.Outcome) string {
 	if o == plugins.Passed || o == plugins.ExpectedFail {
 		return ""
@@ -216,8 +216,8 @@ func (c *collected) detail(o plugins.Outcome) string {
 	return string(c.log)
 }
 
-// several names the tests of one program by the TAP in its log. Where there is
-// none they are counted.
+// several names the tests of one program by the TAP in its log. Without TAP it
+// numbers them.
 func (c *collected) several() {
 	named, err := ReadTAP(bytes.NewReader(c.log))
 	if err != nil || !c.whole || len(named) == 0 {
@@ -234,7 +234,7 @@ func (c *collected) several() {
 		return
 	}
 	for _, o := range c.results {
-		if Bad(o) { // the driver saw more than the protocol tells, such as an exit status
+		if Bad(o) { // the driver saw more than TAP reports, such as an exit status
 			c.out.add(plugins.Case{Name: c.file, Outcome: o, Detail: plugins.Text(string(c.log), plugins.MaxDetail)})
 			return
 		}

@@ -10,24 +10,24 @@ import (
 	"github.com/zfarm/zfarm/plugins"
 )
 
-// maxStops bounds how many stopped targets are remembered.
+// maxStops bounds how many stopped targets are kept.
 const maxStops = 100
 
-// rootMark is how [TestScript] tells where it works.
+// rootMark begins the line in which [TestScript] prints its folder.
 const rootMark = "zfarm-testing-in "
 
-// TestScript returns a script that runs a test command, of one or several
-// shell words, so that [Log] and [CollectScript] read this attempt at testing
-// and no former one. Its exit status is the command's.
+// TestScript returns a script that runs a test command of one or several shell
+// words, so that [Log] and [CollectScript] read this test run and no earlier
+// one. The script exits with the status of the command.
 func TestScript(command string) string {
 	return "find . -type f -name '*.trs' -exec rm -f {} +\n" +
 		"printf '" + rootMark + "%s\\n' \"$(pwd -P)\"\n" +
 		command + "\n"
 }
 
-// Log reads, as it is written, the output of a test run of make: tests in TAP,
+// Log reads the output of a test run of make as it is written: tests in TAP,
 // tests in lines such as "PASS: name" (automake, DejaGnu), and the targets at
-// which make gave up. Names are qualified by the folder that make was in.
+// which make stopped. The folder that make was in qualifies the names.
 type Log struct {
 	lines   lines
 	message *regexp.Regexp
@@ -37,7 +37,7 @@ type Log struct {
 	tap     *tap
 	words   []plugins.Case
 	stops   []string
-	// missing are targets for which make has no rule.
+	// missing are the targets for which make has no rule.
 	missing []string
 }
 
@@ -56,7 +56,7 @@ func NewLog() *Log {
 func (l *Log) Write(p []byte) (int, error) { return l.lines.Write(p) }
 
 func (l *Log) line(s string) {
-	if strings.Contains(s, "make") { // spares most lines the expression
+	if strings.Contains(s, "make") { // most lines need not be matched then
 		if m := l.message.FindStringSubmatch(s); m != nil {
 			l.make(m[1])
 			return
@@ -74,13 +74,13 @@ func (l *Log) line(s string) {
 	}
 	o, ok := outcome(word)
 	if name = strings.TrimSpace(name); !ok || name == "" || isNumber(name) || len(l.words) > plugins.MaxCases {
-		return // "PASS: 12" is a sum
+		return // "PASS: 12" is a total
 	}
 	l.words = append(l.words, plugins.Case{Name: plugins.Line(qualify(l.dir(), name), plugins.MaxName), Outcome: o})
 }
 
 // dir returns the folder that make is in, relative to the root of the test
-// run; "" is the root, or a folder that is not below it.
+// run; "" for the root, or a folder not below it.
 func (l *Log) dir() string {
 	if len(l.dirs) == 0 || l.root == "" {
 		return ""
@@ -94,7 +94,7 @@ func (l *Log) dir() string {
 
 func isNumber(s string) bool { return strings.Trim(s, "0123456789") == "" }
 
-// make reads a message of make itself.
+// make reads a message of make.
 func (l *Log) make(text string) {
 	if dir, ok := strings.CutPrefix(text, "Entering directory "); ok {
 		if len(l.dirs) < 100 {
@@ -118,7 +118,7 @@ func (l *Log) make(text string) {
 	}
 }
 
-// qualify puts the folder before a name, which is text and no path.
+// qualify puts the folder before a name, which is text and not a path.
 func qualify(dir, name string) string {
 	if dir == "" {
 		return name
@@ -126,9 +126,8 @@ func qualify(dir, name string) string {
 	return dir + "/" + name
 }
 
-// End says that the output is complete and returns the tests that it names,
-// and as what it was read: "tap" where a plan was seen, else "make"; "" when
-// no test is named.
+// End ends the output and returns the tests in it and their format: "tap" if
+// there was a plan, else "make"; "" if no test is named.
 func (l *Log) End() ([]plugins.Case, string, error) {
 	l.lines.end()
 	streams := l.tap.end()
@@ -136,7 +135,7 @@ func (l *Log) End() ([]plugins.Case, string, error) {
 	var out cases
 	told := false
 	for _, w := range l.words {
-		told = told || w.Outcome != plugins.Errored // "ERROR: " alone is anybody's message
+		told = told || w.Outcome != plugins.Errored // other programs print "ERROR: ", too
 	}
 	if told {
 		format = "make"
@@ -159,8 +158,9 @@ func (c *cases) addAll(list []plugins.Case) {
 	}
 }
 
-// Stops returns the targets at which make gave up, except those that only
-// stand for tests: what could not be made to be tested. At most 100.
+// Stops returns the targets at which make stopped, without those that only run
+// tests: it returns what had to be made for the tests and could not be. At
+// most 100.
 func (l *Log) Stops() []string {
 	var stops []string
 	for _, s := range l.stops {
@@ -172,7 +172,8 @@ func (l *Log) Stops() []string {
 	return stops
 }
 
-// forTests reports whether a target of automake's fails because a test did.
+// forTests reports whether an automake target of that name fails because a
+// test did.
 func forTests(target string) bool {
 	for _, name := range []string{"check", "test", "tests", "all"} {
 		if target == name || strings.HasPrefix(target, name+"-") {

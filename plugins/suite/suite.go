@@ -1,12 +1,13 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package suite reads what suites of tests print and leave behind, and names
-// every test: the .trs files of automake, the Test Anything Protocol, versions
-// 12 to 14, and the lines "PASS: name" of older harnesses.
+// Package suite reads what test suites print and leave behind, and names every
+// test: the .trs files of automake, the Test Anything Protocol, versions 12 to
+// 14, and the lines "PASS: name" of older harnesses.
 //
-// It runs nothing; the testers of plugins/make and plugins/autotools do. All
-// it reads was written on a worker: memory is bounded whatever comes.
+// It runs nothing; the testers of plugins/make and plugins/autotools do.
+// Everything it reads was written on a worker, so its memory is bounded for
+// any input.
 package suite
 
 import (
@@ -17,28 +18,30 @@ import (
 	"github.com/zfarm/zfarm/plugins"
 )
 
-// ErrTooMany is wrapped when a suite has more than plugins.MaxCases tests.
+// ErrTooMany means that a suite has more than plugins.MaxCases tests.
 var ErrTooMany = fmt.Errorf("more than %d tests", plugins.MaxCases)
 
-// maxDetails bounds the details of all tests of a suite together, and maxLine
-// what is looked at of one line.
+// maxDetails bounds the details of all tests of a suite together, maxLine the
+// part of one line that is read; both in bytes.
 const (
 	maxDetails = 16 << 20
 	maxLine    = 16 << 10
 )
 
-// nameRoom is left for the number that tells equal names apart.
+// nameRoom is the space for the number that distinguishes equal names, in
+// bytes.
 const nameRoom = 12
 
-// cases collects tests, gives each a name of its own, and stops at the bounds.
+// cases collects tests, gives each a unique name, and stops at the bounds.
 type cases struct {
 	list    []plugins.Case
-	taken   map[string]int // name -> how often it was asked for
+	taken   map[string]int // name -> the last number given
 	details int
 	over    bool
 }
 
-// add appends a test. A name that is taken gets " (2)", " (3)" and so on.
+// add appends a test. A name that exists already gets " (2)", " (3)" and so
+// on.
 func (c *cases) add(t plugins.Case) {
 	if len(c.list) >= plugins.MaxCases {
 		c.over = true
@@ -71,12 +74,13 @@ func (c *cases) err() error {
 	return nil
 }
 
-// Bad reports whether a test of that outcome is one that should not be there.
+// Bad reports whether the outcome is a failure, an error or an unexpected
+// pass.
 func Bad(o plugins.Outcome) bool {
 	return o == plugins.Failed || o == plugins.Errored || o == plugins.UnexpectedPass
 }
 
-// AnyBad reports whether one of the tests is [Bad].
+// AnyBad reports whether one of the tests has a [Bad] outcome.
 func AnyBad(list []plugins.Case) bool {
 	for _, c := range list {
 		if Bad(c.Outcome) {
@@ -86,8 +90,8 @@ func AnyBad(list []plugins.Case) bool {
 	return false
 }
 
-// lines cuts what is written into lines, without their ends. Of a line longer
-// than maxLine the rest is dropped.
+// lines splits its input into lines, without their ends. It drops the rest of
+// a line longer than maxLine.
 type lines struct {
 	each func(line string)
 	buf  []byte
@@ -107,14 +111,14 @@ func (l *lines) Write(p []byte) (int, error) {
 	}
 }
 
-// flush ends the line that is under way.
+// flush ends the current line.
 func (l *lines) flush() {
 	line := strings.TrimSuffix(string(l.buf), "\r")
 	l.buf = l.buf[:0]
 	l.each(line)
 }
 
-// end hands on a last line without an end.
+// end passes on a last line that has no newline.
 func (l *lines) end() {
 	if len(l.buf) > 0 {
 		l.flush()

@@ -12,17 +12,17 @@ import (
 	"github.com/zfarm/zfarm/plugins"
 )
 
-// maxDepth is how deep subtests are followed; what lies deeper is text.
+// maxDepth is how deep subtests are read; deeper ones are text.
 const maxDepth = 8
 
-// between parts the name of a subtest's parent from its own.
+// between separates the name of a subtest's parent from the subtest's own.
 const between = " / "
 
 // ReadTAP reads the output of one producer of the Test Anything Protocol (the
 // specification at testanything.org, versions 12 to 14). Subtests are named
-// "parent / child" and stand for their parent. A plan that is not met, or is
-// not there at all, is an Errored test named "plan"; a producer that bailed
-// out is one named "bail out".
+// "parent / child" and replace their parent. A missing plan, or one that is
+// not met, is an Errored test named "plan"; a producer that bailed out is one
+// named "bail out".
 func ReadTAP(r io.Reader) ([]plugins.Case, error) {
 	t := newTAP(true)
 	l := &lines{each: t.line}
@@ -37,34 +37,34 @@ func ReadTAP(r io.Reader) ([]plugins.Case, error) {
 	return out.list, out.err()
 }
 
-// tap reads one or several streams of TAP, one after the other.
+// tap reads one or several streams of TAP in turn.
 type tap struct {
-	// strict: nothing but TAP is expected, and a stream must have a plan.
+	// strict means that there is only TAP, and that a stream must have a plan.
 	strict bool
-	// dir qualifies the names of tests, "" does not.
+	// dir qualifies the names of tests; "" does not.
 	dir string
-	// planned and numbered say whether any stream had a plan, or a numbered
-	// test without one.
+	// planned says whether any stream had a plan, numbered whether any had a
+	// numbered test without a plan.
 	planned, numbered bool
 
 	done   []plugins.Case
 	kept   int      // bytes of details
 	levels []*level // of subtests; the first is the stream's own
-	yaml   int      // indentation of the YAML block that is open, else -1
-	yamlAt int      // the level it belongs to
+	yaml   int      // indentation of the open YAML block; -1 if none is open
+	yamlAt int      // the level that the block belongs to
 }
 
-// level is a stream, or a subtest.
+// level is a stream or a subtest.
 type level struct {
 	name   string // of a subtest, as announced by a comment
-	plan   int    // -1: none yet
+	plan   int    // -1 if there is none yet
 	seen   int
 	last   int // the number of the last test
 	bailed bool
 	dir    string // of a stream
 	tests  []plugins.Case
-	// open is whether the last line was about the last test, so that comments
-	// explain it.
+	// open says whether the last line was about the last test, so that
+	// comments belong to that test.
 	open bool
 }
 
@@ -87,7 +87,7 @@ func (t *tap) line(s string) {
 	if indent%4 != 0 || depth > maxDepth || depth > len(t.levels) {
 		return
 	}
-	// The inner levels wait for their parent's line.
+	// The inner levels stay until their parent's line.
 	p, isPoint := parsePoint(text)
 	plan, isPlan := parsePlan(text)
 	switch {
@@ -104,7 +104,7 @@ func (t *tap) line(s string) {
 	}
 }
 
-// inYAML takes the lines of a YAML block. One that is not closed ends with
+// inYAML takes the lines of a YAML block. A block without an end ends before
 // the first line that is less indented.
 func (t *tap) inYAML(indent int, text string) bool {
 	if t.yaml < 0 {
@@ -118,8 +118,8 @@ func (t *tap) inYAML(indent int, text string) bool {
 	return true
 }
 
-// accepts refuses what only looks like a test among other output: without
-// number and dash it must stand in a stream whose plan is open.
+// accepts refuses lines that only look like a test among other output: without
+// number and dash, a test must be in a stream whose plan is not yet met.
 func (t *tap) accepts(depth int, p point) bool {
 	if t.strict || p.number > 0 || p.dash || depth > 0 {
 		return true
@@ -128,7 +128,7 @@ func (t *tap) accepts(depth int, p point) bool {
 	return l.plan > l.seen
 }
 
-// at returns the level of that depth, a new one where it is one deeper than
+// at returns the level of that depth; a new one if that is one deeper than
 // before.
 func (t *tap) at(depth int) *level {
 	if depth == len(t.levels) {
@@ -137,7 +137,7 @@ func (t *tap) at(depth int) *level {
 	return t.levels[depth]
 }
 
-// point takes a test, and the subtest that led to it.
+// point adds a test, and the subtests before it.
 func (t *tap) point(depth int, p point) {
 	if l := t.levels[0]; depth == 0 && !t.strict && p.number == 1 && l.seen > 0 && (l.last >= 1 && l.plan <= l.seen) {
 		t.next() // the numbers begin anew: another producer
@@ -151,7 +151,7 @@ func (t *tap) point(depth int, p point) {
 	l.seen++
 	l.last = p.number
 	if len(t.done)+len(l.tests) > plugins.MaxCases {
-		return // counted, and told of by the collector
+		return // only counted; the collector reports it
 	}
 	children, name := t.close(depth + 1)
 	c := p.test(l.seen)
@@ -168,11 +168,11 @@ func (t *tap) point(depth int, p point) {
 	l.open = true
 }
 
-// tests of a subtest.
+// tests are the tests of a subtest.
 type tests []plugins.Case
 
-// under names the tests after their parent. What fails in a subtest that is
-// expected to fail is expected, too.
+// under puts the parent's name before the names of the tests. A failure in a
+// subtest that is expected to fail counts as expected, too.
 func (ts tests) under(parent plugins.Case) []plugins.Case {
 	for i := range ts {
 		ts[i].Name = plugins.Line(parent.Name+between+ts[i].Name, plugins.MaxName)
@@ -203,7 +203,7 @@ func (t *tap) close(depth int) (tests, string) {
 	return l.tests, l.name
 }
 
-// verdict returns the test that stands for a plan that was not met.
+// verdict returns a test that reports a plan that was not met.
 func (l *level) verdict(needsPlan bool) (plugins.Case, bool) {
 	c := plugins.Case{Name: "plan", Outcome: plugins.Errored}
 	switch {
@@ -219,7 +219,7 @@ func (l *level) verdict(needsPlan bool) (plugins.Case, bool) {
 	return c, false
 }
 
-// plan takes a plan: before the tests, or after them.
+// plan takes a plan, before or after the tests.
 func (t *tap) plan(depth int, p plan) {
 	l := t.at(depth)
 	if depth == 0 {
@@ -238,7 +238,7 @@ func (t *tap) plan(depth int, p plan) {
 	}
 }
 
-// bail ends the stream: the producer gave up.
+// bail ends the stream, because the producer bailed out.
 func (t *tap) bail(reason string) {
 	l := t.levels[0]
 	if l.bailed {
@@ -252,11 +252,11 @@ func (t *tap) bail(reason string) {
 	}
 }
 
-// comment announces a subtest, or explains the last test.
+// comment announces a subtest or belongs to the last test.
 func (t *tap) comment(depth int, text string) {
 	if name, ok := strings.CutPrefix(text, "Subtest:"); ok && depth < maxDepth {
 		name = plugins.Line(name, plugins.MaxName)
-		// Older producers indent the announcement with the subtest.
+		// Older producers indent the announcement like the subtest.
 		if depth == len(t.levels) {
 			t.at(depth).name = name
 		} else if depth+1 == len(t.levels) {
@@ -269,7 +269,7 @@ func (t *tap) comment(depth int, text string) {
 	}
 }
 
-// explain adds a line to the detail of the last test, if it went wrong.
+// explain adds a line to the detail of the last test, if that failed.
 func (t *tap) explain(l *level, text string) {
 	if !l.open || len(l.tests) == 0 {
 		return
@@ -301,7 +301,7 @@ func (t *tap) next() {
 	t.yaml = -1
 }
 
-// end returns all tests of all streams.
+// end returns the tests of all streams.
 func (t *tap) end() []plugins.Case {
 	t.next()
 	return t.done
@@ -310,14 +310,14 @@ func (t *tap) end() []plugins.Case {
 // point is a line "ok" or "not ok".
 type point struct {
 	ok        bool
-	number    int // 0: none
+	number    int // 0 if there is none
 	dash      bool
 	name      string
 	directive string // "skip", "todo" or ""
 	reason    string
 }
 
-// test returns the point as a test; n counts the tests of its level.
+// test returns the point as a test; n is its number in its level.
 func (p point) test(n int) plugins.Case {
 	c := plugins.Case{Name: plugins.Line(p.name, plugins.MaxName), Outcome: plugins.Failed, Detail: plugins.Line(p.reason, plugins.MaxName)}
 	if c.Name == "" {
@@ -336,7 +336,7 @@ func (p point) test(n int) plugins.Case {
 	return c
 }
 
-// maxNumber keeps counts far from overflow.
+// maxNumber keeps counts far below overflow.
 const maxNumber = 1_000_000_000
 
 // parsePoint reads "ok 3 - name # directive reason".
@@ -361,13 +361,13 @@ func parsePoint(s string) (point, bool) {
 	if name, ok := strings.CutPrefix(rest, "- "); ok {
 		p.dash, rest = true, strings.TrimSpace(name)
 	}
-	rest = strings.TrimSuffix(rest, " {") // a subtest in braces, TAP 14's older form
+	rest = strings.TrimSuffix(rest, " {") // an older form of TAP 14: a subtest in braces
 	p.name, p.directive, p.reason = parseDirective(rest)
 	return p, true
 }
 
-// parseDirective parts the name of a test from what follows its first
-// directive, and takes the escapes out of the name.
+// parseDirective separates the name of a test from its first directive and the
+// reason, and removes the escapes from the name.
 func parseDirective(s string) (name, directive, reason string) {
 	for i := 0; i < len(s); i++ {
 		if s[i] == '\\' {

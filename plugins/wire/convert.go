@@ -16,7 +16,7 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// text makes a string that a message can carry.
+// text makes a string valid for a message.
 func text(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
 // FromDescription returns d as a message.
@@ -38,7 +38,7 @@ func fromSchema(s *plugins.Schema) *Schema {
 	return m
 }
 
-// ToDescription returns what a plugin said of itself, not yet validated.
+// ToDescription returns a plugin's description of itself, not yet validated.
 func ToDescription(m *DescribeResponse) plugins.Description {
 	return plugins.Description{
 		Name: m.GetName(), Version: m.GetVersion(),
@@ -159,7 +159,8 @@ func fromStep(s workers.Step) *Step {
 	return m
 }
 
-// toStep checks what the farm relies on: a plugin's step is foreign.
+// toStep checks what the farm relies on, because a plugin's step is not
+// trusted.
 func toStep(m *Step) (workers.Step, error) {
 	s := workers.Step{Name: m.GetName(), Script: string(m.GetScript()), Dir: string(m.GetDir()), Umask: fs.FileMode(m.GetUmask())}
 	if !workers.ValidID(s.Name) {
@@ -306,7 +307,7 @@ func FromComplaints(complaints []plugins.Complaint) []*Complaint {
 	return m
 }
 
-// ToComplaints returns what a plugin finds fault with: at most
+// ToComplaints returns the complaints of a plugin: at most
 // plugins.MaxComplaints, safe to show.
 func ToComplaints(m []*Complaint) []plugins.Complaint {
 	var complaints []plugins.Complaint

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package wire is the protocol between the farm and a plugin: plugin.proto,
-// the code generated from it, and what turns its messages into the values of
-// plugins and workers and back, so that an error keeps its kind and bytes stay
+// the code generated from it, and the conversions between its messages and the
+// values of plugins and workers. They keep the kind of an error, and bytes as
 // bytes.
 //
 // It starts no process and knows no transport but gRPC: plugins/host is the

@@ -16,11 +16,11 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// maxError bounds the text of an error that crosses the hop; it travels in a
-// header.
+// maxError bounds the text of an error in the protocol, in bytes: it is sent
+// in a header.
 const maxError = 4 << 10
 
-// kind pairs an error that callers branch on with its name in the protocol.
+// kind pairs an error that callers distinguish with its name in the protocol.
 type kind struct {
 	kind Kind
 	err  error
@@ -40,8 +40,8 @@ func kinds() []kind {
 	}
 }
 
-// Encode returns err as an error that gRPC carries to the other side with its
-// kind; [Decode] is the reverse. nil stays nil.
+// Encode returns err as an error with which gRPC sends its kind to the other
+// side; [Decode] is the reverse. nil stays nil.
 func Encode(err error) error {
 	if err == nil {
 		return nil
@@ -69,9 +69,9 @@ func Encode(err error) error {
 	return s.Err()
 }
 
-// Decode returns what the other side passed to [Encode]: errors.Is and
-// errors.As find the same kinds. An error that the transport made keeps its
-// status. The text is foreign and has been made safe to show.
+// Decode returns the error that the other side passed to [Encode]: errors.Is
+// and errors.As find the same kinds. An error of the transport keeps its
+// status. The text comes from the other side and is made safe to show.
 func Decode(err error) error {
 	if err == nil {
 		return nil
@@ -98,8 +98,8 @@ func Decode(err error) error {
 	return e
 }
 
-// faultKinds returns the errors that a fault stands for. A step that cannot
-// be is left out.
+// faultKinds returns the errors in a fault. It leaves out a step that cannot
+// exist.
 func faultKinds(fault *Fault) []error {
 	var errs []error
 	for _, k := range kinds() {
@@ -118,7 +118,7 @@ func faultKinds(fault *Fault) []error {
 	return errs
 }
 
-// remoteError is an error of the other side.
+// remoteError is an error from the other side.
 type remoteError struct {
 	text  string
 	kinds []error
@@ -127,8 +127,8 @@ type remoteError struct {
 func (e *remoteError) Error() string   { return e.text }
 func (e *remoteError) Unwrap() []error { return e.kinds }
 
-// decodeCall is Decode for a caller whose own context may have ended: then
-// that is the error.
+// decodeCall is Decode for a caller whose context may have ended: then it
+// returns the error of that context.
 func decodeCall(ctx context.Context, what, name string, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s %s: %w", what, name, context.Cause(ctx))

@@ -17,7 +17,7 @@ import (
 
 // Put sends a file to the farm.
 func (p *proxy) Put(ctx context.Context, name string, mode fs.FileMode, r io.Reader) (digest.Digest, error) {
-	// The farm sees a file that broke off by the end of this context.
+	// The end of this context shows the farm that a file is incomplete.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream, err := p.client.Put(ctx)
@@ -25,7 +25,7 @@ func (p *proxy) Put(ctx context.Context, name string, mode fs.FileMode, r io.Rea
 		return digest.Digest{}, decodeCall(ctx, "putting", name, err)
 	}
 	header := &PutHeader{Name: []byte(name), Mode: modeBits(mode)}
-	// An error of Send is io.EOF; the true one comes from CloseAndRecv.
+	// Send fails with io.EOF; CloseAndRecv returns the actual error.
 	sum := digest.NewReader(r)
 	if stream.Send(&PutRequest{Part: &PutRequest_Header{Header: header}}) == nil {
 		if err := sendAll(stream, sum); err != nil {
@@ -39,8 +39,8 @@ func (p *proxy) Put(ctx context.Context, name string, mode fs.FileMode, r io.Rea
 	return agreed("putting", name, sum.Digest(), m.GetDigest())
 }
 
-// sendAll copies r to the stream; its errors are those of r. It stops early
-// when the farm does not want more.
+// sendAll copies r to the stream; its errors are those of r. It stops early if
+// the farm accepts no more.
 func sendAll(stream grpc.ClientStreamingClient[PutRequest, PutResponse], r io.Reader) error {
 	buf := make([]byte, chunk)
 	for {
@@ -48,7 +48,7 @@ func sendAll(stream grpc.ClientStreamingClient[PutRequest, PutResponse], r io.Re
 		if n > 0 && stream.Send(&PutRequest{Part: &PutRequest_Data{Data: buf[:n]}}) != nil {
 			return nil //nolint:nilerr // CloseAndRecv has the true error
 		}
-		if err == io.EOF { // itself: wrapped, it is what broke r off
+		if err == io.EOF { // the stream's io.EOF itself; a wrapped one comes from r
 			return nil
 		}
 		if err != nil {
@@ -83,7 +83,7 @@ func (p *proxy) Get(ctx context.Context, name string, w io.Writer) (digest.Diges
 	}
 }
 
-// agreed returns the digest that both sides of the hop came to.
+// agreed returns the digest if both sides computed the same.
 func agreed(what, name string, mine digest.Digest, theirs []byte) (digest.Digest, error) {
 	if string(mine[:]) != string(theirs) {
 		return digest.Digest{}, fmt.Errorf("%s %s: the farm saw other bytes than the plugin", what, name)

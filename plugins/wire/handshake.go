@@ -3,21 +3,22 @@
 
 package wire
 
-// Version is the number of the protocol that both sides must speak.
+// Version is the version of the protocol; both sides must have the same.
 const Version = 1
 
-// Service is the name under which the handshake knows the plugin.
+// Service is the name of the plugin in the handshake.
 const Service = "zfarm"
 
-// The handshake tells a person who starts a plugin by hand what it is. It
-// keeps nobody out.
+// The handshake tells a person who starts a plugin by hand what it is. It is
+// no access control.
 const (
 	CookieKey   = "ZFARM_PLUGIN"
 	CookieValue = "zfarm.plugin.v1"
 )
 
-// MaxMessage is the largest message, in bytes, that either side takes.
+// MaxMessage is the largest message, in bytes, that either side accepts.
 const MaxMessage = 4 << 20
 
-// MaxHeaders bounds the headers of a call, in which errors travel.
+// MaxHeaders bounds the headers of a call, in bytes; errors are sent in
+// headers.
 const MaxHeaders = 64 << 10

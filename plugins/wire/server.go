@@ -16,15 +16,15 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// chunk is how many bytes of a file or log go into one message, and batch how
-// many entries of a folder.
+// chunk is how many bytes of a file or log are in one message, batch how many
+// entries of a folder.
 const (
 	chunk = 256 << 10
 	batch = 1000
 )
 
-// Register serves ws to a plugin on r. Everything that a plugin asks is
-// checked here; ws sees valid names only.
+// Register serves ws to a plugin on r. It checks every request of the plugin;
+// ws gets valid names only.
 func Register(r grpc.ServiceRegistrar, ws plugins.Workspace) {
 	RegisterWorkspaceServer(r, &server{ws: ws})
 }
@@ -51,7 +51,7 @@ func (s *server) Put(stream grpc.ClientStreamingServer[PutRequest, PutResponse])
 	r := &received{stream: stream, left: plugins.MaxPut, name: name}
 	d, err := s.ws.Put(stream.Context(), name, goMode(header.GetMode()), r)
 	if r.err != nil && !errors.Is(r.err, io.EOF) {
-		err = r.err // why the workspace got no whole file
+		err = r.err // why the workspace got an incomplete file
 	}
 	if err != nil {
 		return Encode(err)
@@ -59,8 +59,8 @@ func (s *server) Put(stream grpc.ClientStreamingServer[PutRequest, PutResponse])
 	return stream.SendAndClose(&PutResponse{Digest: d[:]})
 }
 
-// received reads the data of a Put. A stream that breaks is never taken for
-// the end of the file.
+// received reads the data of a Put. A stream that breaks off is never taken
+// for the end of the file.
 type received struct {
 	stream grpc.ClientStreamingServer[PutRequest, PutResponse]
 	name   string
@@ -139,7 +139,7 @@ func (s *server) List(m *ListRequest, stream grpc.ServerStreamingServer[ListResp
 	return nil
 }
 
-// Run streams the log of a step, where it is wanted, and then its status.
+// Run streams the log of a step, if it is wanted, and then the status.
 func (s *server) Run(m *RunRequest, stream grpc.ServerStreamingServer[RunResponse]) error {
 	step, err := toStep(m.GetStep())
 	if err != nil {
@@ -158,8 +158,8 @@ func (s *server) Run(m *RunRequest, stream grpc.ServerStreamingServer[RunRespons
 	return stream.Send(&RunResponse{Part: &RunResponse_Status{Status: fromStatus(st)}})
 }
 
-// sender writes in chunks of a size that one message may have. A message is
-// marshalled before Send returns, so p need not be kept.
+// sender writes in chunks that fit into a message. Send marshals a message
+// before it returns, so p is not kept.
 type sender func(p []byte) error
 
 func (send sender) Write(p []byte) (int, error) {
@@ -236,5 +236,5 @@ func (p *proxy) Run(ctx context.Context, s workers.Step, log io.Writer) (workers
 	}
 }
 
-// modeBits keeps what chmod can set.
+// modeBits keeps the bits that chmod can set.
 func modeBits(mode fs.FileMode) uint32 { return unixMode(mode) & 0o7777 }
