@@ -20,7 +20,7 @@ import (
 )
 
 // Explain writes everything that r means, defaults included, for people. The
-// text is stable: the same recipe is explained by the same bytes.
+// same recipe always gives the same bytes.
 func Explain(r *Recipe, w io.Writer) error {
 	d, err := r.Digest()
 	if err != nil {
@@ -53,10 +53,12 @@ func Explain(r *Recipe, w io.Writer) error {
 	return err
 }
 
-// explanation writes headings, and below them lines of a word and what is said of it.
+// explanation writes headings, and below them lines of a word and its
+// explanation.
 type explanation struct{ table *tabwriter.Writer }
 
-// head and line write to a buffer, which does not fail; Flush tells otherwise.
+// head and line write to a buffer, which cannot fail; Flush reports other
+// errors.
 func (e explanation) head(format string, args ...any) {
 	_, _ = fmt.Fprintf(e.table, "\n%s\n", codepage.Line(fmt.Sprintf(format, args...), 0))
 }
@@ -65,7 +67,7 @@ func (e explanation) line(word, format string, args ...any) {
 	_, _ = fmt.Fprintf(e.table, "  %s\t%s\n", codepage.Line(word, 0), codepage.Line(fmt.Sprintf(format, args...), 0))
 }
 
-// list writes a line for each of a list, the word beside the first.
+// list writes a line for each item, with the word before the first.
 func (e explanation) list(word, none string, items []string) {
 	if len(items) == 0 && none != "" {
 		e.line(word, "%s", none)
@@ -147,7 +149,7 @@ func (e explanation) test(t Test) {
 	e.list("known failures", "none", known)
 }
 
-// block writes the arguments of a plugin as they are handed to it.
+// block writes the arguments of a plugin as the plugin gets them.
 func (e explanation) block(b json.RawMessage) {
 	var args map[string]json.RawMessage
 	if err := json.Unmarshal(b, &args); err != nil {
@@ -198,7 +200,7 @@ func kind(format string) string {
 	return "files that are not text"
 }
 
-// tier says in short what differs where a verdict is equivalent at tier t.
+// tier says in short what differs if a verdict is equivalent at tier t.
 func tier(t int) string {
 	switch t {
 	case 0:
@@ -211,7 +213,7 @@ func tier(t int) string {
 	return "unknown"
 }
 
-// hours writes a limit without the zeros at its end.
+// hours formats a limit without trailing zero units.
 func hours(d Duration) string {
 	s := time.Duration(d).String()
 	if strings.HasSuffix(s, "m0s") {

@@ -1,8 +1,8 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package recipes holds what to build: the values a recipe file evaluates to,
-// their canonical form and their digest.
+// Package recipes defines what to build: the values that a recipe file
+// evaluates to, their canonical form and their digest.
 //
 // It knows no syntax (recipes/parse reads HCL into these values), fetches
 // nothing (recipes/source) and schedules nothing (orchestrator).
@@ -39,19 +39,20 @@ type Recipe struct {
 	Reproduce  Reproduce `json:"reproduce"`
 }
 
-// Identity is how vulnerability data bases know the port.
+// Identity is how vulnerability databases identify the port.
 type Identity struct {
 	PURL     string   `json:"purl,omitempty"`     // package URL
 	CPEs     []string `json:"cpes,omitempty"`     // CPE 2.3 names
 	Upstream string   `json:"upstream,omitempty"` // version control repository
 }
 
-// Source is one file of upstream, pinned.
+// Source is one file from upstream, pinned by digest.
 type Source struct {
-	// URL is where upstream publishes it; http or https. Its last element names it.
+	// URL is where upstream publishes it: http or https. The last element is
+	// its name.
 	URL    string        `json:"url"`
 	SHA256 digest.Digest `json:"sha256"`
-	// Into is the folder below the source folder in which an archive is
+	// Into is the folder below the source folder into which an archive is
 	// unpacked, without its own first folder; "" is the source folder itself.
 	Into      string     `json:"into,omitempty"`
 	Signature *Signature `json:"signature,omitempty"`
@@ -59,8 +60,8 @@ type Source struct {
 	Patches []File `json:"patches,omitempty"`
 }
 
-// FileName returns the last element of the address, by which the source is
-// known; "" if the address has none.
+// FileName returns the last element of the URL, which names the source; "" if
+// the URL has none.
 func (s Source) FileName() string {
 	u, err := url.Parse(s.URL)
 	if err != nil || strings.HasSuffix(u.Path, "/") {
@@ -74,68 +75,68 @@ func (s Source) FileName() string {
 	}
 }
 
-// Signature is an OpenPGP signature of upstream over the source.
+// Signature is upstream's OpenPGP signature over the source.
 type Signature struct {
 	URL string `json:"url"`
-	// Key holds the armoured upstream keys, a file of the recipe.
+	// Key holds the armoured upstream keys, in a file beside the recipe.
 	Key File `json:"key"`
-	// Fingerprints are the primary keys (upper-case hex, no spaces) of which
-	// one must have signed.
+	// Fingerprints are primary keys (upper-case hex, no spaces), one of which
+	// must have signed.
 	Fingerprints []string `json:"fingerprints"`
 }
 
-// File is a file that lies beside the recipe and belongs to it.
+// File is a file beside the recipe that belongs to it.
 type File struct {
 	// Name is slash-separated, below the recipe's folder.
 	Name   string        `json:"name"`
 	Digest digest.Digest `json:"digest"`
-	// Data is the content; the digest stands for it in the canonical form.
+	// Data is the content; in the canonical form the digest represents it.
 	Data []byte `json:"-"`
 }
 
-// Need is another port that must be there.
+// Need is another port whose package the build or the port needs.
 type Need struct {
 	Port    string `json:"port"`
 	Version Range  `json:"version,omitempty"`
-	// At says when: "build", "run" or both, sorted.
+	// At says when the port is needed: "build", "run" or both, sorted.
 	At []string `json:"at"`
 }
 
-// Tool is a program of the worker itself.
+// Tool is a program that the worker itself must have.
 type Tool struct {
 	Name    string `json:"name"`
 	Version Range  `json:"version,omitempty"`
 }
 
-// Worker is what the port asks of the machine beyond its tools.
+// Worker is what the port requires of the machine in addition to tools.
 type Worker struct {
-	// Labels must all be among those that the worker's administrator gave it,
+	// Labels must all be among those that the administrator gave the worker,
 	// as NAME or NAME=VALUE; sorted.
 	Labels []string `json:"labels,omitempty"`
-	// System is what "uname -s" must say, e.g. "OS/390"; "" for any.
+	// System is what "uname -s" must print, e.g. "OS/390"; "" for any.
 	System string `json:"system,omitempty"`
-	// Release is the range of what "uname -r" may say.
+	// Release is the range of what "uname -r" may print.
 	Release Range `json:"release,omitempty"`
 }
 
-// Build says which plugin builds.
+// Build says which plugin builds the port, and how.
 type Build struct {
 	Plugin string `json:"plugin"`
-	// Block is the plugin's own part, decoded against the plugin's schema:
-	// JSON with sorted keys, absent attributes left out.
+	// Block is the plugin's own part, decoded by the plugin's schema: JSON
+	// with sorted keys, without absent attributes.
 	Block json.RawMessage `json:"block"`
 	// Limit bounds each step of the build.
 	Limit Duration `json:"limit"`
 }
 
-// Test says which plugin tests and what is expected of it.
+// Test says which plugin tests the port, and which results are acceptable.
 type Test struct {
 	Plugin string          `json:"plugin"`
 	Block  json.RawMessage `json:"block"`
 	Limit  Duration        `json:"limit"`
 	// MinTests is the smallest number of tests that counts as the whole suite.
 	MinTests int `json:"min_tests"`
-	// KnownFailures are allowed to fail; one that passes is told.
+	// KnownFailures may fail; one that passes is reported.
 	KnownFailures []KnownFailure `json:"known_failures,omitempty"`
 }
 
@@ -155,7 +156,7 @@ type Package struct {
 }
 
 // Reproduce says how often the port is built, what is varied between the
-// repeats, and which tiers of difference a release may carry.
+// repeats, and which tiers of difference a release may have.
 type Reproduce struct {
 	Repeats int         `json:"repeats"`
 	Vary    []Variation `json:"vary"`
@@ -163,8 +164,9 @@ type Reproduce struct {
 	Rules   []Rule      `json:"rules,omitempty"`
 }
 
-// Rule is one difference that the port is known to have and that may count as
-// one of a tier: never metadata, code, or what was added or removed.
+// Rule is one difference that the port is known to have. It counts as a
+// difference of Tier. It never applies to metadata, code, or to what was added
+// or removed.
 type Rule struct {
 	Name string `json:"name"`
 	// Format is "text", "json" or "bytes".
@@ -176,20 +178,21 @@ type Rule struct {
 	Field string `json:"field,omitempty"`
 	// Pattern is an RE2 expression with one group: what may differ.
 	Pattern string `json:"pattern,omitempty"`
-	// Tier is what the difference counts as; it is among those allowed.
+	// Tier is the tier that the difference counts as; it must be an allowed
+	// one.
 	Tier   int    `json:"tier"`
 	Reason string `json:"reason"`
 }
 
-// Categories lists the categories a port may be in (those of the z/OS open
-// tools community).
+// Categories returns the categories that a port may be in (those of the z/OS
+// open tools community).
 func Categories() []string {
 	return []string{"ai", "build_system", "compression", "core", "database", "development", "devops", "documentation",
 		"editor", "graphics", "json", "language", "library", "math", "monitoring", "networking", "security", "shell",
 		"source_control", "testing", "utilities", "webframework"}
 }
 
-// Duration is a time.Duration written as text, e.g. "3h30m0s".
+// Duration is a time.Duration that is written as text, e.g. "3h30m0s".
 type Duration time.Duration
 
 // MarshalText writes d as time.Duration does.
@@ -203,12 +206,12 @@ func (d *Duration) UnmarshalText(b []byte) error {
 }
 
 // canonicalVersion changes whenever the same recipe would get another
-// canonical form, so that digests of different forms never meet.
+// canonical form, so that digests of different forms never coincide.
 const canonicalVersion = "zfarm-recipe-v1\n"
 
-// Canonical returns the bytes over which the digest of r is taken: a line
-// naming the form, then JSON without optional white space, keys in a fixed
-// order. Two files that mean the same have the same canonical form.
+// Canonical returns the bytes that the digest of r covers: a line with the
+// version of the form, then JSON without optional white space, with keys in a
+// fixed order. Two files with the same meaning have the same canonical form.
 func (r *Recipe) Canonical() ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteString(canonicalVersion)

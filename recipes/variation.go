@@ -11,8 +11,8 @@ import (
 )
 
 // Variation is one condition that is changed on purpose between the repeats of
-// a build. Recipes, plans, records and signed statements name it by this text
-// (docs/reproducibility-v1.md).
+// a build. Recipes, plans, records and signed statements use this text as its
+// name (docs/reproducibility-v1.md).
 type Variation string
 
 // The variations.
@@ -27,14 +27,14 @@ const (
 	VaryWorker      Variation = "worker"
 )
 
-// Variations lists all variations, in the order in which recipes are told
-// about them. What is missing here does not exist: tests hold every switch over
-// variations against this list.
+// Variations returns all variations, in the order in which recipes list them.
+// Every variation must be here: tests check each switch over variations
+// against this list.
 func Variations() []Variation {
 	return []Variation{VaryPath, VaryTimezone, VaryLocale, VaryUmask, VaryJobs, VaryHome, VaryEnvironment, VaryWorker}
 }
 
-// ParseVariation returns the variation of that name. The error names the one
+// ParseVariation returns the variation with the name. The error names the one
 // that was probably meant, or all of them.
 func ParseVariation(s string) (Variation, error) {
 	if v := Variation(s); slices.Contains(Variations(), v) {

@@ -13,10 +13,10 @@ import (
 )
 
 // Range is a version range such as ">= 4.0, < 5" in its normal form: every
-// comparison once, lower bounds first. The empty range has every version in it.
+// comparison once, lower bounds first. The empty range contains every version.
 type Range string
 
-// What a range may hold: comparisons, and characters of each version.
+// Bounds on a range: comparisons, and characters of each version.
 const (
 	maxTerms   = 8
 	maxVersion = 64
@@ -47,11 +47,11 @@ func ParseRange(s string) (Range, error) {
 	return Range(strings.Join(texts, ", ")), nil
 }
 
-// Has reports whether v lies in the range. A version that cannot be read lies
-// only in the empty range. A letter or a "p" and digits behind the numbers is
-// a later patch, as upstreams of C programs write it (1.1.1w, 9.9p1); any
-// other suffix (rc1, alpha) is a preview, which lies only in ranges that name
-// a preview of the same version.
+// Has reports whether v is in the range. A version that cannot be read is only
+// in the empty range. A letter, or "p" and digits, after the numbers is a
+// later patch, as upstreams of C programs write it (1.1.1w, 9.9p1). Any other
+// suffix (rc1, alpha) is a preview, which is only in ranges that name a
+// preview of the same version.
 func (r Range) Has(v string) bool {
 	if r == "" {
 		return true
@@ -75,8 +75,9 @@ func (r Range) Has(v string) bool {
 // term is one comparison of a range.
 type term struct{ op, version string }
 
-// operators returns the comparisons in the order in which ranges write them.
-// Those of two characters are also tried first when reading.
+// operators returns the comparisons in the order in which ranges are written.
+// Those of two characters come before their first character alone, so that
+// they are tried first when reading.
 func operators() []string { return []string{">=", "~>", "!=", "<=", ">", "=", "<"} }
 
 func parseTerm(s string) (term, bool) {
@@ -103,8 +104,9 @@ func compareTerms(a, b term) int {
 }
 
 // orderable rewrites a patched version so that go-version, which takes every
-// suffix for a preview, puts it behind the version without: 9.9p1 becomes
-// 9.9.0.1, and 1.1.1w becomes 1.1.1.23. Other versions stay as they are.
+// suffix for a preview, orders it after the version without the suffix: 9.9p1
+// becomes 9.9.0.1, and 1.1.1w becomes 1.1.1.23. It returns other versions
+// unchanged.
 func orderable(v string) string {
 	numbers := strings.TrimRight(v, "0123456789")
 	patch := v[len(numbers):]

@@ -139,8 +139,7 @@ func (c *child) Kill(context.Context) error {
 	if c.process == nil {
 		return nil
 	}
-	// reap ends the rest of the group, while the number of the group cannot
-	// belong to another.
+	// reap ends the rest of the group, while no other group can have its number.
 	if err := c.process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}

@@ -48,7 +48,7 @@ func sendAll(stream grpc.ClientStreamingClient[PutRequest, PutResponse], r io.Re
 		if n > 0 && stream.Send(&PutRequest{Part: &PutRequest_Data{Data: buf[:n]}}) != nil {
 			return nil //nolint:nilerr // CloseAndRecv has the true error
 		}
-		if err == io.EOF { // the stream's io.EOF itself; a wrapped one comes from r
+		if err == io.EOF { // a plain io.EOF is the end of r, a wrapped one is an error
 			return nil
 		}
 		if err != nil {

@@ -1,12 +1,12 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package diagnostics is what people and programs get to see of the faults of
-// a file in HCL: a recipe or a farm's file. [Source.List] makes a list of
-// HCL's own diagnostics, in text that is safe for a terminal, with the lines of
-// source each is about.
+// Package diagnostics is how people and programs see the faults of an HCL
+// file: a recipe or a farm's file. [Source.List] converts HCL's own
+// diagnostics to a list in text that is safe for a terminal, with the lines of
+// source that each is about.
 //
-// It finds no faults: recipes/parse and orchestrator/farmfile do.
+// It finds no faults itself: recipes/parse and orchestrator/farmfile do.
 package diagnostics
 
 import (
@@ -21,10 +21,11 @@ import (
 	"github.com/zfarm/zfarm/workers/codepage"
 )
 
-// Max is the most diagnostics of one file; one more says that there are more.
+// Max is the most diagnostics listed for one file; one more says that there
+// are more.
 const Max = 100
 
-// The text of a hostile file ends up in its diagnostics.
+// Bounds on diagnostics, because the text of a hostile file ends up in them.
 const (
 	maxText    = 2000 // bytes of a summary or detail
 	maxSnippet = 4    // lines of source
@@ -43,19 +44,20 @@ type Diagnostic struct {
 	Summary  string `json:"summary"`
 	// Detail says what is wrong and what to write instead.
 	Detail string `json:"detail,omitempty"`
-	// File is the name of the file for people; for a recipe it is
+	// File is the name of the file, for people. For a recipe it is
 	// slash-separated, below the recipe's folder.
 	File string `json:"file,omitempty"`
-	// Line and Column count from 1; 0 when the fault has no place. Columns
-	// count characters as people do (grapheme clusters).
+	// Line and Column count from 1; 0 if the fault has no place. Columns count
+	// user-perceived characters (grapheme clusters).
 	Line   int `json:"line,omitempty"`
 	Column int `json:"column,omitempty"`
 
-	context string // the blocks around the place
+	context string // the blocks around the fault
 	snippet []snippetLine
 }
 
-// snippetLine is one line of source; marked is what the fault is about.
+// snippetLine is one line of source; marked is the part that the fault is
+// about.
 type snippetLine struct {
 	number                int
 	before, marked, after string
@@ -66,7 +68,7 @@ func Unreadable(file, summary, detail string) List {
 	return List{{Severity: SeverityError, Summary: printable(summary, ""), File: printable(file, ""), Detail: printable(detail, "")}}
 }
 
-// List is the faults of a file, in the order of their places.
+// List holds the faults of a file, in the order of their places.
 type List []Diagnostic
 
 // HasErrors reports whether d holds more than warnings.
@@ -82,7 +84,7 @@ func (d List) Err() error {
 	return nil
 }
 
-// Error names the first error, or the first warning where there is none, and
+// Error names the first error, or the first warning if there is no error, and
 // the number of other diagnostics.
 func (d List) Error() string {
 	if len(d) == 0 {
@@ -102,7 +104,7 @@ func (d List) Error() string {
 	return text
 }
 
-// MarshalJSON writes a list, also where there is nothing in it.
+// MarshalJSON writes a list, even if it is empty.
 func (d List) MarshalJSON() ([]byte, error) {
 	return json.Marshal(append([]Diagnostic{}, d...))
 }
@@ -151,8 +153,8 @@ func (d Diagnostic) writeText(b *bytes.Buffer, width int, colour bool) {
 	}
 }
 
-// wrap breaks the lines of s at spaces so that they take at most width
-// characters, where words allow it.
+// wrap breaks the lines of s at spaces so that they have at most width
+// characters, unless a word is longer.
 func wrap(s string, width int) string {
 	if width <= 0 {
 		return s
@@ -181,8 +183,8 @@ func wrap(s string, width int) string {
 	return b.String()
 }
 
-// printable is s as a terminal may have it, cut to a bearable length. Of tabs
-// and newlines those in keep stay.
+// printable makes s safe for a terminal and cuts it to maxText. It keeps the
+// tabs and newlines that are in keep.
 func printable(s, keep string) string {
 	end := ""
 	if len(s) > maxText {

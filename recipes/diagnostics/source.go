@@ -12,18 +12,18 @@ import (
 	"github.com/hashicorp/hcl/v2/hcled"
 )
 
-// Source is a file with faults.
+// Source is a file that has faults.
 type Source struct {
 	Name  string
 	Bytes []byte
-	// File is what HCL made of it; nil when it could not be parsed.
+	// File is the parsed file; nil if it could not be parsed.
 	File *hcl.File
-	// Secrets are parts of it that nobody should read in a diagnostic.
+	// Secrets are parts of it that diagnostics must not show.
 	Secrets []hcl.Range
 }
 
-// List turns the diagnostics of HCL into ours: in order, each once, not too
-// many, with their lines of source.
+// List converts HCL's diagnostics: in order of place, each once, at most Max,
+// with their lines of source.
 func (s Source) List(in hcl.Diagnostics) List {
 	type fault struct {
 		summary, detail string
@@ -55,7 +55,8 @@ func (s Source) List(in hcl.Diagnostics) List {
 	return out
 }
 
-// offset sorts diagnostics without a place first.
+// offset returns where d is in the file; -1, which sorts first, if it has no
+// place.
 func offset(d *hcl.Diagnostic) int {
 	if d.Subject == nil {
 		return -1
@@ -63,7 +64,7 @@ func offset(d *hcl.Diagnostic) int {
 	return d.Subject.Start.Byte
 }
 
-// plain turns one diagnostic of HCL into ours, still without source.
+// plain converts one diagnostic of HCL, without lines of source.
 func (s Source) plain(h *hcl.Diagnostic) Diagnostic {
 	d := Diagnostic{Severity: SeverityError, Summary: printable(h.Summary, ""), Detail: printable(h.Detail, "\n"), File: printable(s.Name, "")}
 	if h.Severity == hcl.DiagWarning {
@@ -84,7 +85,7 @@ func (s Source) context(at int) string {
 	return printable(hcled.ContextString(s.File, at), "")
 }
 
-// lines is a source as it is shown, without its secrets.
+// lines is a source with its secrets hidden.
 type lines struct {
 	bytes  []byte
 	starts []int // offset of each line
@@ -110,7 +111,7 @@ func (s Source) lines() lines {
 	return l
 }
 
-// show returns the lines of rng.
+// show returns the lines of rng, at most maxSnippet.
 func (l lines) show(rng hcl.Range) []snippetLine {
 	var shown []snippetLine
 	first, found := slices.BinarySearch(l.starts, rng.Start.Byte)
@@ -126,7 +127,7 @@ func (l lines) show(rng hcl.Range) []snippetLine {
 	return shown
 }
 
-// line returns line i, cut to a bearable length around the mark.
+// line returns line i, cut to about maxLine bytes around the mark.
 func (l lines) line(i int, mark hcl.Range) snippetLine {
 	start, end := l.starts[i], len(l.bytes)
 	if i+1 < len(l.starts) {

@@ -1,9 +1,9 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package nearest finds the word that was probably meant by one that nobody
-// knows, so that every error about a misspelt name ends in the same advice. It
-// knows nothing of recipes, farm files or their syntax.
+// Package nearest finds the known word that an unknown word probably means, so
+// that every error about a misspelt name ends with the same advice. It knows
+// nothing of recipes, farm files or their syntax.
 package nearest
 
 import (
@@ -16,9 +16,9 @@ const (
 	maxList = 16  // a longer list of words is not shown
 )
 
-// Hint returns the advice that follows "there is no such name", with a space
-// before it: the name that was probably meant, else all of them where they are
-// few, else "".
+// Hint returns the advice to append to "there is no such name", with a space
+// before it: the name that was probably meant; else all names, if they are
+// few; else "".
 func Hint(given string, names []string) string {
 	if name := Word(given, names); name != "" {
 		return fmt.Sprintf(" Did you mean %q?", name)
@@ -29,8 +29,8 @@ func Hint(given string, names []string) string {
 	return " Known here: " + strings.Join(names, ", ") + "."
 }
 
-// OneOf returns the advice for a word of a fixed list: the one that was probably
-// meant, else all of them.
+// OneOf returns the advice for a word of a fixed list: the word that was
+// probably meant; else all of them.
 func OneOf(given string, words []string) string {
 	if Word(given, words) != "" {
 		return Hint(given, words)
@@ -38,7 +38,7 @@ func OneOf(given string, words []string) string {
 	return " Known are: " + strings.Join(words, ", ") + "."
 }
 
-// Word returns the name that is most like given, "" if none is.
+// Word returns the name most similar to given; "" if none is similar.
 func Word(given string, names []string) string {
 	if len(given) > maxWord {
 		return ""
@@ -56,8 +56,8 @@ func Word(given string, names []string) string {
 	return best
 }
 
-// edits counts the letters to add, drop, change or swap with their neighbour
-// to make b out of a.
+// edits returns how many letters to insert, delete, replace or swap with their
+// neighbour to turn a into b.
 func edits(a, b string) int {
 	var before, row []int
 	next := make([]int, len(b)+1)

@@ -18,14 +18,14 @@ import (
 	"github.com/zfarm/zfarm/recipes/schema"
 )
 
-// shape says what a block of the farm's language holds. Its arguments are
-// described as those of plugins are.
+// shape describes the content of a block. It describes the farm's own
+// arguments in the same way as those of plugins.
 type shape struct {
 	args   []schema.Attribute
 	blocks []nested
 }
 
-// nested is a block within a block, and how often it may be there.
+// nested is a block within a block, and how often it may occur.
 type nested struct {
 	name        string
 	labels      int
@@ -57,8 +57,8 @@ func (s shape) block(name string) (nested, bool) {
 	return s.blocks[i], true
 }
 
-// checkNames reports what does not belong into src, and what lacks there. It
-// returns the arguments that were probably meant by a misspelt name.
+// checkNames reports names that do not belong in src and blocks that are
+// missing. It returns the arguments that a misspelt name probably meant.
 func (p *parser) checkNames(src *hclsyntax.Block, s shape) map[string]bool {
 	meant := make(map[string]bool)
 	names := s.names()
@@ -110,15 +110,15 @@ func (p *parser) checkLabels(b *hclsyntax.Block, n nested) {
 	p.errorf(b.DefRange(), "Name of a block", "A %s block has one name, in quotes. Write %s \"name\" { ... }.", b.Type, b.Type)
 }
 
-// inOrder returns arguments as they stand in the file.
+// inOrder returns arguments in the order of the file.
 func inOrder(attrs hclsyntax.Attributes) []*hclsyntax.Attribute {
 	return slices.SortedFunc(maps.Values(attrs), func(a, b *hclsyntax.Attribute) int {
 		return cmp.Compare(a.SrcRange.Start.Byte, b.SrcRange.Start.Byte)
 	})
 }
 
-// block is a block whose arguments were evaluated. What could not be is
-// missing in values, and was told.
+// block is a block with evaluated arguments. Those that could not be evaluated
+// are missing in values and have been reported.
 type block struct {
 	p      *parser
 	src    *hclsyntax.Block
@@ -132,7 +132,7 @@ func (p *parser) open(src *hclsyntax.Block, s shape) *block {
 }
 
 // evaluate evaluates the arguments of s. Those in meant were given under a
-// wrong name, so that they are not missing.
+// wrong name, so they are not reported as missing.
 func (p *parser) evaluate(src *hclsyntax.Block, s shape, meant map[string]bool) *block {
 	b := &block{p: p, src: src, body: p.evaluable(src, s.args, meant)}
 	var diags hcl.Diagnostics
@@ -141,8 +141,8 @@ func (p *parser) evaluate(src *hclsyntax.Block, s shape, meant map[string]bool) 
 	return b
 }
 
-// evaluable returns a body with the given arguments only, and an unknown value
-// for each that must not be evaluated.
+// evaluable returns a body with only the given arguments. It replaces those
+// that must not be evaluated by an unknown value.
 func (p *parser) evaluable(src *hclsyntax.Block, args []schema.Attribute, meant map[string]bool) *hclsyntax.Body {
 	body := &hclsyntax.Body{Attributes: make(hclsyntax.Attributes), SrcRange: src.Body.SrcRange, EndRange: src.Body.EndRange}
 	known := shape{args: args}
@@ -168,8 +168,8 @@ func unknown(at hcl.Range) hclsyntax.Expression {
 	return &hclsyntax.LiteralValueExpr{Val: cty.DynamicVal, SrcRange: at}
 }
 
-// affordable reports whether the value of a may be computed: all names in it
-// are there, and it does not grow too large.
+// affordable reports whether the value of a may be computed: all its names
+// exist, and it stays small enough.
 func (p *parser) affordable(a *hclsyntax.Attribute) bool {
 	names := make(map[string]bound, len(p.ctx.Variables))
 	for name, v := range p.ctx.Variables {
@@ -190,7 +190,7 @@ func (p *parser) affordable(a *hclsyntax.Attribute) bool {
 	return true
 }
 
-// value returns an argument that was given and evaluated.
+// value returns an argument that was given and could be evaluated.
 func (b *block) value(name string) (cty.Value, bool) {
 	if !b.values.Type().IsObjectType() {
 		return cty.NilVal, false
@@ -227,7 +227,7 @@ func (p *parser) whole(at hcl.Range, name string, v cty.Value, least, most int64
 	return int(n), true
 }
 
-// item is one element of a list, and where it stands.
+// item is one element of a list, and its range in the file.
 type item struct {
 	value cty.Value
 	at    hcl.Range
@@ -237,7 +237,7 @@ type item struct {
 const maxItems = 1000
 
 // items returns the elements of an argument that is a list, and whether the
-// argument was given. Nulls among them are reported and left out.
+// argument was given. It reports and omits nulls.
 func (b *block) items(name string) ([]item, bool) {
 	v, ok := b.value(name)
 	if !ok {
@@ -259,13 +259,14 @@ func (b *block) items(name string) ([]item, bool) {
 	return items, true
 }
 
-// empty reports whether an argument was given as a list of nothing.
+// empty reports whether an argument was given as an empty list.
 func (b *block) empty(name string) bool {
 	v, ok := b.value(name)
 	return ok && v.LengthInt() == 0
 }
 
-// at returns where an argument's value stands; the block's head if it was not given.
+// at returns the range of an argument's value; the block's head if it was not
+// given.
 func (b *block) at(name string) hcl.Range {
 	if a := b.src.Body.Attributes[name]; a != nil {
 		return a.Expr.Range()
@@ -273,7 +274,8 @@ func (b *block) at(name string) hcl.Range {
 	return b.src.DefRange()
 }
 
-// itemAt returns where element i of a list stands, as far as it was written as a list.
+// itemAt returns the range of element i of a list; that of the whole argument
+// if it was not written as a list.
 func (b *block) itemAt(name string, i int) hcl.Range {
 	if a := b.src.Body.Attributes[name]; a != nil {
 		if list, ok := a.Expr.(*hclsyntax.TupleConsExpr); ok && i >= 0 && i < len(list.Exprs) {
@@ -283,7 +285,7 @@ func (b *block) itemAt(name string, i int) hcl.Range {
 	return b.at(name)
 }
 
-// each returns the blocks of a name that have the given number of labels.
+// each returns the blocks with the name and the number of labels.
 func (b *block) each(name string, labels int) []*hclsyntax.Block {
 	var blocks []*hclsyntax.Block
 	for _, s := range b.src.Body.Blocks {

@@ -16,25 +16,25 @@ import (
 	"github.com/zfarm/zfarm/recipes/nearest"
 )
 
-// How much a recipe may compute. An expression of a few lines can otherwise
-// double a string for each of its brackets.
+// Bounds on what a recipe may compute. Without them an expression of a few
+// lines could double a string with each bracket.
 const (
-	// maxWork is what all expressions of a recipe may produce together, in
-	// bytes of every value on the way.
+	// maxWork is how many bytes the expressions of a recipe may produce
+	// together, intermediate values included.
 	maxWork = 16 << 20
-	// wordSize is the cost of a value besides its text, and more than the
-	// text of any number or bool (see maxDigits).
+	// wordSize is the cost of a value in addition to its text, in bytes. It
+	// exceeds the text of any number or bool (see maxDigits).
 	wordSize = 48
 )
 
-// bound says how large a value can be at most.
+// bound is an upper bound on the size of a value.
 type bound struct {
-	bytes int    // of everything in it
-	items int    // of a collection
-	elem  *bound // the largest of them
+	bytes int    // of the whole value
+	items int    // of a collection, else 0
+	elem  *bound // of the largest item
 }
 
-// plus and times stop above maxWork, so that nothing overflows.
+// plus and times saturate above maxWork, so that nothing overflows.
 func plus(a, b int) int  { return min(a+b, maxWork+1) }
 func times(a, b int) int { return int(min(int64(a)*int64(b), maxWork+1)) }
 
@@ -49,7 +49,7 @@ func larger(a, b *bound) *bound {
 	return &bound{bytes: max(a.bytes, b.bytes), items: max(a.items, b.items), elem: larger(a.elem, b.elem)}
 }
 
-// boundOf returns the bound of a value that is there already.
+// boundOf returns the bound of a value that was computed already.
 func boundOf(v cty.Value) bound {
 	if v.IsKnown() && v.Type() == cty.String && !v.IsNull() {
 		return bound{bytes: len(v.AsString()) + wordSize}
@@ -57,21 +57,21 @@ func boundOf(v cty.Value) bound {
 	return bound{bytes: 2 * wordSize}
 }
 
-// estimate walks one expression without evaluating it.
+// estimate bounds the work of expressions without evaluating them.
 type estimate struct {
 	functions map[string]pureFunction
-	hints     map[string]string // names that look like variables, and what to do instead
+	hints     map[string]string // names mistaken for variables -> what to write instead
 	work      int
 	diags     hcl.Diagnostics
 }
 
-// scope holds the bounds of the variables that an expression sees.
+// scope holds the bounds of the variables that an expression can use.
 type scope struct {
 	names map[string]bound
 	items map[*hclsyntax.AnonSymbolExpr]bound
 }
 
-// with returns the scope with further names in it.
+// with returns the scope extended by names.
 func (s scope) with(names map[string]bound) scope {
 	all := make(map[string]bound, len(s.names)+len(names))
 	maps.Copy(all, s.names)
@@ -80,7 +80,7 @@ func (s scope) with(names map[string]bound) scope {
 }
 
 // of returns the bound of e's value, adds its work times repeats, and reports
-// names that are not there.
+// unknown names.
 func (x *estimate) of(e hclsyntax.Expression, s scope, repeats int) bound {
 	b := x.bare(e, s, repeats)
 	b.bytes = plus(b.bytes, wordSize)
@@ -88,7 +88,7 @@ func (x *estimate) of(e hclsyntax.Expression, s scope, repeats int) bound {
 	return b
 }
 
-// bare returns the bound of e without the cost of the value itself.
+// bare returns the bound of e, without wordSize.
 func (x *estimate) bare(e hclsyntax.Expression, s scope, repeats int) bound {
 	switch e := e.(type) {
 	case *hclsyntax.LiteralValueExpr:
@@ -138,7 +138,7 @@ func (x *estimate) report(at hcl.Range, summary, format string, args ...any) {
 	x.diags = x.diags.Append(problem(&at, summary, format, args...))
 }
 
-// full reports whether further faults would not be shown anyway.
+// full reports whether there are more faults than will be shown.
 func (x *estimate) full() bool { return len(x.diags) > diagnostics.Max }
 
 // list returns the bound of a list of the values of es.
@@ -162,7 +162,8 @@ func (x *estimate) object(e *hclsyntax.ObjectConsExpr, s scope, repeats int) bou
 	return sum
 }
 
-// key: a bare word is itself a key, not the name of a variable.
+// key returns the bound of a key. A bare word is the key itself, not a
+// variable.
 func (x *estimate) key(e *hclsyntax.ObjectConsKeyExpr, s scope, repeats int) bound {
 	if word := hcl.ExprAsKeyword(e.Wrapped); word != "" && !e.ForceNonLiteral {
 		return bound{bytes: len(word)}
@@ -184,7 +185,7 @@ func (x *estimate) variable(e *hclsyntax.ScopeTraversalExpr, s scope) bound {
 	return descend(b, len(e.Traversal)-1)
 }
 
-// descend returns the bound of what lies the given number of steps within b.
+// descend returns the bound of a value nested steps deep in b.
 func descend(b bound, steps int) bound {
 	for ; steps > 0 && b.elem != nil; steps-- {
 		b = *b.elem
@@ -231,7 +232,8 @@ func (x *estimate) loop(e *hclsyntax.ForExpr, s scope, repeats int) bound {
 	return bound{bytes: plus(times(coll.items, key.bytes), times(coll.items, val.bytes)), items: coll.items, elem: &val}
 }
 
-// splat: what is not a list counts as a list of one.
+// splat returns the bound of a splat, for which a value that is not a list
+// counts as a list of one.
 func (x *estimate) splat(e *hclsyntax.SplatExpr, s scope, repeats int) bound {
 	source := x.of(e.Source, s, repeats)
 	n := max(source.items, 1)
@@ -244,8 +246,8 @@ func (x *estimate) splat(e *hclsyntax.SplatExpr, s scope, repeats int) bound {
 	return bound{bytes: times(n, each.bytes), items: n, elem: &each}
 }
 
-// operation knows comparison and logic. A recipe does no arithmetic, whose
-// numbers could grow without end.
+// operation accepts comparison and logic. Recipes have no arithmetic, because
+// its numbers could grow without end.
 func (x *estimate) operation(e hclsyntax.Expression, s scope, repeats int) bound {
 	switch e := e.(type) {
 	case *hclsyntax.UnaryOpExpr:

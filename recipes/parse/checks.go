@@ -18,7 +18,7 @@ import (
 	"github.com/zfarm/zfarm/recipes/nearest"
 )
 
-// checkLine wants something short to read in one line.
+// checkLine requires a short text on one line.
 func (p *parser) checkLine(at hcl.Range, what, s string, most int) bool {
 	switch n := utf8.RuneCountInString(s); {
 	case strings.TrimSpace(s) == "":
@@ -37,7 +37,7 @@ func (p *parser) checkLine(at hcl.Range, what, s string, most int) bool {
 
 func upperFirst(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
-// line returns an argument that is one line for people.
+// line returns an argument that is one line of text for people.
 func (b *block) line(name string, most int) (string, bool) {
 	s, ok := b.text(name)
 	if !ok || !b.p.checkLine(b.at(name), "the "+name, s, most) {
@@ -46,9 +46,9 @@ func (b *block) line(name string, most int) (string, bool) {
 	return s, true
 }
 
-// plainly reports whether s is made of ASCII letters, digits and the given
-// signs, begins with a letter, a digit or one of the signs in first, and is
-// neither empty nor too long.
+// plainly reports whether s consists of ASCII letters, digits and the given
+// signs, begins with a letter, a digit or one of the signs in first, is not
+// empty, and has at most most bytes.
 func plainly(s, first, signs string, most int) bool {
 	alphanumeric := func(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' }
 	if s == "" || len(s) > most || !alphanumeric(s[0]) && strings.IndexByte(first, s[0]) < 0 {
@@ -65,7 +65,7 @@ func plainly(s, first, signs string, most int) bool {
 // maxName bounds the names and versions of ports and tools, in bytes.
 const maxName = 64
 
-// checkPort wants the name of a port.
+// checkPort requires the name of a port.
 func (p *parser) checkPort(at hcl.Range, name string) bool {
 	if plainly(name, "", "+._-", maxName) && strings.ToLower(name) == name {
 		return true
@@ -82,7 +82,7 @@ func (p *parser) checkTool(at hcl.Range, name string) bool {
 	return false
 }
 
-// checkLabel wants NAME or NAME=VALUE, as administrators label workers.
+// checkLabel requires NAME or NAME=VALUE, the form of workers' labels.
 func (p *parser) checkLabel(at hcl.Range, s string) bool {
 	name, value, valued := strings.Cut(s, "=")
 	if plainly(name, "", "._-", maxName) && (!valued || plainly(value, "", "._-", maxName)) {
@@ -92,7 +92,7 @@ func (p *parser) checkLabel(at hcl.Range, s string) bool {
 	return false
 }
 
-// checkSystem wants what "uname -s" says.
+// checkSystem requires a name as "uname -s" prints it.
 func (p *parser) checkSystem(at hcl.Range, s string) bool {
 	switch {
 	case strings.EqualFold(s, "z/OS"), strings.EqualFold(s, "zOS"), s != "OS/390" && strings.EqualFold(s, "OS/390"), strings.EqualFold(s, "OS390"):
@@ -105,7 +105,7 @@ func (p *parser) checkSystem(at hcl.Range, s string) bool {
 	return false
 }
 
-// checkVersion wants a version that can be part of file names.
+// checkVersion requires a version that can be part of file names.
 func (p *parser) checkVersion(at hcl.Range, s string) bool {
 	if plainly(s, "", "+._~-", maxName) {
 		return true
@@ -114,7 +114,7 @@ func (p *parser) checkVersion(at hcl.Range, s string) bool {
 	return false
 }
 
-// versions returns the range in an argument.
+// versions returns an argument that is a range of versions.
 func (b *block) versions(name string) recipes.Range {
 	s, ok := b.text(name)
 	if !ok {
@@ -140,7 +140,7 @@ func (b *block) licence() string {
 	return normal
 }
 
-// url returns an argument that is an address with one of the given schemes.
+// url returns an argument that is a URL with one of the given schemes.
 func (b *block) url(name string, schemes ...string) (string, bool) {
 	s, ok := b.text(name)
 	if !ok {
@@ -161,8 +161,8 @@ func (b *block) url(name string, schemes ...string) (string, bool) {
 	return "", false
 }
 
-// chosen returns an argument that is a list of some of the known words, each
-// once and in the order in which they are known.
+// chosen returns an argument that is a list of known words, each once and in
+// the order of known.
 func (b *block) chosen(name string, known []string) ([]string, bool) {
 	items, ok := b.items(name)
 	if !ok {
@@ -185,7 +185,8 @@ func (b *block) chosen(name string, known []string) ([]string, bool) {
 	return words, true
 }
 
-// globs returns an argument that is a list of patterns over paths below the prefix.
+// globs returns an argument that is a list of globs over paths below the
+// prefix.
 func (b *block) globs(name string) ([]string, bool) {
 	items, ok := b.items(name)
 	if !ok {
@@ -207,8 +208,8 @@ func (b *block) globs(name string) ([]string, bool) {
 	return set(globs), true
 }
 
-// checkPrefix wants the absolute folder that a port is configured for. It
-// appears in search paths and scripts.
+// checkPrefix requires the absolute folder that a port is configured for. The
+// prefix appears in search paths and scripts.
 func (p *parser) checkPrefix(at hcl.Range, s string) bool {
 	switch {
 	case !strings.HasPrefix(s, "/") || s == "/" || path.Clean(s) != s:
@@ -221,7 +222,7 @@ func (p *parser) checkPrefix(at hcl.Range, s string) bool {
 	return false
 }
 
-// checkInside wants a folder within the source folder.
+// checkInside requires a folder within the source folder.
 func (p *parser) checkInside(at hcl.Range, s string) bool {
 	if path.Clean("/"+s) == "/"+s && plainly(s, "+._~@-", "/+._~@-", 200) {
 		return true
@@ -251,7 +252,7 @@ func showKeys(name string) string {
 	return "\"gpg --show-keys " + name + "\""
 }
 
-// checkPURL wants a package URL (https://github.com/package-url/purl-spec).
+// checkPURL requires a package URL (https://github.com/package-url/purl-spec).
 func (p *parser) checkPURL(at hcl.Range, s string) bool {
 	if len(s) <= 500 && regexp.MustCompile(`^pkg:[a-z][a-z0-9.-]*(/[A-Za-z0-9._~%:+-]+)+(@[A-Za-z0-9._~%:+-]+)?(\?[!-"$-~]+)?(#[!-~]+)?$`).MatchString(s) {
 		return true
@@ -260,7 +261,7 @@ func (p *parser) checkPURL(at hcl.Range, s string) bool {
 	return false
 }
 
-// checkCPE wants a CPE 2.3 formatted string (NIST IR 7695, section 6.2).
+// checkCPE requires a CPE 2.3 formatted string (NIST IR 7695, section 6.2).
 func (p *parser) checkCPE(at hcl.Range, s string) bool {
 	if len(s) <= 500 && regexp.MustCompile(`^cpe:2\.3:[aho*-](:([A-Za-z0-9._*?~-]|\\[!-~])+){10}$`).MatchString(s) {
 		return true

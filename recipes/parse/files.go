@@ -17,10 +17,10 @@ import (
 	"github.com/zfarm/zfarm/recipes"
 )
 
-// What the files beside a recipe may weigh, in bytes.
+// Bounds on the files beside a recipe, in bytes.
 const (
 	maxFile  = 16 << 20
-	maxFiles = 64 << 20 // all of them together
+	maxFiles = 64 << 20 // all files together
 )
 
 // file reads a file that the recipe names.
@@ -45,7 +45,7 @@ func (p *parser) file(at hcl.Range, name string) (recipes.File, bool) {
 	return recipes.File{Name: name, Digest: digest.Of(data), Data: data}, true
 }
 
-// readFile reads a regular file of at most the given size, and follows no
+// readFile reads a regular file of at most the given size. It follows no
 // symbolic link on the way there.
 func readFile(fsys fs.FS, name string, most int64) ([]byte, error) {
 	for i := range len(name) + 1 {
@@ -83,7 +83,7 @@ func readRegular(f fs.File, most int64) ([]byte, error) {
 	return data, err
 }
 
-// checkKey wants armoured public keys.
+// checkKey requires armoured public keys.
 func (p *parser) checkKey(at hcl.Range, f recipes.File) bool {
 	switch {
 	case bytes.Contains(f.Data, []byte("-----BEGIN PGP PRIVATE KEY BLOCK-----")):

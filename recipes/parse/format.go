@@ -14,9 +14,9 @@ import (
 )
 
 // Format returns a recipe in the usual layout: aligned equals signs, two
-// spaces for each level, newlines without carriage returns, one at the end.
-// It changes no meaning. What HCL cannot read is returned as it is, with the
-// diagnostics.
+// spaces for each level, newlines without carriage returns, one newline at the
+// end. It does not change the meaning. It returns source that HCL cannot read
+// unchanged, with the diagnostics.
 func Format(src []byte) ([]byte, diagnostics.List) {
 	unix := bytes.ReplaceAll(src, []byte("\r\n"), []byte("\n"))
 	s := diagnostics.Source{Name: FileName, Bytes: unix}

@@ -14,11 +14,11 @@ import (
 	"github.com/zclconf/go-cty/cty/function/stdlib"
 )
 
-// pureFunction is a function of recipes, and how large its value may become.
-// None of them sees anything but its arguments.
+// pureFunction is a function of recipes, with a bound on its value. It depends
+// on nothing but its arguments.
 type pureFunction struct {
 	function.Function
-	// size bounds the value, given the bounds of the arguments.
+	// size returns the bound of the value from the bounds of the arguments.
 	size func(args []bound) bound
 }
 
@@ -41,8 +41,8 @@ func functions() map[string]pureFunction {
 	}
 }
 
-// formatFunction knows %s, %q and %% only: widths and precisions would make
-// large values out of short recipes.
+// formatFunction supports %s, %q and %% only: widths and precisions would let
+// short recipes make large values.
 func formatFunction() function.Function {
 	return function.New(&function.Spec{
 		Description: "Puts strings into the places of %s and, quoted, %q.",
@@ -93,7 +93,7 @@ func formatText(format string, args []string) (string, error) {
 	return b.String(), nil
 }
 
-// sumSize fits functions whose value is made of their arguments.
+// sumSize is the size of functions whose value consists of their arguments.
 func sumSize(args []bound) bound {
 	var sum bound
 	for _, a := range args {
@@ -104,7 +104,8 @@ func sumSize(args []bound) bound {
 	return sum
 }
 
-// caseSize: the other case of a letter may take three times the bytes.
+// caseSize is the size of upper and lower: a letter may take three times the
+// bytes in the other case.
 func caseSize(args []bound) bound { return bound{bytes: times(3, sumSize(args).bytes)} }
 
 func joinSize(args []bound) bound {
@@ -127,8 +128,8 @@ func replaceSize(args []bound) bound {
 	return bound{bytes: times(plus(args[0].bytes, 1), plus(args[2].bytes, 1))}
 }
 
-// formatSize: each place takes two characters of the format; a quoted
-// character takes ten at most.
+// formatSize is the size of format: each verb takes two characters of the
+// format, and a quoted character becomes at most ten.
 func formatSize(args []bound) bound {
 	if len(args) == 0 {
 		return bound{}

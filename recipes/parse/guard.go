@@ -12,9 +12,9 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
-// What HCL's parser is trusted with. It goes as deep as its input does, and a
-// goroutine whose stack is full cannot be recovered; it also takes quadratic
-// time over the pieces of one string.
+// Bounds on what HCL's parser gets. It recurses as deep as its input nests,
+// and a goroutine whose stack overflows cannot be recovered. It also takes
+// quadratic time in the number of pieces of one string.
 const (
 	maxRecipe    = 1 << 20 // bytes
 	maxTokens    = 200_000
@@ -25,10 +25,10 @@ const (
 	maxIdent     = 200 // bytes
 )
 
-// Guard returns what forbids to hand a source to HCL's parser, whatever the
-// source is: controls that a reader would not see, more depth or length than
-// the parser bears. There is at most one diagnostic; it speaks of a recipe. The
-// name is the file's, for its place.
+// Guard returns an error if a source, of whatever kind, must not be passed to
+// HCL's parser: because of control characters that a reader would not see, or
+// because it is deeper or longer than the parser can handle. There is at most
+// one diagnostic; its text speaks of a recipe. It has filename in its place.
 func Guard(src []byte, filename string) hcl.Diagnostics {
 	if len(src) > maxRecipe {
 		return hcl.Diagnostics{problem(nil, "Recipe too large", "A recipe may have %d bytes at most.", maxRecipe)}
@@ -36,7 +36,7 @@ func Guard(src []byte, filename string) hcl.Diagnostics {
 	if d := guardCharacters(src, filename); d != nil {
 		return hcl.Diagnostics{d}
 	}
-	// What the scanner finds is told by the parser too.
+	// The parser reports what the scanner finds, too.
 	tokens, _ := hclsyntax.LexConfig(src, filename, hcl.InitialPos)
 	if len(tokens) > maxTokens {
 		return hcl.Diagnostics{problem(tokens[maxTokens].Range.Ptr(), "Recipe too large",
@@ -51,11 +51,12 @@ func Guard(src []byte, filename string) hcl.Diagnostics {
 	return nil
 }
 
-// guardCharacters refuses what a reader of the recipe would not see: controls
-// and marks that change the direction of text. Carriage returns too, because
-// they would end up in strings of several lines.
+// guardCharacters refuses characters that a reader of the recipe would not
+// see: controls, and marks that change the direction of text. It refuses
+// carriage returns, too, because they would end up in strings of several
+// lines.
 func guardCharacters(src []byte, filename string) *hcl.Diagnostic {
-	line, start := 1, 0 // of the line that is looked at
+	line, start := 1, 0 // of the current line
 	for i := 0; i < len(src); {
 		r, size := utf8.DecodeRune(src[i:])
 		summary, detail := refusedCharacter(r, size)
@@ -72,8 +73,8 @@ func guardCharacters(src []byte, filename string) *hcl.Diagnostic {
 	return nil
 }
 
-// refusedCharacter says what is wrong with a character of so many bytes; the
-// summary is "" where nothing is.
+// refusedCharacter returns what is wrong with a character of size bytes; the
+// summary is "" if nothing is.
 func refusedCharacter(r rune, size int) (summary, detail string) {
 	switch {
 	case r == utf8.RuneError && size == 1:
@@ -87,22 +88,22 @@ func refusedCharacter(r rune, size int) (summary, detail string) {
 	return "", ""
 }
 
-// problem makes an error.
+// problem returns an error.
 func problem(at *hcl.Range, summary, format string, args ...any) *hcl.Diagnostic {
 	return &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: fmt.Sprintf(format, args...), Subject: at}
 }
 
-// nesting follows the brackets of a source.
+// nesting tracks the brackets of a source.
 type nesting struct{ levels []level }
 
 // level is the inside of one pair of brackets.
 type level struct {
 	open      hclsyntax.TokenType
-	operators int // since the last comma, or newline where that ends an item
+	operators int // since the last comma, or the last newline if that ends an item
 	pieces    int // of a string
 }
 
-// take looks at one token; a summary says that it is too much.
+// take processes one token. The summary is not "" if a bound is exceeded.
 func (g *nesting) take(token hclsyntax.Token) (summary, detail string) {
 	top := &g.levels[len(g.levels)-1]
 	switch token.Type {
@@ -135,8 +136,8 @@ func (g *nesting) take(token hclsyntax.Token) (summary, detail string) {
 	return g.bracket(token.Type)
 }
 
-// bracket opens or closes a level. A bracket that closes another kind is left
-// alone: the parser reports it, and may have gone one level deeper.
+// bracket opens or closes a level. It ignores a closing bracket of another
+// kind: the parser reports it, and may have gone one level deeper.
 func (g *nesting) bracket(t hclsyntax.TokenType) (summary, detail string) {
 	if closes(t) != hclsyntax.TokenNil {
 		g.levels = append(g.levels, level{open: t})
@@ -151,7 +152,7 @@ func (g *nesting) bracket(t hclsyntax.TokenType) (summary, detail string) {
 	return "", ""
 }
 
-// closes returns the token that closes what t opens; TokenNil if t opens nothing.
+// closes returns the token that closes t; TokenNil if t opens nothing.
 func closes(t hclsyntax.TokenType) hclsyntax.TokenType {
 	switch t {
 	case hclsyntax.TokenOBrace:
@@ -170,8 +171,8 @@ func closes(t hclsyntax.TokenType) hclsyntax.TokenType {
 	return hclsyntax.TokenNil
 }
 
-// isOperator reports whether each further t makes the parser, or the walk
-// over what it parsed, go deeper without a bracket that stays open.
+// isOperator reports whether each further t makes the parser, or the walk over
+// its result, go deeper without opening a bracket.
 func isOperator(t hclsyntax.TokenType) bool {
 	switch t {
 	case hclsyntax.TokenStar, hclsyntax.TokenSlash, hclsyntax.TokenPlus, hclsyntax.TokenMinus, hclsyntax.TokenPercent,

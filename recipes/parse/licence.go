@@ -9,15 +9,15 @@ import (
 	"strings"
 )
 
-// What an expression may hold.
+// Bounds on a licence expression.
 const (
 	maxLicence      = 500 // bytes
 	maxLicenceDepth = 16  // parentheses
 )
 
 // parseLicence checks the syntax of an SPDX licence expression (SPDX 2.3,
-// annex D) and returns it with single spaces. Whether a licence is on the
-// SPDX list is not checked, so that a new list needs no new farm.
+// annex D) and returns it with single spaces. It does not check that a licence
+// is on the SPDX list, so that a new list needs no new farm.
 func parseLicence(s string) (string, error) {
 	if len(s) > maxLicence {
 		return "", fmt.Errorf("this one has %d characters, more than %d", len(s), maxLicence)
@@ -33,7 +33,7 @@ func parseLicence(s string) (string, error) {
 	return strings.NewReplacer("( ", "(", " )", ")").Replace(strings.Join(l.words, " ")), nil
 }
 
-// licence walks over the words of an expression.
+// licence parses the words of an expression.
 type licence struct {
 	words []string
 	at    int
@@ -59,7 +59,8 @@ func (l *licence) unexpected(want string) error {
 
 func isOperatorWord(s string) bool { return s == "AND" || s == "OR" || s == "WITH" }
 
-// expression reads terms between AND and OR; precedence does not matter here.
+// expression reads terms between AND and OR, whose precedence does not matter
+// here.
 func (l *licence) expression(depth int) error {
 	if depth > maxLicenceDepth {
 		return errors.New("it has too many parentheses")

@@ -1,14 +1,14 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package parse reads the HCL of a recipe into recipes.Recipe, or says what
+// Package parse reads the HCL of a recipe into recipes.Recipe, or reports what
 // is wrong with it, line by line.
 //
-// A recipe is hostile text: its size, depth and the size of what it computes
-// are bounded, and it sees nothing but its own folder. What it evaluates to
-// depends on the files in that folder and the schemas of the plugins alone.
-// The package fetches nothing (recipes/source) and starts no plugin
-// (plugins/host); consumers need no HCL types.
+// A recipe is hostile text: its size, its depth and the size of what it
+// computes are bounded. It can read nothing outside its own folder, and its
+// value depends only on the files there and the schemas of the plugins. The
+// package fetches nothing (recipes/source) and starts no plugin
+// (plugins/host). Its callers need no HCL types.
 package parse
 
 import (
@@ -27,7 +27,7 @@ import (
 	"github.com/zfarm/zfarm/recipes/schema"
 )
 
-// FileName is the name of the recipe in its folder.
+// FileName is the name of a recipe's file in its folder.
 const FileName = "recipe.hcl"
 
 // The kinds of plugins.
@@ -36,32 +36,32 @@ const (
 	KindTest  = "test"
 )
 
-// Schemas knows the plugins. Kinds are KindBuild and KindTest.
+// Schemas gives access to the plugins. A kind is KindBuild or KindTest.
 type Schemas interface {
 	// Plugins returns the names of the plugins of a kind.
 	Plugins(kind string) []string
-	// Schema returns the description of the block that one of them takes. An
-	// error says why that cannot be known.
+	// Schema returns the description of the plugin's block, or an error that
+	// says why it is not available.
 	Schema(kind, plugin string) ([]schema.Attribute, error)
 }
 
-// Checker is what Schemas may be besides: a way to ask a plugin what is wrong
+// Checker is an optional interface of Schemas. It asks a plugin what is wrong
 // with a block that fits its schema.
 type Checker interface {
 	Check(kind, plugin string, block json.RawMessage) []Complaint
 }
 
-// Complaint is a plugin's word on one argument of its block.
+// Complaint is what a plugin finds wrong with one argument of its block.
 type Complaint struct {
 	// Attribute names the argument, or an element as in "configure[2]"; ""
-	// is the block.
+	// means the block.
 	Attribute string
 	Message   string
 }
 
 // Dir reads the recipe in the folder fsys. The recipe is nil if there are
-// errors among the diagnostics; there may be warnings beside a recipe. For
-// folders of this machine, fsys is that of an os.Root.
+// errors among the diagnostics; there may be warnings beside a recipe. For a
+// folder on this machine, use the FS of an os.Root.
 func Dir(fsys fs.FS, schemas Schemas) (*recipes.Recipe, diagnostics.List) {
 	src, err := readFile(fsys, FileName, maxRecipe)
 	if err != nil {
@@ -99,7 +99,7 @@ func (p *parser) errorf(at hcl.Range, summary, format string, args ...any) {
 	p.diags = p.diags.Append(problem(&at, summary, format, args...))
 }
 
-// full reports whether further faults would not be shown anyway.
+// full reports whether there are more faults than will be shown.
 func (p *parser) full() bool { return len(p.diags) > diagnostics.Max }
 
 // root reads the one port block of a file.
@@ -115,8 +115,8 @@ func (p *parser) root(body *hclsyntax.Body) *recipes.Recipe {
 	return nil
 }
 
-// variables lays the ground for all expressions: the port's name, and its
-// version, which may be made of the name.
+// variables sets the variables of all expressions: the port's name, and its
+// version, which may be computed from the name.
 func (p *parser) variables(src *hclsyntax.Block, port string) {
 	p.estimate.hints = make(map[string]string)
 	vars := map[string]cty.Value{"port": cty.StringVal(port)}
@@ -135,7 +135,7 @@ func (p *parser) variables(src *hclsyntax.Block, port string) {
 		if s, ok := b.text("version"); ok && p.checkVersion(a.Expr.Range(), s) {
 			version = cty.StringVal(s)
 		}
-		// Its faults are told; from now on it is what it was found to be.
+		// Its faults have been reported; from here on it is a literal.
 		a.Expr = &hclsyntax.LiteralValueExpr{Val: version, SrcRange: a.Expr.Range()}
 	}
 	vars["version"], vars["version_major"], vars["version_minor"] = version, version, version
@@ -144,7 +144,7 @@ func (p *parser) variables(src *hclsyntax.Block, port string) {
 	}
 }
 
-// splitVersion sets the variables made of the version's first two numbers.
+// splitVersion sets the variables for the first two numbers of the version.
 func (p *parser) splitVersion(version string) {
 	major, rest := leadingNumber(version)
 	minor := ""
@@ -161,7 +161,7 @@ func (p *parser) splitVersion(version string) {
 	}
 }
 
-// leadingNumber splits s behind the digits it begins with.
+// leadingNumber splits s after the digits it begins with.
 func leadingNumber(s string) (number, rest string) {
 	rest = strings.TrimLeft(s, "0123456789")
 	return s[:len(s)-len(rest)], rest

@@ -19,13 +19,13 @@ import (
 	"github.com/zfarm/zfarm/recipes/schema"
 )
 
-// The limits of a step. There are suites that take 28 hours on z/OS.
+// The bounds on the limit of a step. Some suites take 28 hours on z/OS.
 const (
 	defaultLimit = 4 * time.Hour
 	maxLimit     = 30 * 24 * time.Hour
 )
 
-// maxComplaints bounds what a plugin may say about one block.
+// maxComplaints bounds the complaints of a plugin about one block.
 const maxComplaints = 50
 
 // limit is an argument of every build and test block.
@@ -64,7 +64,7 @@ func (p *parser) test(src *hclsyntax.Block) recipes.Test {
 	return r
 }
 
-// limit reads the limit of a block.
+// limit returns the limit of a block.
 func (b *block) limit() recipes.Duration {
 	text, ok := b.text("limit")
 	if !ok {
@@ -80,12 +80,12 @@ func (b *block) limit() recipes.Duration {
 	return recipes.Duration(d)
 }
 
-// plugin opens a block of which farm is the farm's part, and decodes the rest
-// as the plugin wants it.
+// plugin opens a block, whose farm shape is the farm's own part, and decodes
+// the rest by the plugin's schema.
 func (p *parser) plugin(kind string, src *hclsyntax.Block, farm shape) (*block, json.RawMessage) {
 	attrs, ok := p.schema(kind, src)
 	if !ok {
-		// Which arguments the plugin has is not known; only the farm's are read.
+		// The plugin's arguments are unknown, so only the farm's are read.
 		return p.evaluate(src, farm, nil), nil
 	}
 	all := shape{args: slices.Concat(farm.args, attrs), blocks: farm.blocks}
@@ -99,7 +99,8 @@ func (p *parser) plugin(kind string, src *hclsyntax.Block, farm shape) (*block, 
 	return b, text
 }
 
-// schema asks for the description of a plugin's block.
+// schema returns the description of a plugin's block, and reports why there is
+// none.
 func (p *parser) schema(kind string, src *hclsyntax.Block) ([]schema.Attribute, bool) {
 	name, at := src.Labels[0], src.LabelRanges[0]
 	attrs, err := p.schemas.Schema(kind, name)
@@ -107,7 +108,7 @@ func (p *parser) schema(kind string, src *hclsyntax.Block) ([]schema.Attribute, 
 		err = schema.Check(attrs)
 	}
 	if err != nil {
-		// Asked for now only: it may start every plugin there is.
+		// Ask for the names only here: it may start every plugin.
 		if known := p.schemas.Plugins(kind); !slices.Contains(known, name) {
 			p.errorf(at, "Unknown plugin", "There is no plugin named %q that makes a %s.%s", name, kind, nearest.Hint(name, slices.Sorted(slices.Values(known))))
 			return nil, false
@@ -118,7 +119,7 @@ func (p *parser) schema(kind string, src *hclsyntax.Block) ([]schema.Attribute, 
 	return attrs, true
 }
 
-// complain asks the plugin what is wrong with its block.
+// complain reports what the plugin finds wrong with its block.
 func (p *parser) complain(kind string, b *block, text json.RawMessage) {
 	checker, ok := p.schemas.(Checker)
 	if !ok {
@@ -126,7 +127,7 @@ func (p *parser) complain(kind string, b *block, text json.RawMessage) {
 	}
 	complaints := checker.Check(kind, b.src.Labels[0], text)
 	for _, c := range complaints[:min(len(complaints), maxComplaints)] {
-		message := strings.Join(strings.Fields(c.Message), " ") // one line, so that it cannot pass for a diagnostic of the farm
+		message := strings.Join(strings.Fields(c.Message), " ") // one line, so that it does not look like a diagnostic of the farm
 		if message == "" {
 			message = "It does not say why."
 		}
@@ -134,7 +135,8 @@ func (p *parser) complain(kind string, b *block, text json.RawMessage) {
 	}
 }
 
-// place finds the argument, or the element of a list, that a plugin names.
+// place returns the range of the argument, or element of a list, that a plugin
+// names.
 func (b *block) place(path string) hcl.Range {
 	m := regexp.MustCompile(`^([a-z0-9_]+)(?:\[([0-9]{1,6})\])?`).FindStringSubmatch(path)
 	switch {

@@ -15,7 +15,7 @@ import (
 	"github.com/zfarm/zfarm/recipes/schema"
 )
 
-// How many blocks of a kind a recipe may have.
+// The most blocks of each kind in a recipe.
 const (
 	maxBlocks        = 200
 	maxTests         = 32
@@ -45,8 +45,8 @@ func portShape() shape {
 	}
 }
 
-// port reads the whole recipe. It goes on after faults, so that all of them
-// are told; what it returns is of use only if there were none.
+// port reads the whole recipe. It goes on after faults, to report all of them.
+// What it returns is valid only if there were none.
 func (p *parser) port(src *hclsyntax.Block) *recipes.Recipe {
 	r := &recipes.Recipe{}
 	if p.checkPort(src.LabelRanges[0], src.Labels[0]) {
@@ -102,7 +102,7 @@ func (p *parser) identity(src *hclsyntax.Block) recipes.Identity {
 	return id
 }
 
-// sources keeps their order, in which they are unpacked.
+// sources returns the sources in their order, in which they are unpacked.
 func (p *parser) sources(b *block) []recipes.Source {
 	var all []recipes.Source
 	seen := make(map[string]bool)
@@ -278,7 +278,8 @@ func (p *parser) workerLabels(b *block) []string {
 	return labels
 }
 
-// pack fills in what an absent package block, or absent arguments, mean.
+// pack returns the package block, with defaults for an absent block or
+// argument.
 func (p *parser) pack(port *block, r *recipes.Recipe) recipes.Package {
 	k := recipes.Package{Prefix: "/opt/zfarm/" + r.Port + "/" + r.Version, Include: []string{"**"}}
 	for _, src := range port.each("package", 0) {
@@ -328,7 +329,7 @@ func (p *parser) reproduce(port *block) recipes.Reproduce {
 }
 
 // variations returns an argument that is a list of variations, each once and
-// in their own order.
+// in the order of recipes.Variations.
 func (b *block) variations(name string) ([]recipes.Variation, bool) {
 	items, ok := b.items(name)
 	if !ok {
@@ -351,7 +352,8 @@ func (b *block) variations(name string) ([]recipes.Variation, bool) {
 	return all, true
 }
 
-// set sorts a list whose order has no meaning, and leaves repetitions out.
+// set returns a list without repetitions and sorted, because its order has no
+// meaning.
 func set(s []string) []string {
 	slices.Sort(s)
 	return slices.Compact(s)

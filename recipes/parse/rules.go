@@ -20,16 +20,16 @@ import (
 	"github.com/zfarm/zfarm/recipes/schema"
 )
 
-// Bounds on the rules of a recipe, in bytes where nothing else is said.
+// Bounds on the rules of a recipe, in bytes unless stated otherwise.
 const (
 	maxRules    = 32
 	maxPattern  = 1 << 10
-	maxProgram  = 2000 // instructions of a pattern, which is what matching costs
+	maxProgram  = 2000 // instructions of a compiled pattern, which determine the cost of matching
 	maxReason   = 200
-	minLiterals = 4 // characters that stand in every match, outside the group
+	minLiterals = 4 // characters in every match, outside the group
 )
 
-// rules reads the rules for the comparison. Their order has no meaning.
+// rules reads the rules for the comparison, whose order has no meaning.
 func (p *parser) rules(b *block, tiers []int) []recipes.Rule {
 	var all []recipes.Rule
 	seen := make(map[string]bool)
@@ -45,7 +45,7 @@ func (p *parser) rules(b *block, tiers []int) []recipes.Rule {
 	return all
 }
 
-// checkRule wants a name that can follow "rule." in the field of a finding.
+// checkRule requires a name that can follow "rule." in the field of a finding.
 func (p *parser) checkRule(at hcl.Range, name string) bool {
 	if plainly(name, "", ".-", maxName) && strings.ToLower(name) == name {
 		return true
@@ -82,8 +82,9 @@ func (b *block) ruleFormat() string {
 	return s
 }
 
-// rulePath wants a glob over one member's path. Unlike those of the package
-// block it does not cross folders: a rule is for what its author has seen.
+// rulePath returns a glob over the path of one member. Unlike the globs of the
+// package block it does not cross folders: a rule is for files that its author
+// has seen.
 func (b *block) rulePath() string {
 	s, ok := b.text("path")
 	if !ok || s == "" {
@@ -105,8 +106,8 @@ func (b *block) rulePath() string {
 
 func unprinted(r rune) bool { return !unicode.IsPrint(r) }
 
-// ruleField wants a JSON pointer (RFC 6901) to one value, where the format has
-// such values.
+// ruleField returns a JSON pointer (RFC 6901) to one value; only rules for
+// JSON have one.
 func (b *block) ruleField(format string) string {
 	s, ok := b.text("field")
 	switch {
@@ -133,8 +134,8 @@ func (b *block) ruleTier(tiers []int) int {
 	return n
 }
 
-// rulePattern wants an expression that pins down a place, and in it one group
-// of what may differ there.
+// rulePattern returns an expression that pins down a place, with one group for
+// what may differ there.
 func (b *block) rulePattern(format string) string {
 	s, ok := b.text("pattern")
 	if !ok {
@@ -149,7 +150,7 @@ func (b *block) rulePattern(format string) string {
 	return s
 }
 
-// faultOfPattern says what is wrong with a pattern, "" for nothing.
+// faultOfPattern returns what is wrong with a pattern; "" if nothing is.
 func faultOfPattern(s, format string) string {
 	if len(s) > maxPattern {
 		return fmt.Sprintf("A pattern may have %d bytes at most. Match less around what differs, or write several rules.", maxPattern)
@@ -183,7 +184,8 @@ func faultOfPattern(s, format string) string {
 	return ""
 }
 
-// always reports whether the group of re takes part in every match, once.
+// always reports whether the group of re is matched exactly once in every
+// match.
 func always(re *syntax.Regexp) bool {
 	switch re.Op {
 	case syntax.OpCapture:
@@ -195,8 +197,8 @@ func always(re *syntax.Regexp) bool {
 	}
 }
 
-// literals counts the characters that stand in every match of re, outside its
-// group. Blanks are not counted: they stand in most lines.
+// literals counts the characters that are in every match of re, outside its
+// group. It does not count blanks, because most lines have some.
 func literals(re *syntax.Regexp) int {
 	switch re.Op {
 	case syntax.OpLiteral:
@@ -223,7 +225,7 @@ func literals(re *syntax.Regexp) int {
 		return literals(re.Sub[0])
 	case syntax.OpRepeat:
 		return re.Min * literals(re.Sub[0])
-	default: // the group, classes, and what may be absent
+	default: // the group, classes, and anything optional
 		return 0
 	}
 }

@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package ports is the folder of the recipes that the project ships, one
-// folder a port. They are data: there is no code here, only the test that
-// keeps them sound. recipes/parse reads them, recipes/source fetches what they
-// name.
+// folder for each port. They are data: the only code here is the test that
+// checks them. recipes/parse reads them, recipes/source fetches their sources.
 package ports

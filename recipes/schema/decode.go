@@ -17,13 +17,14 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// maxExponent bounds numbers to the size of a float64, so that the written
-// form stays short.
+// maxExponent limits numbers to the range of a float64, so that their text
+// stays short.
 const maxExponent = 1024
 
-// Value evaluates the attributes of body. The value is an object; what could
-// not be evaluated is unknown in it and named by a diagnostic, and what was
-// not given is null. The caller has bounded the expressions.
+// Value evaluates the attributes of body and returns an object. Attributes
+// that could not be evaluated are unknown in it and have a diagnostic;
+// attributes that were not given are null. The caller must have bounded the
+// expressions.
 func Value(body hcl.Body, attrs []Attribute, ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
 	spec, err := Spec(attrs)
 	if err != nil {
@@ -37,7 +38,7 @@ func Value(body hcl.Body, attrs []Attribute, ctx *hcl.EvalContext) (cty.Value, h
 	v, diags := hcldec.Decode(body, spec, ctx)
 	ranges := argumentRanges(body, attrs)
 	for _, a := range attrs {
-		// hcldec takes a null for an argument that was given.
+		// hcldec takes null for an argument that was given.
 		rng, given := ranges[a.Name]
 		if a.Required && given && v.GetAttr(a.Name).IsNull() {
 			diags = diags.Append(&hcl.Diagnostic{
@@ -85,13 +86,13 @@ func Decode(body hcl.Body, attrs []Attribute, ctx *hcl.EvalContext) (json.RawMes
 	return appendObject(nil, members), diags
 }
 
-// argumentRanges returns where the values of the given arguments stand.
+// argumentRanges returns the ranges of the values of the given arguments.
 func argumentRanges(body hcl.Body, attrs []Attribute) map[string]hcl.Range {
 	var s hcl.BodySchema
 	for _, a := range attrs {
 		s.Attributes = append(s.Attributes, hcl.AttributeSchema{Name: a.Name})
 	}
-	// What is wrong with the body was told when it was decoded.
+	// Faults of the body were reported when it was decoded.
 	content, _, _ := body.PartialContent(&s)
 	ranges := make(map[string]hcl.Range, len(content.Attributes))
 	for name, a := range content.Attributes {
@@ -100,7 +101,7 @@ func argumentRanges(body hcl.Body, attrs []Attribute) map[string]hcl.Range {
 	return ranges
 }
 
-// member is one member of a JSON object, its value as JSON.
+// member is one member of a JSON object, with its value as JSON.
 type member struct {
 	name string
 	text []byte
@@ -118,7 +119,7 @@ func appendObject(b []byte, members []member) []byte {
 	return append(b, '}')
 }
 
-// appendJSON appends v, which is wholly known and not null.
+// appendJSON appends v, which must be wholly known and not null.
 func appendJSON(b []byte, v cty.Value) ([]byte, error) {
 	t := v.Type()
 	switch {
@@ -159,7 +160,8 @@ func appendList(b []byte, v cty.Value) ([]byte, error) {
 	return append(b, ']'), nil
 }
 
-// appendMap relies on cty to give maps and objects in the order of their keys.
+// appendMap relies on cty returning maps and objects in the order of their
+// keys.
 func appendMap(b []byte, v cty.Value) ([]byte, error) {
 	var members []member
 	for it := v.ElementIterator(); it.Next(); {
@@ -190,7 +192,7 @@ func appendNumber(b []byte, f *big.Float) ([]byte, error) {
 	return f.Append(b, 'f', -1), nil
 }
 
-// appendString writes s as encoding/json does, but leaves <, > and & alone.
+// appendString writes s as encoding/json does, but does not escape <, > and &.
 func appendString(b []byte, s string) []byte {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)

@@ -1,11 +1,11 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package schema turns the description that a plugin gives of its block into
-// something HCL can be decoded against, and the decoded block into canonical
-// JSON, which is what the plugin is handed.
+// Package schema turns a plugin's description of its block into a spec that
+// HCL can decode, and the decoded block into canonical JSON, which the plugin
+// gets.
 //
-// A description is hostile until Check has passed it. The package reads no
+// A description is hostile until Check has accepted it. The package reads no
 // files, knows no recipe (recipes/parse) and talks to no plugin
 // (plugins/host). Its Attribute has the shape of plugins.Attribute, so that
 // one converts to the other.
@@ -24,7 +24,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// Limits of what a plugin may describe.
+// Bounds on a plugin's description of a block.
 const (
 	MaxAttributes = 128
 	maxName       = 64   // bytes of an attribute's name
@@ -37,19 +37,19 @@ type Attribute struct {
 	Name string `json:"name"`
 	// Type is an HCL type expression: string, number, bool, list(string),
 	// set(string), map(string), object({name = string}) and their
-	// compositions; "any" is not among them.
+	// compositions, but not "any".
 	Type     string `json:"type"`
 	Required bool   `json:"required,omitempty"`
 	// Doc is one sentence for people.
 	Doc string `json:"doc"`
 }
 
-// Reserved returns the names that are the farm's own in every build and test
-// block, and which a plugin therefore cannot have.
+// Reserved returns the names that belong to the farm in every build and test
+// block, so that no plugin can use them.
 func Reserved() []string { return []string{"known_failure", "min_tests", "limit"} }
 
-// Check reports what is wrong with the description of a block that a plugin
-// sent: all of it, joined.
+// Check returns everything that is wrong with a plugin's description of a
+// block, joined.
 func Check(attrs []Attribute) error {
 	if n := len(attrs); n > MaxAttributes {
 		return fmt.Errorf("%d attributes: want at most %d", n, MaxAttributes)
@@ -75,7 +75,7 @@ func Check(attrs []Attribute) error {
 	return errors.Join(errs...)
 }
 
-// checkName wants lower_snake names, as HCL has them.
+// checkName requires a lower_snake name, as is usual in HCL.
 func checkName(name string) error {
 	switch {
 	case name == "":
@@ -90,8 +90,8 @@ func checkName(name string) error {
 	return nil
 }
 
-// parseType reads a type expression. Its length is bounded before HCL sees
-// it, because HCL's parser goes as deep as its input does.
+// parseType reads a type expression. It bounds the length first, because HCL's
+// parser recurses as deep as its input nests.
 func parseType(text string) (cty.Type, error) {
 	if len(text) > maxType {
 		return cty.NilType, fmt.Errorf("type of %d bytes: want at most %d", len(text), maxType)
@@ -107,7 +107,7 @@ func parseType(text string) (cty.Type, error) {
 	return t, nil
 }
 
-// Spec returns what hcldec decodes a block with these attributes by.
+// Spec returns the hcldec specification of a block with these attributes.
 func Spec(attrs []Attribute) (hcldec.ObjectSpec, error) {
 	spec := make(hcldec.ObjectSpec, len(attrs))
 	for _, a := range attrs {

@@ -15,15 +15,18 @@ import (
 	"github.com/zfarm/zfarm/attest/digest"
 )
 
-// stale is the age at which a file that a killed process left aside is removed.
+// stale is the age at which a file that a killed process left in aside/ is
+// removed.
 const stale = 48 * time.Hour
 
 // cache is a folder of files named by digest: sha256/ab/HEX holds files,
-// signatures/ab/HEX-URL what was found to sign them, aside/ what is still
-// being written. Renaming makes it safe between processes.
+// signatures/ab/HEX-URL holds signatures that were verified over them, and
+// aside/ holds files that are still being written. Renaming makes it safe
+// between processes.
 type cache struct{ root string }
 
-// cacheError marks trouble with the cache itself, which no other place mends.
+// cacheError marks an error of the cache itself, which no other place can
+// avoid.
 type cacheError struct{ err error }
 
 func (e *cacheError) Error() string {
@@ -48,7 +51,7 @@ func openCache(root string, now time.Time) (cache, error) {
 	return c, c.sweep(now)
 }
 
-// sweep removes what killed processes left aside.
+// sweep removes old files that killed processes left in aside/.
 func (c cache) sweep(now time.Time) error {
 	entries, err := os.ReadDir(filepath.Join(c.root, "aside"))
 	if err != nil {
@@ -57,7 +60,7 @@ func (c cache) sweep(now time.Time) error {
 	for _, e := range entries {
 		info, err := e.Info()
 		if err != nil || now.Sub(info.ModTime()) < stale {
-			continue // gone already, or in use
+			continue // already gone, or in use
 		}
 		if err := os.Remove(filepath.Join(c.root, "aside", e.Name())); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return &cacheError{err}
@@ -70,14 +73,14 @@ func (c cache) fileName(d digest.Digest) string {
 	return filepath.Join(c.root, "sha256", d.Hex()[:2], d.Hex())
 }
 
-// signatureName names the place for the signature found at url over d. A
-// signature is not pinned, so that the place says where it came from instead.
+// signatureName returns the cache's name for the signature from url over d. A
+// signature is not pinned by digest, so its source is part of the name.
 func (c cache) signatureName(d digest.Digest, url string) string {
 	return filepath.Join(c.root, "signatures", d.Hex()[:2], d.Hex()+"-"+digest.Of([]byte(url)).Short())
 }
 
-// find returns the file of that digest. It sums the file again: a disk may
-// have damaged it since. What is damaged counts as not there.
+// find returns the file with the digest. It hashes the file again, because the
+// disk may have damaged it since; a damaged file counts as missing.
 func (c cache) find(d digest.Digest) (name string, size int64, ok bool) {
 	name = c.fileName(d)
 	info, err := os.Lstat(name)
@@ -93,8 +96,8 @@ func (c cache) find(d digest.Digest) (name string, size int64, ok bool) {
 	return name, size, err == nil && have == d
 }
 
-// begin opens a file aside. place is for errors; more than limit bytes are
-// refused with a TooLargeError.
+// begin opens a file in aside/. place is for errors. Writing more than limit
+// bytes fails with a TooLargeError.
 func (c cache) begin(place string, limit int64) (*partial, error) {
 	file, err := os.CreateTemp(filepath.Join(c.root, "aside"), "part-*")
 	if err != nil {
@@ -103,7 +106,7 @@ func (c cache) begin(place string, limit int64) (*partial, error) {
 	return &partial{file: file, sum: digest.NewWriter(file), place: place, limit: limit}, nil
 }
 
-// commit gives part its final name.
+// commit renames part to its final name.
 func (c cache) commit(part *partial, d digest.Digest) (string, error) {
 	name := c.fileName(d)
 	if err := part.publish(name); err != nil {
@@ -112,7 +115,7 @@ func (c cache) commit(part *partial, d digest.Digest) (string, error) {
 	return name, nil
 }
 
-// keep stores a signature that held.
+// keep stores a signature that was verified.
 func (c cache) keep(name string, b []byte) error {
 	part, err := c.begin(name, maxSignature)
 	if err != nil {
@@ -128,18 +131,18 @@ func (c cache) keep(name string, b []byte) error {
 	return nil
 }
 
-// partial is a file being written aside and summed on the way.
+// partial is a file that is written in aside/ and hashed on the way.
 type partial struct {
 	file  *os.File
 	sum   *digest.Writer
-	head  []byte // the first bytes, to recognise web pages by
+	head  []byte // the first bytes, to recognise web pages
 	place string
 	limit int64
 
 	progress func(Progress) // may be nil
 }
 
-// Write takes bytes up to the limit.
+// Write writes up to limit bytes in all.
 func (p *partial) Write(b []byte) (int, error) {
 	if p.sum.Len()+int64(len(b)) > p.limit {
 		return 0, &TooLargeError{Place: p.place, Limit: p.limit}
@@ -154,7 +157,7 @@ func (p *partial) Write(b []byte) (int, error) {
 	return n, nil
 }
 
-// restart forgets everything written.
+// restart discards everything written.
 func (p *partial) restart() error {
 	if p.sum.Len() == 0 {
 		return nil
@@ -169,7 +172,7 @@ func (p *partial) restart() error {
 	return nil
 }
 
-// publish makes the bytes durable under name: whole, or not at all.
+// publish syncs the file to disk and renames it to name, whole or not at all.
 func (p *partial) publish(name string) error {
 	if err := p.file.Chmod(0o444); err != nil {
 		return err
@@ -186,10 +189,10 @@ func (p *partial) publish(name string) error {
 	return syncDir(filepath.Dir(name))
 }
 
-// discard closes the file and removes what was not published.
+// discard closes the file, and removes it unless it was published.
 func (p *partial) discard() {
 	_ = p.file.Close()
-	_ = os.Remove(p.file.Name()) // not there any more once published
+	_ = os.Remove(p.file.Name()) // no longer there if it was published
 }
 
 func syncDir(name string) error {
@@ -203,7 +206,7 @@ func syncDir(name string) error {
 
 const sniffLen = 512
 
-// looksLikeHTML reports whether bytes begin like a web page.
+// looksLikeHTML reports whether the bytes begin like a web page.
 func looksLikeHTML(head []byte) bool {
 	return bytes.HasPrefix([]byte(http.DetectContentType(head)), []byte("text/html"))
 }

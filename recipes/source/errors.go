@@ -11,24 +11,25 @@ import (
 	"github.com/zfarm/zfarm/attest/digest"
 )
 
-// Kinds of error. Each is found with errors.Is; the types below, found with
-// errors.As, say more.
+// Kinds of error, for errors.Is. The types below, for errors.As, have the
+// details.
 var (
-	// ErrChecksum: a place answered with other bytes than those pinned
-	// ([ChecksumError]).
+	// ErrChecksum: the file does not have the pinned digest ([ChecksumError]).
 	ErrChecksum = errors.New("wrong checksum")
 	// ErrUnavailable: no place has the file ([UnavailableError]).
 	ErrUnavailable = errors.New("source unavailable")
-	// ErrTooLarge: more bytes than the limit allows ([TooLargeError]).
+	// ErrTooLarge: the file is larger than the limit ([TooLargeError]).
 	ErrTooLarge = errors.New("source too large")
 
-	// ErrSignatureMissing: every place says that there is no such signature.
-	// This and the next five come as a [SignatureError].
+	// ErrSignatureMissing: every place reports that there is no such
+	// signature. This error and the next five are returned as a
+	// [SignatureError].
 	ErrSignatureMissing = errors.New("signature missing")
-	// ErrSignatureBad: the signature cannot be read, may not be relied on, or
-	// was not made over these bytes.
+	// ErrSignatureBad: the signature cannot be read, is not reliable enough,
+	// or was not made over these bytes.
 	ErrSignatureBad = errors.New("bad signature")
-	// ErrSignatureUnknownKey: somebody signed whose key the recipe does not accept.
+	// ErrSignatureUnknownKey: the signature is by a key that the recipe does
+	// not accept.
 	ErrSignatureUnknownKey = errors.New("signature by a key that is not accepted")
 	// ErrSignatureExpiredKey: the key had expired before it signed.
 	ErrSignatureExpiredKey = errors.New("signature by an expired key")
@@ -38,19 +39,19 @@ var (
 	// or holds none of those accepted.
 	ErrKeyFile = errors.New("upstream key file not usable")
 
-	// ErrArchive: an archive is damaged, too large, or holds what must not be
-	// unpacked.
+	// ErrArchive: an archive is damaged, too large, or has members that must
+	// not be unpacked.
 	ErrArchive = errors.New("archive refused")
 )
 
-// ChecksumError says which bytes came instead of those pinned.
+// ChecksumError describes a file that does not have the pinned digest.
 type ChecksumError struct {
-	Name  string // the file
+	Name  string // the file's name
 	Place string // where it came from
 	Want  digest.Digest
 	Have  digest.Digest
-	Size  int64 // bytes that came
-	HTML  bool  // what came is a web page
+	Size  int64 // bytes received
+	HTML  bool  // whether the file is a web page
 }
 
 // Error names both digests and says what to do.
@@ -66,14 +67,14 @@ func (e *ChecksumError) Error() string {
 // Is reports that e is an ErrChecksum.
 func (e *ChecksumError) Is(target error) bool { return target == ErrChecksum }
 
-// Try is one place that was asked in vain.
+// Try is one place that was tried without success.
 type Try struct {
 	Place string
 	Err   error
 }
 
-// UnavailableError lists every place that was tried. A place that had the
-// wrong bytes is among them, so that such an error is an ErrChecksum as well.
+// UnavailableError lists every place that was tried. If a place had the wrong
+// bytes, the error is an ErrChecksum as well.
 type UnavailableError struct {
 	Name  string
 	Tried []Try
@@ -105,7 +106,7 @@ func tell(tried []Try) string {
 	return strings.Join(parts, "; ")
 }
 
-// TooLargeError says which limit was passed.
+// TooLargeError says which limit was exceeded.
 type TooLargeError struct {
 	Place string
 	Limit int64 // bytes
@@ -120,18 +121,18 @@ func (e *TooLargeError) Error() string {
 // Is reports that e is an ErrTooLarge.
 func (e *TooLargeError) Is(target error) bool { return target == ErrTooLarge }
 
-// SignatureError says why a signature does not count.
+// SignatureError says why a signature is not accepted.
 type SignatureError struct {
 	// Kind is one of the ErrSignature errors, or ErrKeyFile.
 	Kind error
 	// File is the signed file, or the key file for ErrKeyFile.
 	File string
-	// Signer is the fingerprint or key id that signed, upper-case hex; "" if
-	// that could not be told.
+	// Signer is the fingerprint or key id that signed, in upper-case hex; ""
+	// if it is unknown.
 	Signer string
 	// Accepted are the fingerprints that the recipe accepts.
 	Accepted []string
-	// Detail is what was found, fit to be shown.
+	// Detail says what was found, safe to show.
 	Detail string
 }
 

@@ -19,17 +19,17 @@ import (
 	"github.com/zfarm/zfarm/workers/codepage"
 )
 
-// Bounds on decompression. Real source archives shrink 3 to 30 times; what
-// shrinks more is a bomb, unless it is small.
+// Bounds on decompression. Real source archives shrink 3 to 30 times. One that
+// shrinks more is a decompression bomb, unless it is small.
 const (
 	// MaxExpanded is the most bytes that one archive may expand to.
 	MaxExpanded = 8 << 30
 	// MaxRatio is how many times larger than its compressed form an archive
-	// may be, once it has given ratioFree bytes.
+	// may be, after the first ratioFree bytes.
 	MaxRatio  = 250
 	ratioFree = 64 << 20
-	// maxWindow is the most memory that a decompressor is given for what it
-	// has to remember; xz -9 needs 64 MiB.
+	// maxWindow is the most memory, in bytes, that a decompressor gets for its
+	// window; xz -9 needs 64 MiB.
 	maxWindow = 128 << 20
 )
 
@@ -43,15 +43,15 @@ const (
 )
 
 // Expand returns the plain bytes of r, which may be compressed by gzip, bzip2,
-// xz or zstd; the content tells, not the name, which serves errors only.
-// isArchive reports whether the plain bytes are a tar archive. Reading ends
-// with an ErrArchive at MaxExpanded, or where the compression is beyond
+// xz or zstd. It recognises the format by the content; the name is for errors
+// only. isArchive reports whether the plain bytes are a tar archive. Reading
+// fails with an ErrArchive beyond MaxExpanded, or if the compression exceeds
 // MaxRatio. The caller closes rd, which does not close r.
 func Expand(name string, r io.Reader) (rd io.ReadCloser, isArchive bool, err error) {
 	return expand(name, r, bounds{MaxExpanded, MaxRatio, ratioFree})
 }
 
-// bounds are the limits of one expansion.
+// bounds are the limits of one decompression.
 type bounds struct{ bytes, ratio, free int64 }
 
 func expand(name string, r io.Reader, limit bounds) (io.ReadCloser, bool, error) {
@@ -109,7 +109,7 @@ func (c *counted) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// damage says that an error of the decompressor is one of the archive.
+// damage makes an error of the decompressor an ErrArchive.
 type damage struct {
 	r    io.Reader
 	name string
@@ -123,7 +123,7 @@ func (d *damage) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// expanded hands out plain bytes within the limits.
+// expanded returns plain bytes within the limits.
 type expanded struct {
 	r     *bufio.Reader
 	in    *counted
@@ -154,8 +154,8 @@ func (e *expanded) Close() error {
 
 const tarBlock = 512
 
-// isTar reports whether a block is the header of a tar member. The checksum
-// tells, since archives older than POSIX have no magic.
+// isTar reports whether a block is the header of a tar member. It uses the
+// checksum, because archives older than POSIX have no magic number.
 func isTar(block []byte) bool {
 	if len(block) < tarBlock || block[0] == 0 {
 		return false

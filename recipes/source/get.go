@@ -23,8 +23,8 @@ const (
 	maxRedirects = 10
 	firstPause   = 500 * time.Millisecond
 	maxPause     = 30 * time.Second
-	// maxRetryAfter is how long a server may ask us to stay away; one that
-	// asks for more is given up for now.
+	// maxRetryAfter is the longest wait that a server may ask for; a request
+	// that would have to wait longer fails.
 	maxRetryAfter = 2 * time.Minute
 	copyBuffer    = 128 << 10
 	progressStep  = 1 << 20 // bytes between calls of Progress
@@ -35,9 +35,9 @@ var (
 	errRedirect = errors.New("redirect refused")
 )
 
-// newClient returns a client for hosts that are not trusted: every wait but
-// that for the body is bounded (a stall there is watched for elsewhere, as
-// large files may take long), no cookies, no way down from https to http.
+// newClient returns a client for untrusted hosts. It bounds every wait except
+// that for the body, which may be large; the caller watches for stalls there.
+// It keeps no cookies and follows no redirect from https to http.
 func newClient() *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
@@ -67,20 +67,20 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// statusError is an answer other than the file.
+// statusError is a status other than success.
 type statusError struct{ code int }
 
 func (e *statusError) Error() string {
 	return fmt.Sprintf("HTTP status %d %s", e.code, http.StatusText(e.code))
 }
 
-// Is reports answers that say that there is no such file.
+// Is reports that a status means that there is no such file.
 func (e *statusError) Is(target error) bool {
 	return target == fs.ErrNotExist && (e.code == http.StatusNotFound || e.code == http.StatusGone)
 }
 
-// retryError marks what may go better the next time; after is how long the
-// server asked to be left alone.
+// retryError marks an error that a retry may avoid; after is how long the
+// server asked us to wait.
 type retryError struct {
 	err   error
 	after time.Duration
@@ -89,14 +89,14 @@ type retryError struct {
 func (e *retryError) Error() string { return e.err.Error() }
 func (e *retryError) Unwrap() error { return e.err }
 
-// resume is what allows a download to go on where it broke off: a strong
-// validator, and the size it goes with (-1 when unknown).
+// resume is what a download needs to continue where it broke off: a strong
+// validator, and the file's size (-1 if unknown).
 type resume struct {
 	etag  string
 	total int64
 }
 
-// download copies what u answers into part, trying again where that makes sense.
+// download copies the file at u into part, and retries errors that may pass.
 func (f *Fetcher) download(ctx context.Context, u *url.URL, part *partial) error {
 	var r resume
 	for try := 0; ; try++ {
@@ -117,8 +117,8 @@ func (f *Fetcher) download(ctx context.Context, u *url.URL, part *partial) error
 	}
 }
 
-// pause doubles with every try; half of it is left to chance, so that many
-// farms do not come back at one moment.
+// pause doubles with every try. Half of it is random, so that many farms do
+// not return at the same moment.
 func pause(try int) time.Duration {
 	d := min(firstPause<<min(try, 10), maxPause)
 	return d/2 + rand.N(d/2+1)
@@ -157,7 +157,7 @@ func (f *Fetcher) once(ctx context.Context, u *url.URL, part *partial, r *resume
 	return nil
 }
 
-// answered judges status and headers, and makes part ready for the body. It
+// answered checks status and headers, and prepares part for the body. It
 // returns the size of the whole file, -1 if unknown.
 func (f *Fetcher) answered(resp *http.Response, part *partial, r *resume) (int64, error) {
 	asked := resp.Request.Header.Get("Range") != ""
@@ -183,7 +183,7 @@ func (f *Fetcher) answered(resp *http.Response, part *partial, r *resume) (int64
 	}
 }
 
-// continues reports whether a partial answer is the rest of what is there: it
+// continues reports whether a partial response is the rest of the file: it
 // begins at the byte asked for, goes to the end, and is of the same file.
 func continues(resp *http.Response, have int64, r resume) (total int64, ok bool) {
 	spec, found := strings.CutPrefix(resp.Header.Get("Content-Range"), "bytes ")
@@ -198,7 +198,8 @@ func continues(resp *http.Response, have int64, r resume) (total int64, ok bool)
 	return total, ok
 }
 
-// strongETag returns the validator that stands for the very bytes, or "".
+// strongETag returns the validator that guarantees identical bytes; "" if
+// there is none.
 func strongETag(h http.Header) string {
 	tag := h.Get("ETag")
 	if len(tag) < 2 || tag[0] != '"' || tag[len(tag)-1] != '"' {
@@ -207,7 +208,7 @@ func strongETag(h http.Header) string {
 	return tag
 }
 
-// retryAfter reads seconds or a date; what cannot be read is no wish.
+// retryAfter reads seconds or a date; it returns 0 for anything else.
 func retryAfter(s string, now time.Time) time.Duration {
 	if n, err := strconv.ParseUint(strings.TrimSpace(s), 10, 31); err == nil {
 		return time.Duration(n) * time.Second
@@ -218,9 +219,9 @@ func retryAfter(s string, now time.Time) time.Duration {
 	return 0
 }
 
-// classify says whether an error of the transport may be tried again. The
-// caller's own cancellation, trouble here, and a server that is not to be
-// trusted may not.
+// classify decides whether an error of the transport may be retried. The
+// caller's own cancellation, a local error, and a server that cannot be
+// trusted are not retried.
 func classify(ctx, watched context.Context, err error) error {
 	var local *cacheError
 	var large *TooLargeError
@@ -233,14 +234,14 @@ func classify(ctx, watched context.Context, err error) error {
 	case context.Cause(watched) != nil:
 		return &retryError{err: context.Cause(watched)}
 	}
-	var whole *url.Error // repeats the URL, which is told already
+	var whole *url.Error // repeats the URL, which is reported already
 	if errors.As(err, &whole) {
 		err = whole.Err
 	}
 	return &retryError{err: err}
 }
 
-// fill copies r into part and tells of progress; total is -1 when unknown.
+// fill copies r into part and reports progress; total is -1 if unknown.
 func (part *partial) fill(ctx context.Context, r io.Reader, total int64) error {
 	if total > part.limit {
 		return &TooLargeError{Place: part.place, Limit: part.limit}
@@ -271,7 +272,7 @@ func (part *partial) fill(ctx context.Context, r io.Reader, total int64) error {
 	}
 }
 
-// pulse winds the watch up again whenever bytes come.
+// pulse resets the stall timer whenever bytes arrive.
 type pulse struct {
 	r     io.Reader
 	watch *time.Timer

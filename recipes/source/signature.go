@@ -25,8 +25,8 @@ import (
 	"github.com/zfarm/zfarm/workers/codepage"
 )
 
-// Bounds on what a recipe and upstream may hand to the OpenPGP parser. They
-// keep both memory and the number of expensive operations small.
+// Bounds on the input of the OpenPGP parser. They keep its memory and the
+// number of expensive operations small.
 const (
 	maxKeyFile    = 1 << 20 // bytes
 	maxBlocks     = 64      // armoured blocks in one file
@@ -39,29 +39,30 @@ const (
 	maxText       = 200 // bytes of a user id that are shown
 )
 
-// clockSlack is how far in the future a signature may lie, because two clocks
-// never agree.
+// clockSlack is how far in the future a signature may be, because no two
+// clocks agree.
 const clockSlack = 5 * time.Minute
 
-// SignedBy says who signed a file, and with what reservations.
+// SignedBy says who signed a file, and with which reservations.
 type SignedBy struct {
-	// Fingerprint is that of the primary key, KeyID that of the key or subkey
-	// that signed: upper-case hex.
+	// Fingerprint identifies the primary key, KeyID the key or subkey that
+	// signed; both in upper-case hex.
 	Fingerprint string `json:"fingerprint"`
 	KeyID       string `json:"key_id"`
-	// UID is what the key says of its owner, fit to be shown.
+	// UID is the key's user id, safe to show.
 	UID      string    `json:"uid"`
 	SignedAt time.Time `json:"signed_at"`
-	// KeyExpired is when the key expired, if it has; always after SignedAt.
+	// KeyExpired is when the key expired; nil if it has not. It is always
+	// after SignedAt.
 	KeyExpired *time.Time `json:"key_expired,omitempty"`
-	// Note tells what a reader should know: an expiry since, SHA-1, a short key.
+	// Note states reservations: the key expired since, SHA-1, a short key.
 	Note string `json:"note,omitempty"`
 }
 
 // Verify proves that one of the accepted keys signed the bytes of r. The
-// signature is detached, binary or armoured, at most 64 KiB. A key that has
-// expired by now counts if it was valid when it signed; a revoked one never
-// does. Errors are a *SignatureError, or those of r.
+// signature is detached, binary or armoured, of at most 64 KiB. A key that has
+// expired since is accepted if it was valid when it signed; a revoked key
+// never is. Errors are a *SignatureError, or those of r.
 func Verify(r io.Reader, signature []byte, s recipes.Signature, now time.Time) (*SignedBy, error) {
 	ring, err := readKeys(s)
 	if err != nil {
@@ -70,18 +71,19 @@ func Verify(r io.Reader, signature []byte, s recipes.Signature, now time.Time) (
 	return ring.verify(r, signature, now)
 }
 
-// keyring is the keys of one file and the fingerprints accepted of them.
+// keyring is the keys of one file, and the fingerprints that the recipe
+// accepts.
 type keyring struct {
 	entities []*openpgp.Entity
-	accepted []string // upper-case hex, as the recipe has them
-	name     string   // what is signed, for errors
+	accepted []string // upper-case hex, as in the recipe
+	name     string   // name of the signed file, for errors
 }
 
 func (k *keyring) fault(kind error, signer, detail string) *SignatureError {
 	return &SignatureError{Kind: kind, File: k.name, Signer: signer, Accepted: k.accepted, Detail: detail}
 }
 
-// readKeys reads the key file of s and sees that it has an accepted key.
+// readKeys reads the key file of s and checks that it has an accepted key.
 func readKeys(s recipes.Signature) (*keyring, error) {
 	signed := strings.TrimSuffix(strings.TrimSuffix(path.Base(s.URL), ".sig"), ".asc")
 	k := &keyring{name: codepage.Line(signed, maxText)}
@@ -132,10 +134,10 @@ func (k *keyring) accepts(e *openpgp.Entity) bool {
 
 func fingerprint(p *packet.PublicKey) string { return fmt.Sprintf("%X", p.Fingerprint) }
 
-// eachBlock calls do with the content of each armoured block, all of which
-// must be of that type.
+// eachBlock calls do with the content of each armoured block. All blocks must
+// be of the given type.
 func eachBlock(b []byte, kind string, do func([]byte) error) error {
-	r := bufio.NewReader(bytes.NewReader(b)) // armor.Decode goes on with it
+	r := bufio.NewReader(bytes.NewReader(b)) // armor.Decode continues in it
 	for n := 0; ; n++ {
 		block, err := armor.Decode(r)
 		switch {
@@ -160,8 +162,8 @@ func eachBlock(b []byte, kind string, do func([]byte) error) error {
 	}
 }
 
-// checkKeys looks at packets before their signatures are computed, which is
-// what takes time.
+// checkKeys checks packets before their signatures are verified, because
+// verifying takes time.
 func checkKeys(b []byte) error {
 	packets := packet.NewReader(bytes.NewReader(b))
 	keys := 0
@@ -208,15 +210,15 @@ func checkSize(p *packet.PublicKey) error {
 	return nil
 }
 
-// claim is a signature and the key that, by what it says, made it.
+// claim is a signature and the key that it names as its signer.
 type claim struct {
 	sig  *packet.Signature
 	key  signer
 	hash hash.Hash
 }
 
-// verify takes the first signature that holds. Of those that do not, the
-// first by an accepted key says most.
+// verify accepts the first signature that holds. If none does, it returns the
+// error of the first one by an accepted key.
 func (k *keyring) verify(r io.Reader, signature []byte, now time.Time) (*SignedBy, error) {
 	claims, err := k.claims(signature)
 	if err != nil {
@@ -245,7 +247,8 @@ func (k *keyring) verify(r io.Reader, signature []byte, now time.Time) (*SignedB
 // onlyReader hides WriteTo, which would bypass the buffer's size.
 type onlyReader struct{ io.Reader }
 
-// claims reads the signatures of accepted keys; none of them is an error.
+// claims returns the signatures by accepted keys; it is an error if there are
+// none.
 func (k *keyring) claims(signature []byte) ([]claim, error) {
 	sigs, err := readSignatures(signature)
 	if err != nil {
@@ -287,9 +290,9 @@ func (k *keyring) claim(sig *packet.Signature) (claim, error) {
 	return claim{sig, key, h}, nil
 }
 
-// fitHash lists what may be relied on. SHA-1 is among them because releases
-// in use carry nothing better (less-590); the pinned sha256 stands beside it,
-// and the note says so. MD5 and RIPEMD-160 are not.
+// fitHash reports whether a hash function is accepted. SHA-1 is, because some
+// current releases have nothing better (less-590); the recipe pins the sha256,
+// too, and SignedBy.Note mentions it. MD5 and RIPEMD-160 are not.
 func fitHash(h crypto.Hash) bool {
 	switch h {
 	case crypto.SHA1, crypto.SHA224, crypto.SHA256, crypto.SHA384, crypto.SHA512, crypto.SHA3_256, crypto.SHA3_512:
@@ -324,8 +327,8 @@ func readSignatures(b []byte) (sigs []*packet.Signature, err error) {
 	return sigs, nil
 }
 
-// signaturePackets passes over what it does not know, as long as there is
-// something that it does.
+// signaturePackets skips packets of unknown kinds, as long as there is a
+// signature that it can read.
 func signaturePackets(sigs []*packet.Signature, b []byte) ([]*packet.Signature, error) {
 	packets := packet.NewReader(bytes.NewReader(b))
 	var unknown error
@@ -354,7 +357,8 @@ func signaturePackets(sigs []*packet.Signature, b []byte) ([]*packet.Signature, 
 	}
 }
 
-// unsupported names the hash functions that the library has no name for.
+// unsupported names the hash functions for which the library has only a
+// number.
 func unsupported(err pgperrors.UnsupportedError) error {
 	for id, name := range map[string]string{"1": "MD5", "3": "RIPEMD-160"} {
 		if string(err) == "hash function "+id {
@@ -364,7 +368,7 @@ func unsupported(err pgperrors.UnsupportedError) error {
 	return err
 }
 
-// issuer returns the fingerprint or key id that a signature claims.
+// issuer returns the fingerprint or key id of the key that a signature names.
 func issuer(sig *packet.Signature) string {
 	switch {
 	case len(sig.IssuerFingerprint) > 0:

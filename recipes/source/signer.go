@@ -17,15 +17,15 @@ import (
 	"github.com/zfarm/zfarm/workers/codepage"
 )
 
-// signer is a key that may have signed. Key files of distributions hold the
-// same primary key twice, at different ages; copies are all of them, so that
-// neither a renewal nor a revocation is missed.
+// signer is a key that may have signed. Key files of distributions have the
+// same primary key several times, from different dates. copies are all of
+// them, so that no renewal and no revocation is missed.
 type signer struct {
 	copies []*openpgp.Entity
 	public *packet.PublicKey
 }
 
-// find returns the key that sig names, one accepted before any other.
+// find returns the key that sig names; an accepted one, if there is a choice.
 func (k *keyring) find(sig *packet.Signature) (signer, bool) {
 	var found signer
 	for _, e := range k.entities {
@@ -52,8 +52,8 @@ func publicKeys(e *openpgp.Entity) []*packet.PublicKey {
 	return keys
 }
 
-// judge decides about one signature: first whether the key made it, then
-// whether the key was allowed to, then and now.
+// judge decides on one signature: first whether the key made it, then whether
+// the key was and is allowed to.
 func (k *keyring) judge(c claim, now time.Time) (*SignedBy, error) {
 	id := fingerprint(c.key.copies[0].PrimaryKey)
 	fault := func(kind error, format string, args ...any) error {
@@ -83,13 +83,13 @@ func (k *keyring) judge(c claim, now time.Time) (*SignedBy, error) {
 		return nil, fault(ErrSignatureExpiredKey, "it signed on %s, after its end on %s", day(at), day(*expiry))
 	}
 	if expiry != nil && now.Before(*expiry) {
-		expiry = nil // in future; nothing to tell
+		expiry = nil // in the future; not worth a note
 	}
 	return &SignedBy{Fingerprint: id, KeyID: fmt.Sprintf("%016X", c.key.public.KeyId), UID: c.key.uid(),
 		SignedAt: at.UTC(), KeyExpired: expiry, Note: note(c, expiry)}, nil
 }
 
-// note tells of what was accepted with reservations.
+// note returns the reservations about an accepted signature.
 func note(c claim, expired *time.Time) string {
 	var notes []string
 	if expired != nil {
@@ -127,9 +127,10 @@ func (s signer) subkeys() []openpgp.Subkey {
 	return list
 }
 
-// revoked says why the key must not be used, or "". Any revocation counts,
-// also one for a harmless reason: who holds a retired key can sign with any
-// date. A key without an identity left is revoked too.
+// revoked says why the key must not be used; "" if it may. Any revocation
+// counts, even one for a harmless reason, because whoever holds a retired key
+// can sign with any date. A key whose identities are all revoked counts as
+// revoked, too.
 func (s signer) revoked() string {
 	left := false
 	for _, e := range s.copies {
@@ -157,8 +158,9 @@ func reason(sig *packet.Signature) string {
 	return text
 }
 
-// identities returns those not revoked, newest self-signature first; names
-// break ties, because the library keeps them in a map.
+// identities returns the identities that are not revoked, the newest
+// self-signature first. Names break ties, because the library keeps identities
+// in a map.
 func identities(e *openpgp.Entity) []*openpgp.Identity {
 	var list []*openpgp.Identity
 	for _, i := range e.Identities {
@@ -178,8 +180,8 @@ func identities(e *openpgp.Entity) []*openpgp.Identity {
 	return list
 }
 
-// primary returns the newest self-signature of the primary key: it says what
-// the key is for and how long.
+// primary returns the newest self-signature of the primary key, which says
+// what the key is for and how long it is valid.
 func (s signer) primary() *packet.Signature {
 	var newest *packet.Signature
 	for _, e := range s.copies {
@@ -194,7 +196,7 @@ func (s signer) primary() *packet.Signature {
 	return newest
 }
 
-// binding returns the newest signature that binds the subkey, nil for a
+// binding returns the newest signature that binds the subkey; nil for a
 // primary key.
 func (s signer) binding() *packet.Signature {
 	var newest *packet.Signature
@@ -207,8 +209,9 @@ func (s signer) binding() *packet.Signature {
 }
 
 // maySign reports whether the key is for signing. Old primary keys do not say
-// what they are for and may do everything; a subkey must say it, because only
-// then the library demands that it signed the primary key in turn.
+// what they are for and may do everything. A subkey must say it, because only
+// then does the library require that the subkey signed the primary key in
+// turn.
 func (s signer) maySign() bool {
 	if b := s.binding(); b != nil {
 		return b.FlagsValid && b.FlagSign
@@ -217,8 +220,8 @@ func (s signer) maySign() bool {
 	return p != nil && (!p.FlagsValid || p.FlagSign)
 }
 
-// expiry returns the end of the key that signed, the earlier one of subkey and
-// primary key; nil if it has none.
+// expiry returns when the key that signed expires: the earlier of subkey and
+// primary key; nil if neither expires.
 func (s signer) expiry() *time.Time {
 	end := lifetime(s.copies[0].PrimaryKey, s.primary())
 	if b := s.binding(); b != nil {
@@ -237,7 +240,7 @@ func lifetime(p *packet.PublicKey, sig *packet.Signature) *time.Time {
 	return &end
 }
 
-// uid returns the identity that the owner marked as primary, else the newest.
+// uid returns the identity that the owner marked as primary; else the newest.
 func (s signer) uid() string {
 	var name string
 	for _, e := range s.copies {

@@ -1,12 +1,12 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package source gets the pinned files of a recipe and proves them: each file
-// has the digest that the recipe names and, where the recipe says so, an
-// OpenPGP signature by one of upstream's keys. It also makes a plain, safe
-// tar of an upstream archive.
+// Package source gets the pinned files of a recipe and verifies them: each
+// file has the digest that the recipe names and, if the recipe says so, an
+// OpenPGP signature by one of upstream's keys. It also rewrites an upstream
+// archive as a plain, safe tar.
 //
-// It is the only part of the farm that talks to upstream; workers need no
+// It is the only part of the farm that connects to upstream; workers need no
 // network. It reads no recipe files (recipes/parse), applies no patches, and
 // puts nothing on workers (orchestrator).
 package source
@@ -37,57 +37,60 @@ const (
 	maxSignature    = 64 << 10 // bytes
 )
 
-// Options says where a Fetcher looks and what it allows.
+// Options says where a Fetcher looks for files, and what it allows.
 type Options struct {
-	// Cache is a folder of the Fetcher's own, made if it is not there. Several
-	// processes may share it.
+	// Cache is a folder for the Fetcher only, which it makes if necessary.
+	// Several processes may share it.
 	Cache string
-	// Mirrors are asked before upstream, in order: folders (an absolute path
-	// or a file URL) and http or https URL prefixes. A mirror holds each file
+	// Mirrors are tried before upstream, in order: folders (an absolute path
+	// or a file URL) and http or https URL prefixes. A mirror has each file
 	// under the last element of its URL.
 	Mirrors []string
-	// Client makes the requests; nil is a client of the Fetcher's own, with
+	// Client makes the requests. If it is nil, the Fetcher uses its own, with
 	// timeouts, a limit on redirects and no cookies.
 	Client *http.Client
-	// Retries is how often one place is asked again after a network error, a
-	// status of 500 and above, or 429. 0 means 4; a negative number means never.
+	// Retries is how often one place is tried again after a network error, a
+	// status of 500 and above, or 429. 0 means 4; a negative number means
+	// never.
 	Retries int
-	// MaxBytes is the largest file allowed; 0 means 2 GiB.
+	// MaxBytes is the largest file allowed, in bytes; 0 means 2 GiB.
 	MaxBytes int64
-	// Offline keeps the Fetcher to its cache and mirrors that are folders.
+	// Offline restricts the Fetcher to its cache and to mirrors that are
+	// folders.
 	Offline bool
-	// Progress, if set, is called while bytes come, from the goroutine that
+	// Progress, if set, is called while bytes arrive, in the goroutine that
 	// called Fetch.
 	Progress func(Progress)
 }
 
-// Progress says how far a download has come.
+// Progress is how far a download has come.
 type Progress struct {
 	URL   string
 	Done  int64 // bytes
 	Total int64 // bytes; -1 when unknown
 }
 
-// The kinds of place from which a file came.
+// The kinds of place that a file can come from.
 const (
 	FromCache  = "cache"
 	FromMirror = "mirror"
 	FromURL    = "url"
 )
 
-// Fetched is a file that was proven.
+// Fetched is a file that was verified.
 type Fetched struct {
-	// Path is the file in the cache; it must not be changed.
+	// Path is the file in the cache. The caller must not change it.
 	Path   string
 	Digest digest.Digest
 	Size   int64
-	// From is FromCache, FromMirror or FromURL; Place is the path or URL.
+	// From is FromCache, FromMirror or FromURL. Place is the path or URL.
 	From, Place string
-	// Signed says who signed; nil when the recipe names no signature.
+	// Signed says who signed the file; nil if the recipe requires no
+	// signature.
 	Signed *SignedBy
 }
 
-// Fetcher gets files. It may be used concurrently.
+// Fetcher fetches files. It is safe for concurrent use.
 type Fetcher struct {
 	cache    cache
 	mirrors  []place
@@ -104,7 +107,7 @@ type Fetcher struct {
 	flying map[digest.Digest]*flight
 }
 
-// New returns a Fetcher. It makes the folders of the cache.
+// New returns a Fetcher and makes the folders of the cache.
 func New(o Options) (*Fetcher, error) {
 	f := &Fetcher{
 		client: o.Client, retries: o.Retries, maxBytes: o.MaxBytes, offline: o.Offline, progress: o.Progress,
@@ -132,8 +135,8 @@ func New(o Options) (*Fetcher, error) {
 }
 
 // Fetch returns the file of s from the cache, a mirror or its URL, in that
-// order, after proving its digest and, if s has one, its signature. Two calls
-// for one digest download once.
+// order, after verifying its digest and, if s has one, its signature. Two
+// calls for the same digest download once.
 func (f *Fetcher) Fetch(ctx context.Context, s recipes.Source) (Fetched, error) {
 	u, name, err := parseURL(s.URL)
 	if err != nil {
@@ -162,8 +165,9 @@ func (f *Fetcher) Fetch(ctx context.Context, s recipes.Source) (Fetched, error) 
 	return got, nil
 }
 
-// file finds the bytes. The error of the URL itself weighs most: it tells of
-// the others only in passing.
+// file returns the file with the digest want. If the URL itself has wrong or
+// too many bytes, that error is returned, and mentions the other places only
+// briefly.
 func (f *Fetcher) file(ctx context.Context, u *url.URL, name string, want digest.Digest) (Fetched, error) {
 	if p, size, ok := f.cache.find(want); ok {
 		return Fetched{Path: p, Digest: want, Size: size, From: FromCache, Place: p}, nil
@@ -189,7 +193,8 @@ func (f *Fetcher) file(ctx context.Context, u *url.URL, name string, want digest
 	return Fetched{}, &UnavailableError{Name: name, Tried: tried}
 }
 
-// obtain brings the file of one place into the cache, if it is the one wanted.
+// obtain copies the file of one place into the cache, if it has the wanted
+// digest.
 func (f *Fetcher) obtain(ctx context.Context, p place, name string, want digest.Digest) (string, int64, error) {
 	part, err := f.cache.begin(p.String(), f.maxBytes)
 	if err != nil {
@@ -208,7 +213,7 @@ func (f *Fetcher) obtain(ctx context.Context, p place, name string, want digest.
 	return file, part.sum.Len(), err
 }
 
-// signature proves the file at name by the first signature that holds.
+// signature verifies the file by the first signature that holds.
 func (f *Fetcher) signature(ctx context.Context, s recipes.Source, file string) (*SignedBy, error) {
 	u, name, err := parseURL(s.Signature.URL)
 	if err != nil {
@@ -245,8 +250,9 @@ func (f *Fetcher) signature(ctx context.Context, s recipes.Source, file string) 
 	return nil, noSignature(ring.name, name, tried)
 }
 
-// noSignature picks the error that says most: a signature that does not hold
-// before one that is not there, and the last such, which is upstream's own.
+// noSignature returns the most useful error: a signature that does not hold
+// rather than one that is missing. It takes the last such, because upstream is
+// tried last.
 func noSignature(file, name string, tried []Try) error {
 	missing := true
 	var worst *SignatureError
@@ -276,7 +282,7 @@ func (f *Fetcher) verify(file string, signature []byte, ring *keyring) (*SignedB
 	return ring.verify(r, signature, f.now())
 }
 
-// small returns the content of a place that must fit into a signature's bound.
+// small returns the content of a place, which must fit into maxSignature.
 func (f *Fetcher) small(ctx context.Context, p place) ([]byte, error) {
 	part, err := f.cache.begin(p.String(), maxSignature)
 	if err != nil {
@@ -292,7 +298,7 @@ func (f *Fetcher) small(ctx context.Context, p place) ([]byte, error) {
 	return io.ReadAll(part.file)
 }
 
-// read copies what a place has into part.
+// read copies the content of a place into part.
 func (f *Fetcher) read(ctx context.Context, p place, part *partial) error {
 	if p.url == nil {
 		return readFile(ctx, p.path, part)
@@ -305,7 +311,7 @@ func (f *Fetcher) read(ctx context.Context, p place, part *partial) error {
 
 var errOffline = errors.New("not asked, the farm is offline")
 
-// readFile copies a regular file; anything else could block for ever.
+// readFile copies a regular file; any other file could block for ever.
 func readFile(ctx context.Context, name string, part *partial) error {
 	info, err := os.Stat(name)
 	if err != nil {
@@ -322,7 +328,7 @@ func readFile(ctx context.Context, name string, part *partial) error {
 	return part.fill(ctx, r, info.Size())
 }
 
-// withoutPath drops the path from an error that is told beside it.
+// withoutPath drops the path from an error that is reported beside the path.
 func withoutPath(err error) error {
 	var e *fs.PathError
 	if errors.As(err, &e) {
@@ -331,14 +337,14 @@ func withoutPath(err error) error {
 	return err
 }
 
-// place is somewhere a file may be: a path, or a URL.
+// place is somewhere a file may be: a path or a URL.
 type place struct {
 	from string
 	path string
 	url  *url.URL
 }
 
-// String shows the place without the password a URL may hold.
+// String shows the place without any password in the URL.
 func (p place) String() string {
 	if p.url != nil {
 		return p.url.Redacted()
@@ -346,7 +352,7 @@ func (p place) String() string {
 	return p.path
 }
 
-// places lists where a file may be, in the order in which to look.
+// places returns where a file may be, in the order in which to try.
 func (f *Fetcher) places(u *url.URL, name string) []place {
 	list := make([]place, 0, len(f.mirrors)+1)
 	for _, m := range f.mirrors {
@@ -393,14 +399,14 @@ func cleanText(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) < 0
 }
 
-// flight is one digest being fetched; seat holds one token.
+// flight is the fetching of one digest. Whoever fetches has a token in seat.
 type flight struct {
 	seat    chan struct{}
 	waiting int
 }
 
-// takeOff waits until nobody else in this process fetches d. The function
-// returned lets the next one in.
+// takeOff waits until nobody else in this process fetches d. The returned
+// function ends the fetching of d.
 func (f *Fetcher) takeOff(ctx context.Context, d digest.Digest) (land func(), err error) {
 	f.mu.Lock()
 	fl := f.flying[d]

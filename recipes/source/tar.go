@@ -15,9 +15,9 @@ import (
 	"github.com/zfarm/zfarm/workers/codepage"
 )
 
-// Bounds on an archive's members.
+// Bounds on the members of an archive.
 const (
-	// MaxMembers is the most members that an archive may have.
+	// MaxMembers is the most members an archive may have.
 	MaxMembers   = 1 << 20
 	maxNameBytes = 128 << 20 // of all names together
 	maxName      = 4096      // bytes of one name or link target
@@ -25,31 +25,31 @@ const (
 	maxTime      = 1<<33 - 1 // seconds; what ustar can hold, the year 2242
 )
 
-// TarInfo says what a repacked archive holds.
+// TarInfo describes a repacked archive.
 type TarInfo struct {
-	// Members counts upstream's members that were kept.
+	// Members is how many of upstream's members were kept.
 	Members int
-	// Bytes is the size of all files together.
+	// Bytes is the size of all files together, in bytes.
 	Bytes int64
 	// Newest is the latest time of a member: a good SOURCE_DATE_EPOCH.
 	Newest time.Time
 }
 
 // RepackTar rewrites an upstream tar archive so that every worker can unpack
-// it safely and alike, and returns what it holds. The same input gives the
-// same bytes.
+// it safely and in the same way, and returns what it holds. The same input
+// gives the same bytes.
 //
-// The one leading folder is taken off and into, a relative folder or "", put
-// in its place. Order, contents, permissions and times (in whole seconds:
-// make compares them) stay; owners, names of owners, setuid and the like go;
-// folders are made accessible to their owner. Headers are ustar, with pax
-// records only for what ustar cannot hold.
+// It replaces the one leading folder by into, a relative folder or "". It
+// keeps order, contents, permissions and times (in whole seconds: make
+// compares them). It drops owners, names of owners, setuid and the like, and
+// makes folders accessible to their owner. Headers are ustar, with pax records
+// only for what ustar cannot hold.
 //
-// Refused with an ErrArchive: names that are absolute or leave the archive,
-// links that do, members below anything but a folder, names that come twice
+// It refuses with an ErrArchive: names that are absolute or leave the archive,
+// links that do, members below anything but a folder, names that occur twice
 // (folders may), anything but files, folders and links, archives with several
-// leading folders or none, and what passes a bound. Then w holds a useless
-// beginning.
+// leading folders or none, and whatever exceeds a bound. In that case the
+// output in w is incomplete and useless.
 func RepackTar(r io.Reader, w io.Writer, into string) (TarInfo, error) {
 	p := &repack{
 		in: tar.NewReader(r), out: tar.NewWriter(w),
@@ -68,8 +68,8 @@ func RepackTar(r io.Reader, w io.Writer, into string) (TarInfo, error) {
 	return p.info, nil
 }
 
-// repack is the state of one rewriting. kinds maps names, below into, to the
-// typeflag they have; folders that are only implied are in it too.
+// repack is the state of one rewriting. kinds maps names, below into, to their
+// typeflags, including folders that are only implied.
 type repack struct {
 	in    *tar.Reader
 	out   *tar.Writer
@@ -110,8 +110,7 @@ func (p *repack) all() error {
 	return p.out.Close()
 }
 
-// damagedTar tells trouble with the archive from trouble with its reader,
-// which has been told already.
+// damagedTar makes an error an ErrArchive, unless it is one already.
 func damagedTar(err error) error {
 	if errors.Is(err, ErrArchive) {
 		return err
@@ -119,8 +118,8 @@ func damagedTar(err error) error {
 	return fmt.Errorf("repacking: %w: %w", ErrArchive, err)
 }
 
-// global passes over a pax header for all members if it is but a comment, as
-// git archive writes it. Other records would change members.
+// global accepts a pax header for all members if it has only a comment, as git
+// archive writes it. Other records would change members.
 func (p *repack) global(h *tar.Header) error {
 	for k := range h.PAXRecords {
 		if k != "comment" {
@@ -164,8 +163,8 @@ func (p *repack) member(h *tar.Header) error {
 	return p.write(name, out)
 }
 
-// place returns the name below the leading folder, which the first member
-// determines; "." is that folder itself.
+// place returns a member's name below the leading folder; "." is that folder
+// itself. The first member determines the leading folder.
 func (p *repack) place(full string) (string, error) {
 	name, err := cleanMember(full)
 	if err != nil {
@@ -187,8 +186,9 @@ func (p *repack) place(full string) (string, error) {
 	return rest, nil
 }
 
-// cleanMember returns a relative name without "." elements and doubled or
-// trailing slashes. ".." is refused everywhere, even where it would do no harm.
+// cleanMember returns a relative name without "." elements and without doubled
+// or trailing slashes. It refuses ".." everywhere, even where that would be
+// harmless.
 func cleanMember(name string) (string, error) {
 	switch {
 	case name == "" || len(name) > maxName:
@@ -221,9 +221,9 @@ func (p *repack) time(h *tar.Header) (time.Time, error) {
 	return t, nil
 }
 
-// checkTarget sees that a symbolic link stays inside, whatever other links
-// there are: ".." may only come first, where the folders it goes up through
-// are known to be folders.
+// checkTarget checks that a symbolic link stays inside, whatever other links
+// there are. ".." may only come first, where the folders that it goes up
+// through are known to be folders.
 func checkTarget(name, target string) error {
 	if target == "" || len(target) > maxName || target[0] == '/' || !cleanText(target) {
 		return refuse(name, "it is a link to %s; want a relative name", codepage.Line(target, maxText))
@@ -245,8 +245,8 @@ func checkTarget(name, target string) error {
 	return nil
 }
 
-// original returns the name, as written, of the file to which a hard link
-// leads. It must have come before.
+// original returns the output name of the file that a hard link refers to.
+// That file must have come before the link.
 func (p *repack) original(h *tar.Header) (string, error) {
 	target, err := p.place(h.Linkname)
 	if err != nil {
@@ -258,7 +258,7 @@ func (p *repack) original(h *tar.Header) (string, error) {
 	return path.Join(p.into, target), nil
 }
 
-// claim takes a name, and the folders above it, for a member of a type.
+// claim registers a member's name and type, and the folders above it.
 func (p *repack) claim(name string, kind byte) error {
 	if name == "." {
 		if kind != tar.TypeDir {
@@ -293,7 +293,8 @@ func (p *repack) take(name string, kind byte) error {
 	return nil
 }
 
-// write writes one member. Before the first one come the folders of into.
+// write writes one member. Before the first member it writes the folders of
+// into.
 func (p *repack) write(name string, h *tar.Header) error {
 	if p.info.Members == 1 && p.into != "" {
 		if err := p.writeInto(h.ModTime); err != nil {
@@ -301,7 +302,7 @@ func (p *repack) write(name string, h *tar.Header) error {
 		}
 	}
 	if name == "." {
-		return nil // there already: the source folder, or into
+		return nil // already written: the source folder, or into
 	}
 	if p.info.Bytes += h.Size; p.info.Bytes > p.limit || h.Size > p.limit {
 		return refuse(name, "the files together have more than %d bytes", p.limit)
@@ -334,7 +335,7 @@ func (p *repack) writeInto(t time.Time) error {
 	return nil
 }
 
-// damagedReader says that an error of the archive is one.
+// damagedReader makes errors of the archive an ErrArchive.
 type damagedReader struct{ r io.Reader }
 
 func (d *damagedReader) Read(b []byte) (int, error) {

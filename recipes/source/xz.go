@@ -16,18 +16,18 @@ import (
 	"github.com/zfarm/zfarm/recipes/source/xzfile"
 )
 
-// xzReader reads an .xz file (xz-file-format 1.2.1) as it passes by.
-// The library has one too, which gives a block as much memory as its header
-// asks for, up to 4 GiB; here the header is looked at first. Only the LZMA2
-// filter is known, which is what source archives use.
+// xzReader decompresses an .xz file (xz-file-format 1.2.1) as a stream. The
+// library's own reader gives a block as much memory as its header asks for, up
+// to 4 GiB; this one checks the header first. It supports only the LZMA2
+// filter, which is what source archives use.
 type xzReader struct {
 	r      *bufio.Reader
-	n      int64 // bytes read of r
-	inside bool  // of a stream
+	n      int64 // bytes read from r
+	inside bool  // whether it is within a stream
 	check  xzfile.Check
 	blocks uint64
 	block  *lzma.Reader2
-	begun  int64 // n at the begin of the compressed data of the block
+	begun  int64 // n at the beginning of the block's compressed data
 	sum    hash.Hash
 	err    error
 }
@@ -59,7 +59,8 @@ func (x *xzReader) Read(p []byte) (int, error) {
 	return 0, x.err
 }
 
-// ReadByte and raw read through counters, since padding depends on position.
+// ReadByte and raw count what they read, because padding depends on the
+// position.
 func (x *xzReader) ReadByte() (byte, error) {
 	b, err := x.r.ReadByte()
 	if err == nil {
@@ -77,7 +78,7 @@ func (x *xzReader) raw(p []byte) error {
 	return err
 }
 
-// rawReader gives the LZMA2 reader the counted bytes.
+// rawReader lets the LZMA2 reader read counted bytes.
 type rawReader struct{ x *xzReader }
 
 func (r rawReader) Read(p []byte) (int, error) {
@@ -88,7 +89,7 @@ func (r rawReader) Read(p []byte) (int, error) {
 
 func (r rawReader) ReadByte() (byte, error) { return r.x.ReadByte() }
 
-// next goes on to the next block, through the end of a stream where need be.
+// next reads on to the next block, across the end of a stream if necessary.
 func (x *xzReader) next() error {
 	if !x.inside {
 		return x.beginStream()
@@ -149,8 +150,8 @@ func (x *xzReader) beginBlock(size byte) error {
 	return err
 }
 
-// endBlock reads padding and check (3.3, 3.4). Checks are little-endian, but
-// for SHA-256.
+// endBlock reads padding and check (3.3, 3.4). Checks are little-endian,
+// except SHA-256.
 func (x *xzReader) endBlock() error {
 	if !x.block.EOS() {
 		return errXZ
@@ -179,8 +180,8 @@ func (x *xzReader) padding(begin int64) error {
 	return nil
 }
 
-// endStream reads the index (4), whose first byte is read already, and the
-// footer (2.1.2). Sizes in the index serve seeking; here they are passed over.
+// endStream reads the index (4), whose first byte was read already, and the
+// footer (2.1.2). It ignores the sizes in the index, which are for seeking.
 func (x *xzReader) endStream() error {
 	begin := x.n - 1
 	count, err := xzfile.Number(x)

@@ -1,14 +1,14 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package xzfile reads the parts of which an .xz file is made, as the format's
-// description has them (xz-file-format 1.2.1): headers of streams and blocks,
-// numbers, checks, footers. It has no position and decodes nothing.
+// Package xzfile reads the parts of an .xz file, as the format's description
+// defines them (xz-file-format 1.2.1): headers of streams and blocks, numbers,
+// checks, footers. It keeps no position and decodes nothing.
 //
-// recipes/source reads these parts as a source archive passes by, and
-// orchestrator/compare/format/stream goes back and forth in a file; both know
-// what the parts mean from here alone. Only blocks whose one filter is LZMA2
-// are read anywhere.
+// recipes/source reads these parts while a source archive streams by, and
+// orchestrator/compare/format/stream seeks in a file; both use this package
+// only to interpret the parts. Both read only blocks whose one filter is
+// LZMA2.
 package xzfile
 
 import (
@@ -23,19 +23,19 @@ import (
 )
 
 const (
-	// Magic is what a stream begins with (2.1.1.1).
+	// Magic begins a stream (2.1.1.1).
 	Magic = "\xfd7zXZ\x00"
 	// Edge is the size of the header and of the footer of a stream, in bytes.
 	Edge = 12
-	// Align is what padding fills up to.
+	// Align is the multiple of bytes that padding fills up to.
 	Align = 4
 
 	footerMagic = "YZ"
 	lzma2       = 0x21
-	maxSize     = 1 << 62 // bytes that a header may speak of
+	maxSize     = 1 << 62 // bytes that a header may state
 )
 
-// Fault says what is wrong with a part, At bytes behind its begin.
+// Fault says what is wrong with a part, At bytes after its beginning.
 type Fault struct {
 	At   int
 	Text string
@@ -43,14 +43,14 @@ type Fault struct {
 
 func (f *Fault) Error() string { return f.Text }
 
-// Check is how the content of blocks is summed up (2.1.1.2).
+// Check is the kind of checksum over the content of blocks (2.1.1.2).
 type Check struct {
 	ID   byte
 	Name string
 	Size int // bytes
 }
 
-// CheckOf returns the check of that number; false if it is not known.
+// CheckOf returns the check with the number; false if it is unknown.
 func CheckOf(id byte) (Check, bool) {
 	switch id {
 	case 0x0:
@@ -65,7 +65,7 @@ func CheckOf(id byte) (Check, bool) {
 	return Check{}, false
 }
 
-// Hash returns what computes the check; nil for "none".
+// Hash returns a hash that computes the check; nil for "none".
 func (c Check) Hash() hash.Hash {
 	switch c.ID {
 	case 0x1:
@@ -78,8 +78,8 @@ func (c Check) Hash() hash.Hash {
 	return nil
 }
 
-// Sum is a sum as a file has it: numbers with the least byte first. That of nil
-// is empty.
+// Sum returns the checksum in the byte order of the file: numbers are
+// little-endian. That of nil is empty.
 func Sum(h hash.Hash) []byte {
 	switch h := h.(type) {
 	case nil:
@@ -104,8 +104,8 @@ func Header(b []byte) (Check, error) {
 	return check, nil
 }
 
-// Footer reads the footer of a stream (2.1.2), of [Edge] bytes, and returns how
-// many bytes its index has.
+// Footer reads the footer of a stream (2.1.2), of [Edge] bytes, and returns
+// the size of the index in bytes.
 func Footer(b []byte, check Check) (index int64, err error) {
 	switch {
 	case len(b) < Edge, string(b[10:Edge]) != footerMagic, crc32.ChecksumIEEE(b[4:10]) != binary.LittleEndian.Uint32(b):
@@ -116,19 +116,19 @@ func Footer(b []byte, check Check) (index int64, err error) {
 	return (int64(binary.LittleEndian.Uint32(b[4:])) + 1) * Align, nil
 }
 
-// Block is what the header of a block says.
+// Block is the content of a block's header.
 type Block struct {
-	// Packed and Size are the bytes of its data and of its content; -1 where the
-	// header does not say them.
+	// Packed and Size are the sizes of its compressed data and its content, in
+	// bytes; -1 if the header does not state them.
 	Packed, Size int64
-	// LZMA2 says that this is its one filter; if not, Window is 0.
+	// LZMA2 says that LZMA2 is its one filter; if it is not, Window is 0.
 	LZMA2 bool
 	// Window is the size of the dictionary in bytes, up to 4 GiB.
 	Window int64
 }
 
-// BlockHeaderSize returns how many bytes the header of a block has that begins
-// with b, which is not 0: that is where the index begins.
+// BlockHeaderSize returns the size in bytes of the block header that begins
+// with b, which is not 0: 0 begins the index.
 func BlockHeaderSize(b byte) int { return (int(b) + 1) * Align }
 
 // BlockHeader reads the header of a block (3.1), all of it.
@@ -162,7 +162,7 @@ func BlockHeader(b []byte) (Block, error) {
 	if block.LZMA2 = true; filter[2] > 40 {
 		return Block{}, &Fault{0, "an xz block has an unknown dictionary"}
 	}
-	// Two sizes for each power of two.
+	// There are two sizes for each power of two.
 	block.Window = (int64(2) | int64(filter[2]&1)) << (filter[2]/2 + 11)
 	for rest.Len() > 0 {
 		if fill, _ := rest.ReadByte(); fill != 0 {
@@ -172,10 +172,11 @@ func BlockHeader(b []byte) (Block, error) {
 	return block, nil
 }
 
-// errNumber is a number that is longer than it may be.
+// errNumber is returned for a number that is too long.
 var errNumber = errors.New("a number in an xz file is not readable")
 
-// Number reads a number of up to 9 bytes, 7 bits each, least first (1.2).
+// Number reads a number of up to 9 bytes, 7 bits each, least significant first
+// (1.2).
 func Number(r io.ByteReader) (uint64, error) {
 	var n uint64
 	for i := range 9 {
