@@ -127,7 +127,7 @@ func TestRefuse(t *testing.T) {
 	}
 }
 
-// answering is a workspace in which every step ends in one way.
+// answering is a workspace in which every step ends in the same way.
 type answering struct {
 	plugins.Workspace
 	status workers.Status

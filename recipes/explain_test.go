@@ -20,7 +20,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// odd is a recipe that names things a terminal would obey.
+// odd is a recipe with names that could control a terminal.
 func odd() *recipes.Recipe {
 	file := recipes.File{Name: "keys/a.asc", Digest: digest.Of([]byte("key"))}
 	return &recipes.Recipe{
@@ -90,7 +90,7 @@ func TestFileName(t *testing.T) {
 	}
 }
 
-// TestCanonicalReadsBack: what the canonical form says can be read again.
+// TestCanonicalReadsBack: the canonical form can be read back.
 func TestCanonicalReadsBack(t *testing.T) {
 	r := odd()
 	text, err := r.Canonical()

@@ -14,8 +14,8 @@ import (
 	"github.com/zfarm/zfarm/attest/cosign"
 )
 
-// stock runs the stock cosign program in dir, without network where that can
-// be had.
+// stock runs the stock cosign program in dir, without network if the system
+// allows that.
 type stock struct {
 	argv []string
 	dir  string
@@ -36,8 +36,8 @@ func newStock(t *testing.T) stock {
 	return stock{argv: []string{program}, dir: t.TempDir()}
 }
 
-// run returns what the program printed, and an error if it failed. Its home
-// is empty, so that it finds no cached trust.
+// run returns the program's output, and an error if it failed. Its home is
+// empty, so that it finds no cached trust.
 func (s stock) run(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	argv := slices.Concat(s.argv[1:], args)

@@ -128,7 +128,7 @@ func TestSignAndVerify(t *testing.T) {
 	}
 }
 
-// TestBundleForm pins what stands in a bundle besides payload and signature.
+// TestBundleForm pins everything in a bundle besides payload and signature.
 func TestBundleForm(t *testing.T) {
 	signer, _ := newKey(t)
 	s := about(t, 1)
@@ -235,7 +235,7 @@ func TestVerifyRefusesTampering(t *testing.T) {
 			}
 		})
 	}
-	// The table proves something only if the way through JSON alone is harmless.
+	// The table proves something only if editing the JSON alone is harmless.
 	if _, err := verifier.Verify(t.Context(), edited(t, good, func(m, m) {}), sum("artifact")); err != nil {
 		t.Errorf("without a change: %v", err)
 	}
@@ -294,7 +294,7 @@ func TestNumberOfSubjects(t *testing.T) {
 	if _, err := verifier.Verify(t.Context(), b, most.Subjects[attest.MaxSubjects-1].Digest); err != nil {
 		t.Errorf("%d subjects: %v", attest.MaxSubjects, err)
 	}
-	// One more than the builders let through: neither signed nor verified.
+	// One more than the builders allow: neither signed nor verified.
 	last := most.Subjects[attest.MaxSubjects-1]
 	one := fmt.Sprintf(`{"digest":{"sha256":%q},"name":%q}`, last.Digest.Hex(), last.Name)
 	more := most
@@ -360,8 +360,8 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// TestPasswordComesFromTheCallerOnly: what cosign's own program would take
-// from the environment is not looked at.
+// TestPasswordComesFromTheCallerOnly: variables that cosign's own program
+// would read from the environment are ignored.
 func TestPasswordComesFromTheCallerOnly(t *testing.T) {
 	t.Setenv("COSIGN_PASSWORD", password)
 	private, _, err := cosign.GenerateKey([]byte("other"))

@@ -9,7 +9,7 @@ import (
 	"github.com/zfarm/zfarm/attest"
 )
 
-// SignBytes signs anything, as somebody could who got hold of the key.
+// SignBytes signs anything, as somebody with the stolen key could.
 func (s *Signer) SignBytes(ctx context.Context, payloadType string, payload []byte) (attest.Bundle, error) {
 	return s.sign(ctx, payloadType, payload)
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/zfarm/zfarm/attest/keys"
 )
 
-// terminal opens a pseudo-terminal: the side of the person, and the tty.
+// terminal opens a pseudo-terminal: the person's side and the tty.
 func terminal(t *testing.T) (person, tty *os.File) {
 	t.Helper()
 	fd, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
@@ -64,7 +64,7 @@ func TestPrompt(t *testing.T) {
 	if question, err := r.ReadString('?'); err != nil || question != "Password for farm.key?" {
 		t.Fatalf("asked %q, %v", question, err)
 	}
-	for range 1_000_000 { // until the echo is off, as a person who sees the cursor wait
+	for range 1_000_000 { // until the echo is off, as a person waits for the prompt
 		if !echoes(t, tty) {
 			break
 		}

@@ -17,10 +17,10 @@ import (
 	"github.com/zfarm/zfarm/attest/kit"
 )
 
-// stock follows the commands in folders with the stock cosign program,
-// without network where that can be had.
+// stock follows the commands in folders with the stock cosign program, without
+// network if the system allows that.
 type stock struct {
-	without []string // the command in front, which takes the network away
+	without []string // the command in front, which removes the network
 	bin     string   // a folder in which the program is called cosign
 }
 
@@ -42,8 +42,8 @@ func newStock(t *testing.T) stock {
 	return s
 }
 
-// follow runs verify.txt of the folder as it stands, and returns what was
-// printed and how many commands were said to be verified.
+// follow runs verify.txt of the folder unchanged, and returns its output and
+// how many commands reported that they verified something.
 func (s stock) follow(t *testing.T, dir string) (string, int, error) {
 	t.Helper()
 	argv := slices.Concat(s.without, []string{"sh", "-e", "verify.txt"})
@@ -114,7 +114,7 @@ func TestStockCosignFollowsFindings(t *testing.T) {
 }
 
 // TestStockCosignAndLargeFiles: cosign refuses to read files of 128 MiB and
-// more, for which the commands give the digest.
+// more; for these the commands pass the digest.
 func TestStockCosignAndLargeFiles(t *testing.T) {
 	if testing.Short() {
 		t.Skip("writes files of 128 MiB")
@@ -123,7 +123,7 @@ func TestStockCosignAndLargeFiles(t *testing.T) {
 	f := newFarm(t)
 	large := filepath.Join(t.TempDir(), "large")
 	must(t, os.WriteFile(large, nil, 0o644))
-	must(t, os.Truncate(large, 128<<20)) // a hole takes no room
+	must(t, os.Truncate(large, 128<<20)) // a hole takes no disk space
 	file, err := os.Open(large)
 	must(t, err)
 	defer file.Close() //nolint:errcheck // read only

@@ -5,5 +5,5 @@ package kit
 
 import "github.com/zfarm/zfarm/attest"
 
-// Peek is what reads bundles before anything is verified.
+// Peek exports peek, which reads bundles before anything is verified.
 func Peek(b attest.Bundle) (attest.Statement, error) { return peek(b) }

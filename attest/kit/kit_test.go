@@ -51,7 +51,7 @@ type farm struct {
 	signer *cosign.Signer
 }
 
-// Opening a key takes long on purpose, so that all tests share two.
+// Opening a key is slow on purpose, so all tests share two.
 var ours, theirs = sync.OnceValues(makeKey), sync.OnceValues(makeKey)
 
 func makeKey() (*cosign.Signer, error) {
@@ -153,7 +153,7 @@ func rules() []statement.Rule {
 	}
 }
 
-// rule makes the repeats of s, which differ, differ also where a rule allows it.
+// rule makes the repeats of s differ in one more place, which a rule allows.
 func (s *story) rule() {
 	s.compared.Rules = rules()
 	s.compared.Findings.Total += 3
@@ -161,7 +161,7 @@ func (s *story) rule() {
 	s.compared.Masked = append(s.compared.Masked, statement.Masked{Field: "rule.perl.configured", Tier: "2", Count: 3})
 }
 
-// fail makes the repeats of s differ for good.
+// fail makes the repeats of s differ in a way that nothing allows.
 func (s *story) fail() {
 	s.compared.Verdict, s.compared.Agreeing = statement.Different, 1
 	s.compared.Repeats[1].Outputs = []statement.Resource{{Name: s.name, Digest: sum("something else")}}
@@ -193,7 +193,7 @@ func (f farm) contents(stories ...story) kit.Contents {
 	return c
 }
 
-// two are an artifact with one suite and one with two.
+// two returns an artifact with one suite, and one with two.
 func two() (a, b story) {
 	return newStory(gzip, "the bytes of gzip", "check"), newStory(bash, "the bytes of bash", "check", "posix")
 }
@@ -477,7 +477,7 @@ func TestVerifyRefusesTampering(t *testing.T) {
 	if _, err := kit.Verify(t.Context(), copied(t, whole), f.options()); err != nil {
 		t.Errorf("without tampering: %v", err)
 	}
-	// The whole folder of another farm fits together, but not with the pinned key.
+	// The folder of another farm is consistent, but not with the pinned key.
 	report, err := kit.Verify(t.Context(), foreign, f.options())
 	if !errors.Is(err, attest.ErrNotVerified) || len(report.Checked) > 2 {
 		t.Errorf("the folder of another farm: %v, checked %q", err, report.Checked)
@@ -491,9 +491,9 @@ func copied(t *testing.T, dir string) string {
 	return to
 }
 
-// TestStatementsMustFit: each statement is well signed by the farm, but they
-// do not belong together, or say what must not be released. Neither Write nor
-// Verify takes them.
+// TestStatementsMustFit: the farm signed each statement correctly, but they do
+// not belong together, or say what must not be released. Neither Write nor
+// Verify accepts them.
 func TestStatementsMustFit(t *testing.T) {
 	f := newFarm(t)
 	for _, tc := range []struct {
@@ -624,7 +624,7 @@ func TestWritePlaces(t *testing.T) {
 	f := newFarm(t)
 	a, _ := two()
 	c := f.contents(a)
-	dir := t.TempDir() // there, and empty
+	dir := t.TempDir() // exists, and is empty
 	must(t, kit.Write(t.Context(), dir, c))
 	err := kit.Write(t.Context(), dir, c)
 	wantError(t, err, "not empty")
@@ -655,8 +655,8 @@ func TestWritePlaces(t *testing.T) {
 	}
 }
 
-// TestNothingIsThereBeforeEverythingIs: while artifacts are copied the folder
-// does not exist, so that whoever is killed leaves none.
+// TestNothingIsThereBeforeEverythingIs: the folder does not exist while
+// artifacts are copied, so that a killed process leaves none.
 func TestNothingIsThereBeforeEverythingIs(t *testing.T) {
 	f := newFarm(t)
 	a, b := two()

@@ -56,7 +56,7 @@ func TestStrongestClaim(t *testing.T) {
 	}
 }
 
-// TestDefaultIsLevelTwo: a farm as it comes, with a key file and a shared
+// TestDefaultIsLevelTwo: a farm with the defaults, a key file and a shared
 // worker, claims level 2.
 func TestDefaultIsLevelTwo(t *testing.T) {
 	c := statement.StrongestClaim(statement.Evidence{Registered: true, Signer: statement.KeyFile, Isolation: statement.Shared, Attempts: 2})

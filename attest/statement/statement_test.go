@@ -99,7 +99,8 @@ func equivalent() statement.Reproducibility {
 	return r
 }
 
-// ruled is equivalent because of a rule of the recipe; another was not needed.
+// ruled is equivalent because of a rule of the recipe. Another rule was not
+// used.
 func ruled() statement.Reproducibility {
 	r := equivalent()
 	r.Findings.Total++
@@ -127,7 +128,8 @@ func incomparable() statement.Reproducibility {
 	return r
 }
 
-// TestGolden pins the exact bytes: what was signed once must not change.
+// TestGolden pins the exact bytes: statements that were signed must not
+// change.
 func TestGolden(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
@@ -170,7 +172,7 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// seconds compares times as statements keep them.
+// seconds compares times with the precision of statements.
 func seconds() cmp.Options {
 	return cmp.Options{cmp.Comparer(func(a, b time.Time) bool { return a.Unix() == b.Unix() }), cmpopts.EquateEmpty()}
 }
@@ -254,7 +256,7 @@ func TestSubjects(t *testing.T) {
 	}
 }
 
-// wantError checks that err has the text in it, or is nil where text is "".
+// wantError checks that err contains the text, or is nil if text is "".
 func wantError(t *testing.T, err error, text string) {
 	t.Helper()
 	switch {
@@ -575,7 +577,8 @@ func fuzz(f *testing.F, decode func(*testing.T, attest.Statement) (attest.Statem
 	})
 }
 
-// rebuilt builds again what was read: every value read is one that can be built.
+// rebuilt composes a statement from a value that was read: every value that
+// can be read can be composed.
 func rebuilt(t *testing.T, s attest.Statement, err error) attest.Statement {
 	t.Helper()
 	if err != nil && !strings.Contains(err.Error(), "say less") {
@@ -651,8 +654,8 @@ func BenchmarkDecodeThousandSubjects(b *testing.B) {
 	}
 }
 
-// TestVariations: every variation of recipes can be stated, another cannot. A
-// reader accepts it, since a later version may vary more.
+// TestVariations: every known variation can be stated, another cannot. A
+// reader accepts others, since a later version may vary more.
 func TestVariations(t *testing.T) {
 	r := identical()
 	for _, v := range recipes.Variations() {

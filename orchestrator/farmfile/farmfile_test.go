@@ -55,8 +55,8 @@ func compareGolden(t *testing.T, path, got string) {
 	}
 }
 
-// TestErrors reads fixtures in which "# ERROR: text" stands on each line that
-// is wrong. Exactly these lines must have exactly these faults.
+// TestErrors reads fixtures with "# ERROR: text" on each line that is wrong.
+// Exactly these lines must have exactly these faults.
 func TestErrors(t *testing.T) {
 	paths, err := filepath.Glob("testdata/errors/*.hcl")
 	if err != nil || len(paths) == 0 {
@@ -117,7 +117,7 @@ func TestGood(t *testing.T) {
 	}
 }
 
-// TestForeignLineEnds: a file written on another system says the same.
+// TestForeignLineEnds: a file with another system's line ends means the same.
 func TestForeignLineEnds(t *testing.T) {
 	src := read(t, "testdata/good/full.hcl")
 	want, _ := farmfile.Read(src, "farm.hcl")
@@ -149,7 +149,7 @@ func TestRendering(t *testing.T) {
 	}
 }
 
-// TestPasswords: they are not shown, whatever is wrong with them.
+// TestPasswords: passwords are not shown, whatever is wrong with them.
 func TestPasswords(t *testing.T) {
 	for name, src := range map[string]string{
 		"database":        `farm "a" { database = "postgres://zfarm:hunter2@db/zfarm" }`,
@@ -181,8 +181,8 @@ func TestPasswords(t *testing.T) {
 	}
 }
 
-// TestHostile gives sources that HCL's parser would not survive when there is
-// more of the same.
+// TestHostile reads sources that would crash HCL's parser if they were only
+// longer.
 func TestHostile(t *testing.T) {
 	const n = 40_000
 	for name, src := range map[string]string{
@@ -283,7 +283,7 @@ func TestNext(t *testing.T) {
 	}
 	for _, tt := range []struct{ cron, after, want string }{
 		{"0 3 * * 0", "2024-05-01T00:00:00Z", "2024-05-05T03:00:00Z"},
-		{"0 3 * * 0", "2024-05-05T03:00:00Z", "2024-05-12T03:00:00Z"}, // never at once again
+		{"0 3 * * 0", "2024-05-05T03:00:00Z", "2024-05-12T03:00:00Z"}, // never the same time again
 		{"0 3 * * SUN", "2024-05-05T02:59:59Z", "2024-05-05T03:00:00Z"},
 		{"  0   3 29 2 * ", "2024-05-01T00:00:00Z", "2028-02-29T03:00:00Z"},
 		{"@monthly", "2024-12-31T23:59:59Z", "2025-01-01T00:00:00Z"},
@@ -295,7 +295,7 @@ func TestNext(t *testing.T) {
 			t.Errorf("%s: %v", tt.cron, diags)
 			continue
 		}
-		// The zone of whoever asks must not matter.
+		// The caller's zone must not matter.
 		if got := farm.Rebuilds[0].Next(at(tt.after).In(zone)); !got.Equal(at(tt.want)) || got.Location() != time.UTC {
 			t.Errorf("%s after %s: %s, want %s", tt.cron, tt.after, got, tt.want)
 		}
@@ -305,7 +305,7 @@ func TestNext(t *testing.T) {
 	}
 }
 
-// writeNamed makes the files that an example names, empty.
+// writeNamed makes the files that an example names, empty ones.
 func writeNamed(t *testing.T, dir, src string) {
 	t.Helper()
 	for _, m := range regexp.MustCompile(`(?m)\b(cert|key|password_file|public|known_hosts|path) += "(?:file:)?([^"/][^"]*)"|identity += \["([^"/][^"]*)"\]`).FindAllStringSubmatch(src, -1) {
@@ -358,7 +358,8 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-// TestLoadRelative: what is relative stays in place when the process moves.
+// TestLoadRelative: relative names stay valid when the process changes its
+// folder.
 func TestLoadRelative(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
@@ -410,7 +411,7 @@ func TestManual(t *testing.T) {
 			t.Errorf("the manual's example:\n%s", text(t, diags, 100, false))
 		}
 	}
-	// Every name of the language is in the complete example.
+	// The complete example uses every name of the language.
 	for _, name := range regexp.MustCompile(`(?m)^ *([a-z_]+) (?:"[^"]*" )?[={]|^([a-z]+) `).FindAllStringSubmatch(string(read(t, "testdata/good/full.hcl")), -1) {
 		if word := name[1] + name[2]; !regexp.MustCompile(`(?m)^ *` + word + ` `).MatchString(examples[1][1]) {
 			t.Errorf("the manual's example lacks %q", word)

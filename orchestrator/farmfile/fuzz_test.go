@@ -52,7 +52,7 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// fuzzFarm holds a farm against what those who use it rely on.
+// fuzzFarm checks what users of a farm rely on.
 func fuzzFarm(t *testing.T, farm *farmfile.Farm) {
 	if farm.Name == "" || farm.Store == "" || farm.Sources == "" || farm.Database == "" || farm.Listen == "" || farm.Patience <= 0 {
 		t.Errorf("something is empty: %+v", farm)

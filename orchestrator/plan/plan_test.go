@@ -21,7 +21,7 @@ func recipe(repeats int, vary ...recipes.Variation) *recipes.Recipe {
 
 var linux = workers.Facts{System: "Linux", Host: "w1", Cores: 4, Path: "/bin:/usr/bin", Shell: "/bin/bash", Locales: []string{"C", "C.utf8", "POSIX"}}
 
-// onWorker returns the values of a repeat on the worker it is given.
+// onWorker returns the values of a repeat on the worker of that repeat.
 func onWorker(c plan.Conditions, vary recipes.Variation, i int) map[recipes.Variation]string {
 	worker := "w1"
 	if vary == recipes.VaryWorker {
@@ -30,16 +30,17 @@ func onWorker(c plan.Conditions, vary recipes.Variation, i int) map[recipes.Vari
 	return c.Values(worker, linux)
 }
 
-// TestEveryVariation holds the switches of this package against the list of
+// TestEveryVariation checks the switches of this package against the list of
 // variations: each changes its own value and no other, and says whether the
-// comparison looks for it.
+// comparison searches for it.
 func TestEveryVariation(t *testing.T) {
 	labels := map[recipes.Variation]string{
 		recipes.VaryPath: "build path", recipes.VaryTimezone: "time zone", recipes.VaryLocale: "locale", recipes.VaryHome: "HOME",
 		recipes.VaryEnvironment: "environment ZFARM_CAPTURED",
 		recipes.VaryUmask:       "", recipes.VaryJobs: "", recipes.VaryWorker: "",
 	}
-	// The folder is known of every repeat, and so is the way to its HOME.
+	// The workspace's folder, and so the path of HOME, is known for every
+	// repeat.
 	always := plan.Embedded(nil, "/w/b", workers.Facts{})
 	for _, v := range recipes.Variations() {
 		repeats := plan.Repeats(recipe(3, v))
@@ -52,7 +53,7 @@ func TestEveryVariation(t *testing.T) {
 					have = append(have, name)
 				}
 			}
-			if i == 0 || len(have) > 0 { // every second repeat may share a binary wish with the baseline
+			if i == 0 || len(have) > 0 { // a condition with two values has the baseline's value in every second repeat
 				if diff := cmp.Diff([]recipes.Variation{v}, have); diff != "" {
 					t.Errorf("%s in %s (-want +have):\n%s", v, varied.Name, diff)
 				}
@@ -81,7 +82,7 @@ func TestEmbedded(t *testing.T) {
 	if diff := cmp.Diff(want, plan.Embedded(c.Values("w", f), "/w/b", f)); diff != "" {
 		t.Errorf("(-want +have):\n%s", diff)
 	}
-	// Where the folder is not known, neither is what lies below it.
+	// If the folder is not known, neither are the paths below it.
 	want = map[string]string{"time zone": "ZFB-14", "locale": "C.utf8", "environment ZFARM_CAPTURED": "captured by repeat 1"}
 	if diff := cmp.Diff(want, plan.Embedded(c.Values("w", f), "", workers.Facts{})); diff != "" {
 		t.Errorf("(-want +have):\n%s", diff)

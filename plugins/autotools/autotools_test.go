@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { plugintest.Main(m, autotools.New("1.0")) }
 
-// configure is a script with the manners of Autoconf's.
+// configure is a script that behaves like Autoconf's.
 const configure = `#!/bin/sh
 echo "started with: $*" >config.log
 case " $* " in *" --broken "*)

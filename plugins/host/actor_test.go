@@ -127,7 +127,7 @@ func (acting) Build(ctx context.Context, ws plugins.Workspace, c plugins.Config)
 	return nil, errors.New("nothing to do")
 }
 
-// tell says which kinds of error a plugin can see.
+// tell names the kind of an error as a plugin sees it.
 func tell(err error) error {
 	var seen []string
 	for name, kind := range map[string]error{
@@ -154,7 +154,8 @@ func tellPid(ctx context.Context, ws plugins.Workspace, spawn bool) error {
 	return err
 }
 
-// work uses all of a workspace and complains about what is not as it should.
+// work uses every method of a workspace and reports what is not as it should
+// be.
 func work(ctx context.Context, ws plugins.Workspace, c plugins.Config) error {
 	want := bytes.Repeat([]byte("line \xff\x00 of bytes\n"), 100_000)
 	put, err := ws.Put(ctx, "dir/tool.sh", 0o750, bytes.NewReader(want))

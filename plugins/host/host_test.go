@@ -28,7 +28,7 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// farmArg makes the test binary a farm that can be killed.
+// farmArg makes the test binary act as a farm that can be killed.
 const farmArg = "host-test-farm"
 
 func TestMain(m *testing.M) {
@@ -235,8 +235,8 @@ func TestBadAnswersAreRefused(t *testing.T) {
 	}
 }
 
-// A call that never touches its workspace must not leave a connection half
-// open for the next one to stumble over.
+// A call that does not use its workspace must not leave a connection half
+// open, which the next call would use.
 func TestCallsFollowEachOther(t *testing.T) {
 	p := plugintest.Start(t, "actor")
 	s := plugintest.Workspace(t)
@@ -288,7 +288,7 @@ func TestCancelEndsPluginAndWatching(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "no longer wanted") {
 			t.Errorf("%s: %v", do, err)
 		}
-		// A process that ended answers nothing.
+		// A process that has ended answers nothing.
 		if _, err := p.Builder().Build(t.Context(), s, config("nothing")); !errors.Is(err, host.ErrCrashed) {
 			t.Errorf("%s: the plugin still answers: %v", do, err)
 		}
@@ -324,7 +324,7 @@ func readPid(t *testing.T, s *plugintest.Space) int {
 	return pid
 }
 
-// gone reports whether a process ended; one that nobody waits for counts.
+// gone reports whether a process has ended; a zombie counts as ended.
 func gone(pid int) bool {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -349,7 +349,8 @@ func until(t *testing.T, what string, done func() bool) {
 	}
 }
 
-// doomedFarm starts a plugin, tells its number, and waits to be killed.
+// doomedFarm starts a plugin, prints its process number, and waits to be
+// killed.
 func doomedFarm() error {
 	exe, err := os.Executable()
 	if err != nil {
@@ -377,7 +378,7 @@ func doomedFarm() error {
 	select {}
 }
 
-// pidPrinter is a workspace in which whatever is put is printed.
+// pidPrinter is a workspace that prints every file that is put.
 type pidPrinter struct{ plugins.Workspace }
 
 func (pidPrinter) Put(_ context.Context, _ string, _ fs.FileMode, r io.Reader) (digest.Digest, error) {

@@ -55,7 +55,7 @@ func TestConformsAsProcess(t *testing.T) {
 	plugintest.TestProcess(t, maker.New("1.0"), example())
 }
 
-// build lays the Makefile, builds, and returns the workspace.
+// build writes the Makefile, builds, and returns the workspace.
 func build(t *testing.T, makefile, block string) (*plugintest.Space, error) {
 	t.Helper()
 	needMake(t)
@@ -134,7 +134,7 @@ func TestTestsAreNamed(t *testing.T) {
 	for name, c := range map[string]struct {
 		makefile string
 		want     plugins.Report
-		step     string // of the StepError, "" for a report
+		step     string // of the StepError; "" for a report
 		hint     string
 	}{
 		"tap": {makefile: "check: ; @echo 1..2; echo ok 1 - a; echo not ok 2 - b; false\n",

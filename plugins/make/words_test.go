@@ -11,8 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestWords sees what a shell makes of the words, where the farm has said where
-// needs are and where it has not.
+// TestWords checks what a shell makes of the words, with and without the
+// farm's variables for needs.
 func TestWords(t *testing.T) {
 	if _, err := exec.LookPath("sh"); err != nil {
 		t.Skip("asks a shell: install a POSIX sh")

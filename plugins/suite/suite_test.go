@@ -19,7 +19,7 @@ import (
 	"github.com/zfarm/zfarm/plugins/suite"
 )
 
-// short writes tests as lines "outcome name | detail".
+// short formats tests as lines "outcome name | detail".
 func short(list []plugins.Case) []string {
 	var s []string
 	for _, c := range list {
@@ -123,7 +123,7 @@ func TestReadCollected(t *testing.T) {
 	}
 }
 
-// shells returns those of the usual ones that are installed.
+// shells returns the usual shells that are installed.
 func shells(t *testing.T) []string {
 	t.Helper()
 	var found []string
@@ -259,7 +259,7 @@ func TestLog(t *testing.T) {
 	}
 }
 
-// valid fails if a report of these tests would be refused.
+// valid fails if the farm would refuse a report of these tests.
 func valid(t *testing.T, list []plugins.Case) {
 	t.Helper()
 	if err := (plugins.Report{Format: "x", Cases: list}).Validate(); err != nil {

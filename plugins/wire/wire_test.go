@@ -134,7 +134,7 @@ func TestModes(t *testing.T) {
 	}
 }
 
-// FuzzDecode feeds foreign details of an error.
+// FuzzDecode decodes arbitrary details of an error.
 func FuzzDecode(f *testing.F) {
 	seed := func(m *Fault) {
 		b, err := proto.Marshal(m)
@@ -164,7 +164,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// FuzzStep feeds foreign steps.
+// FuzzStep decodes arbitrary steps.
 func FuzzStep(f *testing.F) {
 	b, err := proto.Marshal(fromStep(workers.Step{Name: "make", Script: "make", Dir: "src", Env: map[string]string{"A": "b"}, Limit: time.Second}))
 	if err != nil {

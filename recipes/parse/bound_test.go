@@ -12,7 +12,7 @@ import (
 	"github.com/zclconf/go-cty/cty/function"
 )
 
-// size measures what a bound is about: bytes of text, and elements.
+// size returns the size that a bound limits: bytes of text, and elements.
 func size(v cty.Value) int {
 	switch {
 	case v.IsNull() || !v.IsKnown():
@@ -33,7 +33,7 @@ func size(v cty.Value) int {
 	return 1
 }
 
-// FuzzBound: no value is larger than was estimated.
+// FuzzBound: no value is larger than its estimate.
 func FuzzBound(f *testing.F) {
 	for _, s := range []string{
 		`"${version}-${port}"`, `[for a in ["x", "yy"] : [for b in [a, "${a}${a}"] : "${b}${b}"]]`,
@@ -81,7 +81,8 @@ func FuzzBound(f *testing.F) {
 	})
 }
 
-// TestBoundStops: estimates of what grows without end stay finite, and say so.
+// TestBoundStops: estimates of values that grow without end are finite and too
+// large.
 func TestBoundStops(t *testing.T) {
 	grow := `"x"`
 	for range 20 {

@@ -16,7 +16,7 @@ import (
 	"github.com/zfarm/zfarm/recipes/parse"
 )
 
-// someFaults returns the diagnostics of a recipe with a few of them.
+// someFaults returns the diagnostics of a recipe with a few faults.
 func someFaults(t *testing.T) diagnostics.List {
 	t.Helper()
 	src, err := os.ReadFile("testdata/faults.hcl")

@@ -14,9 +14,9 @@ import (
 	"github.com/zfarm/zfarm/recipes/parse"
 )
 
-// pinned is the digest of testdata/good/gzip. It may change only together
-// with the name of the canonical form in recipes.Canonical: builds and
-// statements of the past refer to recipes by it.
+// pinned is the digest of testdata/good/gzip. It may change only together with
+// the name of the canonical form in recipes.Canonical, because existing builds
+// and statements refer to recipes by digest.
 const pinned = "sha256:4c95b58e2f193da36b04db6574dc826439593ce901f3f6827851b649e7ecf261"
 
 // gzipFolder returns a copy of testdata/good/gzip that a test may change.
@@ -34,7 +34,7 @@ func gzipFolder(t testing.TB) fstest.MapFS {
 	return fsys
 }
 
-// edit replaces text that must be there.
+// edit replaces text, which must be present.
 func edit(t testing.TB, fsys fstest.MapFS, name, before, after string) {
 	t.Helper()
 	old := string(fsys[name].Data)
@@ -189,7 +189,7 @@ func TestDigestOfWorker(t *testing.T) {
 	}
 }
 
-// rulesFolder returns the recipe with rules, changed where a text stands.
+// rulesFolder returns the recipe with rules, with a text replaced.
 func rulesFolder(t *testing.T, before, after string) fs.FS {
 	t.Helper()
 	src, err := os.ReadFile("testdata/good/rules/recipe.hcl")
@@ -201,7 +201,8 @@ func rulesFolder(t *testing.T, before, after string) fs.FS {
 	return fsys
 }
 
-// TestDigestOfRules: the order of rules has no meaning, and all else in them has.
+// TestDigestOfRules: the order of rules has no meaning; everything in a rule
+// has.
 func TestDigestOfRules(t *testing.T) {
 	const counter = "    rule \"counter\" {\n      format = \"json\"\n      field  = \"/release/~0count\"\n      tier   = 0\n      reason = \"counts up\"\n    }\n"
 	want := digestOf(t, rulesFolder(t, "", ""))

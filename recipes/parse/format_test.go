@@ -82,8 +82,8 @@ func FuzzFormat(f *testing.F) {
 	})
 }
 
-// FuzzDir: whatever is read as a recipe means the same when formatted, and
-// its digest does not depend on the reading.
+// FuzzDir: a valid recipe means the same when it is formatted, and its digest
+// is the same each time it is read.
 func FuzzDir(f *testing.F) {
 	seeds(f)
 	files := folder(nil)

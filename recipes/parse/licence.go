@@ -15,9 +15,9 @@ const (
 	maxLicenceDepth = 16  // parentheses
 )
 
-// parseLicence checks the syntax of an SPDX licence expression (SPDX 2.3,
-// annex D) and returns it with single spaces. It does not check that a licence
-// is on the SPDX list, so that a new list needs no new farm.
+// parseLicence checks the syntax of a licence expression (SPDX 2.3, annex D)
+// and returns it with single spaces. It does not check that a licence is on
+// the SPDX list, so that a new list needs no new farm.
 func parseLicence(s string) (string, error) {
 	if len(s) > maxLicence {
 		return "", fmt.Errorf("this one has %d characters, more than %d", len(s), maxLicence)

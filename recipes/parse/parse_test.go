@@ -28,7 +28,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// someSchemas knows a few plugins, good and bad ones.
+// someSchemas has a few plugins, good and bad ones.
 type someSchemas struct{}
 
 func (someSchemas) Plugins(kind string) []string {
@@ -57,7 +57,7 @@ func (someSchemas) Schema(kind, plugin string) ([]schema.Attribute, error) {
 	return nil, errors.New("it did not start")
 }
 
-// Check finds fault with scripts that are the word "false".
+// Check complains about scripts that are the word "false".
 func (someSchemas) Check(kind, plugin string, block json.RawMessage) []parse.Complaint {
 	if kind != parse.KindTest || plugin != "script" || !bytes.Contains(block, []byte(`"script":"false"`)) {
 		return nil
@@ -70,7 +70,7 @@ func (someSchemas) Check(kind, plugin string, block json.RawMessage) []parse.Com
 	}
 }
 
-// folder returns a recipe's folder with the files that fixtures name.
+// folder returns a recipe's folder with the files that the fixtures name.
 func folder(recipe []byte) fstest.MapFS {
 	return fstest.MapFS{
 		"recipe.hcl":          {Data: recipe},
@@ -84,8 +84,8 @@ func folder(recipe []byte) fstest.MapFS {
 	}
 }
 
-// TestErrors reads fixtures in which "# ERROR: text" stands on each line that
-// is wrong. Exactly these lines must have exactly these faults.
+// TestErrors reads fixtures with "# ERROR: text" on each line that is wrong.
+// Exactly these lines must have exactly these faults.
 func TestErrors(t *testing.T) {
 	paths, err := filepath.Glob("testdata/errors/*.hcl")
 	if err != nil || len(paths) == 0 {
@@ -129,7 +129,7 @@ func wantedErrors(src []byte) map[int][]string {
 	return wanted
 }
 
-// parseGood parses what has no faults.
+// parseGood parses a recipe without faults.
 func parseGood(t testing.TB, fsys fs.FS) *recipes.Recipe {
 	t.Helper()
 	r, diags := parse.Dir(fsys, someSchemas{})
@@ -192,7 +192,7 @@ func compareGolden(t *testing.T, path, got string) {
 	}
 }
 
-// TestFolders tries real folders, in which links can lead anywhere.
+// TestFolders reads real folders, in which links can lead anywhere.
 func TestFolders(t *testing.T) {
 	outside := t.TempDir()
 	if err := os.WriteFile(filepath.Join(outside, "zos.patch"), []byte("x"), 0o644); err != nil {
@@ -238,8 +238,8 @@ func TestFolders(t *testing.T) {
 	}
 }
 
-// TestHostile gives sources that HCL's parser, or a naive evaluation, would
-// not survive when there is more of the same; guards must stop each of them.
+// TestHostile reads sources that would crash HCL's parser, or a naive
+// evaluation, if they were only longer. Guards must stop each of them.
 func TestHostile(t *testing.T) {
 	const n = 5000
 	tests := map[string]struct{ src, want string }{
@@ -294,7 +294,7 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-// TestManyFaults: names that are wrong many times over must not cost much.
+// TestManyFaults: very many wrong names must not cost much.
 func TestManyFaults(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("port \"a\" {\n  categories = [")
@@ -312,7 +312,7 @@ func TestManyFaults(t *testing.T) {
 	}
 }
 
-// TestBound computes as much as is allowed, in values of many kinds.
+// TestBound computes as much as is allowed, with values of many kinds.
 func TestBound(t *testing.T) {
 	src, err := os.ReadFile("testdata/good/minimal/recipe.hcl")
 	if err != nil {

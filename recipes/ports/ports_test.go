@@ -26,7 +26,7 @@ import (
 	"github.com/zfarm/zfarm/recipes/source"
 )
 
-// shipped knows the plugins that the recipes here use.
+// shipped has the plugins that the recipes here use.
 type shipped map[string]plugins.Plugin
 
 func builtIn() shipped {
@@ -82,7 +82,8 @@ func each(t *testing.T, do func(t *testing.T, r *recipes.Recipe)) {
 	}
 }
 
-// TestRecipes: each folder holds one port under its own name, told in full.
+// TestRecipes: each folder holds one port, which has the folder's name and a
+// complete recipe.
 func TestRecipes(t *testing.T) {
 	each(t, func(t *testing.T, r *recipes.Recipe) {
 		if name := filepath.Base(t.Name()); r.Port != name {
@@ -107,7 +108,7 @@ func TestRecipes(t *testing.T) {
 	})
 }
 
-// TestMeasured: the head of each recipe says what was measured.
+// TestMeasured: the comment at the top of each recipe says what was measured.
 func TestMeasured(t *testing.T) {
 	measured := regexp.MustCompile(`\A# Measured on [^:]+: ([0-9]+) tests`)
 	each(t, func(t *testing.T, r *recipes.Recipe) {
@@ -129,7 +130,7 @@ func TestMeasured(t *testing.T) {
 	})
 }
 
-// TestNeeds: what a recipe needs is shipped, too, in a version that will do.
+// TestNeeds: every need of a recipe is shipped, too, in a matching version.
 func TestNeeds(t *testing.T) {
 	versions := map[string]string{}
 	each(t, func(_ *testing.T, r *recipes.Recipe) { versions[r.Port] = r.Version })
@@ -142,8 +143,9 @@ func TestNeeds(t *testing.T) {
 	})
 }
 
-// TestNoLibtoolFiles: a port with libraries leaves libtool's own files out.
-// They name folders of the build's needs and turn up in what needs the port.
+// TestNoLibtoolFiles: a port with libraries excludes libtool's own files,
+// which name folders of the build's needs and would end up in ports that need
+// it.
 func TestNoLibtoolFiles(t *testing.T) {
 	each(t, func(t *testing.T, r *recipes.Recipe) {
 		libraries := slices.Contains(r.Categories, "library") && r.Port != "ncurses" // which has no libtool
@@ -177,8 +179,8 @@ func TestNothingIsLeftOver(t *testing.T) {
 	})
 }
 
-// TestKeys: a key file is readable and holds an accepted key. A signature that
-// is none tells that nothing else was at fault.
+// TestKeys: a key file is readable and holds an accepted key. The signature is
+// a dummy: the error about it shows that nothing else was wrong.
 func TestKeys(t *testing.T) {
 	each(t, func(t *testing.T, r *recipes.Recipe) {
 		for _, s := range r.Sources {
@@ -193,8 +195,8 @@ func TestKeys(t *testing.T) {
 	})
 }
 
-// reserved reports whether the note of a signature is the one that is known of
-// the port. Somebody must look at any other.
+// reserved reports whether the note on a signature is the known one of the
+// port. Somebody must check any other note.
 func reserved(port, note string) bool {
 	known := map[string]string{
 		"less":    "SHA-1",       // of 2021, by a key of 2004
@@ -204,8 +206,8 @@ func reserved(port, note string) bool {
 	return (known == "") == (note == "") && strings.Contains(note, known)
 }
 
-// TestSources fetches from a mirror what the recipes name, proves it, and
-// unpacks it as far as a worker would get it.
+// TestSources fetches the files that the recipes name from a mirror, verifies
+// them, and unpacks them as they would reach a worker.
 func TestSources(t *testing.T) {
 	mirror := os.Getenv("ZFARM_MIRROR")
 	if mirror == "" {

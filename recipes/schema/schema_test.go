@@ -24,7 +24,7 @@ func TestCheck(t *testing.T) {
 	tests := []struct {
 		name  string
 		attrs []schema.Attribute
-		want  []string // parts of the error; none: no error
+		want  []string // parts of the error; none means no error
 	}{
 		{"none", nil, nil},
 		{"primitive", []schema.Attribute{{Name: "a", Type: "string"}, {Name: "b_2", Type: "number"}, {Name: "c", Type: "bool"}}, nil},
@@ -59,7 +59,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// attributes are those of the block that TestDecode reads.
+// attributes returns the attributes of the block that TestDecode reads.
 func attributes() []schema.Attribute {
 	return []schema.Attribute{
 		{Name: "text", Type: "string"},
@@ -174,7 +174,7 @@ func FuzzDecode(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, src string) {
-		if len(src) > 200 { // bounding is the caller's work
+		if len(src) > 200 { // the caller must bound expressions
 			return
 		}
 		file, diags := hclsyntax.ParseConfig([]byte(src), "block", hcl.InitialPos)

@@ -113,9 +113,9 @@ func TestExpand(t *testing.T) {
 	}
 }
 
-// TestExpandDamaged flips every byte of small archives, and cuts them
-// everywhere. What comes must be right or refused. (gzip and xz have headers
-// with bytes that mean nothing here.)
+// TestExpandDamaged flips every byte of small archives, and cuts them at every
+// byte. The result must be right or refused. (Some bytes in the headers of
+// gzip and xz have no meaning here.)
 func TestExpandDamaged(t *testing.T) {
 	want := bytes.Repeat([]byte("content\n"), 20)
 	for name, good := range map[string][]byte{"gzip": gzipped(t, want), "xz": xzed(t, want, xz.WriterConfig{}), "zstd": zstded(t, want)} {
@@ -162,7 +162,7 @@ func TestExpandBounds(t *testing.T) {
 	}
 }
 
-// TestExpandStock reads what the usual programs write.
+// TestExpandStock reads the output of the usual programs.
 func TestExpandStock(t *testing.T) {
 	in := append(bytes.Repeat(content, 2), archive(t, dir("p/"))...)
 	for _, command := range []string{"gzip -9", "bzip2 -9", "xz -9e", "xz -T2 --block-size=300000", "xz --check=none", "zstd -19 --long=27"} {
@@ -189,7 +189,7 @@ func TestExpandStock(t *testing.T) {
 	}
 }
 
-// FuzzExpand: whatever comes is read to its end or refused, within bounds.
+// FuzzExpand: any input is read to its end or refused, within bounds.
 func FuzzExpand(f *testing.F) {
 	small := bytes.Repeat([]byte("content\n"), 20)
 	f.Add(gzipped(f, small))

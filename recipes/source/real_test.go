@@ -33,7 +33,8 @@ func mirror(t *testing.T) string {
 // TestRealSignatures fetches every signed archive of the mirror.
 func TestRealSignatures(t *testing.T) {
 	dir := mirror(t)
-	// The keys that signed, as GnuPG shows them, and what must be said of them.
+	// The keys that signed, as GnuPG shows them, and the notes that must be
+	// made.
 	signers := map[string]struct{ fingerprint, expired, note string }{
 		"grep":        {fingerprint: "155D3FC500C834486D1EEA677FD9FCCB000BEEEE"},
 		"gzip":        {fingerprint: "155D3FC500C834486D1EEA677FD9FCCB000BEEEE"},
@@ -104,8 +105,8 @@ func realSource(t *testing.T, file, key, fingerprint string) recipes.Source {
 	}
 }
 
-// TestRealArchives repacks every archive of the mirror and compares what came
-// out with what upstream packed.
+// TestRealArchives repacks every archive of the mirror and compares the result
+// with what upstream packed.
 func TestRealArchives(t *testing.T) {
 	dir := mirror(t)
 	found, err := filepath.Glob(filepath.Join(dir, "*.tar.*z"))
@@ -206,7 +207,7 @@ func isASCII(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return r > 0x7f }) < 0
 }
 
-// BenchmarkExpandRepack measures what is done to one archive before a build.
+// BenchmarkExpandRepack measures the processing of one archive before a build.
 func BenchmarkExpandRepack(b *testing.B) {
 	dir := os.Getenv("ZFARM_MIRROR")
 	if dir == "" {

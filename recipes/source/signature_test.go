@@ -28,7 +28,7 @@ import (
 
 var update = flag.Bool("update", false, "write new files into testdata")
 
-// The history in which keys of these tests live.
+// The times at which the keys of these tests were made, signed and expired.
 var (
 	born   = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
 	signed = time.Date(2021, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -37,8 +37,8 @@ var (
 
 const year = 365 * 24 * time.Hour
 
-// at returns a configuration in which it is t, for keys that live that long
-// (0: for ever).
+// at returns a configuration in which the time is t, for keys with that
+// lifetime (0: for ever).
 func at(t time.Time, lifetime time.Duration) *packet.Config {
 	return &packet.Config{Time: func() time.Time { return t }, KeyLifetimeSecs: uint32(lifetime / time.Second),
 		Algorithm: packet.PubKeyAlgoEdDSA}
@@ -126,7 +126,7 @@ func TestVerify(t *testing.T) {
 		name string
 		sig  []byte
 		keys recipes.Signature
-		kind error  // nil when it holds
+		kind error  // nil if the signature holds
 		text string // in the error, or in the note
 	}{
 		{name: "good", sig: good, keys: accept(t, both, anna)},
@@ -201,7 +201,7 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// TestCopiesOfAKey: a revocation counts in whichever copy it stands.
+// TestCopiesOfAKey: a revocation counts in whichever copy it is.
 func TestCopiesOfAKey(t *testing.T) {
 	k := newKey(t, "Anna", at(born, 0))
 	before, sig := armoured(t, k), sign(t, k, at(signed, 0), content)
@@ -270,13 +270,14 @@ func TestFetchSigned(t *testing.T) {
 			if err != nil || got.Signed == nil || got.Signed.UID != "Anna <anna@example.org>" {
 				t.Fatalf("%+v, %v", got, err)
 			}
-			// What held is kept, and proven again without asking anybody.
+			// A signature that held is kept, and verified again without a
+			// request.
 			before := up.asked.Load()
 			f.offline, f.mirrors = true, nil
 			if again, err := f.Fetch(t.Context(), s); err != nil || again.Signed == nil || up.asked.Load() != before {
 				t.Errorf("again: %+v, %v", again, err)
 			}
-			// Under another key it does not hold any more.
+			// With another key it no longer holds.
 			other := accept(t, armoured(t, newKey(t, "Bert", at(born, 0))))
 			other.Fingerprints = []string{strings.Repeat("A", 40)}
 			s.Signature = &other
@@ -338,7 +339,7 @@ func signText(t testing.TB, k *openpgp.Entity) []byte {
 	return b.Bytes()
 }
 
-// signAsIf signs at a time at which the library would not.
+// signAsIf signs at a time that the library would refuse.
 func signAsIf(t testing.TB, k *openpgp.Entity, when time.Time) []byte {
 	t.Helper()
 	return signWith(t, k.PrivateKey, when)
@@ -350,7 +351,7 @@ func signBySubkey(t testing.TB, k *openpgp.Entity, when time.Time) []byte {
 }
 
 // signSHA1 writes a version 4 signature by hand (RFC 9580, 5.2.3 and 5.2.4),
-// since the library rightly refuses to make one.
+// because the library rightly refuses to make one.
 func signSHA1(t testing.TB, k *openpgp.Entity) []byte {
 	t.Helper()
 	hashed := binary.BigEndian.AppendUint32([]byte{4, 0x00, 22, 2, 0, 6, 5, 2}, uint32(signed.Unix()))
@@ -387,8 +388,8 @@ func signWith(t testing.TB, key *packet.PrivateKey, when time.Time) []byte {
 	return b.Bytes()
 }
 
-// stored returns the key and the signature over content that lie in testdata;
-// -update makes new ones. Fuzzing needs the same ones in all its processes.
+// stored returns the key, the file and its signature from testdata; -update
+// makes new ones. Fuzzing needs the same ones in all its processes.
 func stored(t testing.TB) (key *openpgp.Entity, file, sig []byte) {
 	t.Helper()
 	if *update {
@@ -415,8 +416,8 @@ func TestStoredKey(t *testing.T) {
 	}
 }
 
-// FuzzVerify feeds signatures and key files. Whatever comes, nobody has signed
-// the other bytes.
+// FuzzVerify verifies arbitrary signatures and key files. None of them may
+// verify other bytes than those that were signed.
 func FuzzVerify(f *testing.F) {
 	k, key, sig := stored(f)
 	f.Add(sig, key)

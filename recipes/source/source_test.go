@@ -30,13 +30,14 @@ var content = bytes.Repeat([]byte("0123456789abcde\n"), 40000)
 
 const fileName = "port-1.0.tar.gz"
 
-// upstream is a server whose answers a test gives.
+// upstream is a server whose answers a test defines.
 type upstream struct {
 	*httptest.Server
 	asked atomic.Int64
 }
 
-// serve starts a server that calls answer with the count of the request, from 1.
+// serve starts a server that calls answer with the number of the request, from
+// 1.
 func serve(t *testing.T, answer func(w http.ResponseWriter, r *http.Request, n int64)) *upstream {
 	t.Helper()
 	u := &upstream{}
@@ -51,7 +52,7 @@ func (u *upstream) source() recipes.Source {
 	return recipes.Source{URL: u.URL + "/pub/" + fileName, SHA256: digest.Of(content)}
 }
 
-// fetcher returns a Fetcher that never really waits; it notes how long it would.
+// fetcher returns a Fetcher that does not wait, but records how long it would.
 func fetcher(t *testing.T, o Options) (*Fetcher, *[]time.Duration) {
 	t.Helper()
 	if o.Cache == "" {
@@ -69,7 +70,8 @@ func fetcher(t *testing.T, o Options) (*Fetcher, *[]time.Duration) {
 	return f, waits
 }
 
-// tidy sees that the cache holds the wanted file or none, and nothing aside.
+// tidy checks that the cache holds the wanted file, or none, and nothing in
+// aside/.
 func tidy(t *testing.T, f *Fetcher, present bool) {
 	t.Helper()
 	aside, err := os.ReadDir(filepath.Join(f.cache.root, "aside"))
@@ -90,7 +92,7 @@ func whole(w http.ResponseWriter, _ *http.Request, _ int64) {
 	_, _ = w.Write(content)
 }
 
-// partly says that everything comes, and breaks off in the middle.
+// partly announces the whole content and breaks off in the middle.
 func partly(w http.ResponseWriter) {
 	w.Header().Set("Content-Length", fmt.Sprint(len(content)))
 	_, _ = w.Write(content[:len(content)/2])
@@ -122,8 +124,8 @@ func TestFetch(t *testing.T) {
 	}
 }
 
-// TestBytesAsStored: a server that knows .gz files as an encoding must not have
-// them unpacked on the way.
+// TestBytesAsStored: .gz files must arrive as they are, even from a server
+// that declares them as an encoding.
 func TestBytesAsStored(t *testing.T) {
 	packed := gzipped(t, content)
 	up := serve(t, func(w http.ResponseWriter, r *http.Request, _ int64) {
@@ -158,7 +160,8 @@ func TestDamagedCacheIsMended(t *testing.T) {
 	tidy(t, f, true)
 }
 
-// TestRetries tells what is tried again, how often, and what comes of it.
+// TestRetries checks which errors are retried, how often, and with which
+// result.
 func TestRetries(t *testing.T) {
 	status := func(code int) func(http.ResponseWriter) {
 		return func(w http.ResponseWriter) { w.WriteHeader(code) }
@@ -169,7 +172,7 @@ func TestRetries(t *testing.T) {
 	full := func(w http.ResponseWriter) { _, _ = w.Write(content) }
 	tests := []struct {
 		name    string
-		answers []func(http.ResponseWriter) // the last one again and again
+		answers []func(http.ResponseWriter) // the last one repeats
 		asked   int64
 		err     error
 		text    string
@@ -340,7 +343,7 @@ func TestRedirects(t *testing.T) {
 	}
 }
 
-// TestResume breaks off in the middle once and looks at what is asked then.
+// TestResume breaks off once in the middle and checks the next request.
 func TestResume(t *testing.T) {
 	half := len(content) / 2
 	rest := func(w http.ResponseWriter, etag, span string, b []byte) {
@@ -355,7 +358,7 @@ func TestResume(t *testing.T) {
 		name   string
 		etag   string // of the answer that breaks off
 		second func(w http.ResponseWriter)
-		ranged bool // the second request asks for a part
+		ranged bool // whether the second request asks for a part
 		asked  int64
 	}{
 		{"consistent", `"a"`, func(w http.ResponseWriter) { rest(w, `"a"`, good, content[half:]) }, true, 2},
@@ -452,7 +455,7 @@ func TestMirrors(t *testing.T) {
 	}
 }
 
-// TestWrongMirrorIsTold: a mirror's wrong bytes are told when upstream's are
+// TestWrongMirrorIsTold: a mirror's wrong bytes are reported if upstream's are
 // wrong as well.
 func TestWrongMirrorIsTold(t *testing.T) {
 	dir := t.TempDir()
@@ -488,7 +491,7 @@ func TestNotARegularMirrorFile(t *testing.T) {
 func TestTogether(t *testing.T) {
 	up := serve(t, whole)
 	f, _ := fetcher(t, Options{})
-	other, _ := fetcher(t, Options{Cache: f.cache.root}) // as if in another process
+	other, _ := fetcher(t, Options{Cache: f.cache.root}) // like another process
 	var all sync.WaitGroup
 	for i := range 20 {
 		all.Go(func() {
@@ -528,7 +531,7 @@ func TestCancel(t *testing.T) {
 		ended <- err
 	}()
 	<-begun
-	// A second one waits for the first, and can give up by itself.
+	// A second fetch waits for the first, and can be cancelled alone.
 	gone, leave := context.WithCancel(t.Context())
 	leave()
 	if _, err := f.Fetch(gone, up.source()); !errors.Is(err, context.Canceled) {
@@ -562,7 +565,7 @@ func TestFaultySources(t *testing.T) {
 	}
 }
 
-// TestPasswordsAreNotTold: a mirror's URL may hold one.
+// TestPasswordsAreNotTold: a password in a mirror's URL is not reported.
 func TestPasswordsAreNotTold(t *testing.T) {
 	up := serve(t, func(w http.ResponseWriter, _ *http.Request, _ int64) { w.WriteHeader(http.StatusNotFound) })
 	m := strings.Replace(up.URL, "http://", "http://me:secret@", 1)

@@ -26,7 +26,7 @@ var packed = time.Unix(1500000000, 0)
 // reg, dir, sym and hard make members.
 func reg(name, content string) tar.Header {
 	return tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: 0o644, Size: int64(len(content)), ModTime: packed,
-		Uname: content} // where archive finds the content
+		Uname: content} // the content, which archive takes from here
 }
 
 func dir(name string) tar.Header {
@@ -46,7 +46,7 @@ func with(h tar.Header, change func(*tar.Header)) tar.Header {
 	return h
 }
 
-// archive packs members as they are, harmful or not.
+// archive packs members unchanged, harmful or not.
 func archive(t testing.TB, members ...tar.Header) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -191,7 +191,8 @@ func TestRepackTarRefuses(t *testing.T) {
 	}
 }
 
-// TestRepackTarDamaged: what is cut or changed is refused, never half taken.
+// TestRepackTarDamaged: cut or changed archives are refused, never accepted in
+// part.
 func TestRepackTarDamaged(t *testing.T) {
 	good := archive(t, dir("p/"), reg("p/x", strings.Repeat("x", 3000)))
 	for _, n := range []int{0, 1, 511, 700, 1024, 1500, 3000} {
@@ -211,7 +212,7 @@ func TestRepackTarDamaged(t *testing.T) {
 	}
 }
 
-// rewrite changes a header block and sets its checksum right.
+// rewrite changes a header block and corrects its checksum.
 func rewrite(h []byte, change func(h []byte)) {
 	change(h)
 	copy(h[148:156], "        ")
@@ -251,7 +252,7 @@ func TestRepackTarBounds(t *testing.T) {
 	}
 }
 
-// TestUnpacked gives a repacked archive to the tar of the system.
+// TestUnpacked unpacks a repacked archive with the system's tar.
 func TestUnpacked(t *testing.T) {
 	if _, err := exec.LookPath("tar"); err != nil {
 		t.Skip("install tar")
@@ -274,8 +275,8 @@ func TestUnpacked(t *testing.T) {
 	}
 }
 
-// mended sets the checksum of each block that looks like a header right, so
-// that mutations get beyond it.
+// mended corrects the checksum of each block that looks like a header, so that
+// mutations get past it.
 func mended(in []byte) []byte {
 	in = bytes.Clone(in)
 	for i := 0; i+tarBlock <= len(in); i += tarBlock {
@@ -286,7 +287,7 @@ func mended(in []byte) []byte {
 	return in
 }
 
-// FuzzRepackTar holds what comes out against the rules.
+// FuzzRepackTar checks the output against the rules.
 func FuzzRepackTar(f *testing.F) {
 	f.Add(archive(f, dir("p/"), reg("p/d/a", "content"), hard("p/b", "p/d/a"), sym("p/d/l", "../b")))
 	f.Add(archive(f, dir("p/"), sym("p/a/b/c", "../.."), sym("p/y", "a/b/c")))

@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// header is that of a block with what stands before its sum.
+// header returns a block header with the given bytes before its checksum.
 func header(body ...byte) []byte {
 	for len(body)%Align != 0 {
 		body = append(body, 0)
@@ -84,7 +84,7 @@ func TestEdges(t *testing.T) {
 	}
 }
 
-// FuzzBlockHeader: whatever stands in a header, its sizes and window are in
+// FuzzBlockHeader: whatever a header contains, its sizes and window are within
 // their bounds.
 func FuzzBlockHeader(f *testing.F) {
 	f.Add(header(0, 0xc0, 5, 0x80, 1, 0x21, 1, 0))
