@@ -53,7 +53,7 @@ func TestEveryVariation(t *testing.T) {
 					have = append(have, name)
 				}
 			}
-			if i == 0 || len(have) > 0 { // a condition with two values has the baseline's value in every second repeat
+			if i == 0 || len(have) > 0 { // a condition with two values repeats the baseline's
 				if diff := cmp.Diff([]recipes.Variation{v}, have); diff != "" {
 					t.Errorf("%s in %s (-want +have):\n%s", v, varied.Name, diff)
 				}

@@ -127,7 +127,7 @@ func (p *parser) complain(kind string, b *block, text json.RawMessage) {
 	}
 	complaints := checker.Check(kind, b.src.Labels[0], text)
 	for _, c := range complaints[:min(len(complaints), maxComplaints)] {
-		message := strings.Join(strings.Fields(c.Message), " ") // one line, so that it does not look like a diagnostic of the farm
+		message := strings.Join(strings.Fields(c.Message), " ") // one line, so that it cannot imitate a diagnostic of the farm
 		if message == "" {
 			message = "It does not say why."
 		}
