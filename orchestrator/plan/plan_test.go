@@ -140,10 +140,18 @@ func TestEnvIsWholeAndTheSameButForConditions(t *testing.T) {
 	}
 	zos := linux
 	zos.System = "OS/390"
-	for _, name := range []string{"_BPXK_AUTOCVT", "_CEE_RUNOPTS", "LIBPATH"} {
-		if c[0].Env(zos, 1)[name] == "" {
-			t.Errorf("no %s on z/OS", name)
-		}
+	// Each value has a meaning on z/OS: a variable that is set to anything else
+	// changes what programs there read and write.
+	only := map[string]string{
+		"_BPXK_AUTOCVT": "ON", "_CEE_RUNOPTS": "FILETAG(AUTOCVT,AUTOTAG) POSIX(ON)", "_TAG_REDIR_IN": "txt", "_TAG_REDIR_OUT": "txt", "_TAG_REDIR_ERR": "txt",
+		"LIBPATH": "/usr/lib", "STEPLIB": "none", "__IPC_CLEANUP": "1", "_ENCODE_FILE_NEW": "ISO8859-1",
+	}
+	have := c[0].Env(zos, 1)
+	for name := range c[0].Env(linux, 1) {
+		delete(have, name)
+	}
+	if diff := cmp.Diff(only, have); diff != "" {
+		t.Errorf("what z/OS gets besides (-want +have):\n%s", diff)
 	}
 	for name := range c[1].Env(zos, 1) {
 		if !workers.ValidEnvName(name) {
