@@ -13,22 +13,23 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/judge/stamp"
 )
 
-// around is both files around a byte that differs, to look for what explains
-// it: as they are, or, where their format cuts a text into pieces, only that
-// text. What stands between the pieces is never explained by it.
+// around gives both files around a byte that differs, to search for an explanation.
+// Normally it holds the files as they are. Where the format cuts a text into pieces
+// (over records or cards), it holds that text joined; bytes between the pieces are
+// never explained by it.
 type around struct {
 	a, b io.ReaderAt
 	size int64
-	at   int64 // of the byte
-	// pieces are where the text stands in both files; nil if the files are
-	// there as they are.
+	at   int64 // offset of the byte
+	// pieces are the ranges of the text in both files; nil if a and b are the files
+	// themselves.
 	pieces []span.Stretch
-	piece  int // in which the byte lies
+	piece  int // index in pieces of the one that holds the byte
 }
 
-// around returns the surroundings of a byte. The pieces of a text must be the
-// same in both files, but in shifted ones, where they may come apart behind
-// the byte.
+// around returns the surroundings of the byte at offset at. The pieces of a text
+// must be the same in both files. With shifted set they only need to agree up to
+// the byte and may differ behind it.
 func (d *difference) around(at int64, shifted bool) (around, error) {
 	raw := around{a: d.a.R, b: d.b.R, size: min(d.a.Size, d.b.Size), at: at}
 	inA, okA := d.inA.Layout.(span.Joiner)
@@ -62,7 +63,7 @@ func (d *difference) around(at int64, shifted bool) (around, error) {
 	return w, nil
 }
 
-// reach is how far a text must be seen to either side.
+// reach is how many bytes of a text to read on either side of a byte.
 func (d *difference) reach() int64 {
 	n := stamp.Reach
 	for _, k := range d.j.known {
@@ -74,7 +75,7 @@ func (d *difference) reach() int64 {
 	return int64(n)
 }
 
-// joined reads pieces of a File, one behind the other.
+// joined reads the pieces of a file into one slice.
 func joined(r io.ReaderAt, pieces []span.Stretch) ([]byte, error) {
 	var out []byte
 	for _, p := range pieces {
@@ -87,7 +88,7 @@ func joined(r io.ReaderAt, pieces []span.Stretch) ([]byte, error) {
 	return out, nil
 }
 
-// place returns where a byte stands in the file.
+// place returns the file offset of byte at of the text.
 func (w around) place(at int64) int64 {
 	for _, p := range w.pieces {
 		if at < p.Length {
@@ -101,8 +102,9 @@ func (w around) place(at int64) int64 {
 	return at
 }
 
-// inFile gives an explanation the places of the file. It explains no more than
-// the piece of the byte: the others are looked at for themselves.
+// inFile translates the offsets of an explanation to those of the file. It cuts the
+// explanation at the end of the piece that holds the byte: other pieces are
+// explained separately.
 func (w around) inFile(x explanation) explanation {
 	if w.pieces == nil {
 		return x
@@ -112,8 +114,8 @@ func (w around) inFile(x explanation) explanation {
 	return x
 }
 
-// alike reports whether the bytes from from to to are the same part of both
-// files, or the same cut into pieces.
+// alike reports whether both files assign the bytes [from, to) to the part given,
+// as one stretch or cut into pieces.
 func (d *difference) alike(w around, from, to int64, part span.Span) bool {
 	for from < to {
 		at := w.place(from)
@@ -131,7 +133,7 @@ func (d *difference) alike(w around, from, to int64, part span.Span) bool {
 	return true
 }
 
-// upTo returns how many bytes of the text stand from at to next.
+// upTo returns how many bytes of the text lie between the file offsets at and next.
 func (w around) upTo(at, next int64) int64 {
 	for _, p := range w.pieces {
 		if at >= p.Offset && at < p.End() {

@@ -17,14 +17,14 @@ import (
 
 const (
 	headSize  = 64
-	maxRanges = 8192 // per member; what lies beyond is one range
-	nearby    = 8    // ranges closer than that are shown as one
-	maxMisses = 256  // per member: bytes looked at in vain for what explains them
+	maxRanges = 8192 // per member; all further ranges are merged into the last
+	nearby    = 8    // ranges with fewer bytes between them are shown as one
+	maxMisses = 256  // per member: bytes for which a search found no explanation
 )
 
-// Content finds how two files differ, of which it is known that they do.
-// unopened says why they are not compared as the containers they look like, ""
-// if they look like none.
+// Content explains how two files differ that are known to differ. unopened says why
+// they are not compared as the containers they look like; it is "" if they look
+// like none.
 func (j *Judge) Content(ctx context.Context, path string, a, b File, unopened string, out Findings) error {
 	if j.sets(path, a, b, out) {
 		return nil
@@ -51,7 +51,8 @@ func (j *Judge) Content(ctx context.Context, path string, a, b File, unopened st
 	return nil
 }
 
-// compare compares by the best that is known of both files.
+// compare picks the most specific comparison that both files permit: JSON values,
+// rules line by line, parts by name, or bytes.
 func (d *difference) compare(ctx context.Context) error {
 	var err error
 	if d.text, err = readTexts(ctx, d.a, d.b); err != nil {
@@ -72,43 +73,45 @@ func (d *difference) compare(ctx context.Context) error {
 	return d.sameSize(ctx)
 }
 
-// difference is what is found out about one member.
+// difference collects the findings about one member.
 type difference struct {
 	j        *Judge
 	out      Findings
 	path     string
 	a, b     File
 	inA, inB parts
-	text     *texts  // nil if they are not text
-	rules    []*rule // for bytes
+	text     *texts  // nil unless both files are text
+	rules    []*rule // of format "bytes", for this path
 	findings []verdict.Finding
-	seen     map[seenKey]int // explained before: index in findings
-	worst    verdict.Tier    // among findings
+	seen     map[seenKey]int // explanations already reported, as indexes into findings
+	worst    verdict.Tier    // highest tier in findings
 	misses   int
-	last     span.Span       // told by typed or unlike
-	digest   *bytediff.Range // the first that differs
-	// plain is what nothing explains, by field in the order found.
+	last     span.Span       // last span reported by typed or unlike
+	digest   *bytediff.Range // first digest field that differs
+	// plain holds the bytes without an explanation, by field; fields has the same
+	// keys in the order found.
 	plain  map[string]*plain
 	fields []string
-	// apart: findings are only tried out.
+	// apart is set while findings are only tentative.
 	apart bool
 }
 
-// plain is the bytes of one field that nothing explains.
+// plain counts the bytes of one field that have no explanation.
 type plain struct {
 	bytes  int64
-	places int // apart from each other
-	// shown are the first of them.
+	places int // separate places, at least nearby bytes apart
+	// shown are the first maxShown ranges.
 	shown []bytediff.Range
 	end   int64
 }
 
 const (
-	maxFindings = 4096 // of one member that are kept until all is known of it
-	maxShown    = 256  // ranges of one field
+	maxFindings = 4096 // of one member, kept back until all of it is compared
+	maxShown    = 256  // ranges kept of one field
 )
 
-// unexplained remembers a range that nothing explains; they come in order.
+// unexplained records a range without an explanation. Ranges must come in ascending
+// order.
 func (d *difference) unexplained(field string, r bytediff.Range) {
 	p := d.plain[field]
 	if p == nil {
@@ -124,10 +127,10 @@ func (d *difference) unexplained(field string, r bytediff.Range) {
 	p.end = r.End()
 }
 
-// several begins to say that a pair of values stands at more than one place.
+// several introduces the evidence that a pair of values occurs more than once.
 const several = "at several places, the first at byte "
 
-// seenKey tells explanations apart.
+// seenKey identifies an explanation.
 type seenKey struct{ field, a, b string }
 
 func (d *difference) add(f verdict.Finding) {
@@ -140,7 +143,7 @@ func (d *difference) add(f verdict.Finding) {
 	d.findings = append(d.findings, f)
 }
 
-// sameSize explains every byte that differs between files of one size.
+// sameSize accounts for every byte that differs between files of equal size.
 func (d *difference) sameSize(ctx context.Context) error {
 	ranges, err := bytediff.Diff(ctx, d.a.R, d.b.R, d.a.Size, maxRanges)
 	if err != nil {
@@ -165,9 +168,9 @@ func (d *difference) sameSize(ctx context.Context) error {
 	return nil
 }
 
-// explain explains the byte at and perhaps some behind it, up to end at most
-// unless something larger explains them, and returns the next byte that still
-// needs it.
+// explain accounts for the byte at offset at, and possibly for bytes behind it: at
+// most up to end, unless one explanation covers more. It returns the offset of the
+// next byte to explain.
 func (d *difference) explain(at, end int64) (int64, error) {
 	sa, _ := d.inA.At(at)
 	sb, _ := d.inB.At(at)
@@ -190,7 +193,7 @@ func (d *difference) explain(at, end int64) (int64, error) {
 		}
 		if ok {
 			d.tell(x, sa)
-			return min(x.end, edge), nil // what lies in another part speaks for itself
+			return min(x.end, edge), nil // bytes of another part are explained separately
 		}
 		d.misses++
 		part = min(part, at+1)
@@ -199,17 +202,17 @@ func (d *difference) explain(at, end int64) (int64, error) {
 	return part, nil
 }
 
-// settled reports whether the format says what the bytes of a span mean, so
-// that nothing else can explain them.
+// settled reports whether the format fixes the meaning of a span, so that no other
+// explanation applies.
 func settled(s span.Span) bool {
 	return s.Kind == span.Stamp || s.Kind == span.Owner || s.Kind == span.Fixed
 }
 
-// typedKind reports whether bytes are more than their name says: settled, or a
-// digest.
+// typedKind reports whether the format gives a span more than a name: it is settled
+// or a digest.
 func typedKind(s span.Span) bool { return settled(s) || s.Kind == span.Digest }
 
-// plainField is what bytes are called that nothing explains.
+// plainField returns the field of a finding about bytes without an explanation.
 func plainField(a, b span.Span) string {
 	if a.Name != "" && a.Name == b.Name {
 		return a.Name
@@ -217,9 +220,10 @@ func plainField(a, b span.Span) string {
 	return "content"
 }
 
-// reason looks for what explains the byte at: what is known of both builds, or,
-// where that leaves it in tier X, a rule of the recipe about bytes that no
-// format names, or that it names alike and says no more of.
+// reason searches for an explanation of the byte at offset at. It tries the known
+// values and stamps of both builds first. If they explain nothing, or leave the
+// byte in tier X, it tries the rules of the recipe, but only for bytes that no
+// format names, or that it names alike in both files and as plain bytes or strings.
 func (d *difference) reason(at int64, sa, sb span.Span) (explanation, bool, error) {
 	w, err := d.around(at, false)
 	if err != nil {
@@ -238,11 +242,11 @@ func (d *difference) reason(at int64, sa, sb span.Span) (explanation, bool, erro
 	return w.inFile(x), ok, nil
 }
 
-// tell adds what an explanation says, once for each pair of values.
+// tell adds the finding of an explanation, once for each pair of values.
 func (d *difference) tell(x explanation, s span.Span) {
 	key := seenKey{x.finding.Field, x.finding.A, x.finding.B}
 	if i, ok := d.seen[key]; ok {
-		// What goes on behind a record is at one place still.
+		// A value continued behind a record boundary is still at one place.
 		if f := &d.findings[i]; f.Offset != x.finding.Offset && !strings.Contains(f.Evidence, several) {
 			f.Evidence = join(f.Evidence, several+fmt.Sprint(f.Offset))
 		}
@@ -279,7 +283,7 @@ func join(a, b string) string {
 	return a + b
 }
 
-// tellPlain adds a finding for each field with ranges that nothing explains.
+// tellPlain adds one finding for each field that has bytes without an explanation.
 func (d *difference) tellPlain() {
 	for _, field := range d.fields {
 		p := d.plain[field]
@@ -292,8 +296,8 @@ func (d *difference) tellPlain() {
 	}
 }
 
-// tellDigests adds the finding about digests of the rest. They explain
-// themselves only by something else that differs and may.
+// tellDigests adds the finding about digests of the rest of the file. A digest is
+// excused only if something else differs, and all of that is excused.
 func (d *difference) tellDigests() {
 	if d.digest == nil {
 		return

@@ -15,11 +15,11 @@ import (
 	"github.com/zfarm/zfarm/workers/humanize"
 )
 
-// maxValues bounds the values of one document that are told one by one.
+// maxValues bounds the findings about single values of one document.
 const maxValues = 100
 
-// documents compares two JSON documents value by value. It reports false where
-// one of them is none, so that they are compared as text.
+// documents compares two JSON documents value by value. It reports false if either
+// file is not a JSON document; the caller then compares them as text.
 func (d *difference) documents() bool {
 	if d.text.pageA.number != d.text.pageB.number {
 		return false
@@ -53,8 +53,9 @@ func (d *difference) documents() bool {
 	return true
 }
 
-// readDocument reads a JSON document: an object or an array, in UTF-8 or, in
-// another code page, of ASCII only, so that offsets are those of the file.
+// readDocument reads a JSON document whose top is an object or an array. It accepts
+// UTF-8, and other code pages if the text is all ASCII, so that offsets in the
+// decoded text are offsets in the file.
 func readDocument(f File, p charset) (*jsontext.Document, bool) {
 	if f.Size > jsontext.MaxSize {
 		return nil, false
@@ -75,15 +76,15 @@ func readDocument(f File, p charset) (*jsontext.Document, bool) {
 	return doc, err == nil && int64(len(raw)) == f.Size
 }
 
-// values are the values of two documents that differ, under way.
+// values collects the differing values of two documents.
 type values struct {
 	d                  *difference
 	rules              []*rule
 	changes, forbidden int
-	structural         bool // a value is in one of them only, or holds others in one of them only
+	structural         bool // a key or element is in one document only, or is a container in one only
 }
 
-// change tells of one value.
+// change adds the findings about one value.
 func (v *values) change(ch jsontext.Change) {
 	v.changes++
 	f := verdict.Finding{Field: "json:" + ch.Pointer, A: string(ch.A.Raw[:min(len(ch.A.Raw), maxKnown)]), B: string(ch.B.Raw[:min(len(ch.B.Raw), maxKnown)]),
@@ -113,8 +114,8 @@ func (v *values) change(ch jsontext.Change) {
 	v.d.add(f)
 }
 
-// explained tells of a value that something explains, and reports whether it
-// did; if not, f has what is known of it.
+// explained adds the findings about a value that has an explanation and reports
+// whether it did. If not, it stores in f whatever cause is known.
 func (v *values) explained(f *verdict.Finding, ch jsontext.Change) bool {
 	if x, ok := v.embedded(ch); ok {
 		for _, e := range x {
@@ -138,8 +139,8 @@ func (v *values) explained(f *verdict.Finding, ch jsontext.Change) bool {
 	return false
 }
 
-// embedded explains every byte of two values of one length by known values,
-// and not one of them as tier X.
+// embedded explains every differing byte of two values of equal length by known
+// values, all below tier X. It reports false if it cannot.
 func (v *values) embedded(ch jsontext.Change) ([]explanation, bool) {
 	a, b := ch.A.Raw, ch.B.Raw
 	if len(a) != len(b) || len(a) > maxRuled {
@@ -160,8 +161,9 @@ func (v *values) embedded(ch jsontext.Change) ([]explanation, bool) {
 	return found, true
 }
 
-// valueStamp judges a value that is wholly a time: it is a stamp only if its
-// name says so, and if each lies within the time of its own build.
+// valueStamp judges a value that is a time as a whole. It is a stamp only if the
+// value's name says that it is a time, and each side lies within the window of its
+// own build.
 func (j *Judge) valueStamp(f *verdict.Finding, ch jsontext.Change) {
 	a, b := ch.A.Text(), ch.B.Text()
 	va, okA := timeOf(a, ch.A.Kind)
@@ -177,7 +179,7 @@ func (j *Judge) valueStamp(f *verdict.Finding, ch jsontext.Change) {
 	}
 }
 
-// textStamp judges a value that is a time in one of the forms known in text.
+// textStamp judges a value that is a time in one of the notations of package stamp.
 func (j *Judge) textStamp(f *verdict.Finding, name, a, b string) {
 	if len(a) != len(b) || len(a) > maxKnown {
 		return
@@ -203,7 +205,7 @@ func (j *Judge) textStamp(f *verdict.Finding, name, a, b string) {
 	}
 }
 
-// namesTime reports whether the name of a value says that it is a time.
+// namesTime reports whether the name of a value suggests a time.
 func namesTime(name string) bool {
 	lower := strings.ToLower(name)
 	for _, word := range []string{"time", "date", "stamp", "epoch", "built", "created", "generated", "modified", "compiled", "started", "finished", "ended"} {
@@ -214,8 +216,8 @@ func namesTime(name string) bool {
 	return strings.HasSuffix(name, "At") || strings.HasSuffix(lower, "_at") || strings.HasSuffix(lower, "-at") || lower == "at" || lower == "when"
 }
 
-// timeOf reads a value that is wholly a moment: RFC 3339 with any fraction, or
-// the seconds, milliseconds, microseconds or nanoseconds since 1970.
+// timeOf parses a value that is a time as a whole: RFC 3339 with any fraction, or
+// seconds, milliseconds, microseconds or nanoseconds since 1970.
 func timeOf(s string, kind jsontext.Kind) (span.Value, bool) {
 	if kind == jsontext.String {
 		if t, err := time.Parse(time.RFC3339, s); err == nil {
@@ -245,7 +247,8 @@ func timeOf(s string, kind jsontext.Kind) (span.Value, bool) {
 	return span.Value{}, false
 }
 
-// moment is a time known to so many digits of a second.
+// moment returns a time that is known to the given number of decimal digits of a
+// second.
 func moment(text string, t time.Time, digits int, fraction bool) span.Value {
 	unit := time.Second
 	for range min(digits, 9) {

@@ -13,8 +13,8 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/verdict"
 )
 
-// show returns the bytes of a range of A or B: as they are in text and as all
-// of the text that they lie in among strings, else as hex.
+// show returns the bytes of a range of A or B for display: the characters in text,
+// the whole string around the range in a string table, hex otherwise.
 func (d *difference) show(inB bool, r bytediff.Range) string {
 	f, in, p := d.a, d.inA, charset{}
 	if inB {
@@ -37,18 +37,18 @@ func (d *difference) show(inB bool, r bytediff.Range) string {
 		return hexText(f.R, r)
 	}
 	buf := make([]byte, r.Length)
-	n, _ := f.R.ReadAt(buf, r.Offset) // shown as far as it can be read
+	n, _ := f.R.ReadAt(buf, r.Offset) // on an error, show what was read
 	if s, ok := p.decode(buf[:n]); ok {
 		return s
 	}
 	return string(buf[:n])
 }
 
-// stringAt returns the text in which a byte lies, up to its NULs.
+// stringAt returns the NUL-delimited string that contains a byte.
 func stringAt(f File, s span.Span, at int64) string {
 	from := max(s.Offset, at-verdict.MaxValue/2)
 	buf := make([]byte, min(s.Offset+s.Length, at+verdict.MaxValue/2, f.Size)-from)
-	n, _ := f.R.ReadAt(buf, from) // shown as far as it can be read
+	n, _ := f.R.ReadAt(buf, from) // on an error, show what was read
 	i := min(int(at-from), n)
 	begin := bytes.LastIndexByte(buf[:i], 0) + 1
 	text, _, _ := bytes.Cut(buf[i:n], []byte{0})
@@ -57,11 +57,12 @@ func stringAt(f File, s span.Span, at int64) string {
 
 func hexText(r io.ReaderAt, at bytediff.Range) string {
 	buf := make([]byte, at.Length)
-	n, _ := r.ReadAt(buf, at.Offset) // shown as far as it can be read
+	n, _ := r.ReadAt(buf, at.Offset) // on an error, show what was read
 	return hex.EncodeToString(buf[:n])
 }
 
-// hunk shows the surroundings, if there is still room in the verdict.
+// hunk returns the surroundings of the ranges, or "" if the verdict has no room for
+// more.
 func (d *difference) hunk(ranges []bytediff.Range) string {
 	if d.out.Full(verdict.Forbidden) {
 		return ""

@@ -13,32 +13,33 @@ import (
 	"github.com/zfarm/zfarm/workers/codepage"
 )
 
-// Bounds of an inventory: beyond them, parts are not told apart.
+// Bounds of an inventory. A file beyond them has none.
 const (
 	maxParts  = 1 << 18 // spans of one file
 	maxStated = 1 << 13 // values and symbols of one file
 	maxName   = 1 << 10 // bytes of a name that counts as one value
 )
 
-// inventory is what is in a File by the names of its parts, whatever the place
-// of each: how files are compared in which everything is shifted.
+// inventory lists the parts of a file by name, regardless of their offsets. It
+// serves to compare files in which everything is shifted.
 type inventory struct {
 	fields  map[string]*entry
 	order   []string
 	symbols map[string][]*symbol // by name
-	names   []string             // of symbols, in their order
+	names   []string             // names of symbols, in file order
 	values  int
-	whole   bool // the file was looked at to its end
+	whole   bool // the file was read to its end
 }
 
-// entry is all parts of one name: values that the format reads, and bytes.
+// entry holds all parts of one name: the values that the format reads, and the
+// other bytes.
 type entry struct {
 	plain  pieces
 	stated map[statedKey]*stated
 	order  []*stated
 }
 
-// stated is a value, and how often it stands there.
+// stated is a value and how often it occurs.
 type stated struct {
 	key   statedKey
 	kind  span.Kind
@@ -47,13 +48,13 @@ type stated struct {
 	count int
 }
 
-// statedKey tells values apart: the text may be cut.
+// statedKey identifies a value by a sum, since its text may be cut.
 type statedKey struct {
 	text string
 	sum  uint64
 }
 
-// symbol is one with its attributes by their fields.
+// symbol is one symbol with its attributes by field.
 type symbol struct {
 	name       string
 	at         int64
@@ -65,7 +66,7 @@ type attribute struct {
 	at          int64
 }
 
-// takeStock reads the parts of a file.
+// takeStock makes the inventory of a file.
 func takeStock(ctx context.Context, in parts, f File, seed maphash.Seed) (*inventory, error) {
 	v := &inventory{fields: map[string]*entry{}, symbols: map[string][]*symbol{}}
 	u := symbolUnderWay{v: v, f: f, form: in.of.Symbol}
@@ -77,7 +78,7 @@ func takeStock(ctx context.Context, in parts, f File, seed maphash.Seed) (*inven
 		s, ok := in.At(at)
 		next := in.End(at, f.Size)
 		if next <= at {
-			break // a layout that leads nowhere
+			break // the layout makes no progress
 		}
 		here := span.Stretch{Offset: at, Length: next - at}
 		at = next
@@ -96,7 +97,7 @@ func takeStock(ctx context.Context, in parts, f File, seed maphash.Seed) (*inven
 	return v, u.end()
 }
 
-// take takes in a part: as a value, if the format fixes its form, else as bytes.
+// take adds a part: as a value if the format fixes its form, as bytes otherwise.
 func (v *inventory) take(f File, s span.Span, here span.Stretch, seed maphash.Seed) error {
 	if settled(s) && s.Read != nil && s.Offset == here.Offset {
 		b, err := f.bytes(span.Stretch{Offset: s.Offset, Length: min(s.Length, maxTyped)})
@@ -120,7 +121,7 @@ func (v *inventory) entry(name string) *entry {
 	return e
 }
 
-// state counts a value.
+// state counts one occurrence of a value.
 func (v *inventory) state(name string, s stated, sum uint64) {
 	e := v.entry(name)
 	s.key = statedKey{s.value.Text, sum}
@@ -133,8 +134,8 @@ func (v *inventory) state(name string, s stated, sum uint64) {
 	v.values++
 }
 
-// symbolUnderWay is a symbol of which not all was seen. Its name may be spread
-// over cards.
+// symbolUnderWay is the symbol that is being read. Its name may be spread over
+// several cards.
 type symbolUnderWay struct {
 	v    *inventory
 	f    File
@@ -144,11 +145,11 @@ type symbolUnderWay struct {
 	size int64
 }
 
-// take takes in a part if it is one of a symbol.
+// take adds a part if it belongs to a symbol, and reports whether it does.
 func (u *symbolUnderWay) take(in parts, s span.Span, here span.Stretch) (bool, error) {
 	if u.form.Prefix == "" || !strings.HasPrefix(s.Name, u.form.Prefix) {
 		if in.frame(s.Name) || strings.HasSuffix(s.Name, ".reserved") {
-			return false, nil // may stand within a symbol
+			return false, nil // bytes without a name may lie within a symbol
 		}
 		return false, u.end()
 	}
@@ -178,7 +179,7 @@ func (u *symbolUnderWay) take(in parts, s span.Span, here span.Stretch) (bool, e
 	return true, nil
 }
 
-// end takes in the symbol that is open.
+// end closes the open symbol and stores it.
 func (u *symbolUnderWay) end() error {
 	if u.open == nil {
 		return nil

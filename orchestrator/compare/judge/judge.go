@@ -1,13 +1,13 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package judge says what explains a difference between two files: a known
-// value, a time of the build, a rule of the recipe, a field whose form the
-// format fixes; whatever nothing explains is of tier X.
+// Package judge explains the differences between two files: by a known value of the
+// builds, a time within a build, a rule of the recipe, or a field whose form the
+// format fixes. A difference without an explanation is of tier X.
 //
-// It reads the two files that it is handed and nothing else, and decides nothing
-// about releases. orchestrator/compare/tree finds the files, the packages below
-// orchestrator/compare/format know how they are laid out.
+// It reads only the two files that it is given, and decides nothing about releases.
+// orchestrator/compare/tree finds the files; the packages below
+// orchestrator/compare/format describe their layouts.
 package judge
 
 import (
@@ -29,7 +29,8 @@ type Judge struct {
 	formats    *registry.Registry
 }
 
-// New returns a Judge who knows that of both builds, and the rules of the recipe.
+// New returns a Judge that uses the known values of both builds and the rules of
+// the recipe.
 func New(k Known, rules []Rule) *Judge {
 	winA, winB := windowOf(k.A), windowOf(k.B)
 	return &Judge{known: knownValues(k), rules: newRuleSet(rules), stamps: stamp.NewFinder(winA, winB), winA: winA, winB: winB, formats: registry.New()}
@@ -37,17 +38,17 @@ func New(k Known, rules []Rule) *Judge {
 
 func windowOf(c Conditions) stamp.Window { return stamp.NewWindow(c.Begun, c.Ended, c.Zone) }
 
-// fixedCause says what it means that a field differs which must be the same in
-// both.
+// fixedCause returns the cause of a difference in a field that must be the same in
+// both files.
 func (j *Judge) fixedCause(name string) string {
 	return cmp.Or(j.formats.Field(name).Cause, "it must be the same in both")
 }
 
-// Findings takes what a Judge finds.
+// Findings receives the findings of a Judge.
 type Findings interface {
 	Add(verdict.Finding)
-	// Full reports whether no more finding of that tier is shown, so that its
-	// surroundings need not be made.
+	// Full reports whether no further finding of that tier will be shown, so that
+	// the caller need not render its surroundings.
 	Full(verdict.Tier) bool
 }
 
@@ -55,13 +56,14 @@ type Findings interface {
 type File struct {
 	R    io.ReaderAt
 	Size int64
-	Tag  string // its ZOS.taginfo, "" if it has none
+	Tag  string // value of ZOS.taginfo, "" if there is none
 }
 
-// Faults are why files of either side are not read as what they look like.
+// Faults are the errors for which A or B cannot be read as the format it looks
+// like.
 type Faults struct{ A, B error }
 
-// Text says them behind what follows from them.
+// Text returns the faults as evidence, after the words in what.
 func (f Faults) Text(what string) string {
 	switch {
 	case f.A == nil && f.B == nil:
@@ -79,6 +81,6 @@ func (f Faults) Text(what string) string {
 // Head returns the first bytes of a file.
 func Head(f File, n int64) []byte {
 	buf := make([]byte, min(n, f.Size))
-	got, _ := f.R.ReadAt(buf, 0) // what cannot be read fails again where it is compared
+	got, _ := f.R.ReadAt(buf, 0) // a read error shows up again when the file is compared
 	return buf[:got]
 }

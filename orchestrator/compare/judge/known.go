@@ -17,46 +17,47 @@ import (
 	"github.com/zfarm/zfarm/workers/codepage"
 )
 
-// buildPath is the one known value that may be masked, where both have the
-// same length.
+// buildPath is the only known value that may be masked, and only if both sides have
+// the same length.
 const buildPath = "build path"
 
-// timeZone is the one whose value holds names that are written for it.
+// timeZone is the known value that also contains the zone names that programs
+// print.
 const timeZone = "time zone"
 
 const (
-	maxKnown = 4096 // a longer value is not looked for
-	// leastPath is the least length of a build path that is evidence enough.
+	maxKnown = 4096 // a longer value is not searched for
+	// leastPath is the minimum length of a build path to count as evidence.
 	leastPath = 4
 )
 
-// Known is what is known of the two repeats and may be found again in their
-// outputs: the oracle of the comparison.
+// Known is what the farm knows of the two repeats and may find again in their
+// outputs.
 type Known struct {
 	A, B Conditions
 }
 
-// Conditions are those of one repeat.
+// Conditions describe one repeat.
 type Conditions struct {
-	// Values maps what a value is ("build path", "user", "host", "time zone",
-	// "locale", "HOME", "jobs") to the text it had.
+	// Values maps a kind of value ("build path", "user", "host", "time zone",
+	// "locale", "HOME", "jobs") to its text.
 	Values map[string]string
 	// Begun and Ended are the window in which a build stamp must lie, by the
-	// orchestrator's clock; Zone is the repeat's offset in POSIX TZ notation.
+	// orchestrator's clock. Zone is the repeat's time zone in POSIX TZ notation.
 	Begun, Ended time.Time
 	Zone         string
 }
 
-// knownValue is one condition that both repeats had, each with its own value.
+// knownValue is one condition, with the value it had in each repeat.
 type knownValue struct {
 	what string
 	a, b string
-	// wholeA and wholeB are the conditions of which a and b are a part.
+	// wholeA and wholeB are the full values if a and b are only a part of them.
 	wholeA, wholeB string
 }
 
-// knownValues returns the conditions that differ and can be looked for, the
-// longest first, for a host may stand within a path.
+// knownValues returns the conditions that differ and can be searched for, longest
+// first because a host name may be part of a path.
 func knownValues(k Known) []knownValue {
 	var out []knownValue
 	for what, a := range k.A.Values {
@@ -78,7 +79,7 @@ func knownValues(k Known) []knownValue {
 	return out
 }
 
-// addKnown adds a value that can be looked for.
+// addKnown appends a value if it can be searched for.
 func addKnown(all []knownValue, k knownValue) []knownValue {
 	if k.a == k.b || k.a == "" || k.b == "" {
 		return all
@@ -86,8 +87,8 @@ func addKnown(all []knownValue, k knownValue) []knownValue {
 	return append(all, k)
 }
 
-// finding says that the value is embedded. It is explained away only where it
-// shifts nothing.
+// finding returns the finding that the value is embedded. Only a build path of
+// equal length on both sides is below tier X, since it shifts nothing.
 func (k knownValue) finding(offset int64) verdict.Finding {
 	f := verdict.Finding{Field: "embedded." + k.what, A: k.a, B: k.b, Offset: offset, Tier: verdict.Forbidden,
 		Cause: "the " + k.what + " is embedded", Evidence: fmt.Sprintf("A was built with %q, B with %q", k.wholeA, k.wholeB)}
@@ -101,20 +102,20 @@ func (k knownValue) finding(offset int64) verdict.Finding {
 	return f
 }
 
-// explanation explains the bytes of its finding's offset up to end.
+// explanation explains the bytes from its finding's Offset up to end.
 type explanation struct {
 	finding verdict.Finding
 	end     int64
 }
 
-// view is the surroundings of a byte in both files, in one code page.
+// view is the surroundings of a byte in both files, decoded by one code page.
 type view struct {
 	a, b []byte
 	from int64 // offset of the first byte
 }
 
-// views returns the bytes from from to to, as far as there are any: as they
-// are, and read as IBM-1047.
+// views returns the bytes [from, to), cut to the size of the files: once as they
+// are and once decoded from IBM-1047.
 func views(a, b io.ReaderAt, size, from, to int64) ([]view, error) {
 	v := view{from: max(from, 0)}
 	n := min(to, size) - v.from
@@ -130,7 +131,8 @@ func views(a, b io.ReaderAt, size, from, to int64) ([]view, error) {
 	return []view{v, {codepage.Latin1(v.a), codepage.Latin1(v.b), v.from}}, nil
 }
 
-// explanation looks for what explains the byte at.
+// explanation searches for a stamp or known value that explains the byte at offset
+// at.
 func (j *Judge) explanation(a, b io.ReaderAt, size, at int64) (explanation, bool, error) {
 	if x, ok, err := j.embedded(a, b, size, at); ok || err != nil {
 		return x, ok, err
@@ -151,12 +153,12 @@ func (j *Judge) explanation(a, b io.ReaderAt, size, at int64) (explanation, bool
 	return explanation{}, false, nil
 }
 
-// inStamp reports whether c can be a byte of a stamp in which stamps differ.
+// inStamp reports whether two stamps can differ in the byte c.
 func inStamp(c byte) bool {
 	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == ' ' || c == '+' || c == '-'
 }
 
-// stamped says what is known of a stamp.
+// stamped returns the explanation for a stamp.
 func (j *Judge) stamped(s stamp.Stamp, from int64) explanation {
 	f := verdict.Finding{Field: s.Field, A: s.A, B: s.B, Offset: from + int64(s.From), Tier: verdict.Stamp,
 		Cause: "the time of the build is embedded", Evidence: "each lies within the time of its build"}
@@ -175,8 +177,8 @@ func (j *Judge) stamped(s stamp.Stamp, from int64) explanation {
 	return explanation{f, from + int64(s.To)}
 }
 
-// embedded looks for a known value that covers the byte at in both files and
-// begins at the same place in both.
+// embedded searches for a known value that covers the byte at offset at in both
+// files and begins at the same offset in both.
 func (j *Judge) embedded(a, b io.ReaderAt, size, at int64) (explanation, bool, error) {
 	if len(j.known) == 0 {
 		return explanation{}, false, nil
@@ -205,7 +207,7 @@ func (j *Judge) embedded(a, b io.ReaderAt, size, at int64) (explanation, bool, e
 	return explanation{}, false, nil
 }
 
-// mayHold reports whether the two values have those bytes at one place.
+// mayHold reports whether a and b occur at one index of the two values.
 func (k knownValue) mayHold(a, b byte) bool {
 	for i := range min(len(k.a), len(k.b)) {
 		if k.a[i] == a && k.b[i] == b {
@@ -215,8 +217,8 @@ func (k knownValue) mayHold(a, b byte) bool {
 	return false
 }
 
-// covers returns where the value begins that covers byte i in both texts. Of
-// values of unlike length, the shorter counts.
+// covers returns where the value begins that covers byte i in both texts. Of values
+// of unequal length, the shorter one must cover it.
 func (v view) covers(k knownValue, i int) (int, bool) {
 	n := min(len(k.a), len(k.b))
 	for from := max(i-n+1, 0); from <= i; from++ {
@@ -228,7 +230,7 @@ func (v view) covers(k knownValue, i int) (int, bool) {
 	return 0, false
 }
 
-// alone reports whether no word goes on around s at that place of text, so
+// alone reports whether s stands at that offset of text as a word of its own, so
 // that "4" is not found in "14".
 func alone(text []byte, from int, s string) bool {
 	end := from + len(s)

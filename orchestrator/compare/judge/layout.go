@@ -11,11 +11,11 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/span"
 )
 
-// parts is what a format knows of one file.
+// parts is the layout of one file, by its format.
 type parts struct {
 	span.Layout
 	list  []span.Span
-	known bool // the format is
+	known bool // a format claims the file
 	of    format.Format
 }
 
@@ -25,8 +25,8 @@ func (p parts) frame(name string) bool {
 	})
 }
 
-// layouts returns the parts of both files if one format knows them, and in what
-// they are not as it wants them.
+// layouts returns the layouts of both files if one format reads them, and the
+// faults by which they deviate from it.
 func (j *Judge) layouts(a, b File) (inA, inB parts, u Faults) {
 	f, ok := j.formats.Find(Head(a, headSize), Head(b, headSize), func(f format.Format) bool { return f.Layout != nil || f.Spans != nil })
 	if !ok {
@@ -37,8 +37,8 @@ func (j *Judge) layouts(a, b File) (inA, inB parts, u Faults) {
 	return inA, inB, u
 }
 
-// partsOf reads what there is to read: a table that cannot be read leaves what was
-// read of it. The error is the first fault of a layout.
+// partsOf reads the layout of a file. A table that can only be read in part gives
+// what was read of it. The error is the first fault of a Layout.
 func partsOf(f format.Format, x File) (parts, error) {
 	p := parts{Layout: span.NewMap(nil), of: f, known: true}
 	if f.Layout != nil {

@@ -16,14 +16,14 @@ import (
 	"golang.org/x/text/encoding/charmap"
 )
 
-// charset is how the bytes of a text mean characters; the zero value is UTF-8.
+// charset decodes the bytes of a text; the zero value is UTF-8.
 type charset struct {
 	number  string
 	table   []string // nil for UTF-8
 	newline byte
 }
 
-// charsetOf returns the page of a File tag.
+// charsetOf returns the charset that a file tag names.
 func charsetOf(tag string) charset {
 	if flag, number, _ := strings.Cut(tag, " "); flag == "1" {
 		return charsetNumber(number)
@@ -31,7 +31,8 @@ func charsetOf(tag string) charset {
 	return charsetNumber("")
 }
 
-// charsetNumber returns the page of that number; UTF-8 for those not known.
+// charsetNumber returns the charset of a code page by its number, UTF-8 for unknown
+// numbers.
 func charsetNumber(number string) charset {
 	m := codePage(number)
 	if m == nil {
@@ -43,8 +44,8 @@ func charsetNumber(number string) charset {
 	}
 	for c := range 256 {
 		r := m.DecodeByte(byte(c))
-		// In EBCDIC the newline is NL (15); it changes places with LF, so
-		// that different bytes stay different text.
+		// In EBCDIC the newline is NL (15). It is swapped with LF, so that
+		// different bytes stay different text.
 		if m != charmap.ISO8859_1 {
 			switch r {
 			case nel:
@@ -59,11 +60,12 @@ func charsetNumber(number string) charset {
 }
 
 const (
-	nl  = 0x15     // the newline of EBCDIC
-	nel = '\u0085' // what it is in Unicode
+	nl  = 0x15     // the newline in EBCDIC
+	nel = '\u0085' // the Unicode character of nl
 )
 
-// codePage returns the code page of that number, if text in it must be decoded.
+// codePage returns the code page of that number if text in it must be decoded, else
+// nil.
 func codePage(number string) *charmap.Charmap {
 	switch number {
 	case "37":
@@ -78,7 +80,7 @@ func codePage(number string) *charmap.Charmap {
 	return nil
 }
 
-// decode returns the text of b, and whether it is one.
+// decode returns b as text, and whether it is valid text.
 func (p charset) decode(b []byte) (string, bool) {
 	if bytes.IndexByte(b, 0) >= 0 {
 		return "", false
@@ -94,8 +96,8 @@ func (p charset) decode(b []byte) (string, bool) {
 	return out.String(), true
 }
 
-// newlines names the ends of lines as they stand in the page: what is decoded
-// to LF and to NEL.
+// newlines returns the names, in this charset, of the bytes that decode to LF and
+// to NEL.
 func (p charset) newlines() [2]string {
 	if p.newline == nl {
 		return [2]string{"NL", "LF"}
@@ -103,7 +105,7 @@ func (p charset) newlines() [2]string {
 	return [2]string{"LF", "NEL"}
 }
 
-// lineReader cuts a text into lines, of which it holds one at a time.
+// lineReader splits a text into lines and holds one at a time.
 type lineReader struct {
 	r        io.Reader
 	newline  byte
@@ -112,7 +114,7 @@ type lineReader struct {
 	ended    bool
 }
 
-// maxPiece bounds a line that is held; longer ones come in pieces.
+// maxPiece bounds the line held in memory; longer ones are returned in pieces.
 const maxPiece = 1 << 20
 
 func newLineReader(f File, p charset) *lineReader {
@@ -120,8 +122,8 @@ func newLineReader(f File, p charset) *lineReader {
 }
 
 // next returns the next line with its newline; it is valid until the next call.
-// Only the last may have none, and pieces of a line that is too long (whole is
-// false then). It ends with io.EOF.
+// Only the last line may lack a newline, and pieces of a line that is too long
+// (whole is false then). After the last line it returns io.EOF.
 func (l *lineReader) next() (line []byte, whole bool, err error) {
 	for seen := 0; ; {
 		have := l.buf[l.from:l.to]
@@ -142,7 +144,7 @@ func (l *lineReader) next() (line []byte, whole bool, err error) {
 				n--
 			}
 			if n > 1 {
-				n-- // the character that may go on
+				n-- // the last character may be incomplete
 			}
 			l.from += n
 			return have[:n], false, nil
@@ -159,19 +161,19 @@ func (l *lineReader) next() (line []byte, whole bool, err error) {
 	}
 }
 
-// summary is what is known of a whole text without holding it.
+// summary describes a whole text without holding it.
 type summary struct {
-	// text, normal and set are sums: of the text, of the text with all ends of
-	// lines made the same, and of its lines in any order.
+	// text, normal and set are sums over the text, over the text with uniform line
+	// ends, and over its lines in any order.
 	text, normal, set uint64
 	lines             int64
-	// ends counts lines by what ends them: LF, CRLF, CR, NEL; open says that
-	// nothing ends the last.
+	// ends counts the lines by their ending: LF, CRLF, CR, NEL. open says that the
+	// last line has none.
 	ends [4]int64
 	open bool
 }
 
-// summarise reads a text; it reports false if it is none.
+// summarise reads a file; it reports false if it is not text.
 func summarise(ctx context.Context, f File, p charset, seed maphash.Seed) (summary, bool, error) {
 	var s summary
 	var text, normal maphash.Hash
@@ -208,7 +210,8 @@ func summarise(ctx context.Context, f File, p charset, seed maphash.Seed) (summa
 	}
 }
 
-// plainLine reports whether a line is ASCII and ends in LF alone, as most do.
+// plainLine reports whether a line is ASCII and ends in LF alone, as most do. It
+// needs no decoding.
 func plainLine(b []byte) bool {
 	for _, c := range b {
 		if c >= utf8.RuneSelf || c == 0 || c == '\r' {
@@ -218,7 +221,7 @@ func plainLine(b []byte) bool {
 	return b[len(b)-1] == '\n'
 }
 
-// count notes how a line ends, and returns it with an LF for every end.
+// count counts the ending of a line, and returns the line with LF for any ending.
 func (s *summary) count(line string, whole bool) string {
 	body, ended := strings.CutSuffix(line, "\n")
 	body, cr := strings.CutSuffix(body, "\r")
@@ -245,7 +248,7 @@ func (s *summary) count(line string, whole bool) string {
 	return body
 }
 
-// endings names how the lines of a text end.
+// endings names the line endings of a text.
 func (s summary) endings(p charset) string {
 	names := p.newlines()
 	var out []string

@@ -11,11 +11,11 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/span"
 )
 
-// pieces is a text of which the pieces lie apart in a file. It reads as one.
+// pieces is a text whose pieces lie apart in a file. It reads as one text.
 type pieces struct {
 	r    io.ReaderAt
 	list []span.Stretch
-	ends []int64 // of each piece in the text
+	ends []int64 // end offset of each piece within the text
 }
 
 func (p *pieces) add(s span.Stretch) {
@@ -34,8 +34,8 @@ func (p *pieces) size() int64 {
 	return 0
 }
 
-// place returns where a byte of the text stands in the file, and how many
-// bytes stand from there on.
+// place returns the file offset of byte at of the text, and how many bytes of the
+// text follow it without a gap.
 func (p *pieces) place(at int64) span.Stretch {
 	i := sort.Search(len(p.ends), func(i int) bool { return p.ends[i] > at })
 	if i == len(p.ends) {
@@ -62,7 +62,7 @@ func (p *pieces) ReadAt(b []byte, at int64) (int, error) {
 	return done, nil
 }
 
-// bytes reads a stretch of a file.
+// bytes returns the bytes of a stretch of a file.
 func (f File) bytes(s span.Stretch) ([]byte, error) {
 	b := make([]byte, s.Length)
 	if n, err := f.R.ReadAt(b, s.Offset); n < len(b) {

@@ -15,8 +15,8 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/verdict"
 )
 
-// resized tells how files of unlike size differ. Nothing is explained away:
-// what was shifted cannot be masked.
+// resized reports how files of unequal size differ. It explains nothing away: bytes
+// that were shifted cannot be masked.
 func (d *difference) resized(ctx context.Context) error {
 	sizes := fmt.Sprintf("%d bytes in A, %d in B", d.a.Size, d.b.Size)
 	if d.text != nil {
@@ -68,15 +68,16 @@ func (d *difference) resized(ctx context.Context) error {
 	return nil
 }
 
-// unsettled reports whether a range begins with something else than a stamp, an
-// owner or a digest that stands there in both.
+// unsettled reports whether a range begins outside the stamps, owners and digests
+// that both files have at that offset.
 func (d *difference) unsettled(r bytediff.Range) bool {
 	a, _ := d.inA.At(r.Offset)
 	b, _ := d.inB.At(r.Offset)
 	return !a.Same(b) || a.Kind != span.Stamp && a.Kind != span.Owner && a.Kind != span.Digest
 }
 
-// firstPart names the first part that differs and is no stamp.
+// firstPart names the first differing part that both files have at one offset and
+// that is not a stamp, an owner or a digest.
 func (d *difference) firstPart(ranges []bytediff.Range) string {
 	for _, r := range ranges {
 		a, _ := d.inA.At(r.Offset)
@@ -88,7 +89,8 @@ func (d *difference) firstPart(ranges []bytediff.Range) string {
 	return ""
 }
 
-// parts names the parts of one name that differ between files of unlike size.
+// parts reports the spans that differ between files of unequal size, paired by
+// name.
 func (d *difference) parts(ctx context.Context, spansA, spansB []span.Span) error {
 	inB := map[string][]span.Span{}
 	for _, s := range spansB {
@@ -126,12 +128,12 @@ func (d *difference) parts(ctx context.Context, spansA, spansB []span.Span) erro
 	return nil
 }
 
-// partText returns what a part says, or how long it is.
+// partText returns the content of a span, or its length if it is long.
 func partText(f File, s span.Span) string {
 	if s.Read == nil || s.Length > maxTyped {
 		return fmt.Sprint(s.Length, " bytes")
 	}
 	buf := make([]byte, s.Length)
-	n, _ := f.R.ReadAt(buf, s.Offset) // shown as far as it can be read
+	n, _ := f.R.ReadAt(buf, s.Offset) // on an error, show what was read
 	return s.Read(buf[:n]).Text
 }

@@ -16,10 +16,9 @@ import (
 	"github.com/zfarm/zfarm/workers/humanize"
 )
 
-// ruled compares two texts line by line where a rule of the recipe applies to
-// some line; it reports false, having told nothing, where none does. Texts of
-// unlike numbers of lines or code pages, and lines in another order, are beyond
-// rules.
+// ruled compares two texts line by line if a rule of the recipe applies to some
+// line. Otherwise it reports false and adds no finding. Rules apply only to texts
+// with the same number of lines and code page, and not to lines in another order.
 func (d *difference) ruled(ctx context.Context) (bool, error) {
 	t := d.text
 	rules := d.j.rules.fitting(formatText, d.path)
@@ -64,19 +63,21 @@ func (d *difference) ruled(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-// ruledLines are pairs of lines under way; their findings are kept apart.
+// ruledLines collects the findings about pairs of lines. They are added only if a
+// rule applies to some pair.
 type ruledLines struct {
 	d       *difference
 	rules   []*rule
-	at      int64 // of the line in A
+	at      int64 // offset of the line in A
 	applied int
-	// left counts lines that nothing explains; the first is shown.
+	// left counts lines without an explanation; the first is shown.
 	left           int
 	first          int64
 	firstA, firstB string
 }
 
-// pair explains a pair of lines that differ: first as any text, then by a rule.
+// pair explains a pair of lines that differ: by stamps and known values first, then
+// by a rule.
 func (l *ruledLines) pair(a, b []byte, whole bool) error {
 	found, ok, err := l.stamps(a, b)
 	if err != nil {
@@ -108,14 +109,14 @@ func (l *ruledLines) pair(a, b []byte, whole bool) error {
 	return nil
 }
 
-// cutEnd takes the newline off a line, and a CR before it.
+// cutEnd cuts the line ending, LF or CR LF, off a line.
 func cutEnd(s string) (body, end string) {
 	body = strings.TrimSuffix(strings.TrimSuffix(s, "\n"), "\r")
 	return body, s[len(body):]
 }
 
-// stamps explains every byte of two lines of one length without a rule, and not
-// one of them as tier X.
+// stamps explains every differing byte of two lines of equal length without a rule,
+// all below tier X. It reports false if it cannot.
 func (l *ruledLines) stamps(a, b []byte) ([]explanation, bool, error) {
 	if len(a) != len(b) || l.d.misses >= maxMisses {
 		return nil, false, nil
@@ -137,8 +138,8 @@ func (l *ruledLines) stamps(a, b []byte) ([]explanation, bool, error) {
 	return found, true, nil
 }
 
-// byRule looks for a rule that explains a byte of files that are no text, in the
-// part s of both. What it explains lies wholly in that part.
+// byRule searches for a rule that explains a byte of files that are not text. The
+// bytes explained must lie within the part s of both files.
 func (d *difference) byRule(w around, s span.Span) (explanation, bool, error) {
 	if d.text != nil || len(d.rules) == 0 {
 		return explanation{}, false, nil

@@ -14,34 +14,34 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/verdict"
 )
 
-// Rule is what a recipe says of one difference that its port is known to have.
-// It can turn a finding of tier X into one of its own tier, never one about
-// metadata, a tool, an attribute, code, or what was added, removed or moved.
+// Rule declares one difference that a port is known to have. It can lower a finding
+// from tier X to its own tier, but never one about metadata, a tool, an attribute
+// or code, or about anything added, removed or moved.
 type Rule struct {
-	// Name is the rule's own: a finding under it has the field "rule.NAME".
+	// Name identifies the rule; findings under it have the field "rule.NAME".
 	Name string
-	// Format is what the member must be in both artifacts: "text" (by its file
-	// tag, else UTF-8), "json", or "bytes" (anything else).
+	// Format is what the member must be in both artifacts: "text" (by its file tag,
+	// else UTF-8), "json", or "bytes" (anything else).
 	Format string
-	// Path is a glob (path.Match) over the member's path below the artifact's
-	// first folder; "" is every member.
+	// Path is a glob (path.Match) over the member's path below the artifact's top
+	// folder; "" matches every member.
 	Path string
-	// Field is the JSON pointer of the one value that may differ; format
-	// "json" only.
+	// Field is the JSON pointer of the one value that may differ; for format "json"
+	// only.
 	Field string
-	// Pattern has one group, the only bytes that may differ: in text it is
-	// matched against both lines, in bytes against the printable text around
-	// the difference, in ASCII and in IBM-1047, where the group must have the
-	// same length in both. Of a JSON value it must match both, whole; there it
-	// may be missing.
+	// Pattern has one group: the only bytes that may differ. In format "text" it is
+	// matched against both lines. In "bytes" it is matched against the printable
+	// text around the difference, in ASCII and in IBM-1047, and the group must have
+	// the same length in both files. In "json" it must match both values as a
+	// whole, and is optional.
 	Pattern *regexp.Regexp
-	// Tier is what the difference counts as, 0 to 2.
+	// Tier is the tier of the difference under the rule, 0 to 2.
 	Tier verdict.Tier
-	// Reason says why, in the recipe's words; it is the finding's cause.
+	// Reason is the recipe's explanation; it becomes the finding's cause.
 	Reason string
 }
 
-// The formats of rules.
+// The values of Rule.Format.
 const (
 	formatText  = "text"
 	formatJSON  = "json"
@@ -50,30 +50,31 @@ const (
 
 const (
 	// maxMatched bounds the bytes that patterns are matched against in one
-	// comparison: they are linear, yet come from recipes.
+	// comparison. Matching is linear, but the patterns come from recipes.
 	maxMatched = 256 << 20
 	// maxRuled bounds one text that a pattern is matched against.
 	maxRuled = 64 << 10
-	// maxMatches bounds the places of a pattern in one text.
+	// maxMatches bounds the matches of a pattern in one text.
 	maxMatches = 64
-	// reach is how far the text around a difference in bytes is looked at.
+	// reach is how many bytes of text on either side of a difference in bytes a
+	// pattern sees.
 	reach = 2048
 )
 
-// ruleSet are the rules of a comparison.
+// ruleSet holds the rules of a comparison.
 type ruleSet struct {
 	rules   []*rule
 	matched atomic.Int64
 }
 
-// rule is one that can be applied.
+// rule is a valid Rule.
 type rule struct {
 	Rule
-	whole *regexp.Regexp // the pattern, for all of a text; nil without one
+	whole *regexp.Regexp // the pattern anchored to a whole text; nil without a pattern
 }
 
-// newRuleSet leaves out what is no rule: one of another tier or format, or
-// without the one group that it needs.
+// newRuleSet keeps the valid rules. It drops those of an unknown tier or format,
+// and those whose pattern lacks the one group.
 func newRuleSet(all []Rule) *ruleSet {
 	s := &ruleSet{}
 	for _, r := range all {
@@ -120,10 +121,11 @@ func (s *ruleSet) fitting(format, member string) []*rule {
 	return out
 }
 
-// afford reports whether n bytes more may be matched.
+// afford counts n more bytes to match, and reports whether that is within
+// maxMatched.
 func (s *ruleSet) afford(n int) bool { return s.matched.Add(int64(n)) <= maxMatched }
 
-// spent says so where patterns were not matched any more.
+// spent returns the evidence that matching stopped at maxMatched, "" if it did not.
 func (s *ruleSet) spent() string {
 	if s == nil || s.matched.Load() <= maxMatched {
 		return ""
@@ -131,7 +133,7 @@ func (s *ruleSet) spent() string {
 	return fmt.Sprintf("no rule was looked at beyond %d MiB of text", maxMatched>>20)
 }
 
-// finding is the finding of a rule that applies.
+// finding returns the finding about a difference that the rule accepts.
 func (r *rule) finding(a, b string, offset int64) verdict.Finding {
 	f := verdict.Finding{Field: "rule." + r.Name, A: a, B: b, Offset: offset, Tier: r.Tier, Cause: r.Reason}
 	if f.Evidence = fmt.Sprintf("the rule's pattern %q", r.Pattern); r.Format == formatJSON {
@@ -140,8 +142,8 @@ func (r *rule) finding(a, b string, offset int64) verdict.Finding {
 	return f
 }
 
-// line returns what differs between two lines if everything outside the
-// pattern's group is the same in both.
+// line returns the differing groups of two lines if the rule accepts them:
+// everything outside the pattern's group must be the same.
 func (r *rule) line(s *ruleSet, a, b string) (groupA, groupB string, ok bool) {
 	if len(a) > maxRuled || len(b) > maxRuled || !s.afford(len(a)+len(b)) {
 		return "", "", false
@@ -164,7 +166,7 @@ func (r *rule) line(s *ruleSet, a, b string) (groupA, groupB string, ok bool) {
 	return groupA, groupB, ok && a[fromA:] == b[fromB:]
 }
 
-// value reports whether two values of JSON may differ by the rule.
+// value reports whether the rule accepts the difference between two JSON values.
 func (r *rule) value(s *ruleSet, a, b string) bool {
 	if r.whole == nil {
 		return a != b
@@ -182,8 +184,9 @@ func (r *rule) value(s *ruleSet, a, b string) bool {
 	return inA[2] >= 0 && inB[2] >= 0 && a[:inA[2]] == b[:inB[2]] && a[inA[3]:] == b[inB[3]:]
 }
 
-// run returns where the pattern's group stands that covers byte i of both
-// texts: at one place in both, and with the same around it.
+// run returns the range of the pattern's group that covers byte i in both texts.
+// Match and group must stand at the same place in both, with the same bytes outside
+// the group.
 func (r *rule) run(s *ruleSet, v view, i int) (from, to int, ok bool) {
 	fromA, toA := printableAround(v.a, i)
 	fromB, toB := printableAround(v.b, i)
@@ -206,7 +209,7 @@ func (r *rule) run(s *ruleSet, v view, i int) (from, to int, ok bool) {
 }
 
 // printableAround returns the stretch of printable ASCII around byte i, empty if
-// that is none.
+// byte i is not printable.
 func printableAround(b []byte, i int) (from, to int) {
 	from, to = i, i
 	for from > 0 && printableByte(b[from-1]) {

@@ -10,8 +10,8 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/verdict"
 )
 
-// sets compares two files whose content is a set: its order and form mean
-// nothing, every item does. It reports false where one of them is none.
+// sets compares two files whose content is a set: only the items count, not their
+// order or layout. It reports false if either file is not such a set.
 func (j *Judge) sets(path string, a, b File, out Findings) bool {
 	x, ok := j.formats.Find(Head(a, headSize), Head(b, headSize), func(f format.Format) bool { return f.Set != nil })
 	if !ok || max(a.Size, b.Size) > x.Set.Most {

@@ -20,13 +20,13 @@ import (
 )
 
 const (
-	maxTold   = 128 // fields of one member
+	maxTold   = 128 // fields reported of one member
 	maxListed = 6   // values of one field that are shown
 )
 
-// shifted tells by name which parts differ between files of unlike size that
-// have a layout, whatever the place of each: element by element, symbol by
-// symbol, value by value. It returns what is to be note of the rest.
+// shifted compares by name the parts of files of unequal size that have a layout,
+// regardless of offsets: element by element, symbol by symbol, value by value. It
+// returns a note about what was left out.
 func (d *difference) shifted(ctx context.Context) (string, error) {
 	seed := maphash.MakeSeed()
 	a, err := takeStock(ctx, d.inA, d.a, seed)
@@ -42,7 +42,7 @@ func (d *difference) shifted(ctx context.Context) (string, error) {
 	d.symbols(a, b)
 	for _, frames := range []bool{false, true} {
 		if frames && len(d.findings) > before {
-			break // records follow from what they hold
+			break // record headers differ because their content does
 		}
 		for _, name := range names {
 			if d.inA.frame(name) != frames {
@@ -67,8 +67,8 @@ func (d *difference) shifted(ctx context.Context) (string, error) {
 	return note, nil
 }
 
-// fieldsOfBoth returns the names of all fields, first those of which the format
-// reads the values: they are told even where there are many others.
+// fieldsOfBoth returns the names of all fields. Those whose values the format reads
+// come first, so that they are reported even if there are many others.
 func fieldsOfBoth(a, b *inventory) []string {
 	read := func(name string) int {
 		for _, v := range []*inventory{a, b} {
@@ -83,7 +83,7 @@ func fieldsOfBoth(a, b *inventory) []string {
 	return slices.Compact(names)
 }
 
-// field compares all parts of one name; one of them may be nil.
+// field compares all parts of one name; a or b may be nil.
 func (d *difference) field(ctx context.Context, name string, a, b *entry) error {
 	if a == nil {
 		a = &entry{}
@@ -98,7 +98,7 @@ func (d *difference) field(ctx context.Context, name string, a, b *entry) error 
 	return d.texts(ctx, name, &a.plain, &b.plain)
 }
 
-// without returns the values that e has oftener than other.
+// without returns the values that occur more often in e than in other.
 func (e *entry) without(other *entry) []*stated {
 	var out []*stated
 	for _, s := range e.order {
@@ -109,8 +109,8 @@ func (e *entry) without(other *entry) []*stated {
 	return out
 }
 
-// symbols compares symbols of one name, the first with the first where it stands
-// more than once, attribute by attribute.
+// symbols compares symbols of the same name attribute by attribute. Where a name
+// occurs more than once, the first is compared with the first.
 func (d *difference) symbols(a, b *inventory) {
 	v := changes{}
 	names := a.names
@@ -151,13 +151,13 @@ func (d *difference) symbols(a, b *inventory) {
 	}
 }
 
-// changes are those of symbols, by field.
+// changes collects the differences between symbols, by field.
 type changes struct {
 	fields map[string]*changed
 	order  []string
 }
 
-// changed is what is told of one field.
+// changed is the difference in one field.
 type changed struct {
 	at             int64
 	a, b           []string
@@ -205,7 +205,7 @@ func (v *changes) pair(name string, a, b []attribute) {
 	}
 }
 
-// shortList shows values, so many as there is room for.
+// shortList joins as many values as there is room for.
 func shortList(all []string) string {
 	var out strings.Builder
 	for i, s := range all {
@@ -220,8 +220,8 @@ func shortList(all []string) string {
 	return out.String()
 }
 
-// values is the finding about values of one field that only one file has, or
-// has oftener.
+// values returns the finding about values of one field that occur in one file only,
+// or more often there.
 func (j *Judge) values(name string, a, b []*stated) verdict.Finding {
 	f := verdict.Finding{Field: name, A: valuesText(a), B: valuesText(b), Tier: verdict.Forbidden}
 	all := slices.Concat(a, b)
@@ -255,7 +255,7 @@ func (j *Judge) values(name string, a, b []*stated) verdict.Finding {
 	return f
 }
 
-// valuesText shows values.
+// valuesText joins values for display.
 func valuesText(all []*stated) string {
 	var out []string
 	for _, s := range all[:min(len(all), maxListed+1)] {
@@ -268,8 +268,8 @@ func valuesText(all []*stated) string {
 	return shortList(out)
 }
 
-// texts compares bytes of one name, those of each file as one text. What fills
-// up records is not told for its length alone.
+// texts compares the bytes of one name, joined to one text in each file. Fillers of
+// records that differ only in length are not reported.
 func (d *difference) texts(ctx context.Context, name string, a, b *pieces) error {
 	least := min(a.size(), b.size())
 	switch {
@@ -302,8 +302,8 @@ func (d *difference) texts(ctx context.Context, name string, a, b *pieces) error
 	return nil
 }
 
-// known tells of a known value in which two texts begin to differ. It explains
-// nothing away.
+// known adds a finding if the first difference between two texts is a known value.
+// The finding stays tier X.
 func (d *difference) known(name string, a, b *pieces, at int64) error {
 	x, ok, err := d.j.embedded(a, b, min(a.size(), b.size()), at)
 	if err != nil || !ok {
@@ -315,7 +315,7 @@ func (d *difference) known(name string, a, b *pieces, at int64) error {
 	return nil
 }
 
-// sized shows bytes if they are few, else how many they are.
+// sized returns the bytes if they are few, else their number.
 func sized(p *pieces) string {
 	const few = 16
 	switch n := p.size(); {
@@ -328,7 +328,7 @@ func sized(p *pieces) string {
 	}
 }
 
-// filling reports whether both texts are nothing but zeros, or blanks.
+// filling reports whether both texts consist of zeros only, or of blanks only.
 func filling(a, b *pieces) bool {
 	if a.size() == 0 || b.size() == 0 {
 		return false
@@ -337,7 +337,7 @@ func filling(a, b *pieces) bool {
 	return a.only(zero) && b.only(zero) || a.only(blank) && b.only(blank)
 }
 
-// only reports whether a text is nothing but one byte.
+// only reports whether every byte of the text is c.
 func (p *pieces) only(c string) bool {
 	buf := make([]byte, 4096)
 	for at := int64(0); at < p.size(); at += int64(len(buf)) {

@@ -11,16 +11,16 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/verdict"
 )
 
-// maxOrder bounds files of which symbols are read only to tell their order.
+// maxOrder bounds the size of files whose symbols are read to detect another order.
 const maxOrder = 1 << 30
 
-// sums are those of a list of symbols: in its order, and in any.
+// sums identifies a list of symbols: list in its order, set in any order.
 type sums struct {
 	list, set uint64
 	count     int
 }
 
-// symbolSums reads the symbols of a File, table by table.
+// symbolSums reads the symbols of a file, table by table.
 func symbolSums(in parts, f File, seed maphash.Seed) (map[string]sums, error) {
 	out := map[string]sums{}
 	err := in.of.Symbols(f.R, f.Size, func(field string, name []byte) {
@@ -31,8 +31,8 @@ func symbolSums(in parts, f File, seed maphash.Seed) (map[string]sums, error) {
 	return out, err
 }
 
-// order says where symbols stand in another order. It is evidence only: nothing
-// is explained away by it.
+// order adds evidence where both files have the same symbols in another order. It
+// changes no tier.
 func (d *difference) order() error {
 	if d.inA.of.Symbols == nil || d.worst < verdict.Forbidden || max(d.a.Size, d.b.Size) > maxOrder {
 		return nil
@@ -53,8 +53,8 @@ func (d *difference) order() error {
 	return nil
 }
 
-// evidence adds to the findings about a field and what lies in it, or to the
-// first of tier X if there are none.
+// evidence appends text to the tier X findings about a field and its parts. If
+// there are none, it appends it to the first finding of tier X.
 func (d *difference) evidence(field, text string) {
 	told := false
 	for i := range d.findings {

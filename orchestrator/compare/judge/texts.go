@@ -19,25 +19,26 @@ import (
 )
 
 const (
-	// maxText and maxLines bound the texts that are shown with all their
-	// edits; of longer ones, those around the first difference are.
+	// maxText and maxLines bound the texts that are shown with all their edits.
+	// Longer ones are shown around the first difference.
 	maxText  = 2 << 20
 	maxLines = 200_000
 	maxEdits = 1000
 	maxLine  = 300
-	// excerpt is how much of a longer text is looked at to show it.
+	// excerpt is how many bytes of a longer text are read to show it.
 	excerpt = 64 << 10
 )
 
-// texts are two members that are both text, by their tags, of any length.
+// texts holds two members that are both text, by their tags or content, of any
+// length.
 type texts struct {
 	a, b         File
 	pageA, pageB charset
 	inA, inB     summary
-	first        int64 // the first byte at which they differ
+	first        int64 // offset of the first byte that differs
 }
 
-// readTexts looks at both files; it returns nil if one is no text.
+// readTexts reads both files; it returns nil if either is not text.
 func readTexts(ctx context.Context, a, b File) (*texts, error) {
 	if !likelyText(a) || !likelyText(b) {
 		return nil, nil
@@ -52,7 +53,7 @@ func readTexts(ctx context.Context, a, b File) (*texts, error) {
 	if t.inB, okB, err = summarise(ctx, b, t.pageB, seed); err != nil {
 		return nil, err
 	}
-	// A text without a tag in another code page reads as no text at all.
+	// A text in another code page that has no tag does not read as text.
 	switch {
 	case okA && !okB && t.pageB.table == nil:
 		okB, err = guess(ctx, b, &t.pageB, &t.inB, t.inA, seed)
@@ -73,7 +74,7 @@ func readTexts(ctx context.Context, a, b File) (*texts, error) {
 	return t, nil
 }
 
-// guess reports whether a File is the other text in the code page of z/OS.
+// guess reports whether a file is the same text as the other in IBM-1047.
 func guess(ctx context.Context, f File, p *charset, s *summary, other summary, seed maphash.Seed) (bool, error) {
 	*p = charsetNumber("1047")
 	var ok bool
@@ -82,22 +83,22 @@ func guess(ctx context.Context, f File, p *charset, s *summary, other summary, s
 	return ok && s.normal == other.normal, err
 }
 
-// likelyText rules out what has a NUL near its beginning.
+// likelyText reports whether a file has no NUL near its beginning.
 func likelyText(f File) bool {
 	buf := make([]byte, min(f.Size, 4096))
-	n, _ := f.R.ReadAt(buf, 0) // what cannot be read fails again where it is compared
+	n, _ := f.R.ReadAt(buf, 0) // a read error shows up again when the file is compared
 	return bytes.IndexByte(buf[:n], 0) < 0
 }
 
-// codePages reports whether the same text stands in two code pages.
+// codePages reports whether both files are the same text in two code pages.
 func (t *texts) codePages() bool { return t.inA.text == t.inB.text }
 
-// permuted reports whether the same lines stand in another order.
+// permuted reports whether both files have the same lines in another order.
 func (t *texts) permuted() bool {
 	return t.inA.set == t.inB.set && t.inA.lines == t.inB.lines && t.inA.normal != t.inB.normal
 }
 
-// cause says what kind of difference between texts it is, where that is clear.
+// cause names the kind of difference between the texts, "" if it is unclear.
 func (t *texts) cause() string {
 	switch {
 	case t == nil:
@@ -116,7 +117,7 @@ func (t *texts) cause() string {
 	return ""
 }
 
-// hunk shows the lines that differ.
+// hunk returns the lines that differ.
 func (t *texts) hunk() string {
 	if t.codePages() {
 		return ""
@@ -130,11 +131,11 @@ func (t *texts) hunk() string {
 	return t.excerpt(clean)
 }
 
-// excerpt shows the first lines that differ of a long text.
+// excerpt returns the first lines that differ of a long text.
 func (t *texts) excerpt(clean func(string) string) string {
 	back := min(t.first, 4096)
 	buf := make([]byte, back)
-	n, _ := t.a.R.ReadAt(buf, t.first-back) // shown as far as it can be read
+	n, _ := t.a.R.ReadAt(buf, t.first-back) // on an error, show what was read
 	from := t.first
 	for buf = buf[:n]; ; {
 		i := bytes.LastIndexByte(buf, t.pageA.newline)
@@ -145,7 +146,7 @@ func (t *texts) excerpt(clean func(string) string) string {
 			break
 		}
 		from = t.first - back + int64(i) + 1
-		if t.first-from > maxLine { // enough before it
+		if t.first-from > maxLine { // enough context before it
 			break
 		}
 		buf = buf[:i]
@@ -153,25 +154,25 @@ func (t *texts) excerpt(clean func(string) string) string {
 	a, b := linesFrom(t.a, t.pageA, from, excerpt), linesFrom(t.b, t.pageB, from, excerpt)
 	edits, _ := textdiff.Diff(a, b, maxEdits/4)
 	if n := len(edits); n > 1 && (edits[n-1].A1 == len(a) || edits[n-1].B1 == len(b)) {
-		edits = edits[:n-1] // where the excerpt ends, not the text
+		edits = edits[:n-1] // made by the end of the excerpt, not by the text
 	}
 	begin := fmt.Sprintf("from byte %d on\n", from)
 	return begin + textdiff.Unified(a, b, edits, verdict.MaxHunk-len(begin), clean)
 }
 
-// linesFrom decodes up to most bytes of a text.
+// linesFrom decodes at most most bytes of a text, from offset from on.
 func linesFrom(f File, p charset, from, most int64) []string {
 	buf := make([]byte, max(min(f.Size-from, most), 0))
-	n, _ := f.R.ReadAt(buf, from) // shown as far as it can be read
+	n, _ := f.R.ReadAt(buf, from) // on an error, show what was read
 	s, ok := p.decode(buf[:n])
 	if !ok {
-		s = strings.ToValidUTF8(s, "?") // cut within a character
+		s = strings.ToValidUTF8(s, "?") // the cut may split a character
 	}
 	return textdiff.Lines(s)
 }
 
-// substituted returns the known value that, put in the place of the other,
-// makes one text of the other.
+// substituted returns a finding if replacing one known value by its counterpart
+// turns one text into the other.
 func (t *texts) substituted(ctx context.Context, known []knownValue) (verdict.Finding, bool, error) {
 	alive := make([]substitution, len(known))
 	for i, k := range known {
@@ -188,7 +189,7 @@ func (t *texts) substituted(ctx context.Context, known []knownValue) (verdict.Fi
 			break
 		}
 		if errA == io.EOF || errB == io.EOF { //nolint:errorlint // as readers return it
-			return verdict.Finding{}, false, nil // of unlike numbers of lines
+			return verdict.Finding{}, false, nil // not the same number of lines
 		}
 		if err := errors.Join(errA, errB); err != nil {
 			return verdict.Finding{}, false, fmt.Errorf("reading text: %w", err)
@@ -208,8 +209,8 @@ func (t *texts) substituted(ctx context.Context, known []knownValue) (verdict.Fi
 	return verdict.Finding{}, false, nil
 }
 
-// substitution is whether a known value of A, replaced by that of B, makes the
-// text of B of that of A, or the other way round.
+// substitution tests whether replacing a known value of A by that of B turns the
+// text of A into that of B, or the reverse.
 type substitution struct {
 	k                 knownValue
 	there, back, seen bool

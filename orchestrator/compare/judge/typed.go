@@ -12,11 +12,11 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/verdict"
 )
 
-// maxTyped bounds a span that is read as one value.
+// maxTyped bounds the bytes of a span that is read as one value.
 const maxTyped = 4096
 
-// typed tells once of a field whose form the format fixes: a stamp of the build,
-// who built it, or what must not differ.
+// typed adds one finding about a field whose form the format fixes: a build stamp,
+// the name of the builder, or a field that must not differ.
 func (d *difference) typed(s span.Span) error {
 	if d.last.Same(s) {
 		return nil
@@ -43,8 +43,8 @@ func (d *difference) typed(s span.Span) error {
 	return nil
 }
 
-// unlike tells once of a field whose form the format fixes, where it is such a
-// field in one of the files only, or not of the same extent. It is never masked.
+// unlike adds one finding about such a field if only one file has it, or with
+// another extent. The finding is never masked.
 func (d *difference) unlike(sa, sb span.Span) error {
 	s, other := sa, sb
 	if !typedKind(sa) || typedKind(sb) && longer(sb, sa) {
@@ -84,12 +84,13 @@ func (d *difference) unlike(sa, sb span.Span) error {
 	return nil
 }
 
-// longer orders spans, so that A and B may change places.
+// longer orders two spans, so that the result does not depend on which file is A.
 func longer(a, b span.Span) bool {
 	return cmp.Or(cmp.Compare(b.Length, a.Length), cmp.Compare(a.Offset, b.Offset), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Kind, b.Kind)) < 0
 }
 
-// value reads what the bytes of a span mean: as the format says, else as hex.
+// value returns the meaning of the bytes of a span: as the format reads it, or as
+// hex.
 func (f File) value(s span.Span) (span.Value, error) {
 	buf := make([]byte, max(min(s.Length, maxTyped, f.Size-s.Offset), 0))
 	if n, err := f.R.ReadAt(buf, s.Offset); n < len(buf) {
@@ -101,8 +102,8 @@ func (f File) value(s span.Span) (span.Value, error) {
 	return s.Read(buf), nil
 }
 
-// stampField judges a stamp: it is one only if each value lies in the time of
-// its own build.
+// stampField judges a field that holds a time. It is a stamp only if each value
+// lies within the window of its own build.
 func (j *Judge) stampField(f *verdict.Finding, a, b span.Value) {
 	switch {
 	case a.From.IsZero() || b.From.IsZero():

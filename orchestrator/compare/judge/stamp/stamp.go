@@ -1,12 +1,12 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package stamp recognises the dates and times that builds leave in text and
-// in strings of binaries, and tells whether one lies within the time of its
-// build: what only looks like a time explains nothing.
+// Package stamp recognises the dates and times that builds leave in text and in
+// strings of binaries, and decides whether each lies within the time of its build.
+// A time outside that window explains nothing.
 //
-// Stamps in typed fields of binary formats are the business of the packages of
-// those formats.
+// Time stamps in typed fields of binary formats are read by the packages of those
+// formats.
 package stamp
 
 import (
@@ -22,10 +22,10 @@ type Window struct {
 	zones        []*time.Location
 }
 
-// NewWindow returns the window from begun to ended in a zone in POSIX TZ
-// notation ("AAA+12", "<-03>3", "EST5EDT"); UTC always counts as well, and
-// with a summer time both of its offsets do. Without times, no stamp lies
-// within the window.
+// NewWindow returns the window from begun to ended in a zone in POSIX TZ notation
+// ("AAA+12", "<-03>3", "EST5EDT"). UTC always counts as well, and a zone with
+// summer time counts with both of its offsets. Without times, no stamp lies within
+// the window.
 func NewWindow(begun, ended time.Time, zone string) Window {
 	w := Window{begun: begun.Truncate(time.Second), ended: ended, zones: []*time.Location{time.UTC}}
 	for _, seconds := range offsets(zone) {
@@ -37,9 +37,9 @@ func NewWindow(begun, ended time.Time, zone string) Window {
 // Known reports whether the window has times.
 func (w Window) Known() bool { return !w.begun.IsZero() && !w.ended.Before(w.begun) }
 
-// Holds reports whether the window holds a moment between from and to, both
-// included, given as if in UTC: in UTC itself if it is zoned, else in UTC or
-// the zone of the build.
+// Holds reports whether the window contains any moment from from to to, both
+// included. Both are given as if in UTC: they are taken as UTC if zoned is set,
+// else as UTC or as the zone of the build.
 func (w Window) Holds(from, to time.Time, zoned bool) bool {
 	if !w.Known() {
 		return false
@@ -56,11 +56,11 @@ func (w Window) Holds(from, to time.Time, zoned bool) bool {
 	return w.inZones(holds)
 }
 
-// Stamp is one that was found at the same place in two texts.
+// Stamp is a stamp that was found at the same place in two texts.
 type Stamp struct {
 	// Field names its form, e.g. "stamp.date".
 	Field string
-	// From and To are where it stands.
+	// From and To are its range, [From, To).
 	From, To int
 	// A and B are its texts.
 	A, B string
@@ -68,18 +68,18 @@ type Stamp struct {
 	WithinA, WithinB bool
 }
 
-// Reach is how far a stamp may stretch to either side of a byte of it; texts
-// given to Find should hold that much around the bytes in question.
+// Reach is the maximum distance from a byte of a stamp to either end of it, in
+// bytes. Texts given to Find should hold that much around the bytes in question.
 const Reach = 32
 
-// kind is what a form says.
+// kind is what a form denotes.
 type kind int8
 
 const (
 	date   kind = iota // a day
 	clock              // a time of day
 	moment             // a day and a time, in the zone of the build
-	yearly             // the same without its year
+	yearly             // a moment without its year
 	fixed              // a moment with its offset to UTC
 	epoch              // decimal seconds since 1970
 )
@@ -87,14 +87,14 @@ const (
 // form is a notation of fixed length.
 type form struct {
 	field  string
-	layout string // of package time
+	layout string // as in package time
 	length int
 	kind   kind
-	unit   time.Duration // what the notation leaves off
+	unit   time.Duration // the precision of the notation
 }
 
-// forms returns the notations known, the longest first, so that a part of a
-// stamp is never taken for the whole.
+// forms returns all known notations, longest first, so that a part of a stamp is
+// never mistaken for all of it.
 func forms() []form {
 	all := []form{
 		{"stamp.date", "Jan _2 2006", 0, date, 0},
@@ -106,7 +106,7 @@ func forms() []form {
 		{"stamp.time", "15:04:05", 0, clock, time.Second},
 		{"stamp.datetime", "Jan _2 2006 15:04:05", 0, moment, time.Second},
 		{"stamp.datetime", "Mon Jan _2 15:04:05 2006", 0, moment, time.Second},
-		{"stamp.datetime", "Mon Jan _2 15:04:05 UTC 2006", 0, fixed, time.Second}, // what date(1) writes
+		{"stamp.datetime", "Mon Jan _2 15:04:05 UTC 2006", 0, fixed, time.Second}, // the output of date(1)
 		{"stamp.datetime", "Mon Jan _2 15:04:05 GMT 2006", 0, fixed, time.Second},
 		{"stamp.datetime", "Jan _2 15:04:05", 0, yearly, time.Second},
 		{"stamp.datetime", "2006-01-02 15:04:05", 0, moment, time.Second},
@@ -142,8 +142,8 @@ type Finder struct {
 // NewFinder returns a Finder for builds in those windows.
 func NewFinder(a, b Window) *Finder { return &Finder{a, b, forms()} }
 
-// Find looks for the longest stamp that covers the bytes from to to in both
-// texts, which have the same length.
+// Find searches for the longest stamp that covers the bytes [from, to) in both
+// texts. The texts must have the same length.
 func (f *Finder) Find(a, b []byte, from, to int) (Stamp, bool) {
 	for _, form := range f.forms {
 		for at := max(to-form.length, 0); at <= from && at+form.length <= len(a); at++ {
@@ -163,19 +163,19 @@ func (f *Finder) Find(a, b []byte, from, to int) (Stamp, bool) {
 	return Stamp{}, false
 }
 
-// apart reports whether no digit of a longer number stands beside b[from:to].
+// apart reports whether b[from:to] is not part of a longer number.
 func apart(b []byte, from, to int) bool {
 	digit := func(i int) bool { return b[i] >= '0' && b[i] <= '9' }
 	return (from <= 0 || !digit(from-1) || !digit(from)) && (to >= len(b) || !digit(to) || !digit(to-1))
 }
 
-// parse reads exactly what the form writes.
+// parse parses s strictly: formatting the result must give s again.
 func (f form) parse(s string) (time.Time, bool) {
 	if f.kind == epoch {
 		n, err := strconv.ParseUint(s, 10, 40)
 		return time.Unix(int64(n), 0), err == nil && s[0] != '0'
 	}
-	// Most places are ruled out by where the form has its digits.
+	// A digit missing where the form has one rules out most places cheaply.
 	for i := range len(s) {
 		want := f.layout[i] >= '0' && f.layout[i] <= '9'
 		have := s[i] >= '0' && s[i] <= '9'
@@ -187,7 +187,7 @@ func (f form) parse(s string) (time.Time, bool) {
 	return t, err == nil && t.Format(f.layout) == s
 }
 
-// has reports whether t, as the form reads it, lies in the window.
+// has reports whether the window contains t, read by the form.
 func (w Window) has(f form, t time.Time) bool {
 	if !w.Known() {
 		return false
@@ -210,7 +210,7 @@ func (w Window) has(f form, t time.Time) bool {
 	}
 }
 
-// meets reports whether the stretch from t, of that length, meets the window.
+// meets reports whether the interval of that length from t on overlaps the window.
 func (w Window) meets(t time.Time, length time.Duration) bool {
 	return !t.After(w.ended) && t.Add(length).After(w.begun)
 }
@@ -219,12 +219,12 @@ func (w Window) inZones(has func(*time.Location) bool) bool {
 	return slices.ContainsFunc(w.zones, has)
 }
 
-// in returns the wall clock of t in a year and zone.
+// in returns the wall clock time of t in a given year and zone.
 func in(year int, t time.Time, z *time.Location) time.Time {
 	return time.Date(year, t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), 0, z)
 }
 
-// hasClock reports whether it was that time of day within the window.
+// hasClock reports whether the time of day of t occurs within the window.
 func (w Window) hasClock(t time.Time, z *time.Location) bool {
 	first := w.begun.In(z)
 	for day := range 2 {
@@ -257,8 +257,8 @@ func offsets(tz string) []int {
 	return out
 }
 
-// ZoneNames returns the names that a zone in POSIX TZ notation has, as date(1)
-// writes them: without a summer time its name is "".
+// ZoneNames returns the zone names in a POSIX TZ value, as date(1) prints them.
+// summer is "" if the zone has no summer time.
 func ZoneNames(tz string) (standard, summer string) {
 	name := func(s string) (string, string, bool) {
 		rest, ok := zoneName(s)
@@ -278,7 +278,7 @@ func ZoneNames(tz string) (standard, summer string) {
 	return standard, summer
 }
 
-// zoneName takes the name of a zone off s.
+// zoneName returns s without the zone name at its beginning.
 func zoneName(s string) (string, bool) {
 	if strings.HasPrefix(s, "<") {
 		_, rest, ok := strings.Cut(s, ">")
@@ -291,7 +291,8 @@ func zoneName(s string) (string, bool) {
 	return s[i:], i >= 3
 }
 
-// zoneOffset takes "[+-]hh[:mm[:ss]]" off s, in seconds west of UTC.
+// zoneOffset parses "[+-]hh[:mm[:ss]]" at the beginning of s. It returns seconds
+// west of UTC and the rest of s.
 func zoneOffset(s string) (int, string, bool) {
 	sign := 1
 	if s != "" && (s[0] == '+' || s[0] == '-') {
