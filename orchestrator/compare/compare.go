@@ -1,15 +1,15 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package compare explains how two artifacts differ: every difference is a
-// finding with a place, a field, a tier and, where the evidence allows it, a
-// cause; the findings together are a verdict.
+// Package compare explains how two artifacts differ: every difference is a finding
+// with a place, a field, a tier and, where there is evidence, a cause. The findings
+// together make a verdict.
 //
-// It is the front of the packages below it, and what others import: tree finds
-// the members that differ, judge explains how, format has a package for each
-// format, and report shows the verdict. It reads what it is given and decides
-// nothing about releases beyond the tiers it is told. It neither builds nor signs;
-// orchestrator/engine hands its verdict on.
+// It is the front of the packages below it, and the one that others import: tree
+// finds the members that differ, judge explains how, format has a package for each
+// format, and report shows the verdict. It reads the artifacts it is given and
+// decides nothing about releases beyond the tiers that its caller allows. It
+// neither builds nor signs; orchestrator/engine passes its verdict on.
 package compare
 
 import (
@@ -21,24 +21,24 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/verdict"
 )
 
-// The values of a comparison. They live where they are made, below this package,
-// so that no package there has to import this one.
+// The values of a comparison. They are declared in the packages below, so that none
+// of those has to import this one.
 type (
-	// Verdict is what a comparison says.
+	// Verdict is the result of a comparison.
 	Verdict = verdict.Verdict
 	// Finding is one named difference.
 	Finding = verdict.Finding
-	// FieldCount is how many findings there are about one field.
+	// FieldCount counts the findings about one field.
 	FieldCount = verdict.FieldCount
 	// Tier is how grave a difference is (docs/verdicts.md).
 	Tier = verdict.Tier
-	// Outcome is the word of a verdict.
+	// Outcome is the word that sums up a verdict.
 	Outcome = verdict.Outcome
-	// Known is what is known of the two repeats.
+	// Known is what the farm knows of the two repeats.
 	Known = judge.Known
-	// Conditions are those of one repeat.
+	// Conditions describe one repeat.
 	Conditions = judge.Conditions
-	// Rule is what a recipe says of one difference that its port is known to have.
+	// Rule declares one difference that a port is known to have.
 	Rule = judge.Rule
 	// Input is one artifact.
 	Input = tree.Input
@@ -60,24 +60,25 @@ const (
 	Incomparable = verdict.Incomparable
 )
 
-// Options are the conditions of a comparison.
+// Options are the settings of a comparison.
 type Options struct {
-	// Allowed are the tiers that an equivalent verdict may have.
+	// Allowed are the tiers that an equivalent verdict may contain.
 	Allowed []Tier
-	// Known is what is known of the two repeats.
+	// Known is what the farm knows of the two repeats.
 	Known Known
-	// Rules are those of the recipe.
+	// Rules are the rules of the recipe.
 	Rules []Rule
-	// MaxFindings bounds the findings of a verdict; default 1000. Those of
-	// higher tiers are kept rather than others.
+	// MaxFindings bounds the findings of a verdict; default 1000. Findings of
+	// higher tiers are kept first.
 	MaxFindings int
-	// MaxBytes bounds what lies inside one artifact, unpacked; default 64 GiB.
-	// As much again may lie inside its members: one that holds more is compared as it is.
+	// MaxBytes bounds the unpacked content of one artifact in bytes; default 64
+	// GiB. Unpacking the members of an artifact has a further bound of the same
+	// size; a member beyond it is compared as bytes.
 	MaxBytes int64
 	// MaxMembers bounds the members of one artifact; default 2 million.
 	MaxMembers int
-	// Workdir is a folder with room for what lies inside both artifacts; ""
-	// is that of the system for temporary files.
+	// Workdir is a folder with room for the unpacked content of both artifacts; ""
+	// is the system's folder for temporary files.
 	Workdir string
 }
 
@@ -94,13 +95,11 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Archives compares two artifacts: pax or tar archives, possibly compressed
-// (.Z, gzip), or single files. Equal bytes are identical without being opened,
-// so that the verdict counts no members then; where their digests say that
-// they are equal, they are not even read.
+// Archives compares two artifacts: pax or tar archives, possibly compressed (.Z,
+// gzip), or single files. If the bytes are equal it opens neither, so the verdict
+// counts no members; if the digests are equal it does not even read them.
 //
-// Whatever the bytes are, the answer is a verdict; an error means that reading
-// or ctx ended it.
+// Any content gives a verdict. An error means that a read failed or that ctx ended.
 func Archives(ctx context.Context, a, b Input, o Options) (Verdict, error) {
 	o = o.withDefaults()
 	v := Verdict{Allowed: o.Allowed, Findings: []Finding{}}
@@ -130,7 +129,7 @@ func Archives(ctx context.Context, a, b Input, o Options) (Verdict, error) {
 	return v, nil
 }
 
-// Folder is a folder as an artifact: what lies in it, packed in the order of
-// names, with modes, times, owners and links as the file system tells them.
-// Sockets are left out: no archive could hold them.
+// Folder returns a folder as an artifact. Its files are packed in the order of
+// their names, with the modes, times, owners and links of the file system. Sockets
+// are left out, since no archive can hold them.
 func Folder(name string, fsys fs.FS) Input { return tree.Folder(name, fsys) }

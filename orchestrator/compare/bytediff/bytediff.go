@@ -1,11 +1,11 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package bytediff finds the ranges in which two files differ, byte by byte
-// and without holding them in memory, and shows ranges as hex.
+// Package bytediff finds the ranges in which two files differ, byte by byte and
+// without holding the files in memory, and shows ranges as hex.
 //
-// It explains nothing and aligns nothing: see orchestrator/compare for what a
-// range means, and orchestrator/compare/judge/textdiff for lines.
+// It does not explain or align anything: orchestrator/compare/judge explains
+// ranges, and orchestrator/compare/judge/textdiff compares lines.
 package bytediff
 
 import (
@@ -22,19 +22,19 @@ type Range struct {
 	Offset, Length int64
 }
 
-// End returns the first byte behind the range.
+// End returns the offset of the first byte behind the range.
 func (r Range) End() int64 { return r.Offset + r.Length }
 
 const (
 	window = 256 << 10
-	// small files are read in small pieces: most that are compared are small,
-	// and allocating much for each takes longer than reading.
+	// Small files are read in small pieces: most files compared are small, and
+	// allocating a large buffer for each takes longer than reading.
 	smallFile   = 1 << 20
 	smallWindow = 32 << 10
 	stride      = 512
 )
 
-// windowOf returns how much is read at once of files of that size.
+// windowOf returns how many bytes to read at once of files of that size.
 func windowOf(size int64) int64 {
 	if size <= smallFile {
 		return min(size, smallWindow)
@@ -42,9 +42,9 @@ func windowOf(size int64) int64 {
 	return window
 }
 
-// Diff returns the ranges in which the first size bytes of a and b differ,
-// each of which has no equal byte in it. Beyond limit ranges the last one
-// reaches to the last byte that differs.
+// Diff returns the ranges in which the first size bytes of a and b differ. No range
+// contains an equal byte, except that after limit ranges the last one extends to
+// the last byte that differs.
 func Diff(ctx context.Context, a, b io.ReaderAt, size int64, limit int) ([]Range, error) {
 	var ranges []Range
 	step := windowOf(size)
@@ -96,7 +96,7 @@ func readBoth(a, b io.ReaderAt, bufA, bufB []byte, off int64) error {
 	return nil
 }
 
-// inWindow adds the ranges of one window, which begins at off.
+// inWindow appends the ranges of one window, which begins at offset off.
 func inWindow(ranges []Range, a, b []byte, off int64, limit int) []Range {
 	for at := 0; at < len(a); at += stride {
 		end := min(at+stride, len(a))
@@ -134,9 +134,9 @@ func Merge(ranges []Range, gap int64) []Range {
 // row is how many bytes one line of Hex shows.
 const row = 16
 
-// Hex shows the ranges in a and b, of which the sizes are given, as rows of 16
-// bytes: "- " for those of a, "+ " for those of b. It stops before the text
-// would be longer than limit bytes.
+// Hex shows ranges of a and b as rows of 16 bytes, "- " for a and "+ " for b. sizeA
+// and sizeB are the sizes of the files. It stops before the text exceeds limit
+// bytes.
 func Hex(a, b io.ReaderAt, sizeA, sizeB int64, ranges []Range, limit int) string {
 	var out strings.Builder
 	shown := int64(-1)
@@ -161,7 +161,7 @@ func hexRow(mark string, r io.ReaderAt, size, at int64) string {
 		return ""
 	}
 	buf := make([]byte, min(row, size-at))
-	n, _ := r.ReadAt(buf, at) // a row that cannot be read is shown as far as it can
+	n, _ := r.ReadAt(buf, at) // on an error, show what was read
 	buf = buf[:n]
 	text := make([]byte, n)
 	for i, c := range buf {

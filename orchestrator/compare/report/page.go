@@ -17,22 +17,22 @@ import (
 	"github.com/zfarm/zfarm/workers/codepage"
 )
 
-// PageOptions say what stands above a page.
+// PageOptions are the title and sides of a page.
 type PageOptions struct {
-	// Title names what was compared; A and B the two sides.
+	// Title names what was compared, A and B the two sides.
 	Title, A, B string
 }
 
-// Bounds on a page, in bytes: findings are told in a line, without their
-// surroundings, beyond the first, and only counted beyond the second. So a page
-// of ten thousand stays below 2 MB whatever they hold.
+// Bounds on a page, in bytes. Findings beyond the first show one line without their
+// surroundings; those beyond the second are only counted. So a page of ten thousand
+// findings stays below 2 MB, whatever they contain.
 const (
 	detailRoom = 500 << 10
 	lineRoom   = 1_200_000
-	// mostOpen bounds the findings that are unfolded when a page is opened.
+	// mostOpen bounds the findings that are unfolded when the page opens.
 	mostOpen = 150
-	// deepest bounds the folders within folders; what lies deeper has the rest
-	// of its path as its name.
+	// deepest bounds nested folders. A deeper path is shown as one name from there
+	// on.
 	deepest = 24
 )
 
@@ -45,7 +45,7 @@ var (
 	pageScript string
 )
 
-// page is the page as its template sees it.
+// page is the data of the page's template.
 type page struct {
 	PageOptions
 	verdict.Verdict
@@ -54,17 +54,18 @@ type page struct {
 	Policy  string
 	Style   template.CSS
 	Script  template.JS
-	// Findings shown, and how many there are in all.
+	// Shown counts the findings on the page, All those of the verdict.
 	Shown, All int
 }
 
-// branch is a folder or member on the page, with what lies below it.
+// branch is a folder or member on the page, with its children.
 type branch struct {
 	Name     string
 	Findings []shownFinding
 	Below    []*branch
-	// Count is of the findings below, Worst the gravest tier of those that
-	// decide, else of all; Decides says that there are some.
+	// Count counts the findings in the branch. Decides is set if one of them
+	// decides the verdict. Worst is the gravest tier of those that decide, else of
+	// all.
 	Count   int
 	Worst   verdict.Tier
 	Decides bool
@@ -72,8 +73,8 @@ type branch struct {
 	byName  map[string]*branch
 }
 
-// Leaf returns the only finding about a member of which there is little to
-// tell, nil for others.
+// Leaf returns the finding of a member that has only one and fits on its line, else
+// nil.
 func (b *branch) Leaf() *shownFinding {
 	if len(b.Findings) == 1 && len(b.Below) == 0 && b.Findings[0].brief() {
 		return &b.Findings[0]
@@ -81,22 +82,22 @@ func (b *branch) Leaf() *shownFinding {
 	return nil
 }
 
-// shownFinding is a finding with what is made of it.
+// shownFinding is a finding with its rendering.
 type shownFinding struct {
 	verdict.Finding
 	Decides bool
-	// Text is what its field is.
+	// Text describes the field.
 	Text string
 	Rows []row
-	// Left and Right are the values, with what differs marked, where they are
+	// Left and Right are the values with their differing parts marked, if they are
 	// too long for a line.
 	Left, Right []stretch
 }
 
-// Class is that of a finding's element: whether it decides or was masked.
+// Class is the CSS class of the finding's element: it decides or was masked.
 func (f shownFinding) Class() string { return class(f.Decides) }
 
-// Class is that of a branch's line.
+// Class is the CSS class of the branch's line.
 func (b *branch) Class() string { return class(b.Decides) }
 
 func class(decides bool) string {
@@ -106,19 +107,19 @@ func class(decides bool) string {
 	return "m"
 }
 
-// brief reports whether a line says it all.
+// brief reports whether a single line shows all of the finding.
 func (f shownFinding) brief() bool {
 	return len(f.Rows) == 0 && f.Left == nil && f.Right == nil && f.Cause == "" && f.Evidence == ""
 }
 
-// shortValue is how many bytes two values have together that stand in a line.
+// shortValue bounds the length of both values together on one line, in bytes.
 const shortValue = 90
 
-// HTML writes v as one page that needs nothing from anywhere else: what it
-// comes to, a tree of what differs that can be searched and filtered by tier,
-// and both sides of each difference with the differing part marked. Without
-// scripts it is the same page, only not searched. The page runs no script but
-// its own: its policy names the digest.
+// HTML writes v as one page that loads nothing from elsewhere: a summary, a tree of
+// the differences that can be searched and filtered by tier, and both sides of each
+// difference with the differing part marked. Without scripts the page is the same
+// but cannot be searched. Its content security policy names the digest of its own
+// script and allows no other.
 func HTML(w io.Writer, v verdict.Verdict, o PageOptions) error {
 	t, err := template.New("page").Funcs(template.FuncMap{"listed": listed}).Parse(pageText)
 	if err != nil {
@@ -144,7 +145,7 @@ type groupTable struct {
 	Title   string
 	All     []listedGroup
 	Several bool // some field differs more than once
-	Left    int  // fields that are not shown
+	Left    int  // number of fields not shown
 }
 
 type listedGroup struct {
@@ -152,7 +153,7 @@ type listedGroup struct {
 	Class string
 }
 
-// listed makes groups a table.
+// listed makes a table of groups.
 func listed(title string, decides bool, groups []group) groupTable {
 	l := groupTable{Title: title, Left: max(len(groups)-maxGroups, 0)}
 	for _, g := range groups[:len(groups)-l.Left] {
@@ -162,8 +163,8 @@ func listed(title string, decides bool, groups []group) groupTable {
 	return l
 }
 
-// fill makes the tree. What decides comes before what was allowed, and first
-// gets what room there is.
+// fill builds the tree. Findings that decide come before allowed ones and use the
+// room on the page first.
 func (p *page) fill(fields *registry.Registry) {
 	detail, line := detailRoom, lineRoom
 	for _, decides := range []bool{true, false} {
@@ -188,7 +189,7 @@ func (p *page) fill(fields *registry.Registry) {
 	}
 }
 
-// namesOf splits a path.
+// namesOf splits a path into at most deepest names.
 func namesOf(path string) []string {
 	names := strings.FieldsFunc(path, func(r rune) bool { return r == '/' })
 	if len(names) == 0 {
@@ -200,13 +201,13 @@ func namesOf(path string) []string {
 	return names
 }
 
-// shortened is what a line says.
+// shortened returns the finding as it fits on one line.
 func (f shownFinding) shortened() shownFinding {
 	f.A, f.B, f.Hunk, f.Cause, f.Evidence = codepage.Clip(f.A, shortValue/2), codepage.Clip(f.B, shortValue/2), "", "", ""
 	return shownFinding{Finding: f.Finding, Decides: f.Decides}
 }
 
-// detailed works out what a line does not say.
+// detailed adds the details that do not fit on the line.
 func (f *shownFinding) detailed(fields *registry.Registry) {
 	f.Text, f.Rows = fields.Field(f.Field).Text, rows(f.Hunk)
 	if len(f.Rows) == 0 && len(f.A)+len(f.B) > shortValue {
@@ -217,7 +218,7 @@ func (f *shownFinding) detailed(fields *registry.Registry) {
 	}
 }
 
-// lineCost is how many bytes of the page the line of a finding takes at most.
+// lineCost returns the maximum size of a finding's line on the page, in bytes.
 func (f *shownFinding) lineCost() int {
 	const markup = 60
 	cost := markup + len(template.HTMLEscapeString(f.Field))
@@ -229,7 +230,8 @@ func (f *shownFinding) lineCost() int {
 	return cost
 }
 
-// growth is how many bytes the folders take that names would add.
+// growth returns the size of the folders on the page that names would add, in
+// bytes.
 func (b *branch) growth(names []string) int {
 	const folder, last = 90, 30
 	cost := 0
@@ -248,7 +250,7 @@ func (b *branch) growth(names []string) int {
 	return cost
 }
 
-// detailCost is how many bytes the rest takes.
+// detailCost returns the size of the details on the page, in bytes.
 func (f *shownFinding) detailCost() int {
 	const markup = 150
 	cost := markup + len(f.Text)
@@ -270,7 +272,7 @@ func (f *shownFinding) detailCost() int {
 	return cost
 }
 
-// add puts a finding where its path leads.
+// add adds a finding below the path names.
 func (b *branch) add(names []string, f shownFinding, open bool) {
 	b.note(f, open)
 	for _, name := range names {
@@ -289,7 +291,7 @@ func (b *branch) add(names []string, f shownFinding, open bool) {
 	b.Findings = append(b.Findings, f)
 }
 
-// note keeps what is said of a branch beside its name.
+// note updates the counts and tier of a branch for a new finding.
 func (b *branch) note(f shownFinding, open bool) {
 	switch {
 	case f.Decides && !b.Decides:
@@ -301,7 +303,7 @@ func (b *branch) note(f shownFinding, open bool) {
 	b.Open = b.Open || open && f.Decides
 }
 
-// merge makes folders that hold nothing but one folder one line.
+// merge joins a folder whose only content is one folder with that folder.
 func (b *branch) merge() {
 	for _, next := range b.Below {
 		for len(next.Findings) == 0 && len(next.Below) == 1 && len(next.Below[0].Below) > 0 {

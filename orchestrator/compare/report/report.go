@@ -1,12 +1,12 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package report shows verdicts: as text for a terminal, as one page of HTML, and
-// as JSON for programs.
+// Package report shows verdicts: as text for a terminal, as one HTML page, and as
+// JSON for programs.
 //
-// It reads verdicts and nothing else: which fields are grave and what they are
-// called is what the formats say (orchestrator/compare/format). It compares
-// nothing; orchestrator/compare makes verdicts.
+// It reads only verdicts. The names and gravity of fields come from the formats
+// (orchestrator/compare/format). It compares nothing; orchestrator/compare makes
+// verdicts.
 package report
 
 import (
@@ -23,34 +23,34 @@ import (
 	"github.com/zfarm/zfarm/workers/humanize"
 )
 
-// Options say how much WriteText shows, and how.
+// Options say how much Text shows, and how.
 type Options struct {
-	// A and B say what the two sides are; "" says nothing of it.
+	// A and B name the two sides; "" leaves them out.
 	A, B string
 	// Hunks shows the surroundings of each difference.
 	Hunks bool
 	// MaxMembers bounds the members shown; 0 shows all.
 	MaxMembers int
-	// Colour marks what is there anyway with the colours of a terminal.
+	// Colour highlights text for a terminal; the text is the same without it.
 	Colour bool
 }
 
-// Bounds on a report, in bytes: hunks are left out beyond the first, findings
-// beyond the second.
+// Bounds on a report, in bytes: findings beyond the first are shown without their
+// hunk, those beyond the second are left out.
 const (
 	hunkRoom   = 1 << 20
 	reportRoom = 3 << 19
-	// maxGroups bounds the fields of a summary.
+	// maxGroups bounds the fields listed in a summary.
 	maxGroups = 12
 	// tabular is the width of the first column of a summary.
 	tabular = 22
 	example = 100 // characters of an example
 )
 
-// Text writes v for people at a terminal: what it comes to first, what
-// decides and what was masked, then the findings member by member, those that
-// decide first. No control character comes out of the artifacts, and the whole
-// stays below 2 MB.
+// Text writes v for people at a terminal: the summary first, with what decides and
+// what was masked, then the findings member by member, those that decide first.
+// Control characters of the artifacts are escaped, and the whole text stays below 2
+// MB.
 func Text(w io.Writer, v verdict.Verdict, o Options) error {
 	r := &report{out: bufio.NewWriter(w), v: v, o: o, colour: painter(o.Colour)}
 	r.summary(summarise(v, registry.New()))
@@ -58,8 +58,8 @@ func Text(w io.Writer, v verdict.Verdict, o Options) error {
 	return r.out.Flush()
 }
 
-// JSON writes v for programs (docs/verdict-v1.schema.json). A long verdict
-// has no indentation, so that it stays below 2 MB as well.
+// JSON writes v for programs (docs/verdict-v1.schema.json). A long verdict is
+// written without indentation, so that it also stays below 2 MB.
 func JSON(w io.Writer, v verdict.Verdict) error {
 	if v.Allowed == nil {
 		v.Allowed = []verdict.Tier{}
@@ -84,7 +84,8 @@ func JSON(w io.Writer, v verdict.Verdict) error {
 	return err
 }
 
-// report is one being written. Its writer keeps its error until Flush.
+// report is a report that is being written. Its writer keeps the first error until
+// Flush.
 type report struct {
 	out     *bufio.Writer
 	v       verdict.Verdict
@@ -98,10 +99,10 @@ func (r *report) say(format string, args ...any) {
 	r.written += n
 }
 
-// painter colours text, or does not.
+// painter colours text if it is true.
 type painter bool
 
-// The colours, as terminals know them.
+// Escape sequences for colours.
 const (
 	bold    = "1"
 	reverse = "7"
@@ -118,7 +119,7 @@ func (p painter) in(colour, s string) string {
 	return "\x1b[" + colour + "m" + s + "\x1b[0m"
 }
 
-// outcome colours the word of a verdict.
+// outcome returns the coloured word of a verdict.
 func (p painter) outcome(v verdict.Verdict) string {
 	colour := green
 	switch v.Outcome {
@@ -130,7 +131,7 @@ func (p painter) outcome(v verdict.Verdict) string {
 	return p.in(bold+";"+colour, v.String())
 }
 
-// mark is a tier in brackets: red if it decides.
+// mark returns a tier in brackets, red if it decides.
 func (r *report) mark(t verdict.Tier) string {
 	if r.v.Allows(t) {
 		return r.colour.in(green, "["+t.String()+"]")
@@ -138,7 +139,7 @@ func (r *report) mark(t verdict.Tier) string {
 	return r.colour.in(red, "["+t.String()+"]")
 }
 
-// summary writes what the verdict comes to.
+// summary writes the summary of the verdict.
 func (r *report) summary(s summary) {
 	v := r.v
 	r.say("%s\n", r.colour.outcome(v))
@@ -167,7 +168,7 @@ func (r *report) summary(s summary) {
 	r.groups("What was masked", s.Masked)
 }
 
-// groups lists fields with how often they differ and the first example.
+// groups writes a table of fields with their counts and the first example of each.
 func (r *report) groups(title string, all []group) {
 	if len(all) == 0 {
 		return
@@ -196,7 +197,7 @@ func (r *report) groups(title string, all []group) {
 	}
 }
 
-// pair is the two values as "a -> b", "" if neither is known.
+// pair returns the two values as "a -> b", "" if neither is known.
 func pair(f verdict.Finding) string {
 	a, b := codepage.Line(f.A, 0), codepage.Line(f.B, 0)
 	switch {
@@ -210,15 +211,15 @@ func pair(f verdict.Finding) string {
 	return a + " -> " + b
 }
 
-// aboutMember is the findings about one member.
+// aboutMember holds the findings about one member.
 type aboutMember struct {
 	path     string
 	findings []verdict.Finding
 	decides  bool
 }
 
-// byMember groups findings that stand together, and puts the members first
-// that have one that decides.
+// byMember groups findings by member. Members with a finding that decides come
+// first.
 func byMember(v verdict.Verdict) []aboutMember {
 	var out []aboutMember
 	for _, f := range v.Findings {
@@ -291,8 +292,8 @@ func (r *report) finding(f verdict.Finding) {
 	}
 }
 
-// hunk writes the surroundings of a difference: lines of A before those that
-// come in their place, bytes row by row.
+// hunk writes the surroundings of a difference: lines of A before the lines of B
+// that replace them, bytes row by row.
 func (r *report) hunk(hunk string) {
 	var come []row
 	flush := func() {
@@ -318,8 +319,8 @@ func (r *report) hunk(hunk string) {
 	flush()
 }
 
-// side writes a line of a hunk, if it is there, with its sign; what differs in
-// it is marked on a terminal.
+// side writes a line of a hunk with its sign, if there is one. On a terminal it
+// highlights the differing part.
 func (r *report) side(sign, colour string, line []stretch) {
 	if line == nil {
 		return

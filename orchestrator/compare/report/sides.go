@@ -10,25 +10,23 @@ import (
 	"github.com/zfarm/zfarm/workers/codepage"
 )
 
-// row is one line of a hunk, side by side.
+// row is one line of a hunk, with both sides beside each other.
 type row struct {
-	// Head stands across both sides; "" for lines.
+	// Head is text across both sides, such as the position; "" for lines.
 	Head string
-	// Left and Right are the two sides, nil where there is none.
+	// Left and Right are the two sides, nil if a side has no line.
 	Left, Right []stretch
-	// Same: the line is the same on both sides. Hex: it shows bytes.
+	// Same is set if both sides have the same line, Hex if it shows bytes.
 	Same, Hex bool
 }
 
-// stretch is a part of a line; Mark says that the other side has something
-// else there.
+// stretch is a part of a line; Mark is set if it differs from the other side.
 type stretch struct {
 	Text string
 	Mark bool
 }
 
-// rows puts the lines of a hunk side by side: those that go with those that
-// come in their place.
+// rows splits a hunk into rows: removed lines beside the lines that replace them.
 func rows(hunk string) []row {
 	var out []row
 	var gone, come []string
@@ -62,7 +60,8 @@ func rows(hunk string) []row {
 	return out
 }
 
-// memberPair is the row of the line i of both sides, as far as there is one.
+// memberPair returns the row of line i of both sides; a side without that line is
+// nil.
 func memberPair(gone, come []string, i int) row {
 	var a, b string
 	inA, inB := i < len(gone), i < len(come)
@@ -87,7 +86,7 @@ func memberPair(gone, come []string, i int) row {
 	return row{Left: l, Right: r}
 }
 
-// marked marks what lies between the common beginning and end of two lines.
+// marked marks the parts between the common beginning and end of two lines.
 func marked(a, b string) (left, right []stretch) {
 	ra, rb := []rune(a), []rune(b)
 	from := 0
@@ -110,16 +109,16 @@ func marked(a, b string) (left, right []stretch) {
 	return cut(ra), cut(rb)
 }
 
-// hexLine is a line of bytes, as bytediff.Hex shows them.
+// hexLine is a row of bytes as bytediff.Hex writes it.
 type hexLine struct {
 	offset string
 	bytes  []byte
 }
 
-// perLine is how many bytes stand in one line.
+// perLine is how many bytes one row shows.
 const perLine = 16
 
-// hexOf reads a line of bytes behind its sign.
+// hexOf parses a row of bytes, without its sign.
 func hexOf(line string) (hexLine, bool) {
 	offset, rest, ok := strings.Cut(strings.TrimPrefix(line, " "), "  ")
 	if !ok || len(offset) < 8 || strings.Trim(offset, "0123456789abcdef") != "" {
@@ -133,8 +132,8 @@ func hexOf(line string) (hexLine, bool) {
 	return hexLine{offset, b}, true
 }
 
-// beside shows the bytes as hexadecimal, as ASCII and as IBM-1047, with those
-// marked that other has not at the same place; nil if there are no bytes.
+// beside returns the bytes as hexadecimal, as ASCII and as IBM-1047, with those
+// marked that differ from other; nil if there are no bytes.
 func (h hexLine) beside(other hexLine) []stretch {
 	if len(h.bytes) == 0 {
 		return nil
@@ -170,7 +169,7 @@ func (h hexLine) marks(other hexLine, i int) bool {
 	return i < len(h.bytes) && (i >= len(other.bytes) || h.bytes[i] != other.bytes[i])
 }
 
-// stretches is a line as it grows.
+// stretches builds a line.
 type stretches []stretch
 
 func (p *stretches) add(text string, mark bool) {

@@ -15,35 +15,35 @@ import (
 	"github.com/zfarm/zfarm/workers/humanize"
 )
 
-// summary is what a verdict comes to, in the words in which people are told:
-// the text and the page say the same.
+// summary describes a verdict in words. The text report and the page share it.
 type summary struct {
-	// Text is what the verdict means, Advice what to look at first; "" if
-	// there is nothing to say.
+	// Text is the meaning of the verdict, Advice what to check first; "" if there
+	// is nothing to say.
 	Text, Advice string
 	// Deciding are the fields that keep the verdict from being a better one,
-	// gravest first; Masked those whose differences were allowed.
+	// gravest first. Masked are the fields whose differences are allowed.
 	Deciding, Masked []group
-	// Tiers are all four, the gravest first.
+	// Tiers are all four tiers, the gravest first.
 	Tiers []tierCount
-	// WouldAllow are tiers that would have to be allowed as well; nil if allowing
-	// would not help.
+	// WouldAllow are the further tiers to allow for an equivalent verdict; nil if
+	// allowing tiers does not help.
 	WouldAllow []verdict.Tier
 }
 
-// group is all that differs in one field of one tier.
+// group counts the findings of one field and tier.
 type group struct {
 	Tier  verdict.Tier
 	Field string
-	// About says what the field is, "" where its name is all there is to say.
+	// About describes the field, "" if its name says it all.
 	About string
 	Count int
-	// First is an example, of members that have it the first; nil if none was kept.
+	// First is an example, the first of the most urgent findings; nil if none was
+	// kept.
 	First *verdict.Finding
 	rank  int
 }
 
-// tierCount is how many findings there are of one tier.
+// tierCount counts the findings of one tier.
 type tierCount struct {
 	Tier    verdict.Tier
 	Means   string
@@ -51,7 +51,7 @@ type tierCount struct {
 	Allowed bool
 }
 
-// State says what becomes of differences of the tier.
+// State says whether differences of the tier are allowed.
 func (t tierCount) State() string {
 	switch {
 	case t.Tier == verdict.Forbidden:
@@ -62,7 +62,7 @@ func (t tierCount) State() string {
 	return "not allowed here"
 }
 
-// summarise works out what v comes to.
+// summarise computes the summary of v.
 func summarise(v verdict.Verdict, fields *registry.Registry) summary {
 	s := summary{}
 	for _, g := range groups(v, fields) {
@@ -99,10 +99,10 @@ func summarise(v verdict.Verdict, fields *registry.Registry) summary {
 	return s
 }
 
-// groups are the findings by tier and field.
+// groups groups the findings by tier and field.
 func groups(v verdict.Verdict, fields *registry.Registry) []group {
 	counts := v.Fields
-	if len(counts) == 0 { // a verdict of before they were counted
+	if len(counts) == 0 { // a verdict written before fields were counted
 		counts = verdict.CountFields(v.Findings)
 	}
 	first := map[tierField]*verdict.Finding{}
@@ -132,18 +132,18 @@ type tierField struct {
 	field string
 }
 
-// The ranks: what a reader should see first. Tiers that could have been
-// allowed come last, the higher ones before the lower.
+// The ranks order findings for a reader, the most urgent first. Tiers that could be
+// allowed come last, the higher ones first.
 const (
 	rankAuthority = iota
-	rankTools     // who could have changed it
-	rankPresence  // files that come, go or lead elsewhere, hidden bytes
-	rankUnknown   // nothing explains it
-	rankExplained // never allowed, but its cause is known
+	rankTools     // the tools that could have changed it
+	rankPresence  // added and removed files, links, hidden bytes
+	rankUnknown   // without an explanation
+	rankExplained // never allowed, but with a known cause
 	rankAllowable
 )
 
-// rank says how early a finding should be seen.
+// rank returns how early a reader should see a finding.
 func rank(f verdict.Finding, of format.Gravity) int {
 	switch {
 	case f.Tier != verdict.Forbidden:
@@ -160,7 +160,7 @@ func rank(f verdict.Finding, of format.Gravity) int {
 	return rankExplained
 }
 
-// text is the verdict as a sentence.
+// text states the verdict as a sentence.
 func text(v verdict.Verdict, s summary) string {
 	total := 0
 	for _, t := range s.Tiers {
@@ -185,7 +185,7 @@ func text(v verdict.Verdict, s summary) string {
 	return "They differ."
 }
 
-// advice says what to look at first.
+// advice says what to check first.
 func advice(v verdict.Verdict, s summary) string {
 	switch {
 	case v.Outcome == verdict.Incomparable:

@@ -10,9 +10,10 @@ import (
 	"sync/atomic"
 )
 
-// broken is the first error in reading or keeping bytes that is no fault of
-// theirs. A comparison that met one has no verdict: a reader of a format cannot
-// tell a bad disk from a bad file, and would have called them different.
+// broken keeps the first error in reading or storing bytes that is not caused by
+// the bytes themselves. A comparison with such an error has no verdict: the reader
+// of a format cannot tell a bad disk from a bad file, and would report the files as
+// different.
 type broken struct{ first atomic.Pointer[error] }
 
 func (t *broken) note(err error) { t.first.CompareAndSwap(nil, &err) }
@@ -24,7 +25,8 @@ func (t *broken) err() error {
 	return nil
 }
 
-// cut says what ends a comparison whatever the bytes are, nil if nothing does.
+// cut returns the error that ends the comparison regardless of the bytes: that ctx
+// ended, or that reading or storing failed.
 func (c *comparison) cut(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -32,7 +34,7 @@ func (c *comparison) cut(ctx context.Context) error {
 	return c.broken.err()
 }
 
-// read notes the errors of r.
+// read returns r with its errors recorded in t.
 func (t *broken) read(r io.ReaderAt) io.ReaderAt { return noting{r, t} }
 
 type noting struct {
@@ -48,7 +50,7 @@ func (x noting) ReadAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
-// keep notes the errors of w, which keeps what was unpacked.
+// keep returns w, which stores unpacked content, with its errors recorded in t.
 func (t *broken) keep(w io.Writer) io.Writer {
 	return writeFunc(func(p []byte) (int, error) {
 		n, err := w.Write(p)

@@ -1,13 +1,13 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package tree compares two artifacts member by member: it loads them, whether
-// they are archives, compressed or folders, pairs their members, and opens the
-// containers that lie within these.
+// Package tree compares two artifacts member by member: it loads archives,
+// compressed files and folders, pairs their members, and opens containers within
+// members.
 //
-// It says what members there are and what their headers say;
-// orchestrator/compare/judge says what explains a difference in their content.
-// What is larger than memory is spooled to a file without a name.
+// It compares which members there are and what their headers say;
+// orchestrator/compare/judge explains differences in their content. Content larger
+// than memory is spooled to a temporary file.
 package tree
 
 import (
@@ -33,45 +33,47 @@ import (
 
 // Input is one artifact.
 type Input struct {
-	// Name is its file name, for people.
+	// Name is its file name, for messages.
 	Name string
-	// Open opens it from its beginning; it is called more than once. What it
-	// returns is read in place if it is an io.ReaderAt, as files are;
-	// otherwise, and where it is compressed, what lies inside is written to
-	// Options.Workdir for as long as the comparison takes.
+	// Open opens it from its beginning; it is called more than once. If the result
+	// is an io.ReaderAt, as files are, it is read in place. Otherwise, or if it is
+	// compressed, the content is written to Limits.Workdir for the duration of the
+	// comparison.
 	Open func() (io.ReadCloser, error)
-	// Digest is that of its bytes where it is known, else zero. Inputs of one
-	// digest are identical without being read.
+	// Digest is the digest of its bytes if it is known, else zero. Inputs with the
+	// same digest are identical without being read.
 	Digest digest.Digest
 }
 
 // Limits bound what is read.
 type Limits struct {
-	// Bytes is how much may lie inside one artifact, unpacked. As much again may
-	// lie inside its members: one that holds more is compared as it is.
+	// Bytes bounds the unpacked content of one artifact. Unpacking the members of
+	// an artifact has a further bound of the same size; a member beyond it is
+	// compared as bytes.
 	Bytes int64
-	// Members is how many one artifact may have.
+	// Members bounds the members of one artifact.
 	Members int
-	// Workdir is a folder with room for what lies inside both artifacts; "" is
-	// that of the system for temporary files.
+	// Workdir is a folder with room for the unpacked content of both artifacts; ""
+	// is the system's folder for temporary files.
 	Workdir string
 }
 
 func (l Limits) pax() pax.Limits { return pax.Limits{Members: l.Members} }
 
-// Result is what was compared.
+// Result summarises a comparison.
 type Result struct {
-	// Identical: both are the same bytes.
+	// Identical is set if both artifacts are the same bytes.
 	Identical bool
-	// Incomparable is why they cannot be compared, "" if they can.
+	// Incomparable says why they cannot be compared, "" if they can.
 	Incomparable string
-	// Members, Differing and Bytes are those of a verdict.
+	// Members, Differing and Bytes are as in verdict.Verdict.
 	Members, Differing int
 	Bytes              int64
 }
 
-// Compare compares two artifacts and adds what it finds to found; j explains how
-// the content of members differs. An error means that reading or ctx ended it.
+// Compare compares two artifacts and adds its findings to found; j explains
+// differences in the content of members. An error means that a read failed or that
+// ctx ended.
 func Compare(ctx context.Context, a, b Input, l Limits, j *judge.Judge, found *verdict.Collector) (Result, error) {
 	ha, hb, err := openBoth(a, b)
 	defer ha.close()
@@ -110,21 +112,21 @@ func Compare(ctx context.Context, a, b Input, l Limits, j *judge.Judge, found *v
 	return r, nil
 }
 
-// openBoth opens two inputs. What was opened is never nil.
+// openBoth opens two inputs. The handles are never nil.
 func openBoth(a, b Input) (ha, hb *handle, err error) {
 	ha, errA := openInput(a)
 	hb, errB := openInput(b)
 	return ha, hb, errors.Join(errA, errB)
 }
 
-// beginning is how many bytes from the first on are the same in both inputs, and
-// whether these are all.
+// beginning says how many bytes both inputs have in common from the start, and
+// whether that is all of both.
 type beginning struct {
 	length int64
 	whole  bool
 }
 
-// sameBytes reads both inputs up to their first difference.
+// sameBytes reads both inputs up to the first difference.
 func sameBytes(ctx context.Context, a, b *handle) (beginning, error) {
 	if a.at != nil && b.at != nil && a.size != b.size {
 		return beginning{}, nil
@@ -152,7 +154,7 @@ func sameBytes(ctx context.Context, a, b *handle) (beginning, error) {
 	}
 }
 
-// fill reads until buf is full or r ends.
+// fill reads until buf is full or r ends; end is set if r ended.
 func fill(r io.Reader, buf []byte) (n int, end bool, err error) {
 	n, err = io.ReadFull(r, buf)
 	if err == io.EOF || err == io.ErrUnexpectedEOF {
@@ -161,7 +163,7 @@ func fill(r io.Reader, buf []byte) (n int, end bool, err error) {
 	return n, false, err
 }
 
-// loadBoth opens and loads both inputs at once. The artifacts are never nil.
+// loadBoth opens and loads both inputs concurrently. The artifacts are never nil.
 func loadBoth(ctx context.Context, a, b Input, l Limits) (left, right *artifact, err error) {
 	ha, hb, err := openBoth(a, b)
 	if err != nil {
@@ -174,7 +176,7 @@ func loadBoth(ctx context.Context, a, b Input, l Limits) (left, right *artifact,
 	return left, right, err
 }
 
-// loadHandles loads two inputs that were opened, which the artifacts do not close.
+// loadHandles loads two open inputs. The artifacts do not close them.
 func loadHandles(ctx context.Context, a, b *handle, l Limits) (left, right *artifact, err error) {
 	left, right = &artifact{}, &artifact{}
 	seed := maphash.MakeSeed()
@@ -185,7 +187,7 @@ func loadHandles(ctx context.Context, a, b *handle, l Limits) (left, right *arti
 	return left, right, g.Wait()
 }
 
-// incomparable says why the two cannot be compared, "" if they can.
+// incomparable returns why the two cannot be compared, "" if they can.
 func incomparable(left, right *artifact, a, b Input) string {
 	var reasons []string
 	for _, x := range []struct {
@@ -204,26 +206,27 @@ func incomparable(left, right *artifact, a, b Input) string {
 	return strings.Join(reasons, "; ")
 }
 
-// comparison is one comparison under way.
+// comparison is the state of one comparison.
 type comparison struct {
 	limits  Limits
 	judge   *judge.Judge
 	formats *registry.Registry
 	found   *verdict.Collector
 	members int
-	// changed are sums, by seed, of the paths of members with findings.
+	// changed holds sums, by seed, of the paths of members with findings.
 	changed map[uint64]struct{}
 	seed    maphash.Seed
-	// equal is how many bytes both artifacts have in common from the first on.
+	// equal is how many bytes both artifacts have in common from the start.
 	equal int64
-	// nearA and nearB hold the pair of small members that is being compared.
+	// nearA and nearB buffer the content of the pair of small members being
+	// compared.
 	nearA, nearB []byte
-	// reformatted is the first member of which headers differ although all
-	// that they say is the same.
+	// reformatted is the path of the first member whose headers differ in bytes but
+	// not in meaning.
 	reformatted string
 	depth       int // of containers within containers
 	broken      broken
-	// unpacked is how many bytes were unpacked from members of both artifacts.
+	// unpacked counts the bytes unpacked from members of both artifacts.
 	unpacked int64
 }
 
@@ -233,13 +236,13 @@ func (c *comparison) add(f verdict.Finding) {
 	c.found.Add(f)
 }
 
-// findings are a comparison as a judge sees it.
+// findings implements judge.Findings for a comparison.
 type findings struct{ c *comparison }
 
 func (f findings) Add(x verdict.Finding)    { f.c.add(x) }
 func (f findings) Full(t verdict.Tier) bool { return f.c.found.Full(t) }
 
-// content compares the content of a member, which is known to differ.
+// content compares the content of a member that is known to differ.
 func (c *comparison) content(ctx context.Context, path string, a, b judge.File) error {
 	done, unopened, err := c.nested(ctx, path, a, b)
 	if done || err != nil {
@@ -254,7 +257,7 @@ func (c *comparison) about(f verdict.Finding) {
 	c.found.Add(f)
 }
 
-// artifacts compares what was loaded.
+// artifacts compares two loaded artifacts.
 func (c *comparison) artifacts(ctx context.Context, a, b *artifact) error {
 	c.layers(a, b)
 	if err := c.trees(ctx, "", a.tree, b.tree); err != nil {
@@ -270,7 +273,7 @@ func (c *comparison) artifacts(ctx context.Context, a, b *artifact) error {
 	return c.remainder(ctx, a, b)
 }
 
-// layers compares how the artifacts are compressed.
+// layers compares the compression of the artifacts.
 func (c *comparison) layers(a, b *artifact) {
 	if la, lb := strings.Join(a.layers, " in "), strings.Join(b.layers, " in "); la != lb {
 		c.about(verdict.Finding{Field: "compression", A: la, B: lb, Tier: verdict.Container})
@@ -293,7 +296,7 @@ func (c *comparison) layers(a, b *artifact) {
 	}
 }
 
-// remainder makes sure that bytes which differ are never without a finding.
+// remainder adds a finding if the artifacts differ but have none.
 func (c *comparison) remainder(ctx context.Context, a, b *artifact) error {
 	if len(c.found.Tiers()) > 0 {
 		return nil
@@ -311,12 +314,12 @@ func (c *comparison) remainder(ctx context.Context, a, b *artifact) error {
 	return nil
 }
 
-// tree is the members of a container, or one file by itself.
+// tree is the members of a container, or a single file.
 type tree struct {
-	kind    string // for people: "pax archive", "single file"
+	kind    string // for messages: "pax archive", "single file"
 	name    string // of a single file
 	roster  roster
-	globals []pax.Record // in force at the end
+	globals []pax.Record // in force at the end of the archive
 	trailer pax.Trailer
 	data    io.ReaderAt
 	size    int64
@@ -324,10 +327,10 @@ type tree struct {
 
 const singleFile = "single file"
 
-// keyOf is the name under which a member lies once unpacked.
+// keyOf returns the path of a member once unpacked.
 func keyOf(m *pax.Member) string { return path.Clean(m.Name) }
 
-// content returns the bytes of a member.
+// content returns the content of a member.
 func (t *tree) content(m *pax.Member) judge.File {
 	tag, _ := m.Record(pax.ZOSTag)
 	return judge.File{R: io.NewSectionReader(t.data, m.Offset, m.Size), Size: m.Size, Tag: tag}

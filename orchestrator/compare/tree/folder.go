@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// Folder is a folder as an artifact: what lies in it, packed in the order of
-// names, with modes, times, owners and links as the file system tells them.
-// Sockets are left out: no archive could hold them.
+// Folder returns a folder as an artifact. Its files are packed in the order of
+// their names, with the modes, times, owners and links of the file system. Sockets
+// are left out, since no archive can hold them.
 func Folder(name string, fsys fs.FS) Input {
 	return Input{Name: name, Open: func() (io.ReadCloser, error) {
 		r, w := io.Pipe()
@@ -52,7 +52,7 @@ func pack(out *tar.Writer, fsys fs.FS, name string, e fs.DirEntry) error {
 		return fmt.Errorf("packing %s: %w", name, err)
 	}
 	h.Name, h.Format = name, tar.FormatPAX
-	h.AccessTime, h.ChangeTime = time.Time{}, time.Time{} // of reading and copying, not of the content
+	h.AccessTime, h.ChangeTime = time.Time{}, time.Time{} // set by reading and copying
 	if info.IsDir() {
 		h.Name = path.Clean(name) + "/"
 	}

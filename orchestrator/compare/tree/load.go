@@ -19,11 +19,11 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/pax"
 )
 
-// handle is an input that was opened.
+// handle is an open input.
 type handle struct {
 	in Input
 	rc io.ReadCloser
-	// at reads size bytes in place; nil where that is not possible.
+	// at reads the size bytes of the input in place; nil if that is not possible.
 	at   io.ReaderAt
 	size int64
 }
@@ -43,7 +43,7 @@ func openInput(in Input) (*handle, error) {
 	case interface{ Size() int64 }:
 		h.at, h.size = at, f.Size()
 	case fs.File:
-		// A pipe can neither be read in place nor does it have a size.
+		// A pipe has no size and cannot be read in place.
 		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
 			h.at, h.size = at, info.Size()
 		}
@@ -57,7 +57,8 @@ func (h *handle) close() {
 	}
 }
 
-// reader reads it from its beginning, where it was not read since again.
+// reader returns a reader from the beginning. Without at, the bytes can be read
+// once; call again before the next time.
 func (h *handle) reader() io.Reader {
 	if h.at != nil {
 		return io.NewSectionReader(h.at, 0, h.size)
@@ -65,7 +66,8 @@ func (h *handle) reader() io.Reader {
 	return h.rc
 }
 
-// again makes what was read readable from its beginning once more.
+// again reopens an input that cannot be read in place, so that it can be read once
+// more.
 func (h *handle) again() error {
 	if h.at != nil {
 		return nil
@@ -79,23 +81,23 @@ func (h *handle) again() error {
 	return nil
 }
 
-// artifact is an input that was read to its end: a few bytes of each member in
-// memory, its content in a file.
+// artifact is an input that was read to its end. A few bytes of each member are in
+// memory; the content is in a file.
 type artifact struct {
 	layers []string // outermost first
 	gzip   []gzip.Header
 	tree   *tree
 	read   int64
-	// fault is why the bytes cannot be read, if they cannot.
+	// fault is the error in the bytes, nil if there is none.
 	fault error
 	spool *spool
 
 	handle *handle
-	owns   bool  // handle is to be closed
-	broken error // what is not the fault of the bytes
+	owns   bool  // close closes handle
+	broken error // an error that is not caused by the bytes
 }
 
-// inPlace reports whether the input is read as it stands.
+// inPlace reports whether the input is read without a spool.
 func (a *artifact) inPlace() bool { return a.spool == nil }
 
 func (a *artifact) close() {
@@ -103,7 +105,7 @@ func (a *artifact) close() {
 		a.handle.close()
 	}
 	if a.spool != nil {
-		_ = a.spool.Close() // to be thrown away
+		_ = a.spool.Close() // it is only temporary
 	}
 }
 
@@ -112,19 +114,18 @@ const (
 	readBuffer = 256 << 10
 )
 
-// readFunc is an io.Reader.
+// readFunc is a function as an io.Reader.
 type readFunc func([]byte) (int, error)
 
 func (f readFunc) Read(p []byte) (int, error) { return f(p) }
 
-// writeFunc is an io.Writer.
+// writeFunc is a function as an io.Writer.
 type writeFunc func([]byte) (int, error)
 
 func (f writeFunc) Write(p []byte) (int, error) { return f(p) }
 
-// load reads the whole input. Faults of the bytes are kept in a; what is
-// returned is that the input or the place for its content failed, or that ctx
-// ended.
+// load reads the whole input. Errors in the bytes are stored in a.fault. It returns
+// an error if reading the input or writing the spool failed, or if ctx ended.
 func (a *artifact) load(ctx context.Context, h *handle, l Limits, sum func(string) uint64) error {
 	a.handle, a.tree = h, &tree{roster: roster{sum: sum}}
 	data, size, err := a.data(ctx, l)
@@ -142,7 +143,7 @@ func (a *artifact) load(ctx context.Context, h *handle, l Limits, sum func(strin
 	return nil
 }
 
-// source reads the input on, and keeps why it could not be read.
+// source returns a reader of the rest of the input that stores read errors.
 func (a *artifact) source(ctx context.Context, from io.Reader) io.Reader {
 	return readFunc(func(p []byte) (int, error) {
 		if a.broken = ctx.Err(); a.broken != nil {
@@ -158,8 +159,8 @@ func (a *artifact) source(ctx context.Context, from io.Reader) io.Reader {
 	})
 }
 
-// data takes compression off and returns what lies inside: the input itself
-// where it can be read in place, else a file of ours.
+// data removes the compression and returns the content: the input itself if it can
+// be read in place, else a temporary file.
 func (a *artifact) data(ctx context.Context, l Limits) (io.ReaderAt, int64, error) {
 	h := a.handle
 	r, err := a.unwrap(bufio.NewReaderSize(a.source(ctx, h.reader()), readBuffer))
@@ -192,7 +193,7 @@ func (a *artifact) data(ctx context.Context, l Limits) (io.ReaderAt, int64, erro
 	return a.spool.f, size, err
 }
 
-// unwrap takes compression off.
+// unwrap removes the layers of compression.
 func (a *artifact) unwrap(r *bufio.Reader) (*bufio.Reader, error) {
 	for range maxLayers {
 		head, err := r.Peek(2)
@@ -223,12 +224,13 @@ func (a *artifact) unwrap(r *bufio.Reader) (*bufio.Reader, error) {
 
 var errTooLarge = errors.New("more lies inside than is read")
 
-// tooLarge says which bound it was.
+// tooLarge returns an error that names the bound.
 func tooLarge(most int64) error {
 	return fmt.Errorf("%w: more than %d bytes; raise the bound if that is right", errTooLarge, most)
 }
 
-// limit ends with an error where a limit of io.LimitReader would end silently.
+// limit returns an error beyond left bytes, where io.LimitReader would end
+// silently.
 func limit(r io.Reader, left int64) io.Reader {
 	most := left
 	return readFunc(func(p []byte) (int, error) {
@@ -240,7 +242,7 @@ func limit(r io.Reader, left int64) io.Reader {
 	})
 }
 
-// index reads the headers of all members.
+// index reads the headers of all members into the roster.
 func (a *artifact) index(ctx context.Context, name string, l Limits) error {
 	t := a.tree
 	head := make([]byte, min(paxHead, t.size))
@@ -272,7 +274,7 @@ func (a *artifact) index(ctx context.Context, name string, l Limits) error {
 	}
 }
 
-// spool is a file without a name that holds unpacked content.
+// spool is a temporary file that holds unpacked content.
 type spool struct{ f *os.File }
 
 func newSpool(dir string) (*spool, error) {
@@ -283,12 +285,12 @@ func newSpool(dir string) (*spool, error) {
 	return &spool{f}, nil
 }
 
-// Close removes the file.
+// Close closes and removes the file.
 func (s *spool) Close() error {
 	return errors.Join(s.f.Close(), os.Remove(s.f.Name()))
 }
 
-// sameContent reports whether two trees are the same bytes once unpacked.
+// sameContent reports whether two trees have the same bytes once unpacked.
 func sameContent(ctx context.Context, a, b *tree) (bool, error) {
 	if a.size != b.size {
 		return false, nil

@@ -19,7 +19,7 @@ import (
 	"github.com/zfarm/zfarm/workers/codepage"
 )
 
-// trees compares two trees of one kind; prefix leads to them.
+// trees compares two trees of one kind; prefix is the path that leads to them.
 func (c *comparison) trees(ctx context.Context, prefix string, a, b *tree) error {
 	if a.kind == singleFile {
 		return c.single(ctx, prefix, a, b)
@@ -58,15 +58,16 @@ func (c *comparison) trees(ctx context.Context, prefix string, a, b *tree) error
 	return nil
 }
 
-// beginning returns how many bytes from the first on are known to be the same.
+// beginning returns how many bytes from the start are known to be the same.
 func (c *comparison) beginning() int64 {
 	if c.depth > 0 {
-		return 0 // that is said of the artifacts
+		return 0 // c.equal is about the artifacts, not about archives within them
 	}
 	return c.equal
 }
 
-// single compares two artifacts that are files; their names are not compared.
+// single compares two artifacts that are single files. Their names are not
+// compared.
 func (c *comparison) single(ctx context.Context, prefix string, a, b *tree) error {
 	c.members++
 	same, err := sameContent(ctx, a, b)
@@ -76,7 +77,8 @@ func (c *comparison) single(ctx context.Context, prefix string, a, b *tree) erro
 	return c.content(ctx, prefix+path.Clean(a.name), judge.File{R: a.data, Size: a.size}, judge.File{R: b.data, Size: b.size})
 }
 
-// partnerless tells of members that only A has, and of names that stand twice.
+// partnerless reports the members that only A has, and names that occur more than
+// once.
 func (c *comparison) partnerless(prefix string, p *pairing, inA, inB *headers) error {
 	for i, j := range p.partners {
 		if j != noPartner {
@@ -102,7 +104,7 @@ func (c *comparison) partnerless(prefix string, p *pairing, inA, inB *headers) e
 	return nil
 }
 
-// onlyIn tells of a member that only one of both has.
+// onlyIn reports a member that only one side has.
 func (c *comparison) onlyIn(prefix string, m *pax.Member, isA bool) {
 	f := verdict.Finding{Path: prefix + keyOf(m), Field: "member", Offset: -1, Tier: verdict.Forbidden}
 	if isA {
@@ -113,7 +115,7 @@ func (c *comparison) onlyIn(prefix string, m *pax.Member, isA bool) {
 	c.add(f)
 }
 
-// pair reads the headers of a pair that differs and compares it.
+// pair reads the headers of a pair that differs and compares the pair.
 func (c *comparison) pair(ctx context.Context, prefix string, p *pairing, i int, l look, inA, inB *headers) error {
 	j, _ := p.partner(i)
 	ma, err := inA.at(i)
@@ -132,11 +134,11 @@ func (c *comparison) pair(ctx context.Context, prefix string, p *pairing, i int,
 	return c.member(ctx, prefix+keyOf(ma), pair{ma, mb, inA.t, inB.t, l == lookAtAll})
 }
 
-// pair is a member of A and the one of the same name in B.
+// pair is a member of A and the member of B with the same name.
 type pair struct {
 	a, b     *pax.Member
 	inA, inB *tree
-	content  bool // it differs
+	content  bool // the content differs
 }
 
 func (c *comparison) duplicate(path string, a, b int) {
@@ -144,7 +146,7 @@ func (c *comparison) duplicate(path string, a, b int) {
 		Cause: "the name stands more than once, so that what is unpacked depends on who unpacks"})
 }
 
-// order tells whether the members of both stand in another order.
+// order reports whether the members are in another order.
 func (c *comparison) order(prefix string, p *pairing, inB *headers) error {
 	before := p.step - 1
 	for i := range p.partners {
@@ -171,8 +173,8 @@ func (c *comparison) order(prefix string, p *pairing, inB *headers) error {
 	return nil
 }
 
-// around compares what belongs to no member: global records at the end, and
-// what follows the end.
+// around compares what belongs to no member: the global records at the end, and the
+// bytes behind the end.
 func (c *comparison) around(prefix string, a, b *tree) {
 	path := strings.TrimSuffix(prefix, "/")
 	if !slices.Equal(a.globals, b.globals) {
@@ -203,7 +205,7 @@ func recordsText(records []pax.Record) string {
 	return strings.TrimSuffix(out.String(), " ")
 }
 
-// member compares a pair that is not the same bytes.
+// member compares a pair whose bytes differ.
 func (c *comparison) member(ctx context.Context, path string, p pair) error {
 	before := c.found.Total()
 	if p.a.HeaderSum != p.b.HeaderSum || len(p.inA.globals)+len(p.inB.globals) > 0 {
@@ -220,7 +222,7 @@ func (c *comparison) member(ctx context.Context, path string, p pair) error {
 		return nil
 	}
 	if c.found.Full(verdict.Forbidden) {
-		// The verdict is clear and nothing more would be shown.
+		// The verdict is certain and further findings would not be shown.
 		c.add(verdict.Finding{Path: path, Field: "content", Tier: verdict.Forbidden})
 		return nil
 	}
@@ -235,11 +237,12 @@ func (c *comparison) member(ctx context.Context, path string, p pair) error {
 	return c.content(ctx, path, a, b)
 }
 
-// maxNear is how large a file is read at once: formats look at small pieces of
-// it, again and again.
+// maxNear is the largest file, in bytes, that is read into memory at once. Formats
+// read the same small pieces of a file repeatedly.
 const maxNear = 512 << 10
 
-// near reads a small file into memory, into buf where nothing else is using it.
+// near reads a small file into memory: into buf, or into a buffer of its own within
+// a nested container.
 func (c *comparison) near(buf *[]byte, f judge.File) (judge.File, error) {
 	if f.Size > maxNear {
 		return f, nil
@@ -256,14 +259,14 @@ func (c *comparison) near(buf *[]byte, f judge.File) (judge.File, error) {
 	return f, nil
 }
 
-// meta adds a finding about the header of a member, if the values differ.
+// meta adds a finding about the header of a member if the values differ.
 func (c *comparison) meta(path, field, a, b string, t verdict.Tier, cause string) {
 	if a != b {
 		c.add(verdict.Finding{Path: path, Field: field, A: a, B: b, Offset: -1, Tier: t, Cause: cause})
 	}
 }
 
-// header compares what two headers say, field by field.
+// header compares two headers field by field.
 func (c *comparison) header(path string, a, b *pax.Member) {
 	c.meta(path, "name", strings.TrimSuffix(a.Name, "/"), strings.TrimSuffix(b.Name, "/"), verdict.Forbidden, "the same place is named in another way")
 	c.meta(path, "type", a.Type.String(), b.Type.String(), verdict.Forbidden, "")
@@ -300,8 +303,8 @@ func (c *comparison) records(path string, a, b *pax.Member) {
 	}
 }
 
-// record adds a finding about one record; "" stands for none, since a record
-// without a value is none.
+// record adds a finding about one record. "" stands for a missing record, since pax
+// drops a record without a value.
 func (c *comparison) record(path, key, a, b string) {
 	switch key {
 	case pax.ZOSTag:
@@ -326,7 +329,7 @@ func timeText(t time.Time) string {
 	return t.UTC().Format(time.RFC3339Nano)
 }
 
-// modeCause names the bits that matter most.
+// modeCause names the mode bits that matter most.
 func modeCause(a, b uint32) string {
 	var out []string
 	for _, bit := range []struct {
@@ -343,7 +346,8 @@ func modeCause(a, b uint32) string {
 	return strings.Join(out, ", ")
 }
 
-// tagText makes "1 819" readable; unlike values never read the same.
+// tagText describes a value such as "1 819". Different values never get the same
+// text.
 func tagText(v string) string {
 	if v == "" {
 		return ""
@@ -358,12 +362,12 @@ func tagText(v string) string {
 	return fmt.Sprintf("unknown (%s)", v)
 }
 
-// attributes are the letters of ZOS.extattr.
+// attributes returns the meaning of the letters of ZOS.extattr.
 func attributes() map[rune]string {
 	return map[rune]string{'a': "APF authorised", 'p': "program controlled", 's': "shared address space", 'l': "shared library"}
 }
 
-// extattrText makes "a-s-" readable.
+// extattrText describes a value such as "a-s-".
 func extattrText(v string) string {
 	if v == "" {
 		return ""

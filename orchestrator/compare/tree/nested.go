@@ -25,10 +25,9 @@ const maxDepth = 8
 
 var errTooDeep = fmt.Errorf("it lies more than %d containers deep", maxDepth)
 
-// nested compares two files that differ as the containers that they are. It
-// reports false where they are none of one kind, or cannot be read to their
-// end, and why: their bytes are compared then, and nothing of them is explained
-// away.
+// nested compares two files as containers. If they are not containers of one kind,
+// or cannot be read to their end, it reports false and why. The caller then
+// compares their bytes, and no difference in them is explained away.
 func (c *comparison) nested(ctx context.Context, path string, a, b judge.File) (bool, judge.Faults, error) {
 	headA, headB := judge.Head(a, paxHead), judge.Head(b, paxHead)
 	f, ok := c.formats.Find(headA, headB, func(f format.Format) bool { return f.Archive || f.Open != nil })
@@ -65,10 +64,10 @@ func open(f format.Format, x judge.File, l container.Limits) (box, error) {
 	return box{in, index, x}, err
 }
 
-// paxHead is what pax.Is wants to see.
+// paxHead is how many bytes pax.Is needs.
 const paxHead = 512
 
-// nestedPax compares two archives that lie in members.
+// nestedPax compares two archives that are members.
 func (c *comparison) nestedPax(ctx context.Context, path string, a, b judge.File) (bool, judge.Faults, error) {
 	open := func(f judge.File) func() (io.ReadCloser, error) {
 		return func() (io.ReadCloser, error) {
@@ -98,21 +97,21 @@ func (c *comparison) nestedPax(ctx context.Context, path string, a, b judge.File
 	return true, judge.Faults{}, nil
 }
 
-// box is a container that was read to its end, and the file it was read from.
+// box is a container that was read to its end, with its file and index.
 type box struct {
 	*container.Container
 	index *container.Index
 	file  judge.File
 }
 
-// sameIndex reports whether two members are indexes that say the same.
+// sameIndex reports whether two members are indexes with the same meaning.
 func sameIndex(a, b box, p decodedTwins) bool {
 	return a.index != nil && b.index != nil && a.index.Entry == p.a.at && b.index.Entry == p.b.at &&
 		a.index.Hidden.Count == b.index.Hidden.Count && a.index.Hidden.Sum == b.index.Hidden.Sum && slices.Equal(a.index.Items, b.index.Items)
 }
 
-// containers compares two containers that were read to their end. It reports
-// false, having told nothing, and why, where the content of a member cannot be decoded.
+// containers compares two containers that were read to their end. If the content of
+// a member cannot be decoded, it reports false and why, and adds no finding.
 func (c *comparison) containers(ctx context.Context, path string, a, b box) (bool, judge.Faults, error) {
 	left, err := c.decode(ctx, a.Container, a.file)
 	defer left.close()
@@ -144,7 +143,7 @@ func (c *comparison) containers(ctx context.Context, path string, a, b box) (boo
 	return true, judge.Faults{}, nil
 }
 
-// decoded is the content of a container, as files that can be read anywhere.
+// decoded is the content of a container, as files with random access.
 type decoded struct {
 	members []decodedMember
 	spool   *spool
@@ -159,12 +158,12 @@ type decodedMember struct {
 
 func (d *decoded) close() {
 	if d != nil && d.spool != nil {
-		d.spool.Close() //nolint:errcheck // to be thrown away
+		d.spool.Close() //nolint:errcheck // it is only temporary
 	}
 }
 
-// decode sums up the content of all members and keeps what is not stored as it
-// is in one file without a name.
+// decode computes the SHA-256 of the content of each member, and unpacks compressed
+// members into one temporary file.
 func (c *comparison) decode(ctx context.Context, in *container.Container, f judge.File) (*decoded, error) {
 	d := &decoded{}
 	var kept, all int64
@@ -197,11 +196,11 @@ func (c *comparison) decode(ctx context.Context, in *container.Container, f judg
 	return d, nil
 }
 
-// unpackable is how many bytes may still be unpacked: bombs in many members, or
-// in one another, are one bomb.
+// unpackable returns how many more bytes may be unpacked. The bound is on the sum
+// over all members and depths, so that a bomb cannot be split.
 func (c *comparison) unpackable() int64 { return max(2*c.limits.Bytes-c.unpacked, 0) }
 
-// unpack appends the content of a member to the spool.
+// unpack appends the content of a member to the spool and returns its size.
 func (c *comparison) unpack(d *decoded, e container.Entry, at, left int64) (int64, error) {
 	if d.spool == nil {
 		s, err := newSpool(c.limits.Workdir)
@@ -219,12 +218,11 @@ func (c *comparison) unpack(d *decoded, e container.Entry, at, left int64) (int6
 	return io.Copy(c.broken.keep(io.NewOffsetWriter(d.spool.f, at)), limit(r, left))
 }
 
-// decodedTwins are two members of one name.
+// decodedTwins are two members with the same name.
 type decodedTwins struct{ a, b decodedMember }
 
-// pairDecoded pairs members by name, the first with the first where a name
-// stands more than once, and tells of those without a partner and of another
-// order.
+// pairDecoded pairs members by name. Where a name occurs more than once, the first
+// is paired with the first. It reports members without a partner and another order.
 func (c *comparison) pairDecoded(path string, a, b *decoded) []decodedTwins {
 	inB := map[string][]decodedMember{}
 	for _, m := range b.members {
@@ -255,7 +253,8 @@ func (c *comparison) pairDecoded(path string, a, b *decoded) []decodedTwins {
 	return pairs
 }
 
-// within names a member of a container; a stream's only member has no name.
+// within returns the path of a member of a container. The only member of a stream
+// has no name.
 func within(path, name string) string {
 	if name == "" {
 		return path + "!"
@@ -278,8 +277,8 @@ func (c *comparison) decodedPair(ctx context.Context, path string, p decodedTwin
 	return c.content(ctx, at, p.a.file, p.b.file)
 }
 
-// packedAs leaves out how a member is compressed where its content differs: it
-// follows from that.
+// packedAs drops the fields about compression where the content differs, since they
+// follow from the content.
 func packedAs(fields []container.Field, same bool) []container.Field {
 	if same {
 		return fields
@@ -287,7 +286,8 @@ func packedAs(fields []container.Field, same bool) []container.Field {
 	return slices.DeleteFunc(slices.Clone(fields), func(f container.Field) bool { return strings.HasSuffix(f.Name, ".compression") })
 }
 
-// fields tells of the fields that differ: those of one name by their order.
+// fields adds a finding for each field that differs. Fields of the same name are
+// paired by their order.
 func (c *comparison) fields(path string, a, b []container.Field) {
 	left := slices.Clone(b)
 	for _, f := range a {

@@ -17,10 +17,10 @@ import (
 
 const (
 	blockSize = 512
-	// pieceSize is how many members one piece of a list holds: lists grow by
-	// pieces, so that growing never needs them twice.
+	// pieceSize is how many elements a piece of a list holds. Lists grow by pieces,
+	// so that growing never holds two copies.
 	pieceSize = 1 << 14
-	// maxPlace is where the last header of an archive may stand: 2 TiB.
+	// maxPlace is the largest offset of a member's header: 2 TiB.
 	maxPlace = math.MaxUint32 * blockSize
 )
 
@@ -41,30 +41,30 @@ func (l *list[T]) add(v T) {
 
 func (l *list[T]) at(i int) T { return l.pieces[i/pieceSize][i%pieceSize] }
 
-// roster remembers of each member of an archive a sum of its name and where its
-// first header stands, which is 12 bytes. All else is read again when needed.
+// roster holds, for each member of an archive, a sum of its name and the offset of
+// its first header, 12 bytes in all. Everything else is read again when needed.
 type roster struct {
 	names  list[uint64]
 	places list[uint32] // in blocks
 	end    int64        // of the last member
-	// sum sums up names; chosen anew for each comparison, so that nobody can
-	// make names of one sum.
+	// sum hashes names. It is keyed anew for each comparison, so that nobody can
+	// prepare names that collide.
 	sum func(string) uint64
-	// unsorted says that names do not stand in ascending order, so that one
-	// may stand twice.
+	// unsorted is set if names are not in strictly ascending order, so that a name
+	// may occur more than once.
 	unsorted bool
 	last     string
 	states   []globals
 }
 
-// globals are the global records in force before the member from and those
+// globals are the global records in force in front of member from and the members
 // behind it.
 type globals struct {
 	from    int
 	records []pax.Record
 }
 
-// add adds the next member.
+// add adds the next member; records are the global records in force.
 func (r *roster) add(m *pax.Member, records []pax.Record) error {
 	if m.Header > maxPlace {
 		return fmt.Errorf("%w: more than %d bytes lie before %q", errTooLarge, int64(maxPlace), codepage.Value(m.Name, verdict.MaxPath))
@@ -76,7 +76,7 @@ func (r *roster) add(m *pax.Member, records []pax.Record) error {
 	r.last = key
 	r.names.add(r.sum(key))
 	r.places.add(uint32(m.Header / blockSize))
-	// A Reader makes a new slice where they change.
+	// A Reader makes a new slice whenever they change.
 	if n := len(r.states); len(records) > 0 && (n == 0 || &r.states[n-1].records[0] != &records[0]) {
 		r.states = append(r.states, globals{r.names.count, records})
 	}
@@ -85,7 +85,7 @@ func (r *roster) add(m *pax.Member, records []pax.Record) error {
 
 func (r *roster) len() int { return r.places.count }
 
-// span returns where a member begins, headers included, and where it ends.
+// span returns the byte range of a member, headers included.
 func (r *roster) span(i int) (from, to int64) {
 	if i+1 == r.len() {
 		to = r.end
@@ -95,8 +95,8 @@ func (r *roster) span(i int) (from, to int64) {
 	return int64(r.places.at(i)) * blockSize, to
 }
 
-// state returns the number of the set of global records that is in force before
-// a member; 0 is none.
+// state returns the number of the set of global records in force in front of a
+// member; 0 means none.
 func (r *roster) state(i int) int {
 	n, found := slices.BinarySearchFunc(r.states, i, func(g globals, i int) int { return cmp.Compare(g.from, i) })
 	if found {
@@ -105,7 +105,7 @@ func (r *roster) state(i int) int {
 	return n
 }
 
-// globals returns the set of that number.
+// globals returns the set with that number.
 func (r *roster) globals(state int) []pax.Record {
 	if state == 0 {
 		return nil
@@ -113,8 +113,7 @@ func (r *roster) globals(state int) []pax.Record {
 	return r.states[state-1].records
 }
 
-// sorted returns all members by the sums of their names, those of one name in
-// their order.
+// sorted returns all members ordered by the sums of their names, then by position.
 func (r *roster) sorted() []uint32 {
 	out := make([]uint32, r.len())
 	for i := range out {
@@ -126,7 +125,8 @@ func (r *roster) sorted() []uint32 {
 	return out
 }
 
-// run returns how many of order, which is not empty, have the first one's name.
+// run returns how many members at the beginning of order have the first one's name.
+// order must not be empty.
 func (r *roster) run(order []uint32) int {
 	n := 1
 	for n < len(order) && r.names.at(int(order[n])) == r.names.at(int(order[0])) {
@@ -135,31 +135,31 @@ func (r *roster) run(order []uint32) int {
 	return n
 }
 
-// forget gives up the names, which nothing needs once members are paired.
+// forget frees the names, which are not needed once members are paired.
 func (r *roster) forget() { r.names = list[uint64]{} }
 
-// pairing says which member of A belongs to which of B.
+// pairing says which member of A is paired with which of B.
 type pairing struct {
-	// step is how many members, from the first on, stand at the same place of
-	// both; partners are those of the members of A behind them, or noPartner.
+	// step is how many members from the start have the same place in both. partners
+	// holds the partners of the members of A behind them, or noPartner.
 	step     int
 	partners []uint32
 	// added are the members that only B has, in their order.
 	added  []uint32
 	twice  []twice
-	unlike int // how many names there are in either
+	unlike int // number of names in A and B together, each counted once
 }
 
 const noPartner = math.MaxUint32
 
-// twice is a name that stands more than once: how often in each, and the first of
-// them, in A if there is one.
+// twice is a name that occurs more than once: how often in A and B, and its first
+// member, in A if there is one.
 type twice struct {
 	first uint32
 	a, b  int
 }
 
-// partner returns the member of B that belongs to one of A.
+// partner returns the member of B that is paired with member i of A.
 func (p *pairing) partner(i int) (int, bool) {
 	if i < p.step {
 		return i, true
@@ -168,8 +168,8 @@ func (p *pairing) partner(i int) (int, bool) {
 	return int(j), j != noPartner
 }
 
-// pairUp pairs members by name, the first with the first where a name stands
-// more than once.
+// pairUp pairs members by name. Where a name occurs more than once, the first is
+// paired with the first.
 func pairUp(a, b *roster) *pairing {
 	p := &pairing{}
 	for p.step < min(a.len(), b.len()) && a.names.at(p.step) == b.names.at(p.step) {
@@ -192,8 +192,8 @@ func pairUp(a, b *roster) *pairing {
 	return p
 }
 
-// sameName returns how many members at the beginning of both have the least
-// name of all.
+// sameName returns how many members at the beginning of inA and inB have the
+// smallest name sum of both.
 func sameName(a, b *roster, inA, inB []uint32) (na, nb int) {
 	order := 0
 	switch {
@@ -233,7 +233,7 @@ func (p *pairing) group(inA, inB []uint32) {
 	}
 }
 
-// headers reads the headers of members, in any order.
+// headers reads the headers of members in any order.
 type headers struct {
 	r *pax.Reader
 	t *tree
@@ -243,7 +243,7 @@ func (t *tree) headers(l pax.Limits) *headers {
 	return &headers{pax.NewReaderAt(t.data, t.size, l), t}
 }
 
-// at returns what the headers of one member say.
+// at returns the headers of one member.
 func (h *headers) at(i int) (*pax.Member, error) {
 	from, _ := h.t.roster.span(i)
 	h.r.GoTo(from, h.t.roster.globals(h.t.roster.state(i)))

@@ -17,25 +17,25 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// look says how closely a pair of members must be looked at.
+// look says how closely a pair of members must be compared.
 type look uint8
 
 const (
-	lookNowhere look = iota // they are the same bytes, headers included
+	lookNowhere look = iota // all bytes are the same, headers included
 	lookAtHeader
 	lookAtAll
-	lookAsStrangers // they only share the sum of their names
+	lookAsStrangers // the names differ and only their sums are the same
 )
 
 const (
-	maxScreens  = 4       // how many screen at once
+	maxScreens  = 4       // concurrent screeners
 	screenBytes = 8 << 20 // of A in one batch, about
 	screenMost  = 4096    // members in one batch
 	screenPiece = 256 << 10
 )
 
-// screen finds the pairs that differ, several batches at once. equal is the
-// length of a beginning of both that is known to be the same bytes.
+// screen finds the pairs that differ, several batches at once. equal is the length
+// of the common beginning of both files.
 func (c *comparison) screen(ctx context.Context, a, b *tree, p *pairing, equal int64) ([]look, error) {
 	looks := make([]look, a.roster.len())
 	next := batches(&a.roster)
@@ -57,8 +57,8 @@ func (c *comparison) screen(ctx context.Context, a, b *tree, p *pairing, equal i
 	return looks, g.Wait()
 }
 
-// batches returns a function that returns one batch of members after another,
-// an empty one at the end.
+// batches returns a function that returns the next batch of members at each call,
+// and an empty one at the end. Callers may share it.
 func batches(r *roster) func() (from, to int) {
 	var lock sync.Mutex
 	at := 0
@@ -78,15 +78,15 @@ func batches(r *roster) func() (from, to int) {
 	}
 }
 
-// screener compares members as they stand, and reads headers only where they
-// are not the same bytes.
+// screener compares the bytes of paired members, and parses headers only if they
+// differ.
 type screener struct {
 	a, b   *tree
 	equal  int64
 	inA    *headers
 	inB    *headers
 	pieces twoPieces
-	// states were last asked about by sameGlobals, agree was the answer.
+	// states is the last pair that sameGlobals compared, agree the result.
 	states [2]int
 	agree  bool
 }
@@ -113,12 +113,12 @@ func (s *screener) batch(ctx context.Context, p *pairing, looks []look, from, to
 	return nil
 }
 
-// pair says how closely a pair must be looked at.
+// pair says how closely a pair must be compared.
 func (s *screener) pair(i, j int) (look, error) {
 	fromA, toA := s.a.roster.span(i)
 	fromB, toB := s.b.roster.span(j)
 	whole := toA-fromA == toB-fromB
-	same := int64(0) // so many bytes from the first header on are the same
+	same := int64(0) // length of the common beginning, from the first header on
 	if whole && s.sameGlobals(s.a.roster.state(i), s.b.roster.state(j)) {
 		if fromA == fromB && toA <= s.equal {
 			return lookNowhere, nil
@@ -142,8 +142,8 @@ func (s *screener) pair(i, j int) (look, error) {
 	return s.members(ma, mb, same)
 }
 
-// sameGlobals reports whether two sets of global records are the same. It
-// remembers the last answer: one set serves many members.
+// sameGlobals reports whether two sets of global records are the same. It caches
+// the last answer, since one set is in force for many members.
 func (s *screener) sameGlobals(a, b int) bool {
 	if asked := [2]int{a, b}; s.states != asked {
 		s.states = asked
@@ -152,7 +152,8 @@ func (s *screener) sameGlobals(a, b int) bool {
 	return s.agree
 }
 
-// members is pair for members of which the headers were read.
+// members says the same for a pair whose headers were read. same is the length of
+// the common beginning.
 func (s *screener) members(a, b *pax.Member, same int64) (look, error) {
 	if keyOf(a) != keyOf(b) {
 		return lookAsStrangers, nil
@@ -163,7 +164,7 @@ func (s *screener) members(a, b *pax.Member, same int64) (look, error) {
 	if headerA := a.Offset - a.Header; headerA == b.Offset-b.Header {
 		switch {
 		case same >= headerA+a.Size:
-			return lookAtHeader, nil // the padding differs
+			return lookAtHeader, nil // only the padding differs
 		case same >= headerA:
 			return lookAtAll, nil
 		}
@@ -178,7 +179,7 @@ func (s *screener) members(a, b *pax.Member, same int64) (look, error) {
 	return lookAtHeader, nil
 }
 
-// piece is a stretch of a file that is in memory.
+// piece is a part of a file that is in memory.
 type piece struct {
 	r    io.ReaderAt
 	size int64
@@ -186,8 +187,8 @@ type piece struct {
 	buf  []byte
 }
 
-// bytes returns what stands at a place, at least one byte of it. They last
-// until it is asked again.
+// bytes returns the bytes from offset at on that are in memory, at least one. They
+// are valid until the next call.
 func (p *piece) bytes(at int64) ([]byte, error) {
 	if from := at - p.at; from >= 0 && from < int64(len(p.buf)) {
 		return p.buf[from:], nil
@@ -210,7 +211,7 @@ func (p *piece) bytes(at int64) ([]byte, error) {
 
 type twoPieces struct{ a, b piece }
 
-// same returns how many bytes from those places on are the same, n at most.
+// same returns how many bytes from offsets atA and atB on are the same, at most n.
 func (t *twoPieces) same(atA, atB, n int64) (int64, error) {
 	for done := int64(0); done < n; {
 		inA, err := t.a.bytes(atA + done)
@@ -230,7 +231,7 @@ func (t *twoPieces) same(atA, atB, n int64) (int64, error) {
 	return n, nil
 }
 
-// firstDifference returns the place of the first byte that differs.
+// firstDifference returns the index of the first byte that differs.
 func firstDifference(a, b []byte) int64 {
 	const step = 512
 	at := 0

@@ -11,25 +11,26 @@ import (
 	"github.com/zfarm/zfarm/workers/codepage"
 )
 
-// Bounds on what people are shown.
+// Bounds on the texts of a finding, in bytes.
 const (
 	MaxPath  = 512
 	MaxValue = 256
 	MaxHunk  = 4 << 10
-	// hunkBudget and findingBudget bound the JSON of all findings together:
-	// hunks are left out beyond the first, findings beyond the second.
+	// hunkBudget and findingBudget bound the JSON of all findings together, in
+	// bytes: findings beyond the first lose their hunk, those beyond the second are
+	// left out.
 	hunkBudget    = 1 << 20
 	findingBudget = 3 << 19
 )
 
-// maxFields bounds the fields that are counted; the rest count as otherFields.
+// maxFields bounds the fields that are counted; the others count as otherFields.
 const (
 	maxFields   = 500
 	otherFields = "(others)"
 )
 
-// Collector keeps a bounded number of findings, and never loses sight of the
-// Tiers and fields of those that it did not keep.
+// Collector keeps a bounded number of findings. It still counts the tiers and
+// fields of those that it drops.
 type Collector struct {
 	most   int
 	kept   map[Tier][]Finding
@@ -42,15 +43,15 @@ type tierField struct {
 	field string
 }
 
-// NewCollector returns a Collector that keeps at most so many findings.
+// NewCollector returns a Collector that keeps at most most findings.
 func NewCollector(most int) *Collector {
 	return &Collector{most: most, kept: map[Tier][]Finding{}, count: map[Tier]int{}, fields: map[tierField]int{}}
 }
 
-// Full reports whether no more finding of that tier will be kept.
+// Full reports whether the Collector drops further findings of that tier.
 func (c *Collector) Full(t Tier) bool { return len(c.kept[t]) >= c.most }
 
-// Add adds a finding; its texts may be raw, except for the hunk.
+// Add adds a finding and escapes its texts, except for the hunk.
 func (c *Collector) Add(f Finding) {
 	c.count[f.Tier]++
 	f.Field = codepage.Value(f.Field, MaxValue)
@@ -68,7 +69,7 @@ func (c *Collector) Add(f Finding) {
 	c.kept[f.Tier] = append(c.kept[f.Tier], f)
 }
 
-// Total returns how many findings there were.
+// Total returns the number of findings added.
 func (c *Collector) Total() int {
 	n := 0
 	for _, count := range c.count {
@@ -77,7 +78,7 @@ func (c *Collector) Total() int {
 	return n
 }
 
-// Tiers returns the tiers of all findings.
+// Tiers returns the tiers of all findings, in ascending order.
 func (c *Collector) Tiers() []Tier {
 	var out []Tier
 	for t := range c.count {
@@ -87,11 +88,11 @@ func (c *Collector) Tiers() []Tier {
 	return out
 }
 
-// Counts returns how many findings there were about each field, high tiers first.
+// Counts returns the number of findings about each field, high tiers first.
 func (c *Collector) Counts() []FieldCount { return counts(c.fields) }
 
-// CountFields counts findings as Counts does: for verdicts of before the fields
-// were counted.
+// CountFields counts findings as Counts does. It serves verdicts written before
+// Verdict.Fields existed.
 func CountFields(all []Finding) []FieldCount {
 	fields := map[tierField]int{}
 	for _, f := range all {
@@ -111,8 +112,8 @@ func counts(fields map[tierField]int) []FieldCount {
 	return out
 }
 
-// Take returns the findings to show, those of high tiers first when not all
-// can be, sorted by path, and how many were left out.
+// Take returns the findings to show, sorted by path, and how many are left out. If
+// there are too many, it keeps those of high tiers.
 func (c *Collector) Take() ([]Finding, int) {
 	total, size := c.Total(), 0
 	tiers := c.Tiers()

@@ -1,12 +1,12 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package verdict has the values of a comparison: findings with their tiers, and
-// the verdict that they come to.
+// Package verdict defines the values of a comparison: findings with their tiers,
+// and the verdict that follows from them.
 //
-// It is the ground floor of orchestrator/compare: tree and judge make findings,
-// report reads verdicts, and none of them needs another for that. Callers from
-// outside find these values in orchestrator/compare.
+// It imports nothing of orchestrator/compare: tree and judge make findings, report
+// reads verdicts, and neither needs the other. Outside callers use these values
+// through orchestrator/compare.
 package verdict
 
 import (
@@ -33,10 +33,10 @@ func (t Tier) String() string {
 	return fmt.Sprint(int8(t))
 }
 
-// MarshalText writes the form of String.
+// MarshalText encodes t as String does.
 func (t Tier) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 
-// UnmarshalText reads the form of String.
+// UnmarshalText decodes "0", "1", "2" or "X".
 func (t *Tier) UnmarshalText(b []byte) error {
 	switch s := string(b); s {
 	case "0", "1", "2":
@@ -49,7 +49,7 @@ func (t *Tier) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// Outcome is the word of a verdict.
+// Outcome is the word that sums up a verdict.
 type Outcome string
 
 // The outcomes.
@@ -64,22 +64,23 @@ const (
 type Finding struct {
 	// Path leads through the containers to the member, e.g. "gzip-1.12/bin/gzip".
 	Path string `json:"path"`
-	// Field is what differs, e.g. "mode", "zos.taginfo", "content", "elf.note.gnu.build-id".
+	// Field is the name of what differs, e.g. "mode", "zos.taginfo", "content",
+	// "elf.note.gnu.build-id".
 	Field string `json:"field"`
 	// A and B are the two values, readable and bounded; "" where absent.
 	A string `json:"a"`
 	B string `json:"b"`
-	// Offset is where in the member's bytes it begins; -1 for metadata.
+	// Offset is where the difference begins in the member's bytes; -1 for metadata.
 	Offset int64 `json:"offset"`
 	Tier   Tier  `json:"tier"`
-	// Cause is the likely cause in plain words and Evidence what speaks for it.
+	// Cause is the likely cause in plain words, Evidence the facts that support it.
 	Cause    string `json:"cause,omitempty"`
 	Evidence string `json:"evidence,omitempty"`
-	// Hunk shows the surroundings: text lines or hex, bounded.
+	// Hunk shows the surroundings as text lines or hex, bounded.
 	Hunk string `json:"hunk,omitempty"`
 }
 
-// Verdict is what a comparison says.
+// Verdict is the result of a comparison.
 type Verdict struct {
 	Outcome Outcome `json:"outcome"`
 	// Tier is the highest tier among the findings of an equivalent verdict.
@@ -87,28 +88,28 @@ type Verdict struct {
 	// Allowed are the tiers that were allowed.
 	Allowed  []Tier    `json:"allowed"`
 	Findings []Finding `json:"findings"`
-	// Omitted counts findings beyond the bound on their number.
+	// Omitted counts the findings left out by the bound on their number.
 	Omitted int `json:"omitted,omitempty"`
-	// Fields counts all findings, the omitted ones too, by tier and field: what
-	// was masked is always among them.
+	// Fields counts all findings by tier and field, the omitted ones too, so it
+	// always lists everything that was masked.
 	Fields []FieldCount `json:"fields,omitempty"`
-	// Members, Differing and Bytes say what was compared: members in either
-	// artifact, those that differ, and the bytes read of both.
+	// Members counts the members in either artifact, Differing those that differ,
+	// and Bytes the bytes read of both artifacts.
 	Members   int   `json:"members"`
 	Differing int   `json:"differing"`
 	Bytes     int64 `json:"bytes"`
-	// Reason says why an incomparable verdict is one.
+	// Reason says why the artifacts are incomparable.
 	Reason string `json:"reason,omitempty"`
 }
 
-// FieldCount is how many findings there are about one field.
+// FieldCount counts the findings about one field.
 type FieldCount struct {
 	Tier     Tier   `json:"tier"`
 	Field    string `json:"field"`
 	Findings int    `json:"findings"`
 }
 
-// String returns the outcome, with its tier where it has one.
+// String returns the outcome, with the tier of an equivalent verdict.
 func (v Verdict) String() string {
 	if v.Outcome == Equivalent {
 		return fmt.Sprintf("equivalent (tier %s)", v.Tier)
