@@ -1,13 +1,12 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package container says what files that hold other files have in common,
-// whatever their format: members with what is said about each, and bytes that
-// no reader looks at.
+// Package container defines what all formats of files within files share: members
+// with their metadata, and bytes that no reader of the format uses.
 //
-// The packages beside it that know a format (ar, zip, stream) make these
-// values; orchestrator/compare pairs members, compares what is said of them and
-// looks into their content. Nothing here judges or unpacks to disk.
+// The packages beside it that read a format (ar, zip, stream) make these values.
+// orchestrator/compare pairs members and compares their metadata and content. This
+// package neither judges nor unpacks to disk.
 package container
 
 import (
@@ -16,11 +15,11 @@ import (
 	"io"
 )
 
-// ErrFormat: the bytes are not what their beginning promised. Errors of the
-// packages beside this one wrap it, and say at which byte.
+// ErrFormat says that the bytes do not follow the format that their beginning
+// suggests. Errors of the packages beside this one wrap it and name the offset.
 var ErrFormat = errors.New("not readable to its end")
 
-// Weight is how grave it is when a field differs: the tiers of docs/verdicts.md.
+// Weight is the tier of a difference in a field (docs/verdicts.md).
 type Weight int8
 
 // The weights.
@@ -31,57 +30,58 @@ const (
 	Meaning Weight = 9 // never masked
 )
 
-// Field is one thing that a container says.
+// Field is one value in the metadata of a container or member.
 type Field struct {
-	// Name is that of a finding, e.g. "zip.time" or "ar.uid".
+	// Name is the field of a finding, e.g. "zip.time" or "ar.uid".
 	Name string
-	// Value is readable, and the same text only for the same value.
+	// Value is readable. Different values never have the same text.
 	Value  string
 	Weight Weight
 }
 
-// Hidden sums up bytes that belong to nobody: padding, gaps, what follows the
-// end. Zero bytes where the format wants zeros are not hidden.
+// Hidden sums up bytes that no reader uses: padding, gaps, what follows the end.
+// Zero bytes where the format requires zeros do not count.
 type Hidden struct {
-	// Count is how many there are, First where the first of them is.
+	// Count is their number, First the offset of the first.
 	Count, First int64
 	Sum          [sha256.Size]byte
 }
 
 // Entry is one member.
 type Entry struct {
-	// Name is as it stands in the container, raw bytes.
+	// Name is the name as stored in the container, raw bytes.
 	Name string
-	// Fields is what the container says of it, in one order for each format.
+	// Fields is the metadata of the member, in a fixed order for each format.
 	Fields []Field
 	Hidden Hidden
-	// Content lies in the container as it is from Offset on, Size bytes long;
-	// or Open is set, gives it decoded from its beginning each time, and Size
-	// is what the container says of it, -1 if it says nothing.
+	// Content is stored in the container at Offset and Size bytes long if Open is
+	// nil. Otherwise Open returns the decoded content from its beginning at each
+	// call, and Size is what the container declares, -1 if it declares nothing.
 	Offset, Size int64
 	Open         func() (io.ReadCloser, error)
 }
 
-// Index is a member that only says where things are, in whatever order.
+// Index is a member that only lists the places of the others; its order has no
+// meaning.
 type Index struct {
-	// Entry is its number among the entries.
+	// Entry is the index of the member in Container.Entries.
 	Entry int
-	// Items are what it says, sorted.
+	// Items are its entries, sorted.
 	Items  []string
 	Hidden Hidden
 }
 
 // Container is a file that was read to its end.
 type Container struct {
-	// Kind is for people: "ar archive", "gzip stream".
+	// Kind is the format, for messages: "ar archive", "gzip stream".
 	Kind string
-	// Fields are what is said of the whole.
+	// Fields is the metadata of the whole container.
 	Fields  []Field
 	Entries []Entry
 	Hidden  Hidden
 }
 
-// Limits bound what is read of one container; zero fields are the defaults in
+// Limits bound the reading of one container; zero fields have the defaults in
 // brackets.
 type Limits struct {
 	Members int   // [2,000,000]
@@ -89,7 +89,7 @@ type Limits struct {
 	Content int64 // bytes of all members, decoded [64 GiB]
 }
 
-// WithDefaults fills the zero fields.
+// WithDefaults returns l with defaults for its zero fields.
 func (l Limits) WithDefaults() Limits {
 	if l.Members <= 0 {
 		l.Members = 2_000_000

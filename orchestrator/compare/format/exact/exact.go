@@ -1,12 +1,12 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package exact is how the readers of containers (ar, zip, stream) read:
-// never outside of a file, within a budget, with every error naming its byte,
-// and with a sum over the bytes that belong to nobody.
+// Package exact provides what the readers of containers (ar, zip, stream) share:
+// reads within the bounds of a file and a budget, errors that name their offset,
+// and sums over hidden bytes.
 //
-// It knows no format. A fault of the bytes wraps container.ErrFormat; a fault
-// of what the bytes are read from does not, and is passed on as it is.
+// It knows no format. Errors in the bytes wrap container.ErrFormat. Errors of the
+// underlying reader do not; they are returned as they are.
 package exact
 
 import (
@@ -20,18 +20,18 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/container"
 )
 
-// Errorf returns an error about the bytes from at on.
+// Errorf returns an error about the bytes at offset at.
 func Errorf(at int64, format string, args ...any) error {
 	return fmt.Errorf("%w: at byte %d: %w", container.ErrFormat, at, fmt.Errorf(format, args...))
 }
 
-// File is what a container is read from.
+// File is the file that a container is read from.
 type File struct {
 	R    io.ReaderAt
 	Size int64
 }
 
-// Read fills p with the bytes from at on.
+// Read fills p with the bytes at offset at.
 func (f File) Read(p []byte, at int64) error {
 	if at < 0 || at > f.Size || int64(len(p)) > f.Size-at {
 		return Errorf(at, "%d bytes should be here, and the file ends at %d", len(p), f.Size)
@@ -46,20 +46,20 @@ func (f File) Read(p []byte, at int64) error {
 	return fmt.Errorf("reading at byte %d: %w", at, err)
 }
 
-// Stretch returns a reader of length bytes from at on.
+// Stretch returns a reader of length bytes from offset at on.
 func (f File) Stretch(at, length int64) *Stretch {
 	return &Stretch{r: io.NewSectionReader(f.R, at, length)}
 }
 
-// Stretch reads a stretch of a file and remembers why it could not, since a
-// decoder in between may hide that.
+// Stretch reads a range of a file and keeps its read error, since a decoder in
+// between may hide it.
 type Stretch struct {
 	r      *io.SectionReader
 	read   int64
 	broken error
 }
 
-// Read reads on.
+// Read implements io.Reader.
 func (s *Stretch) Read(p []byte) (int, error) {
 	n, err := s.r.Read(p)
 	s.read += int64(n)
@@ -69,14 +69,15 @@ func (s *Stretch) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Broken is why the file could not be read, if that is so.
+// Broken returns the read error of the file, nil if there was none.
 func (s *Stretch) Broken() error { return s.broken }
 
-// Count is how many bytes were read.
+// Count returns how many bytes were read.
 func (s *Stretch) Count() int64 { return s.read }
 
-// Fault says what err of a decoder that reads s is: that the file could not be
-// read, or that the bytes around at are wrong. It is nil for nil and io.EOF.
+// Fault turns the error of a decoder that reads s into the read error of the file,
+// if there was one, or else into an error in the bytes around at. It returns nil
+// for nil and io.EOF.
 func (s *Stretch) Fault(err error, at int64, doing string) error {
 	switch {
 	case s.broken != nil:
@@ -89,7 +90,7 @@ func (s *Stretch) Fault(err error, at int64, doing string) error {
 	return Errorf(at, "%s: %w", doing, err)
 }
 
-// Window reads small pieces that lie close together.
+// Window reads small pieces of a file that lie close together.
 type Window struct {
 	f    File
 	at   int64
@@ -97,11 +98,10 @@ type Window struct {
 	size int
 }
 
-// Window returns a window that reads size bytes at once.
+// Window returns a window that reads size bytes at a time.
 func (f File) Window(size int) *Window { return &Window{f: f, size: size} }
 
-// Bytes returns length bytes from at on, which are those of the window: they
-// last until it is asked again.
+// Bytes returns length bytes from offset at on. They are valid until the next call.
 func (w *Window) Bytes(at int64, length int) ([]byte, error) {
 	if from := at - w.at; from >= 0 && from <= int64(len(w.buf)) && int64(length) <= int64(len(w.buf))-from {
 		return w.buf[from : from+int64(length)], nil
@@ -122,10 +122,10 @@ func (w *Window) Bytes(at int64, length int) ([]byte, error) {
 	return w.buf[:length], nil
 }
 
-// window is how much is read at once where bytes are only summed up.
+// window is how many bytes Sum reads at a time.
 const window = 64 << 10
 
-// Sum adds length bytes from at on to h, which is one hash or several.
+// Sum adds length bytes from offset at on to h, which may be several hashes.
 func (f File) Sum(h io.Writer, at, length int64) error {
 	if at < 0 || length < 0 || length > f.Size-at {
 		return Errorf(at, "%d bytes should be here, and the file ends at %d", length, f.Size)
@@ -144,15 +144,15 @@ func (f File) Sum(h io.Writer, at, length int64) error {
 	return nil
 }
 
-// Hidden collects stretches of bytes that belong to nobody. The sum is over
-// the bytes of each stretch followed by its length as eight big-endian bytes,
-// so that bytes cannot move from one to another.
+// Hidden collects ranges of hidden bytes. Its sum is over the bytes of each range
+// followed by its length as eight big-endian bytes, so that moving bytes between
+// ranges changes it.
 type Hidden struct {
 	h hash.Hash
 	v container.Hidden
 }
 
-// Add adds a stretch; one without bytes is none.
+// Add adds a range. An empty range is ignored.
 func (h *Hidden) Add(f File, at, length int64) error {
 	if length <= 0 {
 		return nil
@@ -168,7 +168,7 @@ func (h *Hidden) Add(f File, at, length int64) error {
 	return nil
 }
 
-// From adds all that r gives, which stands at that place, as one stretch.
+// From adds all bytes of r as one range that begins at offset at.
 func (h *Hidden) From(r io.Reader, at int64) error {
 	began := h.h
 	if began == nil {
@@ -186,7 +186,7 @@ func (h *Hidden) From(r io.Reader, at int64) error {
 	return nil
 }
 
-// Value returns what was collected.
+// Value returns the sum over all ranges.
 func (h *Hidden) Value() container.Hidden {
 	if h.h != nil {
 		h.h.Sum(h.v.Sum[:0])
@@ -194,10 +194,10 @@ func (h *Hidden) Value() container.Hidden {
 	return h.v
 }
 
-// Budget is what is left of limits.
+// Budget is what remains of the limits for one container.
 type Budget struct {
 	left, all container.Limits
-	// last are the fields told last, one of each name.
+	// last are the latest fields of each name.
 	last []container.Field
 }
 
@@ -207,7 +207,7 @@ func NewBudget(l container.Limits) *Budget {
 	return &Budget{left: l, all: l}
 }
 
-// Members takes count members.
+// Members takes count members from the budget.
 func (b *Budget) Members(at int64, count uint64) error {
 	if count > uint64(b.left.Members) {
 		return Errorf(at, "it has more than %d members; raise the bound if that is right", b.all.Members)
@@ -216,7 +216,7 @@ func (b *Budget) Members(at int64, count uint64) error {
 	return nil
 }
 
-// Names takes length bytes of names and fields.
+// Names takes length bytes of names and fields from the budget.
 func (b *Budget) Names(at, length int64) error {
 	if b.left.Names -= length; b.left.Names < 0 {
 		return Errorf(at, "names and fields need more than %d bytes; raise the bound if that is right", b.all.Names)
@@ -225,23 +225,24 @@ func (b *Budget) Names(at, length int64) error {
 }
 
 const (
-	// entrySize is what an entry takes of memory in a slice that grows as they
-	// are met, and is copied then.
+	// entrySize is the memory for an entry, in bytes, in a slice that is copied as
+	// it grows.
 	entrySize = 256
-	// fieldSize is what a field takes beside its value, textSize a value
-	// beside its bytes.
+	// fieldSize is the memory for a field without its value, textSize for a value
+	// without its bytes.
 	fieldSize = 40
 	textSize  = 16
 	maxLast   = 64
 )
 
-// Entry takes an entry of a slice that grows, beside its name and fields.
+// Entry takes an entry of a growing slice from the budget, without its name and
+// fields.
 func (b *Budget) Entry(at int64, name string) error {
 	return b.Names(at, int64(entrySize+textSize+len(name)))
 }
 
-// Fields takes fields. Values that those before had as well are shared with
-// them and take nothing.
+// Fields takes fields from the budget. Values that equal earlier ones are shared
+// with them and cost nothing.
 func (b *Budget) Fields(at int64, fields []container.Field) error {
 	length := int64(fieldSize * len(fields))
 	for i := range fields {
@@ -252,7 +253,8 @@ func (b *Budget) Fields(at int64, fields []container.Field) error {
 	return b.Names(at, length)
 }
 
-// shared makes f share its value with the one before of that name, if it can.
+// shared reports whether f has the same value as the last field of that name, and
+// makes them share it.
 func (b *Budget) shared(f *container.Field) bool {
 	for i := range b.last {
 		if b.last[i].Name != f.Name {
@@ -271,7 +273,7 @@ func (b *Budget) shared(f *container.Field) bool {
 	return f.Value == ""
 }
 
-// Content takes length bytes of content.
+// Content takes length bytes of content from the budget.
 func (b *Budget) Content(at int64, length uint64) error {
 	if length > uint64(b.left.Content) {
 		return Errorf(at, "more than %d bytes lie inside; raise the bound if that is right", b.all.Content)
@@ -280,5 +282,5 @@ func (b *Budget) Content(at int64, length uint64) error {
 	return nil
 }
 
-// ContentLeft is how much content may still be taken.
+// ContentLeft returns how many bytes of content remain in the budget.
 func (b *Budget) ContentLeft() int64 { return b.left.Content }

@@ -1,14 +1,14 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package formattest is what every format must do, as a test: it is run over all
-// formats of orchestrator/compare/format/registry, with the samples that stand in
-// the testdata folder of each format's package.
+// Package formattest is a conformance test for formats. It runs over all formats of
+// orchestrator/compare/format/registry, with the samples in the testdata folder of
+// each format's package.
 //
-// A sample is read as the comparator reads it, and then changed: whatever the
-// change, nothing panics, every byte belongs to something, and no change goes
-// unseen. How much memory readers of containers take is measured by
-// orchestrator/compare/format/container/containertest.
+// It reads a sample as the comparator does, and then changes it. No change may
+// cause a panic, every byte must belong to a part, and every change must be
+// detected. orchestrator/compare/format/container/containertest measures the memory
+// that readers of containers use.
 package formattest
 
 import (
@@ -28,17 +28,17 @@ import (
 )
 
 const (
-	// headSize is how much of a file Is is given at most.
+	// headSize bounds the head that Is gets, in bytes.
 	headSize = 512
-	// tries is at how many places a sample is changed at most; smaller ones are
-	// changed at each byte.
+	// tries is the maximum number of places at which a sample is changed; smaller
+	// samples are changed at each byte.
 	tries = 300
 	// most bounds the content of samples.
 	most = 1 << 30
 )
 
-// Check runs all checks of a format over one sample; means reports whether some
-// format says what a field means, for a container may tell those of another.
+// Check runs all checks of a format over one sample. means reports whether some
+// format describes a field, since a container may have fields of another format.
 func Check(t *testing.T, f format.Format, sample []byte, means func(field string) bool) {
 	t.Helper()
 	whole, err := read(f, sample)
@@ -53,15 +53,15 @@ func Check(t *testing.T, f format.Format, sample []byte, means func(field string
 	t.Run("keeps to its limits", func(t *testing.T) { limited(t, f, sample) })
 }
 
-// reading is what a format says of a file: the same only for files that the
-// comparator would not tell apart.
+// reading is what a format reads from a file. Two readings are equal only if the
+// comparator would not distinguish the files.
 type reading struct {
 	text   string
 	fields []string
 }
 
-// read reads a file as the comparator does. An error says that the bytes are not
-// those of the format, or not to their end.
+// read reads a file as the comparator does. An error means that the bytes do not
+// follow the format to their end.
 func read(f format.Format, b []byte) (reading, error) {
 	if len(b) == 0 || !f.Is(b[:min(len(b), headSize)]) {
 		return reading{}, fmt.Errorf("%q does not begin a %s", b[:min(len(b), 16)], f.Name)
@@ -80,7 +80,7 @@ func read(f format.Format, b []byte) (reading, error) {
 	return readArchive(b)
 }
 
-// writer collects a reading.
+// writer writes a reading.
 type writer struct {
 	strings.Builder
 	fields []string
@@ -140,7 +140,7 @@ func readContainer(f format.Format, b []byte, l container.Limits) (reading, erro
 	return reading{w.String(), w.fields}, nil
 }
 
-// layout returns the parts of a file, and the first fault of the bytes.
+// layout returns the layout of a file, and the first fault in the bytes.
 func layout(f format.Format, b []byte) (span.Layout, error) {
 	r, size := bytes.NewReader(b), int64(len(b))
 	if f.Layout == nil {
@@ -218,12 +218,12 @@ func readArchive(b []byte) (reading, error) {
 	}
 }
 
-// places are where a sample is changed.
+// places returns the offsets at which a sample is changed.
 func places(size int) []int {
 	step := max(1, int(math.Ceil(float64(size)/tries)))
 	var out []int
 	for i, from := 0, 0; from < size; i, from = i+1, from+step {
-		out = append(out, min(from+i*7%step, size-1)) // not always at one column of a card
+		out = append(out, min(from+i*7%step, size-1)) // not always the same column of a card
 	}
 	return out
 }
@@ -240,11 +240,11 @@ func detected(t *testing.T, f format.Format, sample []byte) {
 	}
 }
 
-// owned walks the spans of a file: each byte lies in one, or in a gap, and the
-// same one is told for all bytes of it. Formats with a layout leave no gaps.
+// owned walks the spans of a file. Each byte must lie in one span or gap, and all
+// bytes of a span must return the same one. Formats with a Layout leave no gaps.
 func owned(t *testing.T, f format.Format, sample []byte) {
 	if f.Layout == nil && f.Spans == nil {
-		return // each byte is flipped, and must be seen
+		return // flipped changes each byte, and each change must be detected
 	}
 	l, err := layout(f, sample)
 	if err != nil {
@@ -272,7 +272,7 @@ func owned(t *testing.T, f format.Format, sample []byte) {
 	}
 }
 
-// meant looks up all fields that a sample has.
+// meant checks that all fields of a sample are described.
 func meant(t *testing.T, r reading, means func(field string) bool) {
 	told := map[string]bool{}
 	for _, name := range r.fields {
@@ -283,8 +283,8 @@ func meant(t *testing.T, r reading, means func(field string) bool) {
 	}
 }
 
-// truncated cuts a file at each length: what is left is no such file any more, or
-// says something else.
+// truncated cuts a file at each length. The rest must be no file of the format, or
+// have another reading.
 func truncated(t *testing.T, f format.Format, sample []byte, whole reading) {
 	for _, n := range places(len(sample)) {
 		r, err := read(f, sample[:n])
@@ -292,13 +292,13 @@ func truncated(t *testing.T, f format.Format, sample []byte, whole reading) {
 			continue
 		}
 		if (f.Set != nil || f.Document) && len(bytes.Trim(sample[n:], " \n\x40\x15\x25")) == 0 {
-			continue // what was cut off is blank, and has no meaning there
+			continue // the bytes cut off are blank and have no meaning there
 		}
 		t.Errorf("cut after %d of %d bytes, it says the same", n, len(sample))
 	}
 }
 
-// flipped changes a byte.
+// flipped changes single bytes.
 func flipped(t *testing.T, f format.Format, sample []byte, whole reading) {
 	b := bytes.Clone(sample)
 	unseen := 0
@@ -313,7 +313,7 @@ func flipped(t *testing.T, f format.Format, sample []byte, whole reading) {
 	}
 }
 
-// limited reads a container within limits that are too narrow for it.
+// limited reads a container with limits that are too small for it.
 func limited(t *testing.T, f format.Format, sample []byte) {
 	if f.Open == nil {
 		return

@@ -10,8 +10,8 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/span"
 )
 
-// fieldAt returns the field of a joined record in which its byte x lies. The
-// prefix of the first card is none of them.
+// fieldAt returns the field that contains byte x of a joined record, except for the
+// prefix of the first card.
 func (f *File) fieldAt(m module, rec kept, x int) field {
 	raw := rec.raw
 	from, to := raw.data()
@@ -35,7 +35,7 @@ func (f *File) fieldAt(m module, rec kept, x int) field {
 	return rest
 }
 
-// dataField returns the field of a byte in the part of variable length.
+// dataField returns the field of a byte in the variable part of a record.
 func (f *File) dataField(m module, rec kept, x int) field {
 	raw := rec.raw
 	from, to := raw.data()
@@ -68,7 +68,7 @@ func (f *File) dataField(m module, rec kept, x int) field {
 	return plain(textField(class, ""))
 }
 
-// Sizes of the parts of identification data.
+// Lengths of identification items, in bytes.
 const (
 	identHead    = 4
 	identProduct = 10
@@ -77,12 +77,12 @@ const (
 	identLong    = 30 // format 3: a date and time of 16
 )
 
-// structured is the style of text that is records known to the binder.
+// structured is the style of text that consists of records for the binder.
 const structured = 1
 
-// idents returns where the items of identification begin in a joined record,
-// and where the last of them ends: a reserved byte, a type, a length and that
-// many bytes each.
+// idents returns the offsets of the identification items in a joined record, and
+// the end of the last. An item is a reserved byte, a type, a length, and that many
+// bytes.
 func idents(raw record) []int {
 	at, to := raw.data()
 	out := []int{at}
@@ -107,14 +107,14 @@ func translator(rec kept, x int) field {
 	return field{from: rec.idents[i], to: to, name: "idrl.unknown"}
 }
 
-// move moves a field within a record.
+// move shifts a field within a record.
 func (fd field) move(by int) field {
 	fd.from += by
 	fd.to += by
 	return fd
 }
 
-// ident returns the field of the byte x of one item.
+// ident returns the field of byte x of one item.
 func ident(item []byte, x int) field {
 	fixed := func(from, to int, name string, read func([]byte) span.Value) field {
 		return field{from, to, name, span.Fixed, read, true}
@@ -147,7 +147,8 @@ func ident(item []byte, x int) field {
 	return field{from: identHead, to: len(item), name: "idrl.unknown"}
 }
 
-// head returns the fields before the part of variable length; what is not
+// head returns the fields before the variable part. Bytes between them are
+// reserved.
 // among them is reserved.
 func head(k Kind) []field {
 	fixed := func(from, to int, name string) field {
@@ -175,7 +176,7 @@ func head(k Kind) []field {
 	}
 }
 
-// attributes returns the fields of the behavioral attributes of a symbol.
+// attributes returns the fields of the behavioural attributes of a symbol.
 func attributes() []field {
 	var out []field
 	add := func(at int, name string, of ...bits) {

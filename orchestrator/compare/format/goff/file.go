@@ -15,12 +15,12 @@ import (
 	"sync"
 )
 
-// Bounds of what is kept of a file, together below 64 MiB. What lies beyond
-// them has no name: its bytes are "goff.txt" or "goff.unknown".
+// Bounds on the index of a file, together below 64 MiB. Parts beyond them have no
+// name of their own: their bytes are "goff.txt" or "goff.unknown".
 const (
 	maxModules = 1 << 16
 	maxItems   = 1 << 17
-	maxName    = 64 // bytes of a name that are kept
+	maxName    = 64 // bytes kept of a name
 )
 
 // Types of symbols that hold text.
@@ -29,8 +29,8 @@ const (
 	partType    = 3
 )
 
-// File is an object file of which an index is kept. It is a span.Layout, and
-// safe for use by several goroutines.
+// File is an object file with an index of its parts. It is a span.Layout, and safe
+// for concurrent use.
 type File struct {
 	r       io.ReaderAt
 	size    int64
@@ -41,10 +41,10 @@ type File struct {
 
 	mu   sync.Mutex
 	last kept
-	lost int64 // a card of no record, counted from 1
+	lost int64 // card known to belong to no record, counted from 1
 }
 
-// module is where one object module lies, and its part of the items.
+// module is the range of one object module and of its items.
 type module struct {
 	begin, end int64
 	items      [2]int
@@ -54,22 +54,21 @@ type module struct {
 type item struct {
 	id, owner uint32
 	kind      byte
-	twice     bool // its id is given to two
+	twice     bool // two symbols have this id
 	name      string
 }
 
-// kept is the record that was looked at last, or where there is none.
+// kept is the record read last, or the offset of a card without one.
 type kept struct {
 	at, end int64
 	raw     record
-	// idents is where items of identification begin, if the record has such.
+	// idents are the offsets of identification items, if the record has any.
 	idents []int
 }
 
-// Open reads the object file in r, of that many bytes, once to its end. Errors
-// are those of r, or wrap ErrFormat where the file does not begin as a module;
-// what is wrong behind its beginning is told by Fault, and its bytes lie in
-// "goff.unknown".
+// Open reads the object file in r once, size bytes long. Errors are those of r, or
+// wrap ErrFormat if the file does not begin as a module. Fault returns errors
+// behind that beginning; the bytes concerned are "goff.unknown".
 func Open(r io.ReaderAt, size int64) (*File, error) {
 	o := opener{f: &File{r: r, size: size}, cards: newFeed(io.NewSectionReader(r, 0, size), size)}
 	o.text.found = &o.f.stamps
@@ -102,8 +101,8 @@ func Open(r io.ReaderAt, size int64) (*File, error) {
 	return o.f, nil
 }
 
-// Fault returns the first thing in which the file is not as the format wants
-// it: an error that wraps ErrFormat, or nil.
+// Fault returns the first deviation from the format as an error that wraps
+// ErrFormat, or nil.
 func (f *File) Fault() error { return f.fault }
 
 // opener reads a file.
@@ -113,7 +112,7 @@ type opener struct {
 	text    scanner
 	open    bool // within a module
 	records uint32
-	// entry is what entrySize says of the text of one id.
+	// entry is the result of entrySize for the text of one id.
 	entry struct {
 		id    uint32
 		size  int
@@ -127,7 +126,7 @@ func (o *opener) complain(at int64, format string, args ...any) {
 	}
 }
 
-// record takes in one record, or bytes that are none.
+// record handles one record, or bytes that are not a record.
 func (o *opener) record(at int64, raw record, ok bool) {
 	switch {
 	case !ok:
@@ -168,7 +167,7 @@ func (o *opener) begin(at int64) {
 	o.open, o.records, o.entry.known = true, 1, false
 }
 
-// close ends the module that is open.
+// close ends the open module.
 func (o *opener) close(end int64) {
 	m := &o.f.modules[len(o.f.modules)-1]
 	m.end, m.items[1] = end, len(o.f.items)
@@ -186,7 +185,7 @@ func (o *opener) close(end int64) {
 	o.open = false
 }
 
-// symbol keeps what text may be placed in.
+// symbol stores a symbol that may contain text.
 func (o *opener) symbol(raw record) {
 	kind := raw[3]
 	if kind != elementType && kind != partType || len(o.f.items) == maxItems {
@@ -198,7 +197,7 @@ func (o *opener) symbol(raw record) {
 	o.f.items = append(o.f.items, item{id: binary.BigEndian.Uint32(raw[4:]), owner: binary.BigEndian.Uint32(raw[8:]), kind: kind, name: string(name)})
 }
 
-// place hands text on to be searched.
+// place passes text on to the scanner.
 func (o *opener) place(at int64, raw record) {
 	id := binary.BigEndian.Uint32(raw[4:])
 	if !o.entry.known || o.entry.id != id {
@@ -211,12 +210,11 @@ func (o *opener) place(at int64, raw record) {
 	}
 }
 
-// noText: the class holds no text of the program.
+// noText marks a class that holds no text of the program.
 const noText = -1
 
-// entrySize returns the size of the entries of a class that registers PPA2s
-// with the run-time, noText for one that says who made the module, and 0 for
-// any other.
+// entrySize returns the size of the entries of a class that registers PPA2s with
+// the run-time, noText for a class of identification records, and 0 for any other.
 func entrySize(class string) int {
 	switch class {
 	case "C_@@QPPA2":
@@ -229,8 +227,8 @@ func entrySize(class string) int {
 	return 0
 }
 
-// class returns the names of the class and of the part that an id stands for
-// among the items from to to; none where it stands for two.
+// class returns the names of the class and part of an id among the items [from,
+// to). Both are "" if two symbols have the id.
 func (f *File) class(from, to int, id uint32) (class, part string) {
 	find := func(id uint32) (item, bool) {
 		items := f.items[from:to]
@@ -251,7 +249,7 @@ func (f *File) class(from, to int, id uint32) (class, part string) {
 	return ebcdic([]byte(it.name)), part
 }
 
-// moduleAt returns the module in which a byte lies.
+// moduleAt returns the module that contains a byte.
 func (f *File) moduleAt(offset int64) (module, bool) {
 	i := sort.Search(len(f.modules), func(i int) bool { return f.modules[i].begin > offset }) - 1
 	if i < 0 || offset >= f.modules[i].end {
@@ -260,13 +258,13 @@ func (f *File) moduleAt(offset int64) (module, bool) {
 	return f.modules[i], true
 }
 
-// textField names text by what it is placed in.
+// textField returns the field of text by its class and part.
 func textField(class, part string) string {
 	return strings.TrimSuffix("goff.txt."+class+"."+part, ".")
 }
 
-// recordAt returns the record in which the card at a byte lies; its raw is nil
-// where there is none that can be read.
+// recordAt returns the record of the card at offset at. Its raw is nil if it cannot
+// be read.
 func (f *File) recordAt(at int64) kept {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -285,8 +283,9 @@ func (f *File) recordAt(at int64) kept {
 	return f.last
 }
 
-// beginOf looks back for the card that begins a record. A card for which it
-// was in vain ends the search of those behind it.
+// beginOf searches backwards for the first card of the record that contains card.
+// It remembers a card for which the search failed, so that later cards do not
+// search past it.
 func (f *File) beginOf(card int64) (int64, bool) {
 	var prefixes []byte
 	low := card + 1
@@ -311,11 +310,11 @@ func (f *File) beginOf(card int64) (int64, bool) {
 	return 0, false
 }
 
-// readChain reads the record that begins there.
+// readChain reads the record that begins at offset begin.
 func (f *File) readChain(begin int64) kept {
 	for _, cards := range []int64{8, maxCards + 1} {
 		buf := make([]byte, min(cards*cardSize, f.size-begin))
-		read, _ := f.r.ReadAt(buf, begin) // what cannot be read is no record
+		read, _ := f.r.ReadAt(buf, begin) // unreadable bytes are not a record
 		n, whole, short := chain(buf[:read])
 		if short && int64(read) == cards*cardSize {
 			continue

@@ -10,7 +10,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/idr"
 )
 
-// Format is what the comparator knows of it.
+// Format returns the description of the format.
 func Format() format.Format {
 	return format.Format{Name: "GOFF object", Is: Is, Layout: format.Opened(Open), Symbols: Symbols,
 		Symbol: format.Symbol{Prefix: "goff.esd.", First: "goff.esd.type", Name: "goff.esd.name"},
@@ -21,8 +21,8 @@ func Format() format.Format {
 	}
 }
 
-// Symbols calls each with the symbols of an object with what they are: names
-// alone say little, for sections and elements may have none.
+// Symbols calls each with each symbol of an object, name and attributes together:
+// names alone are not enough, since sections and elements may have none.
 func Symbols(r io.ReaderAt, size int64, each func(field string, name []byte)) error {
 	for rec, err := range Records(io.NewSectionReader(r, 0, size)) {
 		if err != nil {

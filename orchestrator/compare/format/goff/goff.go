@@ -1,16 +1,16 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package goff knows the parts of GOFF object modules, as z/OS compilers and
-// assemblers write them: which byte belongs to which field, which element text
-// lies in, and where the times of compiling stand.
+// Package goff names the parts of GOFF object modules, as z/OS compilers and
+// assemblers write them: which byte belongs to which field, which element a text
+// lies in, and where the compile times are.
 //
-// Open reads a module once and answers for each byte from the record at hand;
-// Records and Append read and write the records themselves. Nothing is linked
-// or relocated here. The layout is that of "z/OS MVS Program Management:
-// Advanced Facilities" (SA23-1392), checked on objects of the High Level
-// Assembler and of LLVM; docs/formats/goff.md has it as tables. Old object
-// modules are the business of orchestrator/compare/format/obj.
+// Open indexes a module once and then finds the part of any byte. Records and
+// Append read and write the records themselves. The package neither links nor
+// relocates. The layout follows "z/OS MVS Program Management: Advanced Facilities"
+// (SA23-1392), checked on objects of the High Level Assembler and of LLVM;
+// docs/formats/goff.md lists it as tables. orchestrator/compare/format/obj reads
+// the older object modules.
 package goff
 
 import (
@@ -18,7 +18,7 @@ import (
 	"errors"
 )
 
-// ErrFormat: the bytes are not a GOFF object module.
+// ErrFormat says that the bytes are not a GOFF object module.
 var ErrFormat = errors.New("not a readable GOFF object module")
 
 // Sizes of cards, the physical records.
@@ -49,7 +49,7 @@ const (
 	continuation = 2
 )
 
-// Offsets in the first card of a record, as the manual counts them.
+// Offsets in the first card of a record, as in the manual.
 const (
 	headerLevel    = 48
 	headerLength   = 52
@@ -64,8 +64,8 @@ const (
 	lengthSize     = 12
 )
 
-// Is reports whether head, at least the first 48 bytes of a file, begins a
-// GOFF object module.
+// Is reports whether head begins a GOFF object module. It needs the first 48 bytes
+// of a file.
 func Is(head []byte) bool {
 	if len(head) < headerLevel || head[0] != 3 || head[1] != byte(KindHeader)<<4 || head[2] != 0 {
 		return false
@@ -73,7 +73,7 @@ func Is(head []byte) bool {
 	return len(head) < headerLevel+4 || binary.BigEndian.Uint32(head[headerLevel:]) <= 1
 }
 
-// known reports whether a card begins as one of a kind we know.
+// known reports whether a card begins like a record of a known kind.
 func known(card []byte) bool {
 	if card[0] != 3 || card[2] != 0 || card[1]&0x0c != 0 {
 		return false
@@ -84,9 +84,10 @@ func known(card []byte) bool {
 
 func kindOf(card []byte) Kind { return Kind(card[1] >> 4) }
 
-// chain looks at the record that begins with the first of the cards: n of them
-// make it up if it is whole. Otherwise they are none, the first and those that
-// would continue it, up to n; where there are too few cards to tell, short.
+// chain examines the record that begins with the first of the cards. If whole is
+// set, the record is the first n cards. Otherwise the first n cards are no record:
+// the first one and those that would continue it. short means that there are too
+// few cards to decide.
 func chain(cards []byte) (n int, whole, short bool) {
 	if len(cards) < cardSize {
 		return 0, false, true
@@ -110,16 +111,16 @@ func chain(cards []byte) (n int, whole, short bool) {
 	return n, true, false
 }
 
-// record is the cards of one record, in a row.
+// record is the consecutive cards of one record.
 type record []byte
 
 func (r record) kind() Kind { return kindOf(r) }
 
-// size is how many bytes the record has when its cards are joined: those of
-// the first card, and of each other one without its prefix.
+// size returns the length of the joined record: all of the first card, and the
+// others without their prefix.
 func (r record) size() int { return cardSize + (len(r)/cardSize-1)*payload }
 
-// place returns where the byte x of the joined record lies in the cards.
+// place returns the offset in the cards of byte x of the joined record.
 func place(x int) int {
 	if x < cardSize {
 		return x
@@ -127,7 +128,7 @@ func place(x int) int {
 	return cardSize + (x-cardSize)/payload*cardSize + prefixSize + (x-cardSize)%payload
 }
 
-// joined returns the bytes from to to of the joined record.
+// joined returns bytes [from, to) of the joined record.
 func (r record) joined(from, to int) []byte {
 	out := make([]byte, 0, max(to-from, 0))
 	for from < to {
@@ -139,7 +140,7 @@ func (r record) joined(from, to int) []byte {
 	return out
 }
 
-// data returns where, in the joined record, the part of variable length is.
+// data returns the range of the variable part in the joined record.
 func (r record) data() (from, to int) {
 	u16 := func(at int) int { return int(binary.BigEndian.Uint16(r[at:])) }
 	switch r.kind() {
@@ -156,7 +157,7 @@ func (r record) data() (from, to int) {
 	}
 }
 
-// fits reports whether what the record says of its length is true.
+// fits reports whether the lengths declared in the record fit its cards.
 func (r record) fits() bool {
 	from, to := r.data()
 	return to <= r.size() && (r.kind() != KindLengths || (to-from)%lengthSize == 0)

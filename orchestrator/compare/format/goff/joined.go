@@ -9,12 +9,12 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/span"
 )
 
-// maxPieces bounds the pieces of one text that are told to either side.
+// maxPieces bounds the pieces of a text that are returned to either side.
 const maxPieces = 128
 
-// Joined implements span.Joiner. A name goes on from card to card of its
-// record, text of an element also in the next record, if that places it right
-// behind.
+// Joined implements span.Joiner. A name continues from card to card of its record.
+// The text of an element also continues in the next record, if that record places
+// it right behind.
 func (f *File) Joined(offset, reach int64) []span.Stretch {
 	m, ok := f.moduleAt(offset)
 	if !ok {
@@ -54,7 +54,7 @@ func (f *File) Joined(offset, reach int64) []span.Stretch {
 	return out
 }
 
-// pieces returns where the bytes from to to of the joined record stand.
+// pieces returns the ranges in the file of bytes [from, to) of the joined record.
 func (k kept) pieces(from, to int) []span.Stretch {
 	var out []span.Stretch
 	for from < to {
@@ -66,7 +66,7 @@ func (k kept) pieces(from, to int) []span.Stretch {
 	return out
 }
 
-// leadsTo reports whether the text of next goes on where that of k ends.
+// leadsTo reports whether the text of next continues that of k.
 func (k kept) leadsTo(next kept) bool {
 	if k.raw == nil || next.raw == nil || k.end != next.at || k.raw.kind() != KindText || next.raw.kind() != KindText {
 		return false
@@ -74,7 +74,7 @@ func (k kept) leadsTo(next kept) bool {
 	u32 := binary.BigEndian.Uint32
 	from, to := k.raw.data()
 	_, end := next.raw.data()
-	const encoding = 20 // 2 bytes; 0: as it is
+	const encoding = 20 // 2 bytes; 0: not encoded
 	return to > from && end > textData && k.raw[3] == next.raw[3] && k.idents == nil && next.idents == nil &&
 		u32(k.raw[4:]) == u32(next.raw[4:]) && uint64(u32(k.raw[12:]))+uint64(to-from) == uint64(u32(next.raw[12:])) &&
 		binary.BigEndian.Uint16(k.raw[encoding:])|binary.BigEndian.Uint16(next.raw[encoding:]) == 0

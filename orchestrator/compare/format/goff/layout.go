@@ -9,7 +9,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/span"
 )
 
-// Names of spans that have no place in one of the tables.
+// Names of spans that are not in one of the tables.
 const (
 	unknownName  = "goff.unknown"
 	reservedName = "goff.reserved"
@@ -17,20 +17,19 @@ const (
 	textName     = "goff.txt"
 )
 
-// field is a stretch of a joined record.
+// field is a range of a joined record.
 type field struct {
 	from, to int
 	name     string
 	kind     span.Kind
 	read     func([]byte) span.Value
-	// whole: the field is one span even where it is spread over cards.
+	// whole is set if the field is one span even where it is spread over cards.
 	whole bool
 }
 
-// At returns the span in which a byte lies: every byte of the file has one, as
-// long as the file can be read. A stamp or a name of a product that is spread
-// over cards is one span, with what stands between; its Read takes that only
-// as it is in this file.
+// At returns the span that contains a byte. Every byte of a readable file has one.
+// A stamp or product name that is spread over cards is one span, including the
+// bytes in between; its Read accepts only the in-between bytes of this file.
 func (f *File) At(offset int64) (span.Span, bool) {
 	if offset < 0 || offset >= f.size {
 		return span.Span{}, false
@@ -51,7 +50,7 @@ func (f *File) At(offset int64) (span.Span, bool) {
 	return f.clip(f.within(m, rec, offset), offset), true
 }
 
-// clip cuts plain bytes around offset off where stamps begin and end.
+// clip cuts a span of plain bytes around offset at the boundaries of stamps.
 func (f *File) clip(s span.Span, offset int64) span.Span {
 	if s.Kind != span.Plain {
 		return s
@@ -71,7 +70,7 @@ func (f *File) clip(s span.Span, offset int64) span.Span {
 	return s
 }
 
-// End returns where the span of the byte at offset ends, or limit.
+// End returns the end of the span that contains the byte at offset, at most limit.
 func (f *File) End(offset, limit int64) int64 {
 	if s, ok := f.At(offset); ok {
 		return min(limit, s.Offset+s.Length)
@@ -79,7 +78,7 @@ func (f *File) End(offset, limit int64) int64 {
 	return limit
 }
 
-// stampAt returns the part of a PPA2's stamp in which a byte lies.
+// stampAt returns the part of a PPA2's stamp that contains a byte.
 func (f *File) stampAt(offset int64) (span.Span, bool) {
 	i := sort.Search(len(f.stamps), func(i int) bool { return f.stamps[i].from > offset }) - 1
 	if i < 0 || offset >= f.stamps[i].to {
@@ -103,7 +102,8 @@ func (f *File) stampAt(offset int64) (span.Span, bool) {
 	return span.Span{}, false
 }
 
-// reader reads what the stretch holds, if what stands between is as it was.
+// reader returns a Read function for the stretch that first checks that the bytes
+// in between are unchanged.
 func (s stretch) reader(read func([]byte) span.Value) func([]byte) span.Value {
 	if len(s.gaps) == 0 {
 		return read
@@ -123,7 +123,7 @@ func (s stretch) reader(read func([]byte) span.Value) func([]byte) span.Value {
 	}
 }
 
-// within returns the span of a byte of a record.
+// within returns the span of a byte in a record.
 func (f *File) within(m module, rec kept, offset int64) span.Span {
 	at := int(offset - rec.at)
 	if at%cardSize >= prefixSize {
@@ -148,8 +148,8 @@ func joinedAt(at int) int {
 	return cardSize + (at/cardSize-1)*payload + at%cardSize - prefixSize
 }
 
-// span returns the span of a field, or what of it lies in the card of the byte
-// x if it is not read as a whole.
+// span returns the span of a field. Unless the field is read as a whole, it is the
+// part of the field in the card of byte x.
 func (k kept) span(fd field, x int) span.Span {
 	if !fd.whole {
 		first := 0

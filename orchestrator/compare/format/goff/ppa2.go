@@ -9,12 +9,12 @@ import (
 	"slices"
 )
 
-// The PPA2 (program prolog area 2) is what a compiler says of a compile unit,
-// within its code. 12 bytes into it stands how far from it the stamp of the
-// compile unit lies: 14 digits of time, 6 of version, and where the PPA2 says
-// so the length and text of a service level. The stamp may lie beside it, as
-// LLVM has it, or at the beginning of the section, as XL C does. Digits are
-// taken for a stamp only if a PPA2 says that they are one.
+// The PPA2 (program prolog area 2) is a block within the code in which a compiler
+// describes a compile unit. At offset 12 it holds the distance to the stamp of
+// the unit: 14 digits of time, 6 of version, and, if the PPA2 says so, the length
+// and text of a service level. The stamp may lie beside the PPA2, as LLVM places
+// it, or at the beginning of the section, as XL C does. Digits count as a stamp
+// only if a PPA2 points to them.
 const (
 	timeSize    = 14
 	versionSize = 6
@@ -25,41 +25,41 @@ const (
 	hasService  = 0x20
 	maxService  = 255
 
-	near        = 256 // how far around digits a PPA2 of any language is looked for
+	near        = 256 // distance from digits within which to search for a PPA2 of any language
 	ahead       = near + ppa2Size + stampSize + 2 + maxService
 	maxBuffer   = 64 << 10
 	maxSegments = 1 << 12
 	maxFound    = 1 << 14 // per module
 	maxStamps   = 1 << 14
 	maxEntries  = 1 << 12
-	maxGap      = 3 * cardSize // how much else may lie within a stamp
+	maxGap      = 3 * cardSize // other bytes that may lie within a stamp
 )
 
-// compiled is one stamp found: stretches of the file.
+// compiled is one stamp found, as ranges of the file.
 type compiled struct {
 	time, version, service stretch
 	from, to               int64
-	// text: the service level has one, which only its PPA2 can vouch for.
+	// text is set if the service level has a text; only the PPA2 can confirm it.
 	text bool
 }
 
-// stretch is bytes that belong together, with the bytes of others between
-// them where they are spread over cards.
+// stretch is a range whose bytes belong together. Where they are spread over cards,
+// other bytes lie in between.
 type stretch struct {
 	offset int64
 	length int
 	gaps   []gap
 }
 
-// gap is bytes of others within a stretch.
+// gap is a range of other bytes within a stretch.
 type gap struct {
 	at    int
 	bytes string
 }
 
-// segment is where a run of the text begins in the buffer and in the file, and
-// what stands in the file between it and the one before; too much of that
-// parts them.
+// segment is a contiguous run of text: its offset in the buffer and in the file,
+// and the bytes between it and the previous run in the file. Runs with too many
+// bytes in between are not joined.
 type segment struct {
 	pos     int
 	at      int64
@@ -67,11 +67,11 @@ type segment struct {
 	apart   bool
 }
 
-// candidate is digits that may be a stamp, or a PPA2 that leads to one.
+// candidate is digits that may be a stamp, or a PPA2 that points to one.
 type candidate struct {
 	element uint32
 	offset  int64
-	// header is where its PPA2 lies, or -1, and flags what it says.
+	// header is the offset of its PPA2, or -1; flags are those of the PPA2.
 	header int64
 	flags  byte
 	stamp  compiled
@@ -84,34 +84,34 @@ type header struct {
 	flags          byte
 }
 
-// scanner searches the text of one module, element by element, as it passes.
+// scanner searches the text of one module, element by element, as it is read.
 type scanner struct {
 	found *[]compiled
 
 	element uint32
-	next    int64 // offset in the element behind the buffer
-	fileEnd int64 // of the record taken last
+	next    int64 // offset in the element of the byte behind the buffer
+	fileEnd int64 // end in the file of the last record
 	buf     []byte
-	tail    string // of the record taken last, behind its data
-	apart   bool   // there was more of it
+	tail    string // bytes of the last record behind its data
+	apart   bool   // tail was cut
 	segs    []segment
 	scanned int
 
 	stamps  []candidate
 	headers []header
 	entries []int64
-	crowded bool // more entries than are kept
+	crowded bool // there are more entries than are kept
 }
 
-// reserve makes room for the text of a file of that size, so that it need not be
-// moved again and again.
+// reserve allocates the buffer for a file of that size, so that it need not grow
+// repeatedly.
 func (s *scanner) reserve(size int64) {
 	s.buf = make([]byte, 0, max(min(size, maxBuffer), 0))
 	s.segs = make([]segment, 0, max(min(size/cardSize, maxSegments), 0))
 }
 
-// take takes in one text record. Entries of entry bytes, if not 0, say where
-// PPA2s are.
+// take adds one text record. If entry is not 0, the text consists of entries of
+// that many bytes that point to PPA2s.
 func (s *scanner) take(at int64, raw record, entry int) {
 	id, offset := binary.BigEndian.Uint32(raw[4:]), int64(binary.BigEndian.Uint32(raw[12:]))
 	from, to := raw.data()
@@ -119,7 +119,7 @@ func (s *scanner) take(at int64, raw record, entry int) {
 		s.register(raw.joined(from, to), entry)
 	}
 	if raw[3]&0x0f != 0 || binary.BigEndian.Uint16(raw[20:]) != 0 {
-		return // not bytes as they will lie in storage
+		return // not the bytes as loaded
 	}
 	if id != s.element || offset != s.next || at != s.fileEnd || from == to {
 		s.flush(true)
@@ -144,7 +144,7 @@ func (s *scanner) take(at int64, raw record, entry int) {
 	}
 }
 
-// prefix returns that of a card that continues a text record.
+// prefix returns the prefix of a card that continues a text record.
 func prefix(card []byte) string {
 	if card[1] == byte(KindText)<<4|continuation {
 		return "\x03\x12\x00"
@@ -166,8 +166,8 @@ func (s *scanner) register(data []byte, entry int) {
 	}
 }
 
-// flush searches the buffer, all of it or what cannot reach into what is still
-// to come, and drops what is no longer needed.
+// flush searches the buffer and drops what is no longer needed. Without all it
+// leaves the end that could continue in text still to come.
 func (s *scanner) flush(all bool) {
 	limit := len(s.buf)
 	if !all {
@@ -184,7 +184,7 @@ func (s *scanner) flush(all bool) {
 	s.drop(s.scanned - near)
 }
 
-// drop drops the beginning of the buffer.
+// drop removes n bytes from the beginning of the buffer.
 func (s *scanner) drop(n int) {
 	i := 0
 	for i+1 < len(s.segs) && s.segs[i+1].pos <= n {
@@ -202,7 +202,7 @@ func (s *scanner) drop(n int) {
 	s.scanned -= n
 }
 
-// search looks for stamps and for PPA2s of C that begin before limit.
+// search searches for stamps and for PPA2s of C that begin before limit.
 func (s *scanner) search(limit int) {
 	base := s.next - int64(len(s.buf))
 	for i := s.scanned; ; i++ {
@@ -216,7 +216,7 @@ func (s *scanner) search(limit int) {
 		}
 	}
 	for i := s.scanned; i < limit; {
-		// One byte in 20 is looked at: no stamp passes between them.
+		// Testing one byte in 20 suffices: every stamp contains one of them.
 		at := min(i+stampSize-1, len(s.buf)-1)
 		if !digit(s.buf[at]) {
 			i = at + 1
@@ -241,13 +241,13 @@ func (s *scanner) search(limit int) {
 
 func digit(b byte) bool { return b >= 0xf0 && b <= 0xf9 }
 
-// distance returns how far from a PPA2 its stamp lies.
+// distance returns the distance from a PPA2 to its stamp.
 func distance(ppa2 []byte) int64 {
 	return int64(int32(binary.BigEndian.Uint32(ppa2[ppa2Stamp:])))
 }
 
-// digits keeps digits that may be a stamp, with the PPA2 beside them if there
-// is one.
+// digits stores digits that may be a stamp, with the PPA2 near them if there is
+// one.
 func (s *scanner) digits(base int64, at int) {
 	if len(s.stamps) >= maxFound {
 		return
@@ -265,9 +265,9 @@ func (s *scanner) digits(base int64, at int) {
 	}
 }
 
-// language reports whether the PPA2 begins as one does: a member language of
-// the run-time (C, COBOL, FORTRAN, PL/I, assembler, the run-time's own), no
-// subdivision of it, and a level that is known.
+// language reports whether ppa2 begins like a PPA2: a member language of the
+// run-time (C, COBOL, FORTRAN, PL/I, assembler, the run-time's own), no subdivision
+// of it, and a known level.
 func language(ppa2 []byte) bool {
 	switch ppa2[0] {
 	case 1, 3, 5, 7, 10, 15:
@@ -276,8 +276,8 @@ func language(ppa2 []byte) bool {
 	return false
 }
 
-// stamp returns where the stamp at a place of the buffer lies in the file, and
-// what may be its service level.
+// stamp returns the range in the file of the stamp at offset at of the buffer, and
+// of the bytes that may be its service level.
 func (s *scanner) stamp(at int) (compiled, bool) {
 	var c compiled
 	var ok bool
@@ -302,11 +302,11 @@ func (s *scanner) stamp(at int) (compiled, bool) {
 	return c, true
 }
 
-// end returns where the stretch ends in the file.
+// end returns the offset behind the stretch.
 func (s stretch) end() int64 { return s.offset + int64(s.length) }
 
-// stretch returns where bytes of the buffer lie in the file; not if too much
-// lies between them.
+// stretch returns the range in the file of bytes of the buffer. It reports false if
+// too many other bytes lie in between.
 func (s *scanner) stretch(from, to int) (stretch, bool) {
 	i, _ := slices.BinarySearchFunc(s.segs, from, func(g segment, p int) int {
 		if g.pos <= p {
@@ -336,9 +336,8 @@ func (s *scanner) stretch(from, to int) (stretch, bool) {
 	}
 }
 
-// end judges what was found in a module: digits are a stamp if a PPA2 leads to
-// them. Where the module registers its PPA2s and one of them is there, no
-// other counts.
+// end selects the stamps of a module: digits to which a PPA2 points. If the module
+// registers its PPA2s and one of them was found, only registered ones count.
 func (s *scanner) end() {
 	s.flush(true)
 	type place struct {
@@ -372,7 +371,7 @@ func (s *scanner) end() {
 	*s = scanner{found: s.found, buf: s.buf, segs: s.segs}
 }
 
-// keep adds a stamp that is one, unless it overlaps the one before.
+// keep stores a confirmed stamp, unless it overlaps the previous one.
 func (s *scanner) keep(c candidate) {
 	if c.stamp.text && c.flags&hasService == 0 {
 		c.stamp.service = stretch{}

@@ -12,11 +12,11 @@ import (
 	"iter"
 )
 
-// Record is one of Header, Symbol, Text, Relocations, Lengths, End and
-// Unknown. Their Tail is what follows the last byte that the record speaks of:
-// nil where the last card is filled with zeros and is the last one needed.
+// Record is one of Header, Symbol, Text, Relocations, Lengths, End and Unknown.
+// Tail is what follows the last byte that the record describes. It is nil if the
+// last card is filled up with zeros and no further card follows.
 type Record interface {
-	// parts returns what the record consists of; an Unknown has no kind.
+	// parts returns the components of the record; an Unknown has no kind.
 	parts() (kind Kind, head, data, tail []byte)
 }
 
@@ -48,7 +48,7 @@ type Symbol struct {
 	Priority   uint32
 	Signature  [8]byte
 	Attributes [10]byte
-	Name       []byte // as it stands: EBCDIC
+	Name       []byte // EBCDIC
 	Tail       []byte
 }
 
@@ -58,23 +58,23 @@ type Text struct {
 	Element  uint32
 	Reserved uint32
 	Offset   uint32
-	True     uint32 // length once unpacked
-	Encoding uint16 // 0: as it is
+	True     uint32 // length when unpacked
+	Encoding uint16 // 0: not encoded
 	Data     []byte
 	Tail     []byte
 }
 
-// Relocations say what to relocate (RLD).
+// Relocations lists relocations (RLD).
 type Relocations struct {
 	Reserved byte
 	Data     []byte
 	Tail     []byte
 }
 
-// Length is that of an element, given late.
+// Length is the length of an element, given after its symbol.
 type Length struct{ ID, Reserved, Length uint32 }
 
-// Lengths are lengths given late (LEN).
+// Lengths lists lengths given late (LEN).
 type Lengths struct {
 	Reserved byte
 	Items    []Length
@@ -94,7 +94,7 @@ type End struct {
 	Tail      []byte
 }
 
-// Unknown is cards that are no record, as they stand.
+// Unknown holds cards that are not a record.
 type Unknown struct{ Bytes []byte }
 
 func (h Header) parts() (Kind, []byte, []byte, []byte) {
@@ -149,7 +149,8 @@ func (e End) parts() (Kind, []byte, []byte, []byte) {
 
 func (u Unknown) parts() (Kind, []byte, []byte, []byte) { return 0, nil, u.Bytes, nil }
 
-// Append appends the cards of r to dst: for what Records gave, the same bytes.
+// Append appends the cards of r to dst. A record from Records gives the same bytes
+// again.
 func Append(dst []byte, r Record) ([]byte, error) {
 	kind, head, data, tail := r.parts()
 	if _, ok := r.(Unknown); ok {
@@ -179,9 +180,8 @@ func Append(dst []byte, r Record) ([]byte, error) {
 	}
 }
 
-// Records reads the records of r, one after the other, and what is no record
-// as Unknown; a last card that is short counts as that. It ends after the
-// first error, which is the reader's.
+// Records yields the records of r in order. Bytes that are not a record, including
+// a short last card, are yielded as Unknown. It stops after the first read error.
 func Records(r io.Reader) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		cards := newFeed(r, feedSize)
@@ -204,12 +204,12 @@ func Records(r io.Reader) iter.Seq2[Record, error] {
 	}
 }
 
-// decode decodes a record that fits.
+// decode decodes a record whose lengths fit.
 func decode(raw record) Record {
 	from, to := raw.data()
 	d := decoder{raw[prefixSize:]}
 	data, tail := raw.joined(from, to), raw.joined(to, raw.size())
-	// Zeros up to the end of the last card that is needed go without saying.
+	// Zeros up to the end of the last card needed are implied.
 	if len(tail) < payload && len(bytes.Trim(tail, "\x00")) == 0 {
 		tail = nil
 	}
@@ -240,7 +240,7 @@ func decode(raw record) Record {
 	}
 }
 
-// decoder takes fields off bytes that are known to be enough.
+// decoder consumes fields from bytes that are known to suffice.
 type decoder struct{ b []byte }
 
 func (d *decoder) take(n int) []byte {
@@ -252,26 +252,26 @@ func (d *decoder) take(n int) []byte {
 func (d *decoder) u8() byte    { return d.take(1)[0] }
 func (d *decoder) u32() uint32 { return binary.BigEndian.Uint32(d.take(4)) }
 
-// feed cuts a stream into records.
+// feed splits a stream into records.
 type feed struct {
 	r    io.Reader
 	buf  []byte
-	from int // of what was not yet given
+	from int // offset of the bytes not yet returned
 	err  error
-	// at is how many bytes were given before.
+	// at is how many bytes were returned before.
 	at int64
 }
 
-// feedSize holds several of the largest records.
+// feedSize is the buffer size, enough for several of the largest records.
 const feedSize = 512 << 10
 
-// newFeed returns a feed of a stream of at most that many bytes.
+// newFeed returns a feed of a stream of at most most bytes.
 func newFeed(r io.Reader, most int64) *feed {
 	return &feed{r: r, buf: make([]byte, 0, max(min(feedSize, most), 0)+1)}
 }
 
-// next returns the next record, and whether it is one: otherwise the bytes are
-// what cannot be read as one. They are good until the next call.
+// next returns the next record. If it reports false, the bytes cannot be read as a
+// record. The bytes are valid until the next call.
 func (f *feed) next() (record, bool, error) {
 	if len(f.buf)-f.from < (maxCards+1)*cardSize && f.err == nil {
 		f.fill()

@@ -16,7 +16,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/span"
 )
 
-// ebcdic decodes text; what cannot be printed is shown as a dot.
+// ebcdic decodes text, with a dot for each character that cannot be printed.
 func ebcdic(b []byte) string {
 	var s strings.Builder
 	for _, c := range b {
@@ -29,7 +29,7 @@ func ebcdic(b []byte) string {
 	return s.String()
 }
 
-// maxHex bounds the bytes shown of a field.
+// maxHex bounds the bytes shown of a field in hex.
 const maxHex = 64
 
 func hexOf(b []byte) string { return hex.EncodeToString(b[:min(len(b), maxHex)]) }
@@ -46,13 +46,13 @@ func readService(b []byte) span.Value {
 	return span.Value{Text: strings.TrimRight(hexOf(b[:n])+" "+ebcdic(b[n:]), " ")}
 }
 
-// bits are some of an attribute's, counted from the highest.
+// bits is a range of the bits of an attribute byte, counted from the highest.
 type bits struct {
 	name       string
 	from, size uint
 }
 
-// readBits tells bits by name.
+// readBits returns a Read function that names bits.
 func readBits(of []bits) func([]byte) span.Value {
 	return func(b []byte) span.Value {
 		if len(b) != 1 {
@@ -66,12 +66,12 @@ func readBits(of []bits) func([]byte) span.Value {
 	}
 }
 
-// moment returns a time that is known up to a unit.
+// moment returns a time with the precision of unit.
 func moment(t time.Time, unit time.Duration, layout string) span.Value {
 	return span.Value{Text: t.Format(layout), From: t, To: t.Add(unit - 1)}
 }
 
-// decimal returns the digits of b, if it is nothing but EBCDIC digits.
+// decimal returns the digits of b if it consists of EBCDIC digits only.
 func decimal(b []byte) (string, bool) {
 	out := make([]byte, len(b))
 	for i, c := range b {
@@ -92,10 +92,10 @@ func readCalendar(b []byte) span.Value {
 	return readText(b)
 }
 
-// readTranslated reads YYYYMMDDHHMMSS and hundredths, as LLVM writes it, or
-// what readJulian reads. A few texts are both: those are read as the former,
-// for nobody but the assembler, which is known by its product, is known to
-// write the latter.
+// readTranslated reads YYYYMMDDHHMMSS and hundredths, as LLVM writes it, or else
+// the form of readJulian. A few texts are valid in both forms and are read as the
+// former: only the assembler is known to write the latter, and it is recognised by
+// its product.
 func readTranslated(b []byte) span.Value {
 	if s, ok := decimal(b); ok && len(s) == 16 {
 		if v := readCalendar(b[:14]); !v.From.IsZero() {
@@ -115,13 +115,14 @@ func readJulian(b []byte) span.Value {
 	return readText(b)
 }
 
-// dotted sets the dot that package time wants before thousandths.
+// dotted inserts the dot that package time requires before thousandths.
 func dotted(s string) string { return s[:max(len(s)-3, 0)] + "." + s[max(len(s)-3, 0):] }
 
-// pivot: the binder takes two digits of a year above it for the last century.
+// pivot is the highest two-digit year of this century: the binder takes larger ones
+// for the last century.
 const pivot = 65
 
-// readShortJulian reads yyddd: a day.
+// readShortJulian reads the day yyddd.
 func readShortJulian(b []byte) span.Value {
 	s, ok := decimal(b)
 	if !ok || len(s) != 5 {
@@ -138,8 +139,8 @@ func readShortJulian(b []byte) span.Value {
 	return moment(t, 24*time.Hour, time.DateOnly)
 }
 
-// assembled reports whether a product is the High Level Assembler (5696-234),
-// of whatever release.
+// assembled reports whether a product is the High Level Assembler (5696-234) of any
+// release.
 func assembled(product []byte) bool {
 	return strings.HasPrefix(ebcdic(product), "5696234")
 }

@@ -1,16 +1,17 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package idr names the records by which objects and programs of z/OS say what
-// made them: identification records (IDR) and what a compiler leaves in PPA2.
+// Package idr describes the fields in which objects and programs of z/OS record
+// what made them: identification records (IDR), and the stamp of a compiler behind
+// its PPA2.
 //
-// GOFF objects and program objects have the same ones, in forms of their own; the
+// GOFF objects and program objects have the same records in different layouts; the
 // packages of these formats read them.
 package idr
 
 import "github.com/zfarm/zfarm/orchestrator/compare/format"
 
-// Fields are those of the records.
+// Fields returns the fields of the records.
 func Fields() []format.Field {
 	const (
 		translated = "which translator made it, and when (IDRL)"

@@ -4,9 +4,9 @@
 // Package registry lists the formats that the comparator knows, one row each, in
 // the order in which they are detected.
 //
-// It is the one place that imports them all. A new format is a package below
-// orchestrator/compare/format, a row here, samples in
-// orchestrator/compare/format/formattest and a page in docs/formats.
+// It is the only package that imports all formats. A new format needs a package
+// below orchestrator/compare/format, a row here, samples in its testdata folder and
+// a page in docs/formats.
 package registry
 
 import (
@@ -29,7 +29,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/zip"
 )
 
-// All are the formats, each before those that are asked after it.
+// All returns the formats in the order of detection.
 func All() []format.Format {
 	return []format.Format{
 		pax.Format(),
@@ -49,7 +49,7 @@ func All() []format.Format {
 	}
 }
 
-// Registry is the formats, with an index of their fields.
+// Registry holds the formats, with an index of their fields.
 type Registry struct {
 	formats []format.Format
 	fields  map[string]format.Field
@@ -69,7 +69,7 @@ func New() *Registry {
 	return r
 }
 
-// Find returns the first format of which both files may be and that is wanted.
+// Find returns the first wanted format that both files may have.
 func (r *Registry) Find(headA, headB []byte, wanted func(format.Format) bool) (format.Format, bool) {
 	for _, f := range r.formats {
 		if wanted(f) && f.Is(headA) && f.Is(headB) {
@@ -79,14 +79,14 @@ func (r *Registry) Find(headA, headB []byte, wanted func(format.Format) bool) (f
 	return format.Format{}, false
 }
 
-// Field returns what a field means: as it is named, else as the longest beginning
-// of its name that is; only the name is set if nothing is known of it.
+// Field returns the description of a field: its own, or that of the longest prefix
+// of its name that has one. For an unknown field only the name is set.
 func (r *Registry) Field(name string) format.Field {
 	f, _ := r.Lookup(name)
 	return f
 }
 
-// Lookup is Field, and reports whether anything is known of it.
+// Lookup is like Field, and reports whether the field is known.
 func (r *Registry) Lookup(name string) (format.Field, bool) {
 	for end := len(name); end > 0; {
 		if f, ok := r.fields[name[:end]]; ok {
@@ -97,7 +97,7 @@ func (r *Registry) Lookup(name string) (format.Field, bool) {
 	return format.Field{Name: name}, false
 }
 
-// common are the fields that belong to no format.
+// common returns the fields that belong to no format.
 func common() []format.Field {
 	return []format.Field{
 		{Name: "content", Text: "bytes of a file"},

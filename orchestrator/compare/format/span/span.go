@@ -1,8 +1,8 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package span names stretches of bytes within a file, so that a difference
-// can be told by the part it lies in. The packages that know a format (see
+// Package span names ranges of bytes within a file, so that a difference can be
+// reported by the part it lies in. The packages of formats (see
 // orchestrator/compare/format/elf) make spans; orchestrator/compare uses them.
 package span
 
@@ -15,95 +15,95 @@ import (
 	"time"
 )
 
-// Kind says what is known of the bytes of a span.
+// Kind says how the bytes of a span may be explained.
 type Kind int8
 
 // The kinds.
 const (
-	// Plain bytes: only the name is known.
+	// Plain bytes have a name and nothing more.
 	Plain Kind = iota
-	// Digest bytes follow from the rest of the file: they differ when and only
-	// when something else differs.
+	// Digest bytes are computed from the rest of the file: they differ if and only
+	// if something else differs.
 	Digest
 	// Stamp bytes are a time of the build in a form that the format fixes; the
-	// span's Read says which. Bytes that are no such time are no stamp.
+	// span's Read parses it. Bytes that do not parse are not a stamp.
 	Stamp
-	// Owner bytes name who built it.
+	// Owner bytes name who built the file.
 	Owner
-	// Fixed bytes must be the same: the product and version of a tool, a zap,
-	// an attribute. Whatever the values are, they are never masked.
+	// Fixed bytes must be the same in both files: the product and version of a
+	// tool, a zap, an attribute. They are never masked, whatever the values are.
 	Fixed
-	// Code bytes are instructions. No rule of a recipe speaks of them.
+	// Code bytes are instructions. No rule of a recipe applies to them.
 	Code
-	// Strings bytes are texts, each ended by a NUL.
+	// Strings bytes are texts, each terminated by a NUL.
 	Strings
 )
 
-// Value is what the bytes of a span say.
+// Value is the meaning of the bytes of a span.
 type Value struct {
-	// Text is for people.
+	// Text is the value for display.
 	Text string
-	// From and To bound the moments that a Stamp may mean, both included, as
-	// if its zone were UTC; zero if the bytes are no time. A date alone means
-	// a whole day.
+	// From and To bound the moments that a Stamp may denote, both included, as if
+	// its zone were UTC. They are zero if the bytes are not a time. A date alone
+	// denotes a whole day.
 	From, To time.Time
-	// Zoned says that the zone is known to be UTC; otherwise the time may be
-	// that of any zone.
+	// Zoned is set if the time is known to be in UTC; otherwise it may be in any
+	// zone.
 	Zoned bool
 }
 
-// Span is one named stretch.
+// Span is one named range.
 type Span struct {
-	// Name is the field a finding has, e.g. "elf.text".
+	// Name is the field of a finding, e.g. "elf.text".
 	Name           string
 	Offset, Length int64
 	Kind           Kind
-	// Read says what all bytes of the span mean; nil where that is not known.
+	// Read returns the meaning of all bytes of the span; nil if it is unknown.
 	Read func([]byte) Value
 }
 
-// Same reports whether two spans are the same part of two files.
+// Same reports whether two spans are the same part in two files.
 func (s Span) Same(o Span) bool {
 	return s.Name == o.Name && s.Offset == o.Offset && s.Length == o.Length && s.Kind == o.Kind
 }
 
-// Layout knows the span of each byte of a file. Formats with few parts make a
-// Map; those with many compute a span when asked.
+// Layout returns the span of any byte of a file. Formats with few parts use a Map;
+// those with many compute spans when asked.
 type Layout interface {
 	At(offset int64) (Span, bool)
 	End(offset, limit int64) int64
 }
 
-// Stretch is where bytes stand in a file.
+// Stretch is a range of bytes in a file.
 type Stretch struct{ Offset, Length int64 }
 
-// End returns where the byte behind it stands.
+// End returns the offset of the first byte behind the range.
 func (s Stretch) End() int64 { return s.Offset + s.Length }
 
-// Joiner is a Layout of a format that cuts texts into pieces and sets records
-// around them, so that what is one text in memory is none in the file.
+// Joiner is a Layout of a format that splits texts over records, so that a text
+// that is contiguous in memory is not so in the file.
 type Joiner interface {
 	Layout
-	// Joined returns the pieces of the text in which the byte at offset lies, in
-	// their order, as far as they hold reach bytes of it to either side; nil
-	// where the byte lies in no such text.
+	// Joined returns, in order, the pieces of the text that contains the byte at
+	// offset, reach bytes of it to either side. It returns nil if the byte is not
+	// in such a text.
 	Joined(offset, reach int64) []Stretch
 }
 
-// Map finds the span of a byte.
+// Map is a Layout over a list of spans.
 type Map struct {
 	spans  []Span
 	pieces []piece
 }
 
-// piece is a stretch that belongs to one span, or to none (-1).
+// piece is a range that belongs to one span, or to none (-1).
 type piece struct {
 	from int64
 	span int
 }
 
-// NewMap returns a Map over spans. Where spans overlap, the shorter wins, for
-// it says more; of equally long ones, the one given first.
+// NewMap returns a Map over spans. Where spans overlap, the shorter one wins,
+// because it is more specific; of equally long ones, the first in the list.
 func NewMap(spans []Span) Map {
 	kept := make([]Span, 0, len(spans))
 	edges := make([]int64, 0, 2*len(spans))
@@ -137,7 +137,7 @@ func NewMap(spans []Span) Map {
 	return m
 }
 
-// shortest is a heap of spans, the shortest first.
+// shortest is a heap of spans, shortest first.
 type shortest struct {
 	spans []Span
 	items []int
@@ -160,12 +160,12 @@ func (h *shortest) Pop() any {
 	return last
 }
 
-// at returns the piece in which the byte lies, -1 before the first.
+// at returns the index of the piece that contains the byte, -1 before the first.
 func (m Map) at(offset int64) int {
 	return sort.Search(len(m.pieces), func(i int) bool { return m.pieces[i].from > offset }) - 1
 }
 
-// At returns the span in which the byte lies.
+// At returns the span that contains the byte.
 func (m Map) At(offset int64) (Span, bool) {
 	i := m.at(offset)
 	if i < 0 || m.pieces[i].span < 0 {
@@ -174,8 +174,8 @@ func (m Map) At(offset int64) (Span, bool) {
 	return m.spans[m.pieces[i].span], true
 }
 
-// End returns where, at or behind offset, the span of that byte ends or the
-// next one begins; limit if there is nothing before it.
+// End returns the first offset behind offset at which that byte's span ends or the
+// next one begins, at most limit.
 func (m Map) End(offset, limit int64) int64 {
 	if i := m.at(offset) + 1; i < len(m.pieces) {
 		return min(limit, m.pieces[i].from)
