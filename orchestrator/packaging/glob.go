@@ -10,10 +10,10 @@ import (
 	"strings"
 )
 
-// maxStars bounds how often "**" may stand in a glob, and so the work of it.
+// maxStars bounds the number of "**" in a glob, and so the cost of matching it.
 const maxStars = 4
 
-// checkGlob says what is wrong with a glob.
+// checkGlob returns an error that says what is wrong with a glob.
 func checkGlob(glob string) error {
 	parts := strings.Split(glob, "/")
 	stars := 0
@@ -35,15 +35,15 @@ func checkGlob(glob string) error {
 	return nil
 }
 
-// matchesAny reports whether one of the globs matches the path. Globs were
-// checked before.
+// matchesAny reports whether one of the globs matches the path. The globs must be
+// valid.
 func matchesAny(globs []string, name string) bool {
 	parts := strings.Split(name, "/")
 	return slices.ContainsFunc(globs, func(glob string) bool { return matches(strings.Split(glob, "/"), parts) })
 }
 
-// matches matches part by part; "**" stands for any number of parts, none
-// included.
+// matches matches a path part by part; "**" stands for any number of parts,
+// including none.
 func matches(glob, parts []string) bool {
 	for i, g := range glob {
 		if g == "**" {
@@ -57,7 +57,7 @@ func matches(glob, parts []string) bool {
 		if i >= len(parts) {
 			return false
 		}
-		if ok, _ := path.Match(g, parts[i]); !ok { // the pattern was checked
+		if ok, _ := path.Match(g, parts[i]); !ok { // checkGlob accepted the pattern
 			return false
 		}
 	}

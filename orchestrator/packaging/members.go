@@ -19,12 +19,12 @@ type member struct {
 	pax.Member
 	below string // its path below the prefix
 	from  *staged
-	text  []byte // the content, if the farm made it
+	text  []byte // the content of a file that the farm makes
 	sum   digest.Digest
 	named bool
 }
 
-// content returns the bytes of a file; none for anything else.
+// content returns the content of a file; it is empty for anything else.
 func (m *member) content(spool io.ReaderAt) io.Reader {
 	if m.from == nil || m.Type != pax.Regular {
 		return bytes.NewReader(m.text)
@@ -32,12 +32,12 @@ func (m *member) content(spool io.ReaderAt) io.Reader {
 	return io.NewSectionReader(spool, m.from.data.offset, m.Size)
 }
 
-// members returns the members of the package in their order.
+// members returns the members of the package in order.
 func (st *staging) members() ([]member, error) {
 	kept := st.selected()
 	files := 0
 	var out []member
-	first := map[*staged]string{} // the name of a content
+	first := map[*staged]string{} // first name with a content
 	for _, below := range sortedKeys(kept) {
 		m := st.member(below, kept[below])
 		if e := m.from; e != nil && e.data.Type == pax.Regular {
@@ -68,8 +68,9 @@ func (st *staging) members() ([]member, error) {
 	return out, nil
 }
 
-// selected returns what is packaged by path below the prefix: what the globs
-// say, and the folders above it. A folder that was not staged itself is nil.
+// selected returns the files to package, by path below the prefix: those that the
+// globs select, and the folders above them. A folder that was not staged itself is
+// nil.
 func (st *staging) selected() map[string]*staged {
 	kept := map[string]*staged{"": st.all[st.prefix]}
 	for name, e := range st.all {
@@ -97,8 +98,7 @@ func sortedKeys(m map[string]*staged) []string {
 	return keys
 }
 
-// member makes a member of the package of what was staged; e is nil for a
-// folder that was not.
+// member makes a member of the package. e is nil for a folder that was not staged.
 func (st *staging) member(below string, e *staged) member {
 	m := member{below: below, from: e}
 	m.Name = path.Join(st.s.root(), below)
@@ -107,7 +107,7 @@ func (st *staging) member(below string, e *staged) member {
 	if e == nil {
 		return m
 	}
-	source := e.data // hard links share everything with their content
+	source := e.data // hard links share all metadata with their content
 	m.Type, m.Mode, m.Size = source.Type, source.Mode, source.Size
 	m.sum, m.named = source.sum, source.named
 	if m.Type == pax.Symlink {
@@ -117,7 +117,7 @@ func (st *staging) member(below string, e *staged) member {
 		switch r.Key {
 		case pax.ZOSTag, pax.ZOSExtattr:
 			m.Records = append(m.Records, r)
-		case "atime", "ctime": // times are replaced, as that of the header is
+		case "atime", "ctime": // the header's time is replaced, so these are dropped
 		default:
 			st.dropped[clip(r.Key)]++
 		}
@@ -143,7 +143,7 @@ func (st *staging) outside(members []member) []Link {
 	return out
 }
 
-// withOwn adds the files that the farm makes, unless the port brings its own.
+// withOwn adds the files that the farm makes, unless the port has its own.
 func (st *staging) withOwn(out []member, kept map[string]*staged) ([]member, error) {
 	own := func(name string, mode uint32, text []byte) {
 		m := member{below: name, text: text, sum: digest.Of(text)}

@@ -13,23 +13,23 @@ import (
 	"github.com/zfarm/zfarm/attest/digest"
 )
 
-// Names of the files that "zopen install" looks for at the top of a package.
+// Files that "zopen install" expects at the top of a package.
 const (
 	metadataName = "metadata.json"
 	envName      = ".env"
 	setupName    = "setup.sh"
-	// workName is where setup.sh keeps a file for a moment.
+	// workName is a temporary file of setup.sh.
 	workName = ".zfarm-setup"
 )
 
-// Tests are the counts of a suite, for the metadata beside the artifact.
+// Tests counts the results of a suite, for the metadata beside the artifact.
 type Tests struct {
 	Total, Passed int
 }
 
-// metadata has the shape of zopen's version_scheme 0.2, with digests where
-// zopen has none. Fields that would differ between repeats stand only in the
-// file beside the artifact.
+// metadata has the form of zopen's version_scheme 0.2, with digests that zopen does
+// not have. Fields that would differ between repeats are only in the file beside
+// the artifact.
 type metadata struct {
 	Scheme  string  `json:"version_scheme"`
 	Product product `json:"product"`
@@ -69,7 +69,7 @@ type need struct {
 	SHA256       string  `json:"sha256"`
 }
 
-// origin says what the package was made of and what lies in it.
+// origin describes the inputs and the content of the package.
 type origin struct {
 	System  string   `json:"system"`
 	Prefix  string   `json:"prefix"`
@@ -113,8 +113,8 @@ func hexOf(d digest.Digest) string {
 	return d.Hex()
 }
 
-// innerMetadata is the metadata.json in the package. It names no digest of a
-// file: that would carry every difference of a file into this one as well.
+// innerMetadata returns the metadata.json inside the package. It contains no file
+// digests: with them, any file that differs would make this file differ as well.
 func innerMetadata(s *Spec, members []member) ([]byte, error) {
 	m := s.metadata()
 	for _, f := range members {
@@ -123,9 +123,9 @@ func innerMetadata(s *Spec, members []member) ([]byte, error) {
 	return m.encode()
 }
 
-// Metadata returns the metadata.json that lies beside the artifact: what the
-// package says of itself, with the artifact's own name, size and digest, those
-// of every file in it, and how its tests went.
+// Metadata returns the metadata.json beside the artifact: the metadata inside the
+// package, with the artifact's name, size and digest, the digest of every file in
+// it, and the test results.
 func Metadata(s Spec, i Info, t Tests) ([]byte, error) {
 	m := s.metadata()
 	m.Product.TestStatus = &testStatus{t.Total, t.Passed}
@@ -148,7 +148,7 @@ func (m metadata) encode() ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// envScript is the .env of a package.
+// envScript returns the .env of a package.
 func envScript(s *Spec) []byte {
 	return fmt.Appendf(nil, `# %s: use it from the folder in which it lies, with ". ./.env"
 PATH="${PWD}/bin${PATH:+:${PATH}}"
@@ -158,8 +158,8 @@ export PATH LIBPATH MANPATH
 `, s.root())
 }
 
-// setupScript is the setup.sh of a package. It is for the text files in which
-// the prefix stands; what binaries hold of the prefix stays.
+// setupScript returns the setup.sh of a package. It replaces the prefix in text
+// files; occurrences in binaries stay.
 func setupScript(s *Spec, named []string) []byte {
 	var out bytes.Buffer
 	fmt.Fprintf(&out, `#!/bin/sh
@@ -194,7 +194,7 @@ rm -f "${work}"
 	return out.Bytes()
 }
 
-// sedPattern escapes s for a basic regular expression between bars.
+// sedPattern escapes s for a basic regular expression that is delimited by bars.
 func sedPattern(s string) string {
 	var out strings.Builder
 	for _, c := range []byte(s) {

@@ -1,14 +1,14 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package packaging makes the released .pax.Z of a staged folder that came
-// back from a worker as one raw pax archive.
+// Package packaging makes the released .pax.Z of a staged folder, which a worker
+// returns as one raw pax archive.
 //
-// The raw archive is hostile. What is released depends on the staged files and
-// the Spec alone: members are sorted, times are the Spec's, owners are 0, while
-// modes, links, file tags and extended attributes are kept as they are. What
-// is left out is told. Comparing the packages of two repeats is
-// orchestrator/compare, whose formats pax and compress are used here.
+// The raw archive is hostile. The released bytes depend only on the staged files
+// and the Spec: members are sorted, times are the Spec's, owners are 0; modes,
+// links, file tags and extended attributes are kept. Info lists what was dropped.
+// orchestrator/compare compares the packages of two repeats; this package uses its
+// formats pax and compress.
 package packaging
 
 import (
@@ -26,29 +26,29 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/pax"
 )
 
-// ErrRefused: the staged folder cannot be packaged. It is the fault of the
-// recipe, or of the worker; the text says what to mend.
+// ErrRefused says that the staged folder cannot be packaged because of the recipe
+// or the worker. The text says what to fix.
 var ErrRefused = errors.New("staged folder refused")
 
-// Spec says what the package is of and how it is made.
+// Spec describes the package to make.
 type Spec struct {
 	Port, Version, Summary, Licence, Homepage string
 	Categories                                []string
-	// Prefix is the absolute folder for which the port was configured. What
-	// lies below it, and nothing else, may be staged.
+	// Prefix is the absolute folder for which the port was configured. Only files
+	// below it may be staged.
 	Prefix string
-	// Include and Exclude are globs over paths below the prefix; "**" stands
-	// for any number of folders. Without Include everything is packaged.
+	// Include and Exclude are globs over paths below the prefix; "**" stands for
+	// any number of folders. Without Include everything is packaged.
 	Include, Exclude []string
 	// Epoch is the time of every member (SOURCE_DATE_EPOCH).
 	Epoch                time.Time
 	Recipe               digest.Digest
 	Sources              []Source
 	BuildNeeds, RunNeeds []Need
-	// System is what "uname -s" says on the worker.
+	// System is the output of "uname -s" on the worker.
 	System string
-	// Temp is a folder with room for the unpacked content; "" is that of the
-	// system for temporary files.
+	// Temp is a folder with room for the unpacked content; "" is the system's
+	// folder for temporary files.
 	Temp string
 	// MaxMembers and MaxBytes bound the raw archive; 0 means 2 million members
 	// and 64 GiB of content.
@@ -62,26 +62,26 @@ type Source struct {
 	Digest digest.Digest
 }
 
-// Need is a port that this one needs, as it was resolved.
+// Need is a resolved port that this one needs.
 type Need struct {
 	Name, Version string
 	Digest        digest.Digest
 }
 
-// Info says what was made.
+// Info describes the package that was made.
 type Info struct {
-	// Members counts those of the package, Bytes and Digest are of the .Z file,
-	// PaxBytes and PaxDigest of the archive in it.
+	// Members counts the members of the package. Bytes and Digest are of the .Z
+	// file, PaxBytes and PaxDigest of the archive in it.
 	Members           int
 	Bytes, PaxBytes   int64
 	Digest, PaxDigest digest.Digest
-	// Content is the sum of the sizes of all files in it.
+	// Content is the sum of the sizes of all files, in bytes.
 	Content int64
-	// Files are the regular files that were staged, by name below the prefix;
-	// those that packaging adds are not among them.
+	// Files are the staged regular files, by name below the prefix. Files that
+	// packaging adds are not included.
 	Files []File
-	// Dropped lists what the raw archive had and a package does not carry,
-	// e.g. "ZOS.useraudit of 12 members"; sorted.
+	// Dropped lists what packages leave out of the raw archive, e.g. "ZOS.useraudit
+	// of 12 members"; sorted.
 	Dropped []string
 	// Outside lists symbolic links that lead out of the prefix; sorted by name.
 	Outside []Link
@@ -125,7 +125,7 @@ func (s *Spec) check() error {
 	return nil
 }
 
-// root is the folder at the top of the package.
+// root returns the folder at the top of the package.
 func (s *Spec) root() string { return s.Port + "-" + s.Version }
 
 func plainName(s string) bool {
@@ -144,8 +144,8 @@ func hasControl(s string) bool {
 	return strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
 }
 
-// Write reads the raw pax archive of a staged folder and writes the released
-// .pax.Z to w. A fault of the archive or of what is staged wraps ErrRefused.
+// Write reads the raw pax archive of a staged folder and writes the released .pax.Z
+// to w. An error caused by the archive or the staged files wraps ErrRefused.
 func Write(ctx context.Context, raw io.Reader, w io.Writer, s Spec) (Info, error) {
 	if err := s.check(); err != nil {
 		return Info{}, err
@@ -154,7 +154,7 @@ func Write(ctx context.Context, raw io.Reader, w io.Writer, s Spec) (Info, error
 	if err != nil {
 		return Info{}, fmt.Errorf("packaging %s: making a file for its content: %w", s.Port, err)
 	}
-	defer func() { // it is of no use to anybody any more
+	defer func() { // the spool is only temporary
 		_ = spool.Close()
 		_ = os.Remove(spool.Name())
 	}()
@@ -173,7 +173,7 @@ func Write(ctx context.Context, raw io.Reader, w io.Writer, s Spec) (Info, error
 	return info, nil
 }
 
-// write writes the members and fills in what was made.
+// write writes the members and fills in info.
 func write(ctx context.Context, w io.Writer, members []member, spool io.ReaderAt, info *Info) error {
 	outer := digest.NewWriter(w)
 	z := compress.NewWriter(outer)
@@ -205,7 +205,7 @@ func write(ctx context.Context, w io.Writer, members []member, spool io.ReaderAt
 }
 
 // FileName returns the name of the released file, e.g. "gzip-1.12.zos.pax.Z".
-// The system is what "uname -s" says; that of z/OS is OS/390.
+// system is the output of "uname -s"; on z/OS that is OS/390.
 func FileName(port, version, system string) string {
 	return port + "-" + version + "." + systemName(system) + ".pax.Z"
 }

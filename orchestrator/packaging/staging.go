@@ -23,30 +23,30 @@ import (
 	"golang.org/x/text/encoding/charmap"
 )
 
-// staged is one member of the raw archive. Its path is clean and relative to
-// the root of the staged folder.
+// staged is one member of the raw archive. Its path is clean and relative to the
+// root of the staged folder.
 type staged struct {
 	pax.Member
 	path string
-	// data is where the content is: the member itself, or what a hard link
-	// leads to in the end.
+	// data holds the content: the member itself, or the final target of a hard
+	// link.
 	data   *staged
 	offset int64 // of the content in the spool
 	sum    digest.Digest
-	// named reports that it is text in which the prefix stands.
+	// named is set if the file is text that contains the prefix.
 	named bool
 }
 
-// staging collects the raw archive.
+// staging is the content of the raw archive.
 type staging struct {
 	s       *Spec
 	spool   *os.File
 	at      int64 // end of the spool
 	prefix  string
 	all     map[string]*staged
-	outer   []string // staged outside of the prefix
+	outer   []string // paths staged outside of the prefix
 	dropped map[string]int
-	spoiled error // what went wrong with the spool
+	spoiled error // error in writing the spool
 }
 
 func newStaging(s *Spec, spool *os.File) *staging {
@@ -96,7 +96,7 @@ func (st *staging) read(ctx context.Context, raw io.Reader) error {
 	}
 }
 
-// asRefused makes a fault of the archive one of the staged folder.
+// asRefused wraps an error in the archive in ErrRefused.
 func asRefused(err error) error {
 	if errors.Is(err, pax.ErrFormat) {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
@@ -104,7 +104,7 @@ func asRefused(err error) error {
 	return fmt.Errorf("reading staged folder: %w", err)
 }
 
-// add takes one member.
+// add adds one member.
 func (st *staging) add(m *pax.Member, content io.Reader, buf []byte) error {
 	name, err := cleanName(m.Name)
 	if err != nil || name == "." {
@@ -132,7 +132,7 @@ func (st *staging) add(m *pax.Member, content io.Reader, buf []byte) error {
 	return nil
 }
 
-// cleanName returns the path that a name stands for, "." for the root.
+// cleanName returns the clean relative path of a member's name, "." for the root.
 func cleanName(name string) (string, error) {
 	s := strings.TrimSuffix(strings.TrimPrefix(name, "./"), "/")
 	if name == "." || s == "" && name == "./" {
@@ -149,7 +149,7 @@ func cleanName(name string) (string, error) {
 
 func clip(s string) string { return s[:min(len(s), 300)] }
 
-// keep puts the content of a file into the spool.
+// keep copies the content of a file into the spool.
 func (st *staging) keep(e *staged, content io.Reader, buf []byte) error {
 	e.offset = st.at
 	tag, _ := e.Record(pax.ZOSTag)
@@ -169,7 +169,7 @@ func (st *staging) keep(e *staged, content io.Reader, buf []byte) error {
 
 func sumOf(h hash.Hash) digest.Digest { return digest.Digest(h.Sum(nil)) }
 
-// spoolWriter appends to the spool and tells its errors from those of the
+// spoolWriter appends to the spool and keeps its errors apart from those of the
 // archive.
 type spoolWriter struct{ st *staging }
 
@@ -180,7 +180,7 @@ func (w spoolWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// link finds the content of a hard link, which must have come before.
+// link resolves a hard link. Its target must come before it.
 func (st *staging) link(e *staged) error {
 	target, err := cleanName(e.Link)
 	if err != nil {
@@ -194,7 +194,7 @@ func (st *staging) link(e *staged) error {
 	return nil
 }
 
-// check looks at everything together, whatever the order it came in.
+// check checks the members against each other, in any order.
 func (st *staging) check() error {
 	for _, name := range st.names() {
 		e := st.all[name]
@@ -229,7 +229,7 @@ func (st *staging) names() []string {
 	return names
 }
 
-// droppedText lists what a package does not carry.
+// droppedText lists what packages leave out.
 func (st *staging) droppedText() []string {
 	var out []string
 	for what, n := range st.dropped {
@@ -243,7 +243,7 @@ func (st *staging) droppedText() []string {
 	return out
 }
 
-// probe looks for the prefix in text as it passes.
+// probe searches for the prefix in text that is written to it.
 type probe struct {
 	want   []byte
 	carry  []byte

@@ -16,37 +16,37 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/pax"
 )
 
-// Bounds on the names of a package that is laid out: of one, and of all
-// together, because all are kept until the end.
+// Bounds on the names in a package, in bytes: of one name, and of all names
+// together, which are in memory until the end.
 const (
 	maxSysrootName  = 4 << 10
 	maxSysrootNames = 256 << 20
 )
 
-// SysrootInfo says what Sysroot wrote.
+// SysrootInfo describes the archive that Sysroot wrote.
 type SysrootInfo struct {
-	// Digest and Bytes are of the archive that was written.
+	// Digest and Bytes are of the archive.
 	Digest digest.Digest
 	Bytes  int64
-	// Members counts those of the archive, Content is the sum of the sizes of
-	// its files.
+	// Members counts its members, Content is the sum of the sizes of its files in
+	// bytes.
 	Members int
 	Content int64
 }
 
-// Sysroot reads a released .pax.Z and writes a plain pax archive of the same
-// members at the prefix the port was configured for, relative to wherever it
-// is unpacked: "opt/zfarm/ncurses/6.4/bin/tic". Several such archives unpacked
-// in one folder are a root in which each port lies where it expects to.
+// Sysroot reads a released .pax.Z and writes a plain pax archive with the same
+// members at the prefix for which the port was configured, relative to the folder
+// where it is unpacked: "opt/zfarm/ncurses/6.4/bin/tic". Several such archives
+// unpacked in one folder form a root in which each port is where it expects to be.
 //
-// Modes, times, file tags and extended attributes are those of the package,
-// but for setuid and setgid, which nobody needs to build. Links are kept, but
-// for symbolic ones that name the prefix in full: they would lead out of the
-// folder and become relative.
+// Modes, times, file tags and extended attributes are those of the package, without
+// setuid and setgid, which builds do not need. Links are kept, but symbolic links
+// with the prefix as an absolute path become relative, since they would lead out of
+// the folder.
 //
-// The archive must be as Write makes it: one folder at the top, each folder
-// before what lies in it, no name twice, nothing but files, folders and links.
-// Nothing it says can lead an archiver out of prefix.
+// The archive must be as Write makes it: one folder at the top, each folder before
+// its content, no name twice, only files, folders and links. Nothing in it can make
+// an archiver write outside prefix.
 func Sysroot(ctx context.Context, r io.Reader, w io.Writer, prefix string) (SysrootInfo, error) {
 	info, err := sysroot(ctx, r, w, prefix)
 	if err != nil {
@@ -88,8 +88,8 @@ func sysroot(ctx context.Context, r io.Reader, w io.Writer, prefix string) (Sysr
 	return l.info, nil
 }
 
-// searchable reports whether prefix can stand in search paths, flags of
-// compilers and scripts as it is.
+// searchable reports whether prefix can be used unquoted in search paths, compiler
+// flags and scripts.
 func searchable(prefix string) bool {
 	plain := func(c rune) bool {
 		return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("/+._~-", c)
@@ -98,7 +98,7 @@ func searchable(prefix string) bool {
 		!strings.ContainsFunc(prefix, func(c rune) bool { return !plain(c) })
 }
 
-// layout is a package on its way to its prefix.
+// layout converts the members of a package.
 type layout struct {
 	prefix string
 	top    string // the folder at the top of the package
@@ -110,7 +110,7 @@ type layout struct {
 	info   SysrootInfo
 }
 
-// next copies one member; io.EOF at the end.
+// next copies one member; it returns io.EOF at the end.
 func (l *layout) next() error {
 	m, err := l.in.Next()
 	if err != nil {
@@ -195,7 +195,7 @@ func packaged(name string) (string, error) {
 	return clean, nil
 }
 
-// moved returns where the member of that name goes.
+// moved returns the new path of a member.
 func (l *layout) moved(name string) string {
 	return path.Join(l.prefix[1:], strings.TrimPrefix(name, l.top))
 }
@@ -211,7 +211,7 @@ func (l *layout) hardLink(name, target string) (string, error) {
 	return l.moved(to), nil
 }
 
-// symlink returns the target of a symbolic link in the new place.
+// symlink returns the target of a symbolic link at its new path.
 func (l *layout) symlink(name, target string) (string, error) {
 	if target == "" || hasControl(target) {
 		return "", fmt.Errorf("the link %q leads to a name that is not plain text", clip(name))

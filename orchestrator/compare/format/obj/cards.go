@@ -9,13 +9,14 @@ import (
 	"fmt"
 )
 
-// part is the columns of one field; where to read it from or write it to.
+// part is the columns of one field, and the buffer to read it into or write it
+// from.
 type part struct {
 	at    int
 	bytes []byte
 }
 
-// take copies the fields out of a card and returns what else is on it.
+// take copies the fields from a card and returns the other columns.
 func take(c []byte, parts ...part) Rest {
 	rest := bytes.Clone(c)
 	blankOut(rest, 0, 4)
@@ -35,7 +36,7 @@ func blankOut(c []byte, at, n int) {
 	}
 }
 
-// give writes the fields onto a card.
+// give writes the fields to a card.
 func give(c []byte, kind string, rest Rest, parts ...part) ([]byte, error) {
 	if len(rest) != 0 && len(rest) != cardSize {
 		return nil, fmt.Errorf("%w: the rest of a card of %d columns has %d", ErrFormat, cardSize, len(rest))
@@ -49,7 +50,7 @@ func give(c []byte, kind string, rest Rest, parts ...part) ([]byte, error) {
 	return c, nil
 }
 
-// sized is a count and that much data.
+// sized returns the parts that write a count and its data.
 func sized(data []byte, most int) ([]part, error) {
 	if len(data) > most {
 		return nil, fmt.Errorf("%w: a card holds %d bytes, not %d: divide them", ErrFormat, most, len(data))
@@ -57,7 +58,7 @@ func sized(data []byte, most int) ([]part, error) {
 	return []part{{countAt, binary.BigEndian.AppendUint16(nil, uint16(len(data)))}, {dataAt, data}}, nil
 }
 
-// room returns parts to read a count and data into.
+// room returns the parts that read a count and its data.
 func room(c []byte) (data []byte, parts []part) {
 	data = make([]byte, binary.BigEndian.Uint16(c[countAt:]))
 	return data, []part{{countAt, make([]byte, 2)}, {dataAt, data}}
@@ -101,7 +102,7 @@ func decode(c []byte) Card {
 	}
 }
 
-// parts returns the fields of an END card but for its count.
+// parts returns the fields of an END card, without its count.
 func (e *End) parts() []part {
 	out := []part{{5, e.Entry[:]}, {14, e.ID[:]}, {16, e.Name[:]}, {28, e.Length[:]}}
 	for i := range e.Identified {

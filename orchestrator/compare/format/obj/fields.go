@@ -17,7 +17,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/span"
 )
 
-// field is a stretch of a card.
+// field is a range of columns of a card.
 type field struct {
 	from, to int
 	name     string
@@ -25,7 +25,7 @@ type field struct {
 	read     func([]byte) span.Value
 }
 
-// Where identification stands on an END card.
+// Columns of the identification on an END card.
 const (
 	identCount   = 32
 	identAt      = 33
@@ -34,7 +34,7 @@ const (
 	identVersion = 4
 )
 
-// fieldAt returns the field of a card in which its byte x lies.
+// fieldAt returns the field that contains byte x of a card.
 func fieldAt(c []byte, x int) field {
 	if !readable(c) {
 		return field{to: len(c), name: "obj.unknown"}
@@ -84,7 +84,7 @@ func fields(c []byte) []field {
 	}
 	out := []field{card, fixed(5, 8, "obj.end.entry"), fixed(14, 16, "obj.end.id"), {16, 24, "obj.end.name", span.Fixed, readText},
 		fixed(28, 32, "obj.end.length"), {identCount, identAt, "obj.end.count", span.Fixed, readText}}
-	// One or two are used: what stands in the place of others means nothing.
+	// An END card has one or two identifications; unused columns have no meaning.
 	count := int(c[identCount]) - 0xf0
 	for i := 0; i < count && count <= 2; i++ {
 		at := identAt + i*identSize
@@ -99,7 +99,7 @@ func readHex(b []byte) span.Value {
 	return span.Value{Text: hex.EncodeToString(b[:min(len(b), cardSize)])}
 }
 
-// readText decodes text; what cannot be printed is shown as a dot.
+// readText decodes text, with a dot for each character that cannot be printed.
 func readText(b []byte) span.Value {
 	text := strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
@@ -118,10 +118,11 @@ func decoded(b []byte) string {
 	return s.String()
 }
 
-// pivot: the binder takes two digits of a year above it for the last century.
+// pivot is the highest two-digit year of this century: the binder takes larger ones
+// for the last century.
 const pivot = 65
 
-// readDay reads yyddd: a day.
+// readDay reads the day yyddd.
 func readDay(b []byte) span.Value {
 	digits := bytes.Clone(b)
 	for i, c := range b {

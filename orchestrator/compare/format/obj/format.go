@@ -7,7 +7,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format"
 )
 
-// Format is what the comparator knows of it.
+// Format returns the description of the format.
 func Format() format.Format {
 	return format.Format{Name: "object module", Is: Is, Layout: format.Opened(Open),
 		Symbol: format.Symbol{Prefix: "obj.esd.", First: "obj.esd.name", Name: "obj.esd.name"},

@@ -10,11 +10,11 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/span"
 )
 
-// maxPieces bounds the pieces of one text that are told to either side.
+// maxPieces bounds the pieces of a text that are returned to either side.
 const maxPieces = 128
 
-// Joined implements span.Joiner: the text of a section goes on in the next
-// card, if that places it right behind.
+// Joined implements span.Joiner. The text of a section continues in the next card,
+// if that card places it right behind.
 func (f *File) Joined(offset, reach int64) []span.Stretch {
 	begin := offset - offset%cardSize
 	here, ok := f.textAt(begin)
@@ -45,14 +45,14 @@ func (f *File) Joined(offset, reach int64) []span.Stretch {
 	return out
 }
 
-// placed is the text of a card, and where it is placed.
+// placed is the text of a card with its address.
 type placed struct {
 	span.Stretch
 	section [2]byte
 	address uint32
 }
 
-// textAt returns the text of the card that begins there, if it has any.
+// textAt returns the text of the card that begins at offset begin, if it has any.
 func (f *File) textAt(begin int64) (placed, bool) {
 	c := make([]byte, cardSize)
 	if begin < 0 || begin+cardSize > f.size {
@@ -65,7 +65,7 @@ func (f *File) textAt(begin int64) (placed, bool) {
 	return placed{span.Stretch{Offset: begin + dataAt, Length: n}, [2]byte(c[14:16]), binary.BigEndian.Uint32(c[4:]) & 0xffffff}, n > 0
 }
 
-// leadsTo reports whether the text of next goes on where that of p ends.
+// leadsTo reports whether the text of next continues that of p.
 func (p placed) leadsTo(next placed) bool {
 	return p.section == next.section && int64(p.address)+p.Length == int64(next.address)
 }

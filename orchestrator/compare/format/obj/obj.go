@@ -1,15 +1,15 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package obj knows the parts of old object modules (OBJ): cards of 80 bytes
-// that assemblers and compilers have written since OS/360, with the control
-// statements of the linkage editor that may stand between them.
+// Package obj names the parts of old object modules (OBJ): cards of 80 bytes that
+// assemblers and compilers have written since OS/360, possibly with control
+// statements of the linkage editor between them.
 //
-// Each card is understood by itself, so that nothing is kept of a file. Nothing
-// is linked here. The layout is that of "HLASM Programmer's Guide" (SC26-4941,
-// object deck output), checked on an object of the High Level Assembler;
-// docs/formats/obj.md has it as tables. GOFF modules, the younger form, are the
-// business of orchestrator/compare/format/goff.
+// Each card is read by itself, so the package keeps nothing of a file in memory. It
+// does not link. The layout follows "HLASM Programmer's Guide" (SC26-4941, object
+// deck output), checked on an object of the High Level Assembler;
+// docs/formats/obj.md lists it as tables. orchestrator/compare/format/goff reads
+// GOFF, the newer form.
 package obj
 
 import (
@@ -23,12 +23,12 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/span"
 )
 
-// ErrFormat: the bytes are not an old object module.
+// ErrFormat says that the bytes are not an old object module.
 var ErrFormat = errors.New("not a readable object module")
 
 const (
 	cardSize  = 80
-	mark      = 2 // begins every card that is no control statement
+	mark      = 2 // first byte of every card that is not a control statement
 	sequence  = 72
 	countAt   = 10
 	dataAt    = 16
@@ -39,7 +39,7 @@ const (
 	feedCards = 4096
 )
 
-// Kinds of cards, in EBCDIC as they stand.
+// Kinds of cards, in EBCDIC.
 const (
 	kindSymbols     = "\xc5\xe2\xc4" // ESD
 	kindText        = "\xe3\xe7\xe3" // TXT
@@ -60,18 +60,17 @@ func Is(head []byte) bool {
 	return false
 }
 
-// File is an object file that was read to its end. It is a span.Layout, and
-// safe for use by several goroutines.
+// File is an object file that was read to its end. It is a span.Layout, and safe
+// for concurrent use.
 type File struct {
 	r     io.ReaderAt
 	size  int64
 	fault error
 }
 
-// Open reads the object file in r, of that many bytes, once to its end. Errors
-// are those of r, or wrap ErrFormat where the file does not begin as a module;
-// what is wrong behind its beginning is told by Fault, and its bytes lie in
-// "obj.unknown".
+// Open reads the object file in r once, size bytes long. Errors are those of r, or
+// wrap ErrFormat if the file does not begin as a module. Fault returns errors
+// behind that beginning; the bytes concerned are "obj.unknown".
 func Open(r io.ReaderAt, size int64) (*File, error) {
 	f := &File{r: r, size: size}
 	at, ended := int64(0), false
@@ -107,12 +106,11 @@ func (f *File) complain(at int64, what string) {
 	}
 }
 
-// Fault returns the first thing in which the file is not as the format wants
-// it: an error that wraps ErrFormat, or nil.
+// Fault returns the first deviation from the format as an error that wraps
+// ErrFormat, or nil.
 func (f *File) Fault() error { return f.fault }
 
-// At returns the span in which a byte lies: every byte of the file has one, as
-// long as the file can be read.
+// At returns the span that contains a byte. Every byte of a readable file has one.
 func (f *File) At(offset int64) (span.Span, bool) {
 	if offset < 0 || offset >= f.size {
 		return span.Span{}, false
@@ -126,7 +124,7 @@ func (f *File) At(offset int64) (span.Span, bool) {
 	return span.Span{Name: fd.name, Offset: begin + int64(fd.from), Length: int64(fd.to - fd.from), Kind: fd.kind, Read: fd.read}, true
 }
 
-// End returns where the span of the byte at offset ends, or limit.
+// End returns the end of the span that contains the byte at offset, at most limit.
 func (f *File) End(offset, limit int64) int64 {
 	if s, ok := f.At(offset); ok {
 		return min(limit, s.Offset+s.Length)
@@ -134,7 +132,7 @@ func (f *File) End(offset, limit int64) int64 {
 	return limit
 }
 
-// cards cuts a stream into cards; the last may be short. They are good until
+// cards yields the cards of a stream; the last may be short. A card is valid until
 // the next one.
 func cards(r io.Reader) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
@@ -156,8 +154,7 @@ func cards(r io.Reader) iter.Seq2[[]byte, error] {
 	}
 }
 
-// readable reports whether a card is of a kind that is known, and says nothing
-// of its length that cannot be.
+// readable reports whether a card is of a known kind, with plausible lengths.
 func readable(c []byte) bool {
 	switch {
 	case len(c) < cardSize:
@@ -178,17 +175,17 @@ func readable(c []byte) bool {
 	}
 }
 
-// Card is one of Symbols, Text, Relocations, Test, End, Statement and Unknown.
-// Rest is the columns that have no meaning of their own, and the data field
-// behind what a card says is used.
+// Card is one of Symbols, Text, Relocations, Test, End, Statement and Unknown. Rest
+// is the columns without a meaning of their own, including the unused end of the
+// data field.
 type Card interface {
-	// put writes the card onto 80 blank columns, or gives bytes as they stand.
+	// put writes the card to 80 blank columns, or returns the bytes of an Unknown.
 	put(c []byte) ([]byte, error)
 }
 
 // Symbols are external symbols (ESD).
 type Symbols struct {
-	ID    [2]byte // of the first that has one; may be blank
+	ID    [2]byte // of the first symbol with an ESDID; may be blank
 	Items []Symbol
 	Rest  Rest
 }
@@ -210,13 +207,13 @@ type Text struct {
 	Rest    Rest
 }
 
-// Relocations say what to relocate (RLD).
+// Relocations lists relocations (RLD).
 type Relocations struct {
 	Data []byte // at most 56 bytes
 	Rest Rest
 }
 
-// Test is symbols for a debugger (SYM).
+// Test holds symbols for a debugger (SYM).
 type Test struct {
 	Data []byte // at most 56 bytes
 	Rest Rest
@@ -228,30 +225,28 @@ type End struct {
 	ID         [2]byte
 	Name       [8]byte // of the entry
 	Length     [4]byte // of a section whose ESD has none
-	Count      byte    // of Identifications that are used: EBCDIC 1 or 2, or blank
+	Count      byte    // of Identifications used: EBCDIC 1 or 2, or blank
 	Identified [2]Identification
 	Rest       Rest
 }
 
-// Identification says what made a module, in EBCDIC.
+// Identification names the tool that made a module, in EBCDIC.
 type Identification struct {
 	Product [10]byte
 	Version [4]byte // version and release, two digits each
 	Date    [5]byte // yyddd
 }
 
-// Statement is a control statement, in EBCDIC as it stands.
+// Statement is a control statement in EBCDIC.
 type Statement struct{ Columns [cardSize]byte }
 
-// Unknown is a card that cannot be read, or what follows the last whole one.
+// Unknown is a card that cannot be read, or a short one at the end.
 type Unknown struct{ Bytes []byte }
 
-// Rest is the columns of a card that its fields do not have, as they stand; nil
-// where they are blank.
+// Rest is the columns of a card outside its fields; nil if they are blank.
 type Rest []byte
 
-// Cards reads the cards of r, one after the other. It ends after the first
-// error, which is the reader's.
+// Cards yields the cards of r in order. It stops after the first read error.
 func Cards(r io.Reader) iter.Seq2[Card, error] {
 	return func(yield func(Card, error) bool) {
 		for c, err := range cards(r) {
@@ -266,7 +261,7 @@ func Cards(r io.Reader) iter.Seq2[Card, error] {
 	}
 }
 
-// Append appends the card to dst: for what Cards gave, the same bytes.
+// Append appends a card to dst. A card from Cards gives the same bytes again.
 func Append(dst []byte, c Card) ([]byte, error) {
 	b, err := c.put(bytes.Repeat([]byte{blank}, cardSize))
 	return append(dst, b...), err

@@ -7,8 +7,8 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format"
 )
 
-// Format is what the comparator knows of it. The fields are those of members'
-// headers, and of what belongs to no member.
+// Format returns the description of the format: the fields of members' headers, and
+// those that belong to no member.
 func Format() format.Format {
 	return format.Format{Name: "pax archive", Is: Is, Archive: true, Fields: []format.Field{
 		{Name: "mode", Text: "permissions of a file", Gravity: format.Authority},

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// maxTime bounds times in seconds either way of 1970, so that they can be
+// maxTime bounds times, in seconds before or after 1970, so that they can be
 // printed: the year 9999.
 const maxTime = 253402300799
 
@@ -52,8 +52,8 @@ func (r *Reader) member(m *Member, own []Record, longName, longLink []byte) erro
 	return nil
 }
 
-// merge lays own over globals: an own record wins over a global one, and one
-// without a value takes the global one away.
+// merge returns globals overridden by own: an own record replaces the global one of
+// its key, and one without a value removes it.
 func merge(globals, own []Record) []Record {
 	out := make([]Record, 0, len(globals)+len(own))
 	at := make(map[string]int, len(globals))
@@ -137,14 +137,14 @@ func (r *Reader) ustar(m *Member, b []byte) error {
 	return nil
 }
 
-// text returns a text up to its NUL; what stands behind is hidden.
+// text returns a text up to its NUL and hides the bytes behind it.
 func (r *Reader) text(field []byte) string {
 	text, rest, _ := bytes.Cut(field, []byte{0})
 	r.hide(rest)
 	return string(text)
 }
 
-// apply lays records over the fields and keeps the others.
+// apply overrides the fields of m with records and stores the other records.
 func (r *Reader) apply(m *Member, records []Record) error {
 	for _, rec := range records {
 		known, err := m.set(rec)
@@ -161,8 +161,8 @@ func (r *Reader) apply(m *Member, records []Record) error {
 	return nil
 }
 
-// set takes a record that stands for a field. A record without a value takes
-// the record before it away, which has been done.
+// set sets the field that a record overrides, and reports whether there is one. A
+// record without a value removes the one before it, which merge has done.
 func (m *Member) set(rec Record) (bool, error) {
 	var err error
 	switch rec.Key {
@@ -207,7 +207,7 @@ func decimal(s string, without int64) (int64, error) {
 	return int64(n), nil
 }
 
-// check refuses what readers understand in different ways.
+// check refuses members that readers interpret in different ways.
 func (r *Reader) check(m *Member) error {
 	if int64(len(m.Name)) > r.lim.Name || int64(len(m.Link)) > r.lim.Name {
 		return r.fault("a name of more than %d bytes; raise the bound if that is right", r.lim.Name)
@@ -221,7 +221,7 @@ func (r *Reader) check(m *Member) error {
 	switch m.Type {
 	case Regular, Contiguous:
 		m.Type = Regular
-		if strings.HasSuffix(m.Name, "/") { // as Version 7 had it
+		if strings.HasSuffix(m.Name, "/") { // as in Version 7
 			m.Type = Directory
 		}
 	case HardLink, Symlink, CharDevice, BlockDevice, Directory, FIFO:
@@ -242,8 +242,8 @@ func (r *Reader) check(m *Member) error {
 // minRecord is the length of the shortest record: "5 k=\n".
 const minRecord = 5
 
-// parseRecords parses "LENGTH KEY=VALUE\n" again and again. All keys and values
-// share one copy of the text.
+// parseRecords parses a sequence of "LENGTH KEY=VALUE\n". All keys and values share
+// one copy of the text.
 func (r *Reader) parseRecords(body []byte) ([]Record, error) {
 	b := string(body)
 	records := make([]Record, 0, min(strings.Count(b, "\n"), len(b)/minRecord))
@@ -263,8 +263,8 @@ func (r *Reader) parseRecords(body []byte) ([]Record, error) {
 	return records, nil
 }
 
-// checksumHolds sums as POSIX does, over unsigned bytes, or as some old
-// writers did, over signed ones.
+// checksumHolds accepts sums over unsigned bytes, as POSIX defines them, and over
+// signed bytes, as some old writers made them.
 func checksumHolds(b []byte) bool {
 	want, err := number(b[148:156])
 	if err != nil {
@@ -287,7 +287,7 @@ func (r *Reader) number(field []byte) (int64, error) {
 	return number(field)
 }
 
-// hideBehind hides what stands behind the end of an octal number.
+// hideBehind hides the bytes behind the end of an octal number.
 func (r *Reader) hideBehind(field []byte) {
 	if field[0]&0x80 == 0 {
 		_, rest, _ := bytes.Cut(field, []byte{0})

@@ -1,13 +1,13 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package pax reads and writes tar archives as POSIX.1-2001 pax defines them,
-// with every byte accounted for: the file tags, extended attributes and other
-// vendor records of z/OS pax are kept in order, and bytes that no reader looks
-// at (padding, what follows the end) are told about.
+// Package pax reads and writes tar archives as POSIX.1-2001 pax defines them, and
+// accounts for every byte: it keeps the file tags, extended attributes and other
+// vendor records of z/OS pax in order, and reports bytes that no reader uses
+// (padding, what follows the end).
 //
-// archive/tar of the standard library hides those bytes and takes archives
-// that end without an end. Nothing is unpacked here.
+// The standard library's archive/tar hides those bytes and accepts archives without
+// an end. This package does not unpack to disk.
 package pax
 
 import (
@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// ErrFormat: the archive is damaged, cut short, beyond a bound, or of a kind
-// that is not read here. The text says which, and where.
+// ErrFormat says that the archive is damaged, cut short, beyond a bound, or of a
+// kind that is not read here. The text says which, and where.
 var ErrFormat = errors.New("not a readable pax archive")
 
 // Type is the type flag of a member.
@@ -31,10 +31,10 @@ const (
 	BlockDevice Type = '4'
 	Directory   Type = '5'
 	FIFO        Type = '6'
-	Contiguous  Type = '7' // to be treated as Regular
+	Contiguous  Type = '7' // treated as Regular
 )
 
-// String names the type for people.
+// String returns the name of the type for people.
 func (t Type) String() string {
 	switch t {
 	case Regular, Contiguous:
@@ -71,7 +71,7 @@ type Record struct {
 
 // Member is one entry of an archive.
 type Member struct {
-	// Name and Link are as they stand in the archive; hostile.
+	// Name and Link are unchecked, as stored in the archive; they may be hostile.
 	Name string
 	Link string
 	Type Type
@@ -82,19 +82,19 @@ type Member struct {
 	ModTime            time.Time
 	Size               int64
 	DevMajor, DevMinor int64
-	// Records are the records in force: those of global headers and of the
-	// member's own, the last of each key, in the order in which the keys came
-	// first. Keys that the fields above hold (path, size ...) are not here.
+	// Records are the records in force, from global headers and the member's own:
+	// the last one of each key, in the order in which the keys first occurred. Keys
+	// of the fields above (path, size ...) are not included.
 	Records []Record
-	// Offset is where the content begins in the archive, Header where the
-	// first header of the member does.
+	// Offset is where the content begins in the archive, Header where the first
+	// header of the member begins.
 	Offset, Header int64
 	// HeaderSum is the SHA-256 of all header blocks of the member.
 	HeaderSum [32]byte
-	// Hidden counts bytes that are not zero although nothing reads them:
-	// padding behind headers and content, what follows the end of a text in
-	// its field, records that a later one overrides. HiddenSum is their
-	// SHA-256. Both are complete once Next was called again.
+	// Hidden counts bytes that are not zero and that nothing reads: padding behind
+	// headers and content, what follows the end of a text in its field, records
+	// that a later one overrides. HiddenSum is their SHA-256. Both are complete
+	// only after the following call of Next.
 	Hidden    int64
 	HiddenSum [32]byte
 }
@@ -109,9 +109,9 @@ func (m *Member) Record(key string) (string, bool) {
 	return "", false
 }
 
-// Limits bound what a Reader takes. A field that is 0 has its default.
+// Limits bound what a Reader accepts. Zero fields have their defaults.
 type Limits struct {
-	// Members bounds their number; default 10 million.
+	// Members bounds the number of members; default 10 million.
 	Members int
 	// Records bounds the bytes of one extended header; default 1 MiB.
 	Records int64
@@ -134,10 +134,11 @@ func (l Limits) withDefaults() Limits {
 
 // Trailer is what follows the two zero blocks that end an archive.
 type Trailer struct {
-	// Offset is where it begins, Length how long it is.
+	// Offset is where it begins, Length its length in bytes.
 	Offset, Length int64
-	// NonZero counts the bytes that are not zero; First is where the first of
-	// them stands in the archive, -1 if there is none. Sum is the SHA-256 from there on.
+	// NonZero counts the bytes that are not zero. First is the offset of the first
+	// of them in the archive, -1 if there is none. Sum is the SHA-256 from there
+	// on.
 	NonZero int64
 	First   int64
 	Sum     [32]byte
@@ -145,6 +146,6 @@ type Trailer struct {
 
 const (
 	blockSize = 512
-	// recordSize is the blocking factor of 20 that POSIX has as the default.
+	// recordSize follows POSIX's default blocking factor of 20.
 	recordSize = 20 * blockSize
 )

@@ -16,7 +16,7 @@ import (
 // Reader reads an archive member by member, without seeking.
 type Reader struct {
 	r   io.Reader
-	w   *window // r, where content that is not read is skipped; else nil
+	w   *window // r, if content that is not read can be skipped; else nil
 	lim Limits
 	off int64
 	err error
@@ -28,11 +28,11 @@ type Reader struct {
 	hidden  hash.Hash
 	header  hash.Hash
 	globals []Record
-	changed int64 // bytes of all sets of global records there were
+	changed int64 // total bytes of all sets of global records
 	trailer Trailer
 	block   [blockSize]byte
 	scratch []byte
-	body    []byte // of the extended header read last
+	body    []byte // of the last extended header
 }
 
 // NewReader returns a Reader over r with the default limits.
@@ -43,8 +43,8 @@ func NewReaderLimits(r io.Reader, l Limits) *Reader {
 	return &Reader{r: r, lim: l.withDefaults(), hidden: sha256.New(), header: sha256.New()}
 }
 
-// NewReaderAt returns a Reader over the first size bytes of r. Content that is
-// not read is skipped, so that reading every header costs little.
+// NewReaderAt returns a Reader over the first size bytes of file. It skips content
+// that is not read, so that reading all headers is cheap.
 func NewReaderAt(file io.ReaderAt, size int64, l Limits) *Reader {
 	w := &window{r: file, size: size, piece: leastPiece}
 	r := NewReaderLimits(w, l)
@@ -52,16 +52,16 @@ func NewReaderAt(file io.ReaderAt, size int64, l Limits) *Reader {
 	return r
 }
 
-// GoTo makes Next read the member of which Member.Header is given; globals are
-// the global records in force before it. Only a Reader of NewReaderAt can.
+// GoTo makes Next read the member at offset header, a Member.Header; globals are
+// the global records in force before it. It requires a Reader of NewReaderAt.
 func (r *Reader) GoTo(header int64, globals []Record) {
 	r.w.move(header)
 	r.off, r.err, r.members, r.left, r.pad, r.changed = header, nil, 0, 0, 0, 0
 	r.current, r.globals, r.trailer = nil, globals, Trailer{}
 }
 
-// Settle reads over what is left of the current member, so that its Hidden and
-// HiddenSum are complete.
+// Settle skips the rest of the current member, so that its Hidden and HiddenSum are
+// complete.
 func (r *Reader) Settle() error {
 	if r.err == nil {
 		r.err = r.finish()
@@ -75,12 +75,13 @@ func (r *Reader) Offset() int64 { return r.off }
 // Globals returns the global records in force now.
 func (r *Reader) Globals() []Record { return r.globals }
 
-// Trailer returns what followed the end; call it after Next returned io.EOF.
+// Trailer returns what follows the end of the archive; call it after Next returned
+// io.EOF.
 func (r *Reader) Trailer() Trailer { return r.trailer }
 
-// Is reports whether head, the first 512 bytes of something, begins a tar
-// archive: the magic of ustar or GNU tar and a checksum that holds. An archive
-// without members is not told from a file of zeros.
+// Is reports whether head, the first 512 bytes of a file, begins a tar archive: it
+// has the magic of ustar or GNU tar and a correct checksum. It does not recognise
+// an archive without members, which looks like a file of zeros.
 func Is(head []byte) bool {
 	if len(head) < blockSize {
 		return false
@@ -89,9 +90,9 @@ func Is(head []byte) bool {
 	return string(head[257:262]) == "ustar" && checksumHolds(head)
 }
 
-// Next goes to the next member, over what is left of the current one. At the
-// end of the archive it reads r to its end and returns io.EOF. Errors about
-// the bytes wrap ErrFormat; those of r itself are handed on as they are.
+// Next skips the rest of the current member and reads the next header. At the end
+// of the archive it reads r to its end and returns io.EOF. Errors about the bytes
+// wrap ErrFormat; those of r are returned as they are.
 func (r *Reader) Next() (*Member, error) {
 	if r.err != nil {
 		return nil, r.err
@@ -142,7 +143,7 @@ func (r *Reader) full(p []byte, what string) error {
 	return err
 }
 
-// finish reads over the rest of the current member.
+// finish skips the rest of the current member.
 func (r *Reader) finish() error {
 	if r.current == nil {
 		return nil
@@ -174,7 +175,8 @@ func (r *Reader) finish() error {
 	return nil
 }
 
-// skip goes to the end of the content, or to that of the archive if it comes first.
+// skip skips to the end of the content, or to that of the archive if it comes
+// first.
 func (r *Reader) skip() {
 	n := min(r.left, r.w.size-r.off)
 	r.w.move(r.off + n)
@@ -182,7 +184,7 @@ func (r *Reader) skip() {
 	r.left -= n
 }
 
-// hide counts what in b is not zero.
+// hide counts the bytes in b that are not zero.
 func (r *Reader) hide(b []byte) {
 	if n := len(b) - bytes.Count(b, []byte{0}); n > 0 {
 		r.current.Hidden += int64(n)
@@ -225,7 +227,7 @@ func (r *Reader) next() (*Member, error) {
 	}
 }
 
-// pending is what extended headers said of the member that follows them.
+// pending is what extended headers say of the member that follows them.
 type pending struct {
 	own                []Record
 	longName, longLink []byte
@@ -236,7 +238,7 @@ func (p *pending) any() bool { return p.own != nil || p.longName != nil || p.lon
 // extends reports whether a header of that type is an extended one.
 func extends(flag byte) bool { return flag == 'x' || flag == 'g' || flag == 'L' || flag == 'K' }
 
-// take takes the body of an extended header.
+// take handles the body of an extended header.
 func (r *Reader) take(p *pending, flag byte, body []byte) (err error) {
 	switch flag {
 	case 'x':
@@ -263,14 +265,14 @@ func (r *Reader) take(p *pending, flag byte, body []byte) (err error) {
 }
 
 const (
-	// maxGlobals bounds the global records, which every member is given.
+	// maxGlobals bounds the global records, since every member gets them.
 	maxGlobals = 256
-	// maxChanges bounds the bytes of all sets of global records, as a multiple
-	// of what one extended header may have: each change makes a new set.
+	// maxChanges bounds the bytes of all sets of global records, as a multiple of
+	// the bound on one extended header: each change makes a new set.
 	maxChanges = 16
 )
 
-// setGlobals lays records over the global ones.
+// setGlobals overrides the global records.
 func (r *Reader) setGlobals(records []Record) error {
 	all := r.last(append(append(make([]Record, 0, len(r.globals)+len(records)), r.globals...), records...))
 	if len(all) > maxGlobals {
@@ -349,8 +351,8 @@ func (r *Reader) readTrailer() error {
 	}
 }
 
-// extended checks the header block just read and, if it is an extended one,
-// returns its body; nil and the type otherwise.
+// extended checks the header block just read. It returns the body of an extended
+// header, or nil and the type of any other.
 func (r *Reader) extended() ([]byte, byte, error) {
 	if !checksumHolds(r.block[:]) {
 		return nil, 0, r.fault("the checksum of a header does not hold")
@@ -386,8 +388,8 @@ func (r *Reader) extended() ([]byte, byte, error) {
 	return body, flag, nil
 }
 
-// readBody reads the body of an extended header, in steps, so that a header
-// that lies about its size costs nothing. The body lasts until the next one.
+// readBody reads the body of an extended header in steps, so that a false size
+// allocates nothing. The body is valid until the next call.
 func (r *Reader) readBody(size int64) ([]byte, error) {
 	const step = 64 << 10
 	r.body = r.body[:0]
@@ -404,7 +406,7 @@ func (r *Reader) readBody(size int64) ([]byte, error) {
 	return r.body, nil
 }
 
-// longText takes the body of a GNU long name or link.
+// longText returns the text of a GNU long name or link.
 func (r *Reader) longText(body, before []byte) ([]byte, error) {
 	if before != nil {
 		return nil, r.fault("two long names for one member")
@@ -417,11 +419,11 @@ func (r *Reader) longText(body, before []byte) ([]byte, error) {
 	return bytes.Clone(text), nil
 }
 
-// few is how many records are searched one by one for a key.
+// few is the number of records up to which a linear search is used.
 const few = 12
 
-// last keeps the last record of each key, in the order in which keys came
-// first. What is overridden is hidden. It changes records.
+// last returns the last record of each key, in the order in which the keys first
+// occurred, and hides the overridden ones. It modifies records.
 func (r *Reader) last(records []Record) []Record {
 	if len(records) <= few && distinct(records) {
 		return records
@@ -441,7 +443,8 @@ func (r *Reader) last(records []Record) []Record {
 	return out
 }
 
-// distinct reports whether no two of few records have one key.
+// distinct reports whether all records, of which there are few, have different
+// keys.
 func distinct(records []Record) bool {
 	for i := range records {
 		for j := range i {

@@ -9,26 +9,26 @@ import (
 )
 
 const (
-	// Pieces grow from the first to the last of these while nothing is skipped:
-	// little is read around large members, and much at once where they are small.
+	// Reads grow from leastPiece to mostPiece while nothing is skipped: little is
+	// read around large members, and much at once where members are small.
 	leastPiece = 4 << 10
 	mostPiece  = 64 << 10
 )
 
-// errShrunk is told by window about a file that ends before its size.
+// errShrunk is returned for a file that ends before its size.
 var errShrunk = errors.New("the file became shorter while it was read")
 
-// window reads a file from any place on.
+// window reads a file sequentially from any offset.
 type window struct {
 	r     io.ReaderAt
 	size  int64
-	at    int64 // where buf begins in the file
+	at    int64 // offset of buf in the file
 	buf   []byte
 	pos   int // next byte of buf
 	piece int
 }
 
-// Read reads on.
+// Read implements io.Reader.
 func (w *window) Read(p []byte) (int, error) {
 	if w.pos == len(w.buf) {
 		if err := w.fill(); err != nil {
@@ -62,7 +62,7 @@ func (w *window) fill() error {
 	return nil
 }
 
-// move goes to a place in the file.
+// move sets the offset of the next read.
 func (w *window) move(to int64) {
 	if from := to - w.at; from >= 0 && from <= int64(len(w.buf)) {
 		w.pos = int(from)

@@ -14,12 +14,12 @@ import (
 )
 
 // Writer writes archives in one canonical form, so that equal members in equal
-// order make equal bytes: ustar headers wherever their fields hold the values,
-// otherwise one extended header with just the records needed, sorted by key;
-// owner and group 0 without names; numbers as zero-padded octal; two zero
-// blocks at the end, then zeros up to a multiple of 10240 bytes.
+// order make equal bytes: ustar headers where their fields can hold the values,
+// otherwise one extended header with only the records needed, sorted by key; owner
+// and group 0 without names; numbers as zero-padded octal; two zero blocks at the
+// end, then zeros up to a multiple of 10240 bytes.
 //
-// Owner fields of a Member are not written. The caller sorts.
+// The owner fields of a Member are not written. The caller sorts the members.
 type Writer struct {
 	w    io.Writer
 	err  error
@@ -34,9 +34,9 @@ func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
 // Offset returns how many bytes were written.
 func (w *Writer) Offset() int64 { return w.off }
 
-// WriteHeader begins the next member. Of m it takes Name (relative, in UTF-8;
-// a folder may end in a slash or not), Link, Type, Mode, ModTime, Size, the
-// device and Records.
+// WriteHeader begins the next member. It uses these fields of m: Name (relative, in
+// UTF-8; a folder may end in a slash), Link, Type, Mode, ModTime, Size, the device
+// and Records.
 func (w *Writer) WriteHeader(m *Member) error {
 	if w.err != nil {
 		return w.err
@@ -187,7 +187,7 @@ func encode(records []Record) []byte {
 	return b
 }
 
-// ustarName is the name as it is written: a folder's ends in a slash.
+// ustarName returns the name as written: that of a folder ends in a slash.
 func (m *Member) ustarName() string {
 	if m.Type == Directory && !strings.HasSuffix(m.Name, "/") {
 		return m.Name + "/"
@@ -195,8 +195,8 @@ func (m *Member) ustarName() string {
 	return m.Name
 }
 
-// block returns the ustar header block of m; what does not fit stands in the
-// records and is cut here.
+// block returns the ustar header block of m. Values that do not fit are cut here
+// and complete in the records.
 func (m *Member) block() []byte {
 	b := make([]byte, blockSize)
 	prefix, name, ok := split(m.ustarName())
@@ -227,8 +227,8 @@ func (m *Member) block() []byte {
 	return b
 }
 
-// octal writes n as zero-padded octal and a NUL; 0 if it does not fit, the
-// value then standing in a record.
+// octal writes n as zero-padded octal and a NUL. It writes 0 if n does not fit, and
+// a record holds the value.
 func octal(field []byte, n int64) {
 	digits := len(field) - 1
 	if !fitsOctal(n, digits) {
@@ -237,8 +237,8 @@ func octal(field []byte, n int64) {
 	copy(field, fmt.Sprintf("%0*o", digits, n))
 }
 
-// split cuts a name into prefix and name of a ustar header, at the first slash
-// that leaves at most 100 bytes of name.
+// split splits a name into the prefix and name of a ustar header, at the first
+// slash that leaves at most 100 bytes of name.
 func split(name string) (prefix, rest string, ok bool) {
 	if !ascii(name) {
 		return "", "", false
@@ -263,7 +263,7 @@ func ascii(s string) bool {
 	return true
 }
 
-// cutASCII makes s fit a field where a record holds the true text.
+// cutASCII cuts s to fit a field whose full text is in a record.
 func cutASCII(s string) string {
 	b := []byte(s[:min(len(s), 100)])
 	for i, c := range b {
