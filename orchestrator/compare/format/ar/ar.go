@@ -1,16 +1,16 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package ar reads library archives: those of System V and GNU, of BSD, and
-// of z/OS, where headers and names are EBCDIC.
+// Package ar reads library archives: those of System V and GNU, of BSD, and of
+// z/OS, where headers and names are EBCDIC.
 //
-// An archive is a magic of 8 bytes and members: a header of 60 bytes in text,
-// the content, and a byte of padding where the size is odd. What the variants
-// do with names and symbol tables is told in docs/formats/ar.md, with sources.
-// Thin archives hold no content and are refused.
+// An archive is a magic of 8 bytes followed by members: a header of 60 bytes in
+// text, the content, and a byte of padding if the size is odd. docs/formats/ar.md
+// describes the names and symbol tables of the variants, with sources. Thin
+// archives hold no content and are refused.
 //
-// The permission bits of a header reach no file system, since linkers read
-// members in place; they are as grave as the owner beside them.
+// The permission bits of a header never reach a file system, since linkers read
+// members in place. So they have the tier of the owner beside them.
 package ar
 
 import (
@@ -30,13 +30,13 @@ import (
 const (
 	magic       = "!<arch>\n"
 	thinMagic   = "!<thin>\n"
-	ebcdicMagic = "\x5a\x4c\x81\x99\x83\x88\x6e\x15" // the same in IBM-1047
+	ebcdicMagic = "\x5a\x4c\x81\x99\x83\x88\x6e\x15" // "!<arch>\n" in IBM-1047
 	headerSize  = 60
 	maxName     = 64 << 10 // more than any path has
-	nearby      = 4 << 10  // read at once around a header
+	nearby      = 4 << 10  // bytes to read at once around a header
 )
 
-// Where the fields of a header are; ends are where the next begins.
+// Offsets in a header. Each end is where the next field begins.
 const (
 	nameEnd = 16
 	timeEnd = 28
@@ -46,19 +46,20 @@ const (
 	sizeEnd = 58
 )
 
-// Is reports whether head begins an archive, of which Open refuses thin ones.
+// Is reports whether head begins an archive. It includes thin archives, which Open
+// refuses.
 func Is(head []byte) bool {
 	return bytes.HasPrefix(head, []byte(magic)) || bytes.HasPrefix(head, []byte(thinMagic)) ||
 		bytes.HasPrefix(head, []byte(ebcdicMagic))
 }
 
-// Open reads an archive. The table of long names is no entry: what it holds
-// are names, and bytes of it that no member names are hidden. A symbol table is
-// the first entry (see Symbols).
+// Open reads an archive. The table of long names is not an entry; bytes of it that
+// are not the name of a member are hidden. A symbol table is the first entry (see
+// Symbols).
 //
-// Fields of an entry, in this order: ar.mtime, ar.uid, ar.gid, ar.mode (tier
-// 1), ar.naming and ar.padding (tier 0). Numbers that are not written as
-// archivers write them are shown as they stand, in quotes.
+// Fields of an entry, in this order: ar.mtime, ar.uid, ar.gid, ar.mode (tier 1),
+// ar.naming and ar.padding (tier 0). Numbers in another notation than archivers
+// write are shown as they are, in quotes.
 func Open(r io.ReaderAt, size int64, l container.Limits) (*container.Container, error) {
 	a, err := begin(r, size, l)
 	if err != nil {
@@ -86,15 +87,15 @@ func Open(r io.ReaderAt, size int64, l container.Limits) (*container.Container, 
 	return c, nil
 }
 
-// archive is one archive that is being read.
+// archive is the state of reading one archive.
 type archive struct {
 	f      exact.File
 	near   *exact.Window
 	budget *exact.Budget
 	ebcdic bool
 	at     int64
-	// names is the table of long names, nil before it was met, namesAt where
-	// it is, named the parts of it that members use.
+	// names is the table of long names, nil if none was read yet; namesAt is its
+	// offset, and named are the parts that members use.
 	names   []byte
 	namesAt int64
 	named   []stretch
@@ -102,18 +103,18 @@ type archive struct {
 	hidden  exact.Hidden
 }
 
-// stretch is a part of the table of names.
+// stretch is a range in the table of names.
 type stretch struct{ from, to int }
 
-// member is one header and what it stands for.
+// member is one header and its meaning.
 type member struct {
 	at           int64
 	header       string // as text
 	name         string
 	naming       string
-	names        bool // it is the table of long names
+	names        bool // the member is the table of long names
 	offset, size int64
-	end          int64 // where the next header is
+	end          int64 // offset of the next header
 	hidden       exact.Hidden
 	padding      string
 }
@@ -144,8 +145,8 @@ func (a *archive) kind() string {
 	return "ar archive"
 }
 
-// text decodes text of the archive; raw bytes unless it is EBCDIC, of which
-// each byte is one character.
+// text decodes text of the archive. In EBCDIC, each byte becomes one character;
+// otherwise the bytes stay as they are.
 func (a *archive) text(b []byte) string {
 	if !a.ebcdic {
 		return string(b)
@@ -165,7 +166,7 @@ func (a *archive) text(b []byte) string {
 	return s.String()
 }
 
-// next reads the header at a.at and goes behind its member.
+// next reads the header at a.at and advances a.at behind its member.
 func (a *archive) next() (*member, error) {
 	raw, err := a.near.Bytes(a.at, headerSize)
 	if err != nil {
@@ -199,7 +200,7 @@ func (a *archive) next() (*member, error) {
 	return m, nil
 }
 
-// name finds the name of a member in one of the ways of writing it.
+// name finds the name of a member in any of the notations.
 func (a *archive) name(m *member, field string) error {
 	switch {
 	case field == "//":
@@ -232,7 +233,7 @@ func (a *archive) table(m *member) error {
 	return a.f.Read(a.names, m.offset)
 }
 
-// inTable reads a name that stands in the table of long names.
+// inTable reads a name from the table of long names.
 func (a *archive) inTable(m *member, field string) error {
 	at, canonical := number(field, 10)
 	if at < 0 || !canonical {
@@ -251,8 +252,8 @@ func (a *archive) inTable(m *member, field string) error {
 	return a.budget.Names(m.at, int64(len(name)))
 }
 
-// inContent reads a name that stands before the content and counts as part of
-// it; zeros behind it are its padding.
+// inContent reads a name that is stored before the content and counts as part of
+// it. Zeros behind the name are padding.
 func (a *archive) inContent(m *member, field string) error {
 	length, canonical := number(field, 10)
 	if length < 0 || !canonical || length > min(m.size, maxName) {
@@ -276,7 +277,7 @@ func (a *archive) inContent(m *member, field string) error {
 	return nil
 }
 
-// pad reads the byte that makes the place of the next header even.
+// pad reads the byte of padding before the next header, if there is one.
 func (a *archive) pad(m *member) error {
 	if m.end%2 == 0 {
 		return nil
@@ -302,8 +303,8 @@ func (a *archive) pad(m *member) error {
 	return nil
 }
 
-// number reads a number that is padded by spaces; -1 if it is none. Canonical
-// is one that stands to the left without signs and zeros before it.
+// number reads a number that is padded by spaces; -1 if it is not one. canonical is
+// set if it is left-aligned without a sign or leading zeros.
 func number(s string, base int) (n int64, canonical bool) {
 	n, err := strconv.ParseInt(strings.Trim(s, " "), base, 64)
 	if err != nil || n < 0 {
@@ -314,8 +315,8 @@ func number(s string, base int) (n int64, canonical bool) {
 
 func (a *archive) entry(m *member) (container.Entry, error) {
 	cut := func(from, to int) string {
-		// A character of EBCDIC may be two bytes as text; whoever writes such a
-		// header has its fields shown from where they then are.
+		// Decoded, a character of EBCDIC may take two bytes. The offsets are then
+		// wrong, so each field shows the whole header.
 		if len(m.header) != modeEnd-nameEnd {
 			return m.header
 		}
@@ -329,7 +330,7 @@ func (a *archive) entry(m *member) (container.Entry, error) {
 		{Name: "ar.naming", Value: m.naming},
 		{Name: "ar.padding", Value: m.padding},
 	}
-	if err := a.budget.Entry(m.at, ""); err != nil { // names were counted as they were read
+	if err := a.budget.Entry(m.at, ""); err != nil { // names were counted when they were read
 		return container.Entry{}, err
 	}
 	if err := a.budget.Fields(m.at, fields); err != nil {
@@ -348,7 +349,8 @@ func timeText(s string) string {
 	return numberText(s, 10)
 }
 
-// numberText is the number, "" if nothing is there, else what is there.
+// numberText returns the number, "" if the field is blank, or else the field in
+// quotes.
 func numberText(s string, base int) string {
 	if _, ok := number(s, base); ok {
 		return strings.TrimRight(s, " ")
@@ -359,8 +361,8 @@ func numberText(s string, base int) string {
 	return strconv.Quote(s)
 }
 
-// unnamed tells of the table of long names: that it is there, and what of it
-// nobody names.
+// unnamed adds the fields about the table of long names: that there is one, and
+// which bytes of it no member uses.
 func (a *archive) unnamed() error {
 	if a.names == nil {
 		return nil

@@ -12,7 +12,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/container"
 )
 
-// Format is what the comparator knows of it.
+// Format returns the description of the format.
 func Format() format.Format {
 	return format.Format{Name: "ar archive", Is: Is, Open: Open, Index: Index, Fields: []format.Field{
 		{Name: "ar.", Text: "header of an ar archive"},

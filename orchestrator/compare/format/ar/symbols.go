@@ -12,28 +12,27 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/exact"
 )
 
-// Symbol is one line of a symbol table.
+// Symbol is one entry of a symbol table.
 type Symbol struct {
 	Name string
-	// Member is the place of its member among the entries that Open returns,
-	// -1 if no member begins where the table says.
+	// Member is the index of its member among the entries that Open returns, -1 if
+	// no member begins at the offset in the table.
 	Member int
-	// Attributes are those of z/OS, else 0.
+	// Attributes are the attributes in a table of z/OS, else 0.
 	Attributes uint32
 }
 
 // Table is a symbol table.
 type Table struct {
-	// Entry is its place among the entries that Open returns.
+	// Entry is the index of the table among the entries that Open returns.
 	Entry   int
 	Symbols []Symbol
-	// Hidden are bytes of it that say nothing of any symbol.
+	// Hidden sums up bytes of the table that belong to no symbol.
 	Hidden container.Hidden
 }
 
-// Symbols returns the symbol table of an archive that Open reads; nil if it
-// has none. Only a first member can be one. At most Limits.Members symbols are
-// read.
+// Symbols returns the symbol table of an archive that Open reads; nil if it has
+// none. Only the first member can be one. It reads at most Limits.Members symbols.
 func Symbols(r io.ReaderAt, size int64, l container.Limits) (*Table, error) {
 	a, err := begin(r, size, l)
 	if err != nil {
@@ -53,7 +52,7 @@ func Symbols(r io.ReaderAt, size int64, l container.Limits) (*Table, error) {
 				return nil, nil
 			}
 		}
-		// Entries are not kept here; what is said of each is counted as if.
+		// Entries are not kept here, but their places take memory from the budget.
 		if err := a.budget.Names(m.at, placeSize); err != nil {
 			return nil, err
 		}
@@ -75,8 +74,8 @@ func isTable(name string) bool {
 }
 
 const (
-	placeSize  = 64 // more than what a place takes of memory
-	symbolSize = 48 // more than what a symbol takes beside its name
+	placeSize  = 64 // upper bound on the memory of a place
+	symbolSize = 48 // upper bound on the memory of a symbol without its name
 )
 
 func (a *archive) symbols(m *member, places map[int64]int, l container.Limits) (*Table, error) {
@@ -110,11 +109,11 @@ func (a *archive) symbols(m *member, places map[int64]int, l container.Limits) (
 	return &d.table, nil
 }
 
-// decoder reads the content of one symbol table.
+// decoder decodes the content of one symbol table.
 type decoder struct {
 	a      *archive
 	b      []byte
-	at     int64 // of b in the file
+	at     int64 // offset of b in the file
 	places map[int64]int
 	most   int
 	table  Table
@@ -149,8 +148,8 @@ func (d *decoder) add(name []byte, member uint64, attributes uint32) {
 	d.table.Symbols = append(d.table.Symbols, Symbol{Name: d.a.text(name), Member: at, Attributes: attributes})
 }
 
-// systemV reads the number of symbols, the offset of each (and on z/OS its
-// attributes), and their names in the same order, each closed by a zero.
+// systemV reads the number of symbols, the offset of each (on z/OS with
+// attributes), and their names in the same order, each terminated by a zero.
 func (d *decoder) systemV(width int, attributes bool) error {
 	each := width
 	if attributes {
@@ -166,7 +165,7 @@ func (d *decoder) systemV(width int, attributes bool) error {
 	names := d.b[width+int(n)*each:]
 	length := int64(len(names))
 	if d.a.ebcdic {
-		length *= 2 // as UTF-8
+		length *= 2 // when decoded to UTF-8
 	}
 	if err := d.a.budget.Names(d.at, length); err != nil {
 		return err
@@ -198,7 +197,7 @@ func (d *decoder) rest(b []byte) error {
 	return nil
 }
 
-// order is the order in which the length of the lines makes sense.
+// order returns the byte order in which the length of the entries fits.
 func (d *decoder) order(width int) binary.ByteOrder {
 	if len(d.b) >= 2*width && word(binary.LittleEndian, d.b, width) > uint64(len(d.b)-2*width) {
 		return binary.BigEndian
@@ -206,8 +205,8 @@ func (d *decoder) order(width int) binary.ByteOrder {
 	return binary.LittleEndian
 }
 
-// bsd reads the bytes of the lines, the lines (where the name is, where the
-// member is), the bytes of the names, and the names.
+// bsd reads the length of the entries, the entries (offset of the name, offset of
+// the member), the length of the names, and the names.
 func (d *decoder) bsd(width int, order binary.ByteOrder) error {
 	if len(d.b) < 2*width {
 		return exact.Errorf(d.at, "a symbol table of %d bytes", len(d.b))
@@ -246,7 +245,8 @@ func (d *decoder) bsdLines(lines, names, behind []byte, width int, order binary.
 		for i := from; i <= from+uint64(end) && !named[i]; i++ {
 			named[i] = true
 		}
-		// Lines may share names, so that the names can be longer than the table.
+		// Entries may share names, so the names together can be longer than the
+		// table.
 		if err := d.a.budget.Names(d.at, int64(end)); err != nil {
 			return err
 		}
@@ -255,7 +255,7 @@ func (d *decoder) bsdLines(lines, names, behind []byte, width int, order binary.
 	return d.bsdRest(named, names, behind)
 }
 
-// bsdRest hides names that no symbol has, and what follows them.
+// bsdRest hides names without a symbol, and what follows the names.
 func (d *decoder) bsdRest(named []bool, names, behind []byte) error {
 	var h exact.Hidden
 	base := d.at + int64(len(d.b)-len(behind)-len(names))

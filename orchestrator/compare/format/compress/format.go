@@ -10,7 +10,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/container"
 )
 
-// Format is what the comparator knows of it: a container of one member.
+// Format returns the description of the format: a container of one member.
 func Format() format.Format {
 	return format.Format{Name: "compress stream", Is: Is, Open: Open}
 }
@@ -18,7 +18,7 @@ func Format() format.Format {
 // Is reports whether head begins a compress stream.
 func Is(head []byte) bool { return len(head) > len(Magic) && string(head[:len(Magic)]) == Magic }
 
-// Open makes a compress stream a container of one member.
+// Open reads a compress stream as a container of one member.
 func Open(r io.ReaderAt, size int64, _ container.Limits) (*container.Container, error) {
 	return &container.Container{Kind: "compress stream", Entries: []container.Entry{{Size: -1, Open: func() (io.ReadCloser, error) {
 		z, err := NewReader(io.NewSectionReader(r, 0, size))

@@ -1,18 +1,17 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package compress reads and writes the .Z format of compress(1): LZW with
-// codes of 9 to 16 bits, as POSIX describes compress and as z/OS pax -z writes
-// it.
+// Package compress reads and writes the .Z format of compress(1): LZW with codes of
+// 9 to 16 bits, as POSIX describes compress and as z/OS pax -z writes it.
 //
-// The layout: the bytes 1F 9D, a byte of flags (low five bits the widest code,
-// 0x80 block mode), then codes, least significant bit first. Codes come in
-// groups of eight; whenever the width changes, and after CLEAR, the rest of
-// the group is padding. The format has neither checksum nor end mark: what can
-// be told apart from a whole stream is an error here, and what lies inside
-// (see orchestrator/compare/format/pax) must tell the rest.
+// The layout: the bytes 1F 9D, a byte of flags (low five bits the widest code, 0x80
+// block mode), then codes, least significant bit first. Codes come in groups of
+// eight; whenever the width changes, and after CLEAR, the rest of the group is
+// padding. The format has neither checksum nor end mark. Whatever cannot occur in a
+// whole stream is an error here; other damage must be detected by the format of the
+// content (see orchestrator/compare/format/pax).
 //
-// compress/lzw of the standard library is another format (GIF, TIFF, PDF).
+// The standard library's compress/lzw is another format (GIF, TIFF, PDF).
 package compress
 
 import (
@@ -22,7 +21,7 @@ import (
 	"io"
 )
 
-// ErrFormat: the stream is not a .Z stream, or a damaged one.
+// ErrFormat says that the stream is damaged or not in .Z format.
 var ErrFormat = errors.New("not a whole .Z stream")
 
 // Magic begins every .Z stream.
@@ -37,16 +36,16 @@ const (
 
 	inSize  = 64 << 10
 	outSize = 64 << 10
-	// slack lets eight bytes be loaded or stored at any position.
+	// slack lets eight bytes be loaded or stored at any offset.
 	slack = 8
-	// longest is the longest string a code can stand for.
+	// longest is the longest string that a code can denote.
 	longest = 1 << maxBits
 )
 
-// entry is what a code stands for. The string is cut into chunks of eight
-// bytes from its beginning: tail is the last chunk, parent the code of
-// everything before it. So a string is copied in steps of eight bytes, and
-// most strings in one.
+// entry is the string that a code denotes. The string is cut into chunks of eight
+// bytes from its beginning: tail is the last chunk, parent the code of everything
+// before it. So a string is copied in steps of eight bytes, and most strings in one
+// step.
 type entry struct {
 	tail   uint64
 	length uint32
@@ -56,16 +55,16 @@ type entry struct {
 // Reader decompresses.
 type Reader struct {
 	r      io.Reader
-	err    error // what comes after the bytes in out
+	err    error // to return after the bytes in out
 	srcEOF bool
 
 	in   []byte
 	have int // bytes in in
-	pos  int // next bit in in
+	pos  int // next bit of in
 	base int // bit at which the current run of groups began; may be negative
-	// unpadded is where padding was last skipped from.
+	// unpadded is the bit at which padding was last skipped.
 	unpadded int
-	shifted  int64 // bytes that went through in before those that are there
+	shifted  int64 // bytes dropped from the front of in
 
 	width, most uint
 	first, next int // first free code of an empty table; next free code
@@ -78,8 +77,8 @@ type Reader struct {
 	blocking bool
 }
 
-// NewReader reads the header of r and returns a Reader over its content.
-// Errors about the bytes wrap ErrFormat; those of r itself are handed on.
+// NewReader reads the header of r and returns a Reader of the content. Errors about
+// the bytes wrap ErrFormat; those of r are returned as they are.
 func NewReader(r io.Reader) (*Reader, error) {
 	var head [3]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
@@ -165,7 +164,7 @@ func (z *Reader) fill() {
 	}
 }
 
-// refill moves what is left to the front of in and reads more behind it.
+// refill moves the rest of in to its front and reads more behind it.
 func (z *Reader) refill() {
 	// The base moves to the start of the group in which pos lies.
 	group := int(z.width) * 8
@@ -195,8 +194,8 @@ func (z *Reader) refill() {
 	}
 }
 
-// decode decodes codes until out is full, in runs low, or the stream ends.
-// The state lives in local variables while it runs.
+// decode decodes codes until out is full, in has too few bytes, or the stream ends.
+// It keeps its state in local variables.
 func (z *Reader) decode() {
 	in, out, table := z.in, z.out, (*[1 << maxBits]entry)(z.table)
 	pos, next, prev, w := z.pos, z.next, z.prev, z.outW
@@ -233,7 +232,7 @@ func (z *Reader) decode() {
 			continue
 		}
 		if code >= next {
-			// Only the code about to be made may be used before it is there.
+			// Only the code about to be defined may be used before it is.
 			if code > next || next == full {
 				z.corrupt(pos, code)
 				return
@@ -273,8 +272,8 @@ func (z *Reader) decode() {
 	}
 }
 
-// expand writes the string of e to out, from its end to its beginning; up to
-// seven bytes behind the string are written over.
+// expand writes the string of e to out, from its end to its beginning. It may
+// overwrite up to seven bytes behind the string.
 func expand(out []byte, table *[1 << maxBits]entry, e entry) {
 	at := (int(e.length) - 1) &^ 7
 	for {
@@ -287,7 +286,8 @@ func expand(out []byte, table *[1 << maxBits]entry, e entry) {
 	}
 }
 
-// extend returns the entry of e, whose code is given, followed by c.
+// extend returns the entry for the string of e, which has the given code, followed
+// by c.
 func extend(e entry, code uint16, c byte) entry {
 	in := e.length & 7
 	if in == 0 {
@@ -298,8 +298,8 @@ func extend(e entry, code uint16, c byte) entry {
 	return e
 }
 
-// align skips the rest of the group. The padding may lie beyond what is in in,
-// or beyond the end of the stream.
+// align skips the rest of the group. The padding may extend beyond in, or beyond
+// the end of the stream.
 func (z *Reader) align() {
 	z.unpadded = z.pos
 	group := int(z.width) * 8
@@ -308,9 +308,9 @@ func (z *Reader) align() {
 	}
 }
 
-// end judges the end of the stream: what is left must be the unused zero bits
-// of the last byte. Writers pad a group only when a code follows, so a stream
-// may end where padding would begin, but not within it.
+// end checks the end of the stream: only unused zero bits of the last byte may be
+// left. Writers pad a group only when a code follows, so a stream may end where
+// padding would begin, but not within it.
 func (z *Reader) end() {
 	from := z.pos
 	if z.have*8 < z.pos {

@@ -10,27 +10,27 @@ import (
 )
 
 const (
-	// checkGap is how many bytes pass between two looks at the ratio once the
-	// table is full.
+	// checkGap is how many bytes of input pass between two checks of the ratio once
+	// the table is full.
 	checkGap = 10000
 
 	slotBits = 17
 	slots    = 1 << slotBits
 )
 
-// Writer compresses, in block mode with codes of up to 16 bits. The output
-// depends on the input alone, not on how it was cut into writes.
+// Writer compresses in block mode with codes of up to 16 bits. The output depends
+// only on the input, not on how it is split into writes.
 type Writer struct {
 	w   io.Writer
 	err error
 
-	// table is open addressing: the 24 bits of (prefix, byte), plus one, above
-	// the 16 bits of the code; 0 is free.
+	// table is a hash table with open addressing. An element holds the 24 bits of
+	// (prefix, byte) plus one, above the 16 bits of the code; 0 is free.
 	table []uint64
 	next  int // next free code; 1<<16 when full
 	codes int // codes written since the table was empty
 
-	ent    int // code of what was read and not yet written; -1 at the beginning
+	ent    int // code of the input read but not yet written; -1 at the beginning
 	width  uint
 	acc    uint64
 	bits   uint
@@ -39,8 +39,8 @@ type Writer struct {
 	buf    []byte
 	inLen  int64
 	outLen int64
-	check  int64 // byte of the input at which the ratio is looked at next
-	best   int64 // ratio at the last look
+	check  int64 // offset in the input of the next check of the ratio
+	best   int64 // ratio at the last check
 }
 
 // NewWriter returns a Writer to w. Close must be called; it does not close w.
@@ -62,7 +62,7 @@ func (z *Writer) Write(p []byte) (int, error) {
 			z.inLen++
 			continue
 		}
-		// The check falls due at a fixed byte of the input, however it is cut.
+		// The check is due at a fixed offset of the input, however it is split.
 		n := len(rest)
 		if z.next == 1<<maxBits {
 			n = int(min(int64(n), max(z.check-z.inLen, 1)))
@@ -87,8 +87,8 @@ func (z *Writer) begin() {
 	}
 }
 
-// code codes bytes of p and returns how many; it stops early when the table
-// has just become full.
+// code encodes bytes of p and returns how many. It stops early when the table
+// becomes full.
 func (z *Writer) code(p []byte) int {
 	table, ent := (*[slots]uint64)(z.table), z.ent
 	full := z.next == 1<<maxBits
@@ -117,7 +117,7 @@ func (z *Writer) code(p []byte) int {
 	return len(p)
 }
 
-// put writes one code and widens the next where the reader will.
+// put writes one code, and widens the next one at the same point as the reader.
 func (z *Writer) put(code int) {
 	z.acc |= uint64(code) << z.bits
 	z.bits += z.width
@@ -138,7 +138,7 @@ func (z *Writer) put(code int) {
 	}
 }
 
-// pad fills the group of eight codes: width bytes.
+// pad fills the group of eight codes, which is width bytes long.
 func (z *Writer) pad() {
 	if z.bits > 0 {
 		z.buf = append(z.buf, byte(z.acc))
@@ -152,7 +152,7 @@ func (z *Writer) pad() {
 	z.group = 0
 }
 
-// judge empties the table when it has come to fit the input worse.
+// judge clears the table if the compression ratio has become worse.
 func (z *Writer) judge() {
 	z.check = z.inLen + checkGap
 	ratio := z.inLen << 8 / max(z.outLen, 1)
@@ -176,10 +176,10 @@ func (z *Writer) flush() {
 	z.buf = z.buf[:0]
 }
 
-// errClosed is what a closed Writer says.
+// errClosed is returned by a closed Writer.
 var errClosed = errors.New("writing to a closed .Z stream")
 
-// Close writes what is left.
+// Close writes the remaining codes.
 func (z *Writer) Close() error {
 	if errors.Is(z.err, errClosed) {
 		return nil

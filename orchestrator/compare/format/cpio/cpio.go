@@ -1,13 +1,12 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package cpio reads cpio archives with headers in text: the new format, with
-// and without sums, and the portable one of POSIX.1 (odc), of which packages
-// of RPM and initial RAM disks are made.
+// Package cpio reads cpio archives with headers in text: the new format, with and
+// without sums, and the portable one of POSIX.1 (odc). RPM packages and initial RAM
+// disks contain them.
 //
-// The binary formats, older than both, are not read. Every byte is part of a
-// header, a name, content, or hidden. The layout, with sources, is told in
-// docs/formats/cpio.md.
+// The older binary formats are not read. Every byte is part of a header, a name or
+// content, or is hidden. docs/formats/cpio.md describes the layout, with sources.
 package cpio
 
 import (
@@ -21,12 +20,12 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/exact"
 )
 
-// Open reads an archive. Fields of an entry, in this order: cpio.mode,
-// cpio.target, cpio.check (never masked), cpio.uid, cpio.gid, cpio.mtime (tier
-// 1), cpio.nlink, cpio.inode (tier 0), cpio.device (never masked for devices),
-// and of files with several names cpio.links (never masked) and cpio.data (tier
-// 0); those without a value are left out. Where a link leads is no content.
-// Content that stands once for several names is that of each.
+// Open reads an archive. Fields of an entry, in this order: cpio.mode, cpio.target,
+// cpio.check (never masked), cpio.uid, cpio.gid, cpio.mtime (tier 1), cpio.nlink,
+// cpio.inode (tier 0), cpio.device (never masked for devices), and for files with
+// several names cpio.links (never masked) and cpio.data (tier 0). Fields without a
+// value are left out. The target of a symbolic link is a field, not content.
+// Content stored once for several names is the content of each.
 func Open(r io.ReaderAt, size int64, l container.Limits) (*container.Container, error) {
 	budget := exact.NewBudget(l)
 	a := &archive{c: &container.Container{}, budget: budget, links: map[file]*group{},
@@ -63,7 +62,7 @@ func Open(r io.ReaderAt, size int64, l container.Limits) (*container.Container, 
 	return a.c, nil
 }
 
-// archive is one archive that is being read.
+// archive is the state of reading one archive.
 type archive struct {
 	r      *Reader
 	c      *container.Container
@@ -71,21 +70,21 @@ type archive struct {
 	links  map[file]*group
 }
 
-// file tells files apart that may have several names.
+// file identifies a file that may have several names.
 type file struct{ device, inode uint64 }
 
-// group is the members that are one file.
+// group is the members that are the same file.
 type group struct {
-	name    string // of all, the first in the order of bytes
+	name    string // of the group: the first name in byte order
 	members []int
-	data    int // the last that has content
-	filled  int // how many have
+	data    int // index of the last member that has content
+	filled  int // number of members that have content
 }
 
-// groupSize is more than what a group takes of memory for each member.
+// groupSize is an upper bound on the memory of a group for each member.
 const groupSize = 256
 
-// member makes an entry of a header.
+// member makes an entry from a header.
 func (a *archive) member(h *Header) error {
 	e := container.Entry{Name: h.Name, Offset: h.offset, Size: h.Size}
 	target := ""
@@ -113,7 +112,7 @@ func (a *archive) member(h *Header) error {
 	return nil
 }
 
-// target reads where a symbolic link leads.
+// target reads the target of a symbolic link.
 func (a *archive) target(h *Header) (string, error) {
 	if h.Size > maxName {
 		return "", exact.Errorf(h.offset, "a link leads to a name of %d bytes; up to %d are read", h.Size, maxName)
@@ -156,7 +155,7 @@ func (a *archive) fields(h *Header, target string) []container.Field {
 	return kept
 }
 
-// link notes a member that has other names.
+// link adds a member to its group if it has other names.
 func (a *archive) link(h *Header) {
 	key := file{h.Device, h.Inode}
 	g := a.links[key]
@@ -172,8 +171,8 @@ func (a *archive) link(h *Header) {
 	}
 }
 
-// share gives the members that are one file the same content, which the new
-// variants hold once.
+// share gives the members of a group the same content, which the new variants store
+// once.
 func (a *archive) share() error {
 	for _, g := range a.links {
 		if len(g.members) < 2 {
@@ -200,7 +199,8 @@ func (a *archive) share() error {
 	return nil
 }
 
-// quoted shows raw text, or nothing; a digest of it where it is long.
+// quoted returns raw text in quotes, "" if it is empty, and the length and digest of
+// long text.
 func quoted(s string) string {
 	switch {
 	case s == "":

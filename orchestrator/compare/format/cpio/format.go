@@ -7,7 +7,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format"
 )
 
-// Format is what the comparator knows of it.
+// Format returns the description of the format.
 func Format() format.Format {
 	return format.Format{Name: "cpio archive", Is: Is, Open: Open, Fields: []format.Field{
 		{Name: "cpio.", Text: "header of a cpio archive"},

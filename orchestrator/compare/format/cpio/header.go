@@ -25,7 +25,7 @@ const (
 	trailer = "TRAILER!!!"
 )
 
-// Types of files, as they stand in modes.
+// File types, as in modes.
 const (
 	typeMask    = 0o170000
 	typeRegular = 0o100000
@@ -34,29 +34,30 @@ const (
 	typeChar    = 0o020000
 )
 
-// Header is what stands before a member.
+// Header is the header of a member.
 type Header struct {
 	Name string
-	// Mode is the type of the file and its permissions, as UNIX has them.
+	// Mode is the file type and permissions, as in UNIX.
 	Mode           uint32
 	UID, GID       uint32
 	Links          uint32
 	Inode, Device  uint64
-	Special        uint64 // the device that a device file is
+	Special        uint64 // device number of a device file
 	Time           int64  // seconds since 1970
 	Size           int64
 	check          uint32
 	nameSize       int64
-	offset, placed int64 // of the content, of the header
+	offset, placed int64 // offset of the content, of the header
 }
 
-// Regular reports whether it is a file with content of its own.
+// Regular reports whether the member is a regular file.
 func (h *Header) Regular() bool { return h.Mode&typeMask == typeRegular }
 
-// symlink reports whether the content is where a link leads.
+// symlink reports whether the member is a symbolic link, whose content is the
+// target.
 func (h *Header) symlink() bool { return h.Mode&typeMask == typeLink }
 
-// variant is one way of writing headers.
+// variant is one layout of headers.
 type variant struct {
 	kind, magic string
 	size        int
@@ -73,8 +74,8 @@ func variants() []variant {
 	}
 }
 
-// Is reports whether head begins an archive of a format that is read: by the
-// magic, and by digits as far as the header goes.
+// Is reports whether head begins an archive in a format that is read. It checks the
+// magic, and that the header consists of digits.
 func Is(head []byte) bool {
 	for _, f := range variants() {
 		if len(head) < f.size || !bytes.HasPrefix(head, []byte(f.magic)) {
@@ -87,11 +88,11 @@ func Is(head []byte) bool {
 	return false
 }
 
-// fields takes numbers off a header.
+// fields consumes numbers from a header.
 type fields struct {
 	b     []byte
 	at    int
-	wrong int // where something is that is no number, -1 if all are
+	wrong int // offset of the first invalid number, -1 if all are valid
 }
 
 func (f *fields) number(digits, base int) uint64 {
@@ -125,7 +126,7 @@ func odcHeader(f *fields) Header {
 	return h
 }
 
-// parse reads the header that stands at that place.
+// parse parses the header b at offset at.
 func (f variant) parse(b []byte, at int64) (*Header, error) {
 	if !bytes.HasPrefix(b, []byte(f.magic)) {
 		return nil, exact.Errorf(at, "a header begins with %q; all of an archive begin with the same", b[:len(f.magic)])
@@ -142,7 +143,7 @@ func (f variant) parse(b []byte, at int64) (*Header, error) {
 	return &h, nil
 }
 
-// bare reports whether a header of the trailer says nothing.
+// bare reports whether a trailer's header has no values of its own.
 func (h *Header) bare() bool {
 	rest := *h
 	rest.Name, rest.nameSize, rest.offset, rest.placed = "", 0, 0, 0
@@ -164,8 +165,7 @@ func (h *Header) modeText() string {
 
 func (h *Header) timeText() string { return time.Unix(h.Time, 0).UTC().Format(time.RFC3339) }
 
-// device shows a number of a device as it stands: in two halves where there
-// are two.
+// device formats a device number as stored: in two halves where there are two.
 func (f variant) device(n uint64) string {
 	if f.magic == odcMagic {
 		return fmt.Sprintf("%o", n)

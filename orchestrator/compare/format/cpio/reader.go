@@ -17,48 +17,48 @@ import (
 )
 
 const (
-	maxName    = 64 << 10 // also of where links lead
+	maxName    = 64 << 10 // also of link targets
 	readBuffer = 64 << 10
 )
 
-// Reader reads the members of an archive one after another, from something
-// that can only be read once.
+// Reader reads the members of an archive sequentially, from a source that can only
+// be read once.
 type Reader struct {
 	r       *bufio.Reader
 	budget  *exact.Budget
 	variant variant
 	at      int64
-	h       *Header // of the member that at lies in, nil before the first
-	left    int64   // of its content
-	sum     uint32  // of its content as far as it was read
+	h       *Header // of the current member, nil before the first
+	left    int64   // bytes of its content not yet read
+	sum     uint32  // sum of its content read so far
 	hidden  exact.Hidden
-	before  container.Hidden // of the member before
+	before  container.Hidden // hidden bytes of the previous member
 	end     ending
-	// Digits of headers may be written in two ways.
+	// cases says whether hexadecimal digits are upper or lower case.
 	cases  byte
 	digits hash.Hash
 	pad    [4]byte
 }
 
-// ending is what the end of an archive says.
+// ending describes the end of an archive.
 type ending struct {
-	text string // of the header of the trailer, "" if it is bare
-	// unlinked: the trailer has no link, where other writers give it one.
+	text string // of the trailer's header, "" if it is bare
+	// unlinked is set if the trailer has link count 0, where other writers set 1.
 	unlinked bool
-	zeros    int64 // behind it
+	zeros    int64 // number of zeros behind the trailer
 	hidden   exact.Hidden
 }
 
-// NewReader returns a Reader of the archive that r gives, within limits.
+// NewReader returns a Reader of the archive in r, within limits.
 func NewReader(r io.Reader, l container.Limits) *Reader { return newReader(r, exact.NewBudget(l)) }
 
 func newReader(r io.Reader, b *exact.Budget) *Reader {
 	return &Reader{r: bufio.NewReaderSize(r, readBuffer), budget: b, digits: sha256.New()}
 }
 
-// Next returns the header of the next member; the content of the one before is
-// passed over, and its sum checked where it has one. Behind the last member,
-// when all of the archive was read, it returns io.EOF.
+// Next returns the header of the next member. It skips the rest of the previous one
+// and checks its sum, if there is one. Behind the last member it reads the rest of
+// the archive and returns io.EOF.
 func (r *Reader) Next() (*Header, error) {
 	if r.h != nil {
 		if err := r.pass(); err != nil {
@@ -95,7 +95,7 @@ func (r *Reader) Next() (*Header, error) {
 	return h, nil
 }
 
-// Read reads content of the member that Next returned.
+// Read reads content of the current member.
 func (r *Reader) Read(p []byte) (int, error) {
 	if r.left == 0 {
 		return 0, io.EOF
@@ -110,7 +110,7 @@ func (r *Reader) Read(p []byte) (int, error) {
 	return n, r.fault(err)
 }
 
-// begin finds out by the first header which format it is.
+// begin detects the format from the first header.
 func (r *Reader) begin() error {
 	if r.variant.read != nil {
 		return nil
@@ -128,7 +128,7 @@ func (r *Reader) begin() error {
 	return exact.Errorf(0, "it does not begin as a cpio archive with headers in text (newc, crc or odc)")
 }
 
-// fault is what an error of what is read from means.
+// fault converts an error of the source.
 func (r *Reader) fault(err error) error {
 	switch {
 	case err == nil:
@@ -147,7 +147,7 @@ func (r *Reader) full(p []byte) error {
 	return r.fault(err)
 }
 
-// written notes how the digits above nine are written.
+// written records the case of hexadecimal digits.
 func (r *Reader) written(b []byte) {
 	var lower [newSize]byte
 	for i, c := range b {
@@ -162,7 +162,7 @@ func (r *Reader) written(b []byte) {
 	r.digits.Write(lower[:len(b)])
 }
 
-// writing says how they are.
+// writing describes the case of hexadecimal digits.
 func (r *Reader) writing() string {
 	switch r.cases {
 	case 0:
@@ -175,7 +175,7 @@ func (r *Reader) writing() string {
 	return fmt.Sprintf("mixed, sha256 %x", r.digits.Sum(nil))
 }
 
-// name reads the name behind a header, which a zero ends.
+// name reads the name behind a header, up to its terminating zero.
 func (r *Reader) name(h *Header) error {
 	at, b := r.at, make([]byte, h.nameSize)
 	if err := r.full(b); err != nil {
@@ -192,7 +192,7 @@ func (r *Reader) name(h *Header) error {
 	return r.padding()
 }
 
-// hide notes bytes that are not all zero.
+// hide hides bytes unless all are zero.
 func (r *Reader) hide(b []byte, at int64) error {
 	if len(bytes.Trim(b, "\x00")) == 0 {
 		return nil
@@ -212,14 +212,14 @@ func (r *Reader) padding() error {
 	return r.hide(b, at)
 }
 
-// pass passes over what is left of a member.
+// pass skips the rest of a member.
 func (r *Reader) pass() error {
 	if r.variant.summed {
 		if _, err := io.Copy(io.Discard, struct{ io.Reader }{r}); err != nil {
 			return err
 		}
-		// Sums are those of files; links to a file that stands elsewhere have
-		// no content to sum up.
+		// Only files have sums. A link to a file that is stored elsewhere has no
+		// content to sum up.
 		if h := r.h; h.Regular() && h.Size > 0 && r.sum != h.check {
 			return exact.Errorf(h.placed+newSize-8, "the sum of a member is %08x, and should be %08x", r.sum, h.check)
 		}
@@ -234,7 +234,7 @@ func (r *Reader) pass() error {
 	return r.padding()
 }
 
-// finish reads what is behind the trailer, and returns io.EOF.
+// finish reads what follows the trailer, and returns io.EOF.
 func (r *Reader) finish(h *Header, raw []byte) error {
 	if h.Size != 0 {
 		return exact.Errorf(h.placed, "the trailer has content")
@@ -252,7 +252,7 @@ func (r *Reader) finish(h *Header, raw []byte) error {
 			}
 			return r.fault(err)
 		}
-		b, _ = r.r.Peek(r.r.Buffered()) // what is there already cannot fail
+		b, _ = r.r.Peek(r.r.Buffered()) // buffered bytes cannot fail
 		rest := bytes.TrimLeft(b, "\x00")
 		zeros := len(b) - len(rest)
 		r.end.zeros += int64(zeros)

@@ -1,13 +1,13 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package elf names the parts of an ELF file: its headers, its sections and
-// what stands in those that say who made it and what it needs; and it lists
-// symbols (docs/formats/elf.md).
+// Package elf names the parts of an ELF file: its headers, its sections, and the
+// records in some sections that say who made the file and what it needs. It also
+// lists symbols (docs/formats/elf.md).
 //
-// It reads files of either width and byte order, with bounds of its own: they
-// come from builds that nobody trusts, and debug/elf of the standard library
-// is not made for that.
+// It reads files of either width and byte order within its own bounds, because they
+// come from untrusted builds; the standard library's debug/elf is not made for
+// hostile files.
 package elf
 
 import (
@@ -22,7 +22,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/span"
 )
 
-// ErrFormat: the file is not an ELF file whose sections can be read.
+// ErrFormat says that the file is not an ELF file with readable sections.
 var ErrFormat = errors.New("not a readable ELF file")
 
 const (
@@ -30,19 +30,19 @@ const (
 	maxSections = 8192
 	maxNames    = 1 << 20
 	maxName     = 100
-	maxText     = 4096 // of a string that is read
+	maxText     = 4096 // bytes read of a string
 )
 
 // Is reports whether head begins an ELF file.
 func Is(head []byte) bool { return bytes.HasPrefix(head, []byte(magic)) }
 
-// layout is where things stand in headers of one width.
+// layout holds the offsets in headers of one width.
 type layout struct {
 	order                   binary.ByteOrder
 	wide                    bool
 	ehSize, shSize          int64
 	phoff, shoff, phentsize int
-	// Of a section's header.
+	// Offsets in a section header.
 	offset, size, link, align int
 }
 
@@ -76,9 +76,9 @@ func (l layout) word(b []byte) uint64 {
 }
 
 // Spans returns the parts of the file in r: "elf.header", "elf.segments" and
-// "elf.sections" for the tables, "elf" followed by the name for each section
-// that has bytes, e.g. "elf.text", and the parts of some sections. Sections that
-// lie outside the file are left out.
+// "elf.sections" for the tables, "elf" followed by the name for each section that
+// has bytes, e.g. "elf.text", and the parts of some sections. Sections outside the
+// file are left out.
 func Spans(r io.ReaderAt, size int64) ([]span.Span, error) {
 	f, err := open(r, size)
 	if f == nil {
@@ -106,7 +106,7 @@ func Spans(r io.ReaderAt, size int64) ([]span.Span, error) {
 	return append(spans, parts.spans...), nil
 }
 
-// file is an ELF file of which the section table was read.
+// file is an ELF file with its section table.
 type file struct {
 	layout
 	r                             io.ReaderAt
@@ -151,7 +151,7 @@ func (s section) span() span.Span {
 	return out
 }
 
-// readTexts reads texts, each ended by a NUL.
+// readTexts reads NUL-terminated texts.
 func readTexts(b []byte) span.Value {
 	var out []string
 	for part := range bytes.SplitSeq(b, []byte{0}) {
@@ -162,8 +162,8 @@ func readTexts(b []byte) span.Value {
 	return span.Value{Text: strings.Join(out, "; ")}
 }
 
-// open reads the headers; the file is nil if there are none, and has no
-// sections if they cannot be read.
+// open reads the headers. The file is nil if the headers are invalid, and has no
+// sections if the section table is.
 func open(r io.ReaderAt, size int64) (*file, error) {
 	head := make([]byte, 64)
 	if n, err := r.ReadAt(head, 0); n < 52 {
@@ -221,7 +221,7 @@ func (f *file) sections(table []byte, names int) error {
 	return nil
 }
 
-// nameAt returns the name at that place of the table of names.
+// nameAt returns the name at an offset in the table of names.
 func nameAt(text []byte, at uint32) string {
 	if int64(at) >= int64(len(text)) {
 		return "?"
@@ -230,7 +230,7 @@ func nameAt(text []byte, at uint32) string {
 	return string(name[:min(len(name), maxName)])
 }
 
-// field makes the name of a field of a section's name.
+// field returns the field of a section's name.
 func field(name string) string {
 	if len(name) > 0 && name[0] == '.' {
 		return "elf" + name

@@ -7,7 +7,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format"
 )
 
-// Format is what the comparator knows of it.
+// Format returns the description of the format.
 func Format() format.Format {
 	return format.Format{Name: "ELF binary", Is: Is, Spans: Spans, Symbols: Symbols, Fields: []format.Field{
 		{Name: "elf.", Text: "part of an ELF binary", Cause: "what it says of itself is not the same"},

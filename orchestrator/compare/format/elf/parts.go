@@ -14,22 +14,22 @@ import (
 )
 
 const (
-	maxParts   = 65536 // of all sections
+	maxParts   = 65536 // in all sections together
 	maxNotes   = 1 << 20
 	noteHead   = 12
-	typeID     = 3 // of a note of GNU: the build id
+	typeID     = 3 // type of GNU's build-id note
 	crcSize    = 4
 	buildID    = ".note.gnu.build-id"
 	debugLink  = ".gnu_debuglink"
 	maxHexText = 32
 )
 
-// parts are the parts of sections.
+// parts collects the parts of sections.
 type parts struct {
 	*file
 	spans []span.Span
-	// Of digests of the rest, each kind stands once: a file with many could
-	// pass anything as one.
+	// id and link are set once the file has a digest of that kind. Only the first
+	// counts, or a file with many could disguise anything as one.
 	id, link bool
 }
 
@@ -52,7 +52,7 @@ func (p *parts) of(s section) {
 	}
 }
 
-// read returns the bytes of a section if there are no more than most.
+// read returns the bytes of a section if there are at most most.
 func (f *file) read(s section, most uint64) ([]byte, bool) {
 	if s.size > most || !within(f.fileSize, s.offset, s.size) {
 		return nil, false
@@ -62,8 +62,9 @@ func (f *file) read(s section, most uint64) ([]byte, bool) {
 	return b, err == nil
 }
 
-// notes names each note by its owner and type, e.g. "elf.note.gnu.abi-tag":
-// sizes of name and descriptor, type, both padded (System V ABI, "Note Section").
+// notes names each note by its owner and type, e.g. "elf.note.gnu.abi-tag". A note
+// is the sizes of name and descriptor, a type, name and descriptor, the last two
+// padded (System V ABI, "Note Section").
 func (p *parts) notes(s section) {
 	b, ok := p.read(s, maxNotes)
 	if !ok {
@@ -96,8 +97,8 @@ func (p *parts) notes(s section) {
 	}
 }
 
-// buildID adds the digest in the build id, if it is a note as it should be: by
-// itself in its own section.
+// buildID adds the digest in the build id, if its note is well-formed and alone in
+// its own section.
 func (p *parts) buildID(s section, note span.Span, head, size int) {
 	if s.name != buildID || p.id || note.Length != int64(s.size) || head != 16 || size < 8 || size > 64 {
 		p.add(note)
@@ -130,8 +131,8 @@ func readHex(b []byte) span.Value {
 	return span.Value{Text: hex.EncodeToString(b)}
 }
 
-// debugLink reads the name of the file with debug data, and the sum of that
-// file in the last four bytes.
+// debugLink reads the name of the file with debug data, and that file's checksum in
+// the last four bytes.
 func (p *parts) debugLink(s section) {
 	b, ok := p.read(s, maxText)
 	if !ok {
@@ -147,9 +148,9 @@ func (p *parts) debugLink(s section) {
 	p.add(span.Span{Name: field(debugLink) + ".crc", Offset: end, Length: crcSize, Kind: span.Digest})
 }
 
-// dynamic names the texts that the dynamic section refers to in its strings:
-// what the file needs and is called must be the same; where it looks for what
-// it needs may be where it was built.
+// dynamic names the strings to which the dynamic section refers. The file's own
+// name and those of the libraries it needs must be the same; the search paths for
+// libraries may contain the build path.
 func (p *parts) dynamic(s section) {
 	b, ok := p.read(s, maxNotes)
 	if !ok || int64(s.link) >= int64(len(p.list)) || p.list[s.link].kind != typeStrings {
@@ -187,10 +188,10 @@ func (p *parts) dynamic(s section) {
 	}
 }
 
-// textSize returns how long the text at that place is, its NUL not included;
-// 0 if it does not end within most bytes.
+// textSize returns the length of the text at offset at without its NUL; 0 if it
+// does not end within most bytes.
 func (p *parts) textSize(at, most int64) int64 {
 	buf := make([]byte, most)
-	n, _ := p.r.ReadAt(buf, at) // what cannot be read has no end
+	n, _ := p.r.ReadAt(buf, at) // unreadable text has no end
 	return int64(max(bytes.IndexByte(buf[:n], 0), 0))
 }

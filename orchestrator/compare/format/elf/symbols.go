@@ -13,8 +13,8 @@ const (
 	maxSymbols = 4 << 20
 )
 
-// Symbols calls each with the names in the symbol tables, in their order, and
-// with the field of the table: "elf.symtab" or "elf.dynsym".
+// Symbols calls each with the names in the symbol tables, in order, and with the
+// field of the table: "elf.symtab" or "elf.dynsym".
 func Symbols(r io.ReaderAt, size int64, each func(table string, name []byte)) error {
 	f, err := open(r, size)
 	if err != nil {
@@ -57,7 +57,7 @@ func (f *file) symbols(s section, each func(table string, name []byte)) error {
 	return nil
 }
 
-// textAt returns the text at that place, up to its NUL.
+// textAt returns the text at an offset in texts, up to its NUL.
 func textAt(texts []byte, at uint32) []byte {
 	if int64(at) >= int64(len(texts)) {
 		return nil

@@ -10,18 +10,18 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/span"
 )
 
-// The sections of the attributes record. Their lengths stand in their first 2
-// bytes; PMARL grew with the formats of program objects.
+// The sections of the attributes record, with the lengths in their first 2 bytes.
+// PMARL grew with the formats of program objects.
 const (
 	pmarLength  = 30
-	pmarlAudit  = 64 + 2 // date, time and user id saved
+	pmarlAudit  = 64 + 2 // with date, time and user id of saving
 	pmarlFormat = pmarlAudit + 16
 	pmarlMax    = 1024
 	savedLength = 8
 )
 
-// attributes returns the region of the record that says what the program may
-// do and who saved it. None of it but time and user is ever masked.
+// attributes returns the region of the record with the attributes of the program
+// and who saved it. Only the time and user are ever masked.
 func (f *File) attributes(records map[recordType]declaration) ([]region, error) {
 	d, ok := records[recordAttributes]
 	if !ok {
@@ -56,14 +56,14 @@ func (f *File) attributes(records map[recordType]declaration) ([]region, error) 
 	f.agree(pmarl, records)
 	for i, p := range g.fields {
 		if p.kind == span.Owner && !userID(b[p.offset:p.offset+p.length]) {
-			g.fields[i].kind = span.Fixed // no name, whatever else it is
+			g.fields[i].kind = span.Fixed // not a user id, so never masked
 		}
 	}
 	return []region{g}, nil
 }
 
-// agree checks that the attributes, which the loader follows, say the same as
-// the declarations, which this package follows.
+// agree checks that the attributes, which the loader uses, match the declarations,
+// which this package uses.
 func (f *File) agree(pmarl []byte, records map[recordType]declaration) {
 	for _, c := range []struct {
 		kind           recordType
@@ -98,8 +98,8 @@ func pmarFields() []field {
 	}
 }
 
-// pmarlFields are at offsets from the start of that section. Those that lie
-// behind its end are left out.
+// pmarlFields returns the fields at their offsets from the start of that section.
+// Those behind its end are left out.
 func pmarlFields() []field {
 	return []field{
 		{name: "pmarl.length", length: 2},
@@ -125,8 +125,8 @@ func pmarlFields() []field {
 	}
 }
 
-// bits reads a byte of attributes, whose names are given from the highest bit
-// down. Bits without a name are shown as numbers.
+// bits returns a Read function for a byte of attributes, with names from the
+// highest bit down. Bits without a name are shown as numbers.
 func bits(names ...string) func([]byte) span.Value {
 	return func(b []byte) span.Value {
 		var set []string
@@ -147,7 +147,7 @@ func bits(names ...string) func([]byte) span.Value {
 	}
 }
 
-// modes reads the byte that has the addressing and residence modes.
+// modes reads the byte with the addressing and residence modes.
 func modes(b []byte) span.Value {
 	amode := [...]string{"24", "64", "31", "ANY"}
 	residence := "24"

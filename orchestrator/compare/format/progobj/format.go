@@ -8,7 +8,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/idr"
 )
 
-// Format is what the comparator knows of it.
+// Format returns the description of the format.
 func Format() format.Format {
 	const (
 		part       = "part of a program object"

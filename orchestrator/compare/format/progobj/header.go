@@ -9,18 +9,18 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/span"
 )
 
-// recordType is what a record holds.
+// recordType is the type of a record.
 type recordType int64
 
-// The records, as declared in the header.
+// The types of records declared in the header.
 const (
-	recordNode       recordType = 1 // where the names are
+	recordNode       recordType = 1 // offsets of the names
 	recordName       recordType = 2 // the names
 	recordAttributes recordType = 3 // PMAR and PMARL
 	recordPRAT       recordType = 4 // page relocation address table
 	recordPRDT       recordType = 5 // page relocation data table
 	recordLoader     recordType = 6 // loader index, segments
-	recordText       recordType = 7 // what is loaded at once
+	recordText       recordType = 7 // text that is loaded at once
 	recordIndex      recordType = 8 // binder index
 )
 
@@ -29,7 +29,7 @@ const (
 	loader = "lidx"
 )
 
-// declaration says where a record is.
+// declaration is the range of a record.
 type declaration struct {
 	kind           recordType
 	offset, length int64
@@ -38,7 +38,7 @@ type declaration struct {
 // header is the first part of the file.
 type header struct {
 	length int64 // with its declarations
-	size   int64 // that the module is said to have
+	size   int64 // declared size of the module
 	decls  []declaration
 }
 
@@ -70,7 +70,7 @@ func (f *File) readHeader() (header, error) {
 	return h, nil
 }
 
-// region names the bytes of the header.
+// region returns the region of the header.
 func (h header) region() region {
 	g := region{end: h.length, name: unknown, fields: []field{
 		{name: "po.header.eyecatcher", length: 8},
@@ -91,8 +91,8 @@ func (h header) region() region {
 	return g
 }
 
-// records returns the records that can be told: of known type, declared once,
-// within the file. The bytes of others are unknown.
+// records returns the readable records: of known type, declared once, within the
+// file. The bytes of others are unknown.
 func (f *File) records(h header) (records map[recordType]declaration, others []region) {
 	records = map[recordType]declaration{}
 	for i, d := range h.decls {
@@ -115,7 +115,7 @@ func (f *File) records(h header) (records map[recordType]declaration, others []r
 	return records, others
 }
 
-// simple returns the regions of records that have no stamps in them.
+// simple returns the regions of records without stamps.
 func (f *File) simple(kind recordType, records map[recordType]declaration) ([]region, error) {
 	d, ok := records[kind]
 	if !ok {
@@ -137,12 +137,12 @@ func (f *File) simple(kind recordType, records map[recordType]declaration) ([]re
 	return []region{g}, nil
 }
 
-// maxNames bounds the names, of the module and its aliases, that are told
-// apart.
+// maxNames bounds the names, of the module and its aliases, that have fields of
+// their own.
 const maxNames = 1024
 
-// names returns the region of the names, each of which is a field if the node
-// leads to it.
+// names returns the region of the names. Each name to which the node points is a
+// field.
 func (f *File) names(d, node declaration) ([]region, error) {
 	const head, entry = 4, 16
 	g := region{start: d.offset, end: d.offset + d.length, name: "po.names.text"}
@@ -166,8 +166,8 @@ func (f *File) names(d, node declaration) ([]region, error) {
 	return []region{g}, nil
 }
 
-// loaderIndex returns the regions of the loader index and of the tables that
-// it points to, which follow it.
+// loaderIndex returns the regions of the loader index and of the tables behind it
+// to which it points.
 func (f *File) loaderIndex(d declaration) ([]region, error) {
 	const head, entry = 20, 12
 	whole := []region{{start: d.offset, end: d.offset + d.length, name: loader}}
@@ -206,7 +206,8 @@ func (f *File) loaderIndex(d declaration) ([]region, error) {
 	return append(regions, gaps...), err
 }
 
-// table names a table of the loader index by its eyecatcher.
+// table returns the region of a table of the loader index, named after its
+// eyecatcher.
 func (f *File) table(from, length int64) (region, error) {
 	g := region{start: from, end: from + length, name: loader + ".table"}
 	if length < 8 {
@@ -225,7 +226,7 @@ func (f *File) table(from, length int64) (region, error) {
 	return g, nil
 }
 
-// gaps returns the table of gaps in text, which stands behind the loader
+// gaps returns the region of the table of gaps in text, which follows the loader
 // index and is not declared.
 func (f *File) gaps(from int64) ([]region, error) {
 	const head, entry = 20, 8

@@ -9,8 +9,9 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/span"
 )
 
-// The binder index is five tables of one form: an eyecatcher, the length of the
-// header, a version, a name, and the number of entries; the first holds the
+// The binder index is five tables with the same layout: an eyecatcher, the length
+// of the header, a version, a name, and the number of entries. The first table
+// holds the offsets of the others instead of a name.
 // places of the others instead.
 const (
 	bxlf      = "IEWBXLF"
@@ -26,18 +27,18 @@ const (
 	maxEntries = 1 << 24
 )
 
-// table is one of the binder index.
+// table is one table of the binder index.
 type table struct {
 	name          string
 	start, end    int64
 	count, period int64
 }
 
-// entries is where those of the table begin.
+// entries returns the offset of the first entry.
 func (t table) entries() int64 { return t.start + tableHead }
 
-// index returns the regions of the binder index and of the classes that it
-// maps, and whether the map could be read to its end.
+// index returns the regions of the binder index and of the classes in its map.
+// mapped is set if the map could be read to its end.
 func (f *File) index(records map[recordType]declaration) (regions []region, mapped bool, err error) {
 	d, ok := records[recordIndex]
 	if !ok {
@@ -65,8 +66,8 @@ func (f *File) index(records map[recordType]declaration) (regions []region, mapp
 	return append(regions, classes...), mapped, err
 }
 
-// tables finds the tables of names, sections, classes and parts, in this
-// order, which is that in the file.
+// tables finds the tables of names, sections, classes and parts, in this order,
+// which is also their order in the file.
 func (f *File) tables(d declaration) ([]table, error) {
 	if d.length < indexHead {
 		f.fault("the binder index has %d bytes", d.length)
@@ -99,7 +100,7 @@ func (f *File) tables(d declaration) ([]table, error) {
 	return tables, nil
 }
 
-// readTable reads the header of a table, and reports whether it is one.
+// readTable reads the header of a table, and reports whether it is valid.
 func (f *File) readTable(t *table, d declaration) (bool, error) {
 	if t.start < d.offset || t.end > d.offset+d.length || t.end-t.start < tableHead {
 		f.fault("the table %s lies outside of the binder index", t.name)
@@ -117,14 +118,14 @@ func (f *File) readTable(t *table, d declaration) (bool, error) {
 	return true, nil
 }
 
-// regions names the bytes of a table.
+// regions returns the regions of a table.
 func (t table) regions() []region {
 	name := "bxlf." + map[string]string{"NAME": "names", "PSEC": "sections", "PCLS": "classes", "PMAP": "map"}[t.name]
 	entries := region{start: t.entries(), end: t.entries() + t.count*t.period, name: name}
 	rest := region{start: entries.end, end: t.end, name: "bxlf.unknown"}
 	switch t.name {
 	case "NAME":
-		rest.name = name // the names themselves, each behind a flag and its length
+		rest.name = name // the names, each behind a flag and its length
 	case "PCLS":
 		entries.period = classEntry
 		entries.fields = []field{{name: name + ".address", offset: 12, length: 4}}
@@ -168,7 +169,8 @@ func (f *File) classes(tables []table, code declaration) (regions []region, mapp
 	return regions, true, nil
 }
 
-// className reads a name of the table of names, which counts from 1.
+// className reads the name with a given number from the table of names; the first
+// is 1.
 func (f *File) className(names table, index int64) (string, error) {
 	const head, longest = 3, 16
 	if index < 1 || index > names.count {
@@ -195,9 +197,9 @@ func (f *File) className(names table, index int64) (string, error) {
 	return ebcdic(b).Text, nil
 }
 
-// class returns the region of a class: text that is loaded, or data of the
-// binder's; false if it lies outside of the file. Text in the record of text is
-// known already.
+// class returns the regions of a class: text that is loaded, or data of the binder.
+// It reports false if the class lies outside the file. Text in the text record has
+// a region already.
 func (f *File) class(name string, b []byte, code declaration) ([]region, bool) {
 	const notLoaded = 0x40
 	start, period := u32(b[12:]), u16(b[20:])
@@ -220,8 +222,8 @@ func (f *File) class(name string, b []byte, code declaration) ([]region, bool) {
 	return []region{g}, true
 }
 
-// identification returns the fields of an entry of identification data (IDR);
-// false if name is no such class or its entries do not have the size known.
+// identification returns the fields of an entry of identification data (IDR). It
+// reports false if name is no such class or the entry size is unknown.
 func identification(name string, period int64) ([]field, bool) {
 	switch {
 	case name == "B_IDRB" && period == 106:
@@ -248,7 +250,7 @@ func identification(name string, period int64) ([]field, bool) {
 	return nil, false
 }
 
-// zap reads what a zap left: a date and the name of the change.
+// zap reads the record of a zap: a date and the name of the change.
 func zap(b []byte) span.Value {
 	if len(b) <= 4 {
 		return raw(b)
@@ -256,7 +258,7 @@ func zap(b []byte) span.Value {
 	return span.Value{Text: translated(b[:4]).Text + " " + ebcdic(b[4:]).Text}
 }
 
-// clean keeps of a name what may stand in the name of a field.
+// clean drops from a name the characters that a field's name may not have.
 func clean(name string) string {
 	return strings.Map(func(c rune) rune {
 		if c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || strings.ContainsRune("_@#$", c) {

@@ -22,9 +22,9 @@ const (
 	maxPages       = 1 << 18
 )
 
-// findChecksums finds what the binder calls the checksum of a page: its first
-// 4 bytes once more. Only those that say what the page says are taken for
-// one; the page is then the only place where such a difference comes from.
+// findChecksums finds what the binder calls the checksum of a page: a copy of the
+// page's first 4 bytes. An entry counts as one only if it matches its page, so that
+// a difference in it always comes from the page.
 func (f *File) findChecksums(records map[recordType]declaration) error {
 	const head = 28
 	prat, ok := records[recordPRAT]
@@ -59,7 +59,7 @@ func (f *File) findChecksums(records map[recordType]declaration) error {
 	return nil
 }
 
-// checksum looks at the entry of one page.
+// checksum tests the entry of one page.
 func (f *File) checksum(at, page, place int64) error {
 	g, ok := f.regionAt(place)
 	if h, here := f.regionAt(at); !ok || g.name != text || place+checksumLength > g.end || !here || h.name != prdt {
@@ -79,8 +79,8 @@ func (f *File) checksum(at, page, place int64) error {
 	return nil
 }
 
-// checksumAt narrows the span of a byte of page relocation to the checksum it
-// lies in.
+// checksumAt narrows the span of a byte in the page relocation data to the checksum
+// that contains it.
 func (f *File) checksumAt(offset int64, s span.Span) span.Span {
 	i := sort.Search(len(f.checksums), func(i int) bool { return f.checksums[i] > offset }) - 1
 	if i < 0 || offset >= f.checksums[i]+checksumLength {

@@ -1,23 +1,23 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package progobj names the parts of a program object in a z/OS UNIX file:
-// what the binder makes of object files, and the loader runs.
+// Package progobj names the parts of a program object in a z/OS UNIX file: the
+// module that the binder makes of object files and the loader runs.
 //
-// The layout was measured on files of format 3; docs/formats/progobj.md has it
-// as tables, each with its source. Numbers are big-endian, text is EBCDIC. In
-// short: a header declares records (names, attributes, page relocation, loader
-// index, text, binder index), and the binder index maps the classes, among
-// them the identification records (IDR) that say what made the module, when,
-// and who zapped it.
+// The layout was measured on files of format 3; docs/formats/progobj.md lists it as
+// tables, each with its source. Numbers are big-endian, text is EBCDIC. In short: a
+// header declares records (names, attributes, page relocation, loader index, text,
+// binder index), and the binder index maps the classes, among them the
+// identification records (IDR) that say what made the module, when, and who zapped
+// it.
 //
-// Every byte has a span. What the layout says nothing of is "po.unknown";
-// bytes between parts are "po.padding", which should be zero but often holds
-// what stood in the binder's buffers. Nothing is a stamp because of where it
-// lies alone: bytes that overlap with another part, or with a map that
-// contradicts the attributes, are never masked.
+// Every byte has a span. Bytes without a known layout are "po.unknown". Bytes
+// between parts are "po.padding", which should be zero but often holds leftovers of
+// the binder's buffers. A position alone never makes bytes a stamp: bytes that
+// overlap with another part, or whose map contradicts the attributes, are never
+// masked.
 //
-// The package reads; it does not judge. orchestrator/compare does.
+// The package reads files; orchestrator/compare judges differences.
 package progobj
 
 import (
@@ -32,7 +32,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/span"
 )
 
-// ErrFormat: the file is no program object whose header can be read.
+// ErrFormat says that the file is not a program object with a readable header.
 var ErrFormat = errors.New("not a readable program object")
 
 const (
@@ -44,7 +44,7 @@ const (
 	maxFaults  = 32
 )
 
-// The names of bytes that belong to no part.
+// Names of bytes that belong to no part.
 const (
 	unknown  = "po.unknown"
 	padding  = "po.padding"
@@ -55,7 +55,7 @@ const (
 // Is reports whether head begins a program object.
 func Is(head []byte) bool { return bytes.HasPrefix(head, []byte(eyecatcher)) }
 
-// field is a stretch of fixed length in a region, or in each period of it.
+// field is a range of fixed length in a region, or in each of its periods.
 type field struct {
 	name           string
 	offset, length int64
@@ -63,34 +63,34 @@ type field struct {
 	read           func([]byte) span.Value
 }
 
-// region is one part of the file. Fields are sorted and apart; bytes that none
-// covers have the region's name.
+// region is one part of the file. Its fields are sorted and do not overlap; bytes
+// outside them have the region's name.
 type region struct {
 	start, end int64
 	name       string
-	period     int64 // 0: the fields are there once
+	period     int64 // 0: the fields occur once
 	fields     []field
 }
 
-// File is a program object whose parts are known. It is a span.Layout, and
+// File is a program object with an index of its parts. It is a span.Layout, and
 // safe for concurrent use.
 type File struct {
 	r       io.ReaderAt
 	size    int64
 	regions []region // cover the file without gaps
-	// stamps are where compile times stand in text, checksums where those of
-	// pages stand; both sorted.
+	// stamps are the offsets of compile times in text, checksums those of page
+	// checksums; both are sorted.
 	stamps, checksums []int64
 	faults            []string
-	// plain says that the parts contradict each other, so that where bytes lie
-	// is no evidence of what they are.
+	// plain is set if the parts contradict each other, so that the position of
+	// bytes does not prove what they are.
 	plain bool
 }
 
-// Open reads what is needed to tell the parts of the program object in r,
-// size bytes long. It reads text once or twice, in windows; what it keeps
-// stays below 4 MiB. An error wraps ErrFormat or comes from r; damage behind
-// the header is no error but a fault, and its bytes are "po.unknown".
+// Open reads the parts of the program object in r, size bytes long. It reads text
+// once or twice, in windows, and keeps less than 4 MiB in memory. An error wraps
+// ErrFormat or comes from r. Damage behind the header is not an error but a fault,
+// and its bytes are "po.unknown".
 func Open(r io.ReaderAt, size int64) (*File, error) {
 	f := &File{r: r, size: size}
 	h, err := f.readHeader()
@@ -128,7 +128,7 @@ func Open(r io.ReaderAt, size int64) (*File, error) {
 	return f, nil
 }
 
-// Faults says what in the file contradicts itself, for people; at most 32.
+// Faults returns the contradictions in the file as messages; at most 32.
 func (f *File) Faults() []string { return slices.Clone(f.faults) }
 
 func (f *File) fault(format string, args ...any) {
@@ -137,8 +137,8 @@ func (f *File) fault(format string, args ...any) {
 	}
 }
 
-// read reads n bytes at offset; a file that ends before is damaged only if the
-// caller did not check, so every error is one of reading.
+// read reads n bytes at offset. The caller checks the bounds, so every error is a
+// read error.
 func (f *File) read(what string, offset int64, n int) ([]byte, error) {
 	buf := make([]byte, n)
 	if got, err := f.r.ReadAt(buf, offset); got < n {
@@ -154,14 +154,14 @@ func orEOF(err error) error {
 	return err
 }
 
-// within reports whether a part lies in the file.
+// within reports whether a range lies in the file.
 func (f *File) within(offset, length int64) bool {
 	return offset >= 0 && length >= 0 && offset <= f.size && length <= f.size-offset
 }
 
-// cover puts regions in order, turns those that overlap into unknown bytes and
-// names what lies between: padding if the map of the module was read, so that
-// nothing else is to be expected there.
+// cover sorts the regions, turns overlapping ones into unknown bytes, and adds
+// regions for the gaps. Gaps are padding if the map of the module was read, and
+// unknown otherwise.
 func (f *File) cover(regions []region, declared int64, mapped bool) {
 	sort.SliceStable(regions, func(i, j int) bool { return regions[i].start < regions[j].start })
 	var kept []region
@@ -202,7 +202,7 @@ func (f *File) add(g region) {
 	}
 }
 
-// regionAt returns the region in which the byte lies.
+// regionAt returns the region that contains the byte.
 func (f *File) regionAt(offset int64) (region, bool) {
 	i := sort.Search(len(f.regions), func(i int) bool { return f.regions[i].end > offset })
 	if offset < 0 || i == len(f.regions) {
@@ -211,8 +211,7 @@ func (f *File) regionAt(offset int64) (region, bool) {
 	return f.regions[i], true
 }
 
-// At returns the span in which the byte lies; there is one for every byte of
-// the file.
+// At returns the span that contains the byte. Every byte of the file has one.
 func (f *File) At(offset int64) (span.Span, bool) {
 	g, ok := f.regionAt(offset)
 	if !ok {
@@ -231,7 +230,7 @@ func (f *File) At(offset int64) (span.Span, bool) {
 	return s, true
 }
 
-// at returns the field in which the byte lies, or what is between two.
+// at returns the field that contains the byte, or the range between two fields.
 func (g region) at(offset int64) span.Span {
 	base, limit := g.start, g.end
 	if g.period > 0 {
@@ -243,7 +242,7 @@ func (g region) at(offset int64) span.Span {
 		d := g.fields[i]
 		from, to := base+d.offset, base+d.offset+d.length
 		switch {
-		case to > limit: // the last period is cut off
+		case to > limit: // the last period is incomplete
 		case offset < from:
 			next = from
 		case offset < to:
@@ -255,8 +254,8 @@ func (g region) at(offset int64) span.Span {
 	return span.Span{Name: g.name, Offset: base, Length: next - base}
 }
 
-// End returns where the span of the byte ends, or a smaller one in it begins;
-// limit if that comes first.
+// End returns the offset at which the byte's span ends or a smaller one within it
+// begins, at most limit.
 func (f *File) End(offset, limit int64) int64 {
 	s, ok := f.At(offset)
 	if !ok {

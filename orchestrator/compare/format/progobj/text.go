@@ -13,17 +13,17 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/span"
 )
 
-// The stamp of a compile unit is 20 digits: the time, then version, release
-// and modification of the compiler.
+// The stamp of a compile unit is 20 digits: the time, then version, release and
+// modification of the compiler.
 const (
 	stampLength   = 20
 	timeLength    = 14
 	versionLength = stampLength - timeLength
-	// ppa2Pointer is where a PPA2 has the distance from itself to its stamp.
+	// ppa2Pointer is the offset in a PPA2 of the distance to its stamp.
 	ppa2Pointer = 12
 	maxService  = 128
-	// A PPA2 begins with the number of its language, and has the level of its
-	// layout in the fourth byte.
+	// A PPA2 begins with the number of its language; its fourth byte is the level
+	// of its layout.
 	maxMember, maxLevel = 0x20, 0x10
 
 	window    = 1 << 18
@@ -31,9 +31,9 @@ const (
 	maxStamps = 1 << 16
 )
 
-// findStamps finds the stamps of compile units in text. Twenty digits alone
-// are none: a PPA2 must point to them, or they are a time and the service level
-// of a compiler follows them.
+// findStamps finds the stamps of compile units in text. Twenty digits alone do not
+// count: a PPA2 must point to them, or they must be a time followed by the service
+// level of a compiler.
 func (f *File) findStamps() error {
 	for _, g := range f.regions {
 		if g.name != text {
@@ -60,8 +60,8 @@ func (f *File) findStamps() error {
 	return nil
 }
 
-// windows shows a region in windows that overlap. What lies in the overlap is
-// seen twice: whole at least once.
+// windows calls look with overlapping windows of a region. Bytes in the overlap are
+// seen twice, and so every stamp is whole in at least one window.
 func (f *File) windows(g region, look func(b []byte, at int64)) error {
 	buf := make([]byte, min(window, g.end-g.start))
 	for at := g.start; ; {
@@ -80,7 +80,7 @@ func (f *File) windows(g region, look func(b []byte, at int64)) error {
 	}
 }
 
-// stampScan gathers what may be a stamp in one region, in order.
+// stampScan collects possible stamps of one region, in order.
 type stampScan struct {
 	region region
 	stamps []candidate
@@ -95,7 +95,7 @@ type candidate struct {
 
 func digit(c byte) bool { return c >= 0xf0 && c <= 0xf9 }
 
-// look finds the runs of exactly 20 digits that read as stamps.
+// look finds the runs of exactly 20 digits in a window.
 func (s *stampScan) look(b []byte, at int64) {
 	for i := stampLength - 1; i < len(b); i += stampLength {
 		if !digit(b[i]) {
@@ -116,14 +116,13 @@ func (s *stampScan) look(b []byte, at int64) {
 	}
 }
 
-// whole reports whether the window shows what stands around a run; if not,
-// another does.
+// whole reports whether the window shows the surroundings of a run. If not, another
+// window does.
 func (s *stampScan) whole(b []byte, at int64, from, to int) bool {
 	return (from > 0 || at == s.region.start) && (to+2+maxService <= len(b) || at+int64(len(b)) == s.region.end)
 }
 
-// add adds what may be a stamp, and leaves out what was seen in the overlap of
-// two windows.
+// add adds a candidate, unless an overlapping window already had it.
 func (s *stampScan) add(c candidate) {
 	n := len(s.stamps)
 	switch {
@@ -135,8 +134,8 @@ func (s *stampScan) add(c candidate) {
 	}
 }
 
-// serviced reports whether b begins with the service level of a compiler: a
-// length and as many characters.
+// serviced reports whether b begins with the service level of a compiler: a length
+// and that many characters.
 func serviced(b []byte) bool {
 	if len(b) < 2 {
 		return false
@@ -153,7 +152,7 @@ func serviced(b []byte) bool {
 	return true
 }
 
-// pointers makes certain of the stamps to which a PPA2 points.
+// pointers confirms the stamps to which a PPA2 points.
 func (s *stampScan) pointers(b []byte, at int64) {
 	first, last := s.stamps[0].offset, s.stamps[len(s.stamps)-1].offset
 	for i := ppa2Pointer; i+4 <= len(b); i += 4 {
@@ -173,7 +172,7 @@ func (s *stampScan) pointers(b []byte, at int64) {
 	}
 }
 
-// stampAt narrows the span of a byte of text to the stamp it lies in.
+// stampAt narrows the span of a byte of text to the stamp that contains it.
 func (f *File) stampAt(offset int64, s span.Span) span.Span {
 	i := sort.Search(len(f.stamps), func(i int) bool { return f.stamps[i] > offset }) - 1
 	if i < 0 || offset >= f.stamps[i]+stampLength {

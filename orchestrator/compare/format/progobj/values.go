@@ -14,7 +14,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/span"
 )
 
-// maxText bounds what is shown of a value.
+// maxText bounds the bytes shown of a value.
 const maxText = 1024
 
 // number reads a big-endian number of up to 8 bytes.
@@ -26,13 +26,13 @@ func number(b []byte) span.Value {
 	return span.Value{Text: strconv.FormatUint(n, 10)}
 }
 
-// raw shows bytes as they are.
+// raw shows bytes in hex.
 func raw(b []byte) span.Value {
 	return span.Value{Text: hex.EncodeToString(b[:min(len(b), maxText/2)])}
 }
 
-// ebcdic reads text of code page IBM-1047, without the blanks and zero bytes
-// that fill it up. Controls are shown as dots.
+// ebcdic reads text in code page IBM-1047 without its padding of blanks and zero
+// bytes. Control characters are shown as dots.
 func ebcdic(b []byte) span.Value {
 	var s strings.Builder
 	for _, c := range b[:min(len(b), maxText)] {
@@ -62,8 +62,8 @@ func userID(b []byte) bool {
 	return name != ""
 }
 
-// digits reads packed decimal digits; the last half of the last byte is the
-// sign, which must say positive or unsigned.
+// digits reads packed decimal digits. The last half byte is the sign, which must be
+// positive or unsigned.
 func digits(b []byte) (string, bool) {
 	s := hex.EncodeToString(b)
 	s, sign := s[:len(s)-1], s[len(s)-1]
@@ -80,7 +80,7 @@ func day(b []byte) (time.Time, bool) {
 	return t, err == nil && t.Year() > 0
 }
 
-// translated is a packed date alone.
+// translated reads a packed date.
 func translated(b []byte) span.Value {
 	t, ok := day(b)
 	if !ok {
@@ -89,8 +89,8 @@ func translated(b []byte) span.Value {
 	return span.Value{Text: t.Format(time.DateOnly), From: t, To: t.AddDate(0, 0, 1).Add(-time.Nanosecond)}
 }
 
-// bound is a packed date and a packed time behind it, 0hhmmssF, in the zone of
-// the system.
+// bound reads a packed date followed by a packed time, 0hhmmssF, in the zone of the
+// system.
 func bound(b []byte) span.Value {
 	if len(b) != 8 {
 		return raw(b)
@@ -109,7 +109,7 @@ func bound(b []byte) span.Value {
 	return span.Value{Text: t.Format(time.DateTime), From: t, To: t}
 }
 
-// compiled is the time in a PPA2: 14 EBCDIC digits, YYYYMMDDHHMMSS.
+// compiled reads the time in a PPA2: 14 EBCDIC digits, YYYYMMDDHHMMSS.
 func compiled(b []byte) span.Value {
 	s := ebcdic(b).Text
 	t, err := time.Parse("20060102150405", s)
@@ -119,8 +119,7 @@ func compiled(b []byte) span.Value {
 	return span.Value{Text: t.Format(time.DateTime), From: t, To: t}
 }
 
-// product is 10 characters, then version and modification, which are packed
-// without sign.
+// product reads 10 characters, then version and modification, packed without sign.
 func product(b []byte) span.Value {
 	const name = 10
 	if len(b) <= name {
@@ -129,8 +128,8 @@ func product(b []byte) span.Value {
 	return span.Value{Text: ebcdic(b[:name]).Text + " " + hex.EncodeToString(b[name:])}
 }
 
-// counted is a length of 2 bytes and as many characters. What stands behind
-// them in the field is shown too: it is there, whatever it is.
+// counted reads a length of 2 bytes and that many characters. It also shows what
+// follows them in the field.
 func counted(b []byte) span.Value {
 	if len(b) < 2 {
 		return raw(b)

@@ -9,8 +9,8 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format"
 )
 
-// Format is what the comparator knows of it: a set of imports. Their order and
-// form mean nothing, every import does.
+// Format returns the description of the format: a set of imports, whose order and
+// layout have no meaning.
 func Format() format.Format {
 	return format.Format{Name: "side deck", Is: Is,
 		Set:    &format.Set{Field: "sidedeck.import", Items: "imports", OnlyIn: "it is imported in", Most: 64 << 20, Read: items},

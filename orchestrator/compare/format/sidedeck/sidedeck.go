@@ -30,38 +30,37 @@ import (
 	"golang.org/x/text/encoding/charmap"
 )
 
-// ErrFormat: the file is not a side-deck, or holds more than imports.
+// ErrFormat says that the file is not a side-deck, or holds more than imports.
 var ErrFormat = errors.New("not a side-deck of imports alone")
 
 const (
 	cardLength = 80
-	contentEnd = 71 // columns 1 to 71 are of the statement
-	markColumn = 71 // column 72, counted from 0: the statement goes on
+	contentEnd = 71 // columns 1 to 71 belong to the statement
+	markColumn = 71 // column 72, counted from 0: continuation mark
 	maxName    = 1024
 	maxImports = 1 << 18
 	maxNames   = 16 << 20 // bytes of all names
 )
 
-// Import is one statement.
+// Import is one IMPORT statement.
 type Import struct {
 	// Class is CODE, DATA, CODE64 or DATA64.
 	Class string
 	// DLL and Symbol are the names, without quotes, in UTF-8.
 	DLL, Symbol string
-	// Place is the place of the function descriptor as it stands there; empty
-	// if the statement has none.
+	// Place is the number of the function descriptor as written; "" if the
+	// statement has none.
 	Place string
-	// BareDLL and BareSymbol say that a name stands without quotes: the binder
-	// may then take it in upper case.
+	// BareDLL and BareSymbol are set if the name is not in quotes: the binder may
+	// then fold it to upper case.
 	BareDLL, BareSymbol bool
-	// Line is the card on which the statement begins, from 1; Offset is the
-	// byte at which that card does.
+	// Line is the number of the card on which the statement begins, from 1; Offset
+	// is the offset of that card.
 	Line   int
 	Offset int64
 }
 
-// String returns the statement in one form: the same text only for the same
-// meaning.
+// String returns the statement in a canonical form: equal texts have equal meaning.
 func (i Import) String() string {
 	s := i.Class + "," + operand(i.DLL, i.BareDLL) + "," + operand(i.Symbol, i.BareSymbol)
 	if i.Place != "" {
@@ -77,7 +76,7 @@ func operand(name string, bare bool) string {
 	return "'" + strings.ReplaceAll(name, "'", "''") + "'"
 }
 
-// code is how the characters of a deck are written.
+// code is the encoding of a deck's characters.
 type code struct {
 	blank    byte
 	newlines string
@@ -88,7 +87,7 @@ func codes() []code {
 	return []code{{0x40, "\x15\x25", charmap.CodePage1047}, {' ', "\n", charmap.ISO8859_1}}
 }
 
-// codeOf returns the code in which head begins a side-deck.
+// codeOf returns the encoding in which head begins a side-deck.
 func codeOf(head []byte) (code, bool) {
 	for _, c := range codes() {
 		text := make([]rune, 0, cardLength)
@@ -105,16 +104,16 @@ func codeOf(head []byte) (code, bool) {
 	return code{}, false
 }
 
-// Is reports whether head, 64 bytes or more, begins a side-deck.
+// Is reports whether head begins a side-deck. It needs the first 64 bytes.
 func Is(head []byte) bool {
 	_, ok := codeOf(head)
 	return ok
 }
 
-// Imports returns the statements of the side-deck in r in their order. The
-// cards are 80 bytes long, or lines of at most as many, in IBM-1047 or ASCII.
-// At most 262,144 statements with 16 MiB of names are read. An error wraps
-// ErrFormat and says which card it is about, or comes from r.
+// Imports returns the statements of the side-deck in r in order. Cards are 80 bytes
+// long, or lines of at most 80, in IBM-1047 or ASCII. It reads at most 262,144
+// statements with 16 MiB of names. An error wraps ErrFormat and names the card, or
+// comes from r.
 func Imports(r io.ReaderAt, size int64) ([]Import, error) {
 	head := make([]byte, min(size, cardLength+1))
 	if n, err := r.ReadAt(head, 0); n < len(head) {
@@ -153,20 +152,20 @@ func containsByte(b []byte, wanted string) bool {
 	return false
 }
 
-// What stands in a table of characters instead of one.
+// Values in the table of characters that are not characters.
 const (
 	newline = -1
 	control = -2
 )
 
-// deck reads cards, and characters of a statement across them.
+// deck reads cards, and statements across them.
 type deck struct {
 	in    *bufio.Reader
 	fixed bool
 	table [256]rune
 
 	line          int
-	begins, after int64 // of the card
+	begins, after int64 // offset of the card, and of the next one
 	card          [cardLength]rune
 	column        int // of the next character, from 0
 }
@@ -189,8 +188,7 @@ func (d *deck) wrong(format string, args ...any) error {
 	return fmt.Errorf("%w: card %d: %s", ErrFormat, d.line, fmt.Sprintf(format, args...))
 }
 
-// next reads a card, filled up with blanks. The error is io.EOF if there is
-// none.
+// next reads a card and pads it with blanks. It returns io.EOF after the last.
 func (d *deck) next() error {
 	d.line, d.begins, d.column = d.line+1, d.after, 0
 	for i := range d.card {
@@ -218,8 +216,8 @@ func (d *deck) next() error {
 	}
 }
 
-// ended says what the end of the file within a card means: a last line needs
-// no newline, but a card of fixed length is never cut.
+// ended decides whether the file may end within a card: a last line needs no
+// newline, but a card of fixed length must be whole.
 func (d *deck) ended(n int, err error) error {
 	switch {
 	case !errors.Is(err, io.EOF):
@@ -232,7 +230,7 @@ func (d *deck) ended(n int, err error) error {
 	return nil
 }
 
-// statement reads the next statement. Cards without anything are skipped.
+// statement reads the next statement. It skips blank cards.
 func (d *deck) statement() (Import, error) {
 	for {
 		if err := d.next(); err != nil {
@@ -250,10 +248,10 @@ func (d *deck) statement() (Import, error) {
 	return i, err
 }
 
-// rest reports whether anything but blanks is left on the card.
+// rest reports whether the rest of the card is not blank.
 func (d *deck) rest() bool { return filled(d.card[d.column:]) }
 
-// filled reports whether there is anything but blanks.
+// filled reports whether the columns are not all blank.
 func filled(columns []rune) bool {
 	for _, c := range columns {
 		if c != ' ' {
@@ -311,8 +309,8 @@ func (d *deck) blanks() {
 	}
 }
 
-// follow goes to the next card where the statement goes on: at its first
-// character, or in column 2 within quotes.
+// follow goes to the next card of a continued statement: to its first character, or
+// to column 2 within quotes.
 func (d *deck) follow(quoted bool) error {
 	if filled(d.card[markColumn+1:]) {
 		return d.wrong("something stands in columns 73 to 80")
@@ -330,10 +328,10 @@ func (d *deck) follow(quoted bool) error {
 	return nil
 }
 
-// marked reports whether the statement goes on because its card is full.
+// marked reports whether the statement is continued because its card is full.
 func (d *deck) marked() bool { return d.column >= contentEnd && d.card[markColumn] != ' ' }
 
-// word reads what stands without quotes.
+// word reads a word without quotes.
 func (d *deck) word() (string, error) {
 	var s strings.Builder
 	for {
@@ -353,8 +351,8 @@ func (d *deck) word() (string, error) {
 	}
 }
 
-// comma reads a comma, if one follows, and goes to what is behind it. If none
-// follows, nothing else may either.
+// comma reads a comma, and goes to the next card if the statement continues there.
+// If there is no comma, the statement must end.
 func (d *deck) comma() (bool, error) {
 	if d.marked() {
 		if err := d.follow(false); err != nil {
@@ -401,7 +399,7 @@ func (d *deck) name() (name string, bare bool, err error) {
 	return name, bare, err
 }
 
-// quoted reads a name in quotes, in which two quotes stand for one.
+// quoted reads a name in quotes; two quotes stand for one.
 func (d *deck) quoted() (string, error) {
 	var s strings.Builder
 	for d.column++; ; d.column++ {
