@@ -11,15 +11,15 @@ import (
 	"strings"
 )
 
-// Value is one value of a document; its kind is None where there is none.
+// Value is one value of a document; Kind is None if there is no value.
 type Value struct {
 	Kind   Kind
 	Offset int64
-	// Raw are its bytes as they stand in the document.
+	// Raw is the bytes of the value in the document.
 	Raw []byte
 }
 
-// Text returns what a string says; of any other value, its bytes.
+// Text returns the unescaped text of a string, and the bytes of any other value.
 func (v Value) Text() string {
 	if v.Kind == String {
 		return unquote(v.Raw)
@@ -30,17 +30,17 @@ func (v Value) Text() string {
 // Scalar reports whether the value is a string, a number or a literal.
 func (v Value) Scalar() bool { return v.Kind >= String }
 
-// Change is a value that is not the same in two documents, or in one of them
-// only. Where objects and arrays differ, it is what differs within.
+// Change is a value that differs between two documents or is in one of them only.
+// Of objects and arrays that differ, the differing elements are reported.
 type Change struct {
 	Pointer string
-	// Name is that of the object's member in or below which the value lies.
+	// Name is the name of the innermost object member that contains the value.
 	Name string
 	A, B Value
 }
 
-// Diff calls each for every value that differs, and reports whether members of
-// some object stand in another order.
+// Diff calls each for every value that differs, and reports whether the members of
+// some object are in another order.
 func Diff(a, b *Document, each func(Change)) bool {
 	c := &comparison{a: a, b: b, each: each}
 	c.values(0, 0)
@@ -55,7 +55,7 @@ type comparison struct {
 	reordered bool
 }
 
-// no is the node of a value that is not there.
+// no is the node of a missing value.
 const no = ^uint32(0)
 
 func (d *Document) value(at uint32) Value {
@@ -66,7 +66,7 @@ func (d *Document) value(at uint32) Value {
 	return Value{n.kind, int64(n.at), d.text[n.at : n.at+n.length]}
 }
 
-// tell tells of a value; in is the place within what the path leads to.
+// tell reports the value at the current path.
 func (c *comparison) tell(atA, atB uint32) {
 	var pointer strings.Builder
 	for _, token := range c.path {
@@ -80,8 +80,8 @@ func (c *comparison) tell(atA, atB uint32) {
 	c.each(ch)
 }
 
-// below goes on with a value that lies in the present one: under a name, or at
-// a place of an array.
+// below compares a child of the current value: the member called name if index is
+// negative, else the array element at index.
 func (c *comparison) below(name string, index int, atA, atB uint32) {
 	if index < 0 {
 		c.path, c.names = append(c.path, name), append(c.names, name)
@@ -152,9 +152,8 @@ func (c *comparison) objects(atA, atB uint32) {
 	c.reordered = c.reordered || !slices.IsSortedFunc(pairs, func(x, y [2]uint32) int { return cmp.Compare(x[1], y[1]) })
 }
 
-// SameForm reports whether two documents are the same bytes but for their
-// strings, numbers and literals: names, white space and the order of members
-// are as they were.
+// SameForm reports whether two documents have the same bytes outside their strings,
+// numbers and literals: the same names, white space and order of members.
 func SameForm(a, b *Document) bool {
 	i, k := a.scalar(0), b.scalar(0)
 	fromA, fromB := uint32(0), uint32(0)
@@ -169,7 +168,7 @@ func SameForm(a, b *Document) bool {
 	return i == len(a.nodes) && k == len(b.nodes) && bytes.Equal(a.text[fromA:], b.text[fromB:])
 }
 
-// scalar returns the first node from i on that is a scalar.
+// scalar returns the index of the first scalar from node i on.
 func (d *Document) scalar(i int) int {
 	for i < len(d.nodes) && d.nodes[i].kind < String {
 		i++

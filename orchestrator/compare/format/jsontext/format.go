@@ -9,7 +9,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format"
 )
 
-// Format is what the comparator knows of it.
+// Format returns the description of the format.
 func Format() format.Format {
 	return format.Format{Name: "JSON document", Is: Is, Document: true, Fields: []format.Field{{Name: "json:"}}}
 }

@@ -1,14 +1,14 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package jsontext reads JSON documents (RFC 8259) so that two of them can be
-// compared value by value: where each value stands, in which bytes, and under
-// which pointer (RFC 6901).
+// Package jsontext parses JSON documents (RFC 8259) so that two of them can be
+// compared value by value: it gives each value's bytes, offset and pointer (RFC
+// 6901).
 //
-// It is stricter than encoding/json, for a document that two readers may read
-// in two ways must not be compared as if there were one: names that stand twice
-// in an object, invalid UTF-8 and halves of surrogate pairs are errors. It
-// judges nothing: see orchestrator/compare.
+// It is stricter than encoding/json, because a document that two readers may read
+// differently has no single meaning to compare: duplicate names in an object,
+// invalid UTF-8 and half surrogate pairs are errors. It does not judge differences;
+// orchestrator/compare does.
 package jsontext
 
 import (
@@ -20,7 +20,7 @@ import (
 	"unicode/utf8"
 )
 
-// ErrFormat: the bytes are no JSON document, or one beyond the bounds.
+// ErrFormat says that the bytes are not a JSON document, or one beyond the bounds.
 var ErrFormat = errors.New("not readable as JSON")
 
 // Bounds on what is read.
@@ -28,13 +28,13 @@ const (
 	MaxSize    = 16 << 20
 	maxDepth   = 256
 	maxNodes   = 1 << 20
-	maxPointer = 8 << 10 // bytes of all names that lead to a value
+	maxPointer = 8 << 10 // bytes of all names on the path to a value
 )
 
-// Kind is what a value is.
+// Kind is the type of a value.
 type Kind int8
 
-// The kinds; None is no value at all.
+// The kinds; None means that there is no value.
 const (
 	None Kind = iota
 	Object
@@ -44,22 +44,22 @@ const (
 	Literal // true, false, null
 )
 
-// node is a value: nodes stand in the order of the document, so that those of
+// node is a value. Nodes are in the order of the document, so that the nodes within
 // an object or array follow it, up to its end.
 type node struct {
 	kind        Kind
-	key, keyLen uint32 // of an object's member, without quotes
+	key, keyLen uint32 // range of the member's name, without quotes
 	at, length  uint32
-	end         uint32 // the first node behind what lies in this one
+	end         uint32 // index of the first node behind this value
 }
 
-// Document is a document that was read.
+// Document is a parsed document.
 type Document struct {
 	text  []byte
 	nodes []node
 }
 
-// Parse reads text, which must not be changed as long as the document is used.
+// Parse parses text, which must not change while the document is used.
 func Parse(text []byte) (*Document, error) {
 	if len(text) > MaxSize {
 		return nil, fmt.Errorf("%w: %d bytes", ErrFormat, len(text))
@@ -93,7 +93,7 @@ func (p *parser) space() {
 	}
 }
 
-// peek returns the next byte that is no white space, 0 at the end.
+// peek skips white space and returns the next byte, 0 at the end.
 func (p *parser) peek() byte {
 	if p.space(); p.at < len(p.text) {
 		return p.text[p.at]
@@ -101,8 +101,8 @@ func (p *parser) peek() byte {
 	return 0
 }
 
-// value reads one value, which has that name in its object and lies so deep;
-// long is how many bytes of names lead to it.
+// value parses one value. key and keyLen are the range of its name, depth its
+// nesting, and long the bytes of all names on the path to it.
 func (p *parser) value(key, keyLen, depth, long int) error {
 	if len(p.nodes) >= maxNodes || depth > maxDepth || long > maxPointer {
 		return p.fault("it holds too much, or too deep")
@@ -164,7 +164,7 @@ func (p *parser) object(i, depth, long int) error {
 	}
 }
 
-// unique makes sure that no name stands twice in an object.
+// unique checks that no name occurs twice in an object.
 func (p *parser) unique(i int) error {
 	names := p.members(i)
 	for k := 1; k < len(names); k++ {
@@ -197,7 +197,7 @@ func (p *parser) array(depth, long int) error {
 	}
 }
 
-// str reads a string with its quotes.
+// str parses a string with its quotes.
 func (p *parser) str() error {
 	for p.at++; p.at < len(p.text); p.at++ {
 		switch c := p.text[p.at]; {
@@ -215,7 +215,7 @@ func (p *parser) str() error {
 	return p.fault("a string without an end")
 }
 
-// escape reads what follows a backslash, up to its last byte.
+// escape parses what follows a backslash, up to its last byte.
 func (p *parser) escape() error {
 	p.at++
 	if p.at >= len(p.text) {
@@ -242,7 +242,7 @@ func (p *parser) escape() error {
 	return nil
 }
 
-// hex reads four hexadecimal digits at that place.
+// hex parses four hexadecimal digits at offset at.
 func (p *parser) hex(at int) (uint32, bool) {
 	if at+4 > len(p.text) {
 		return 0, false
@@ -269,7 +269,7 @@ func (p *parser) digits() int {
 	return p.at - from
 }
 
-// next reports whether one of those bytes is next, and takes it.
+// next consumes the next byte if it is one of any, and reports whether it did.
 func (p *parser) next(any string) bool {
 	if p.at < len(p.text) && bytes.IndexByte([]byte(any), p.text[p.at]) >= 0 {
 		p.at++
@@ -305,13 +305,13 @@ func (p *parser) literal() error {
 	return p.fault("want a value")
 }
 
-// member is one of an object.
+// member is a member of an object.
 type member struct {
 	key []byte
-	at  uint32 // its node
+	at  uint32 // node of the value
 }
 
-// members returns those of an object, sorted by name.
+// members returns the members of an object, sorted by name.
 func (d *Document) members(i int) []member {
 	var out []member
 	for at := uint32(i + 1); at < d.nodes[i].end; at = d.nodes[at].end {
@@ -321,7 +321,7 @@ func (d *Document) members(i int) []member {
 	return out
 }
 
-// key returns the name of an object's member as it is meant.
+// key returns the unescaped name of an object's member.
 func (d *Document) key(at uint32) []byte {
 	n := d.nodes[at]
 	raw := d.text[n.key : n.key+n.keyLen]
@@ -331,7 +331,7 @@ func (d *Document) key(at uint32) []byte {
 	return []byte(unquote(d.text[n.key-1 : n.key+n.keyLen+1]))
 }
 
-// unquote returns what a string says, which was read before.
+// unquote returns the text of a string that was parsed before.
 func unquote(raw []byte) string {
 	var s string
 	if err := json.Unmarshal(raw, &s); err != nil {

@@ -7,7 +7,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format"
 )
 
-// Format is what the comparator knows of it.
+// Format returns the description of the format.
 func Format() format.Format {
 	return format.Format{Name: "compiled Python", Is: Is, Spans: Spans, Fields: []format.Field{
 		{Name: "pyc.", Text: "header or code of compiled Python", Cause: "how Python takes it is not the same"},

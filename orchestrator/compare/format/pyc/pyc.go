@@ -1,12 +1,12 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package pyc names the parts of a compiled module of CPython 3: which
-// interpreter made it, what it was made of, and its code.
+// Package pyc names the parts of a compiled module of CPython 3: the interpreter
+// that made it, the source it was made of, and its code.
 //
-// The code itself (marshal data) is one part: what differs in it is explained
-// by its bytes, as a known build path is, or not at all. The layout, with sources, is told in
-// docs/formats/pyc.md.
+// The code (marshal data) is a single part. A difference in it is explained by its
+// bytes, e.g. as a known build path, or not at all. docs/formats/pyc.md describes
+// the layout, with sources.
 package pyc
 
 import (
@@ -19,13 +19,13 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/span"
 )
 
-// ErrFormat: the file is not a compiled module.
+// ErrFormat says that the file is not a compiled module.
 var ErrFormat = errors.New("not a compiled Python module")
 
 const (
-	newline = "\r\n" // behind the number of the interpreter
+	newline = "\r\n" // behind the magic number
 
-	// Numbers of interpreters. Those of 3.0 begin at 3000; the next major
+	// Magic numbers of interpreters. Those of 3.0 begin at 3000; the next major
 	// version is not expected within a thousand.
 	firstNumber = 3000
 	lastNumber  = 4999
@@ -36,21 +36,21 @@ const (
 	flagCheck = 1 << 1
 	flagsKnow = flagHash | flagCheck
 
-	// A code object begins the marshal data; the high bit says that it may be
-	// referred to.
+	// Marshal data begins with a code object; the high bit marks an object that can
+	// be referred to.
 	codeType = 'c'
 	refFlag  = 0x80
 
 	maxHead = 17 // header and type
 )
 
-// layout is where the parts of a header are; those that are not there are 0.
+// layout holds the offsets of the parts of a header; 0 for missing parts.
 type layout struct {
 	flags, time, size, hash int64
 	code                    int64
 }
 
-// layoutOf reads a header, and reports false if it is none.
+// layoutOf parses a header, and reports false if it is invalid.
 func layoutOf(head []byte) (layout, bool) {
 	if len(head) < 4 || string(head[2:4]) != newline {
 		return layout{}, false
@@ -80,16 +80,16 @@ func layoutOf(head []byte) (layout, bool) {
 	return l, int64(len(head)) > l.code && head[l.code]&^refFlag == codeType
 }
 
-// Is reports whether head begins a compiled module: its header and the type
-// of a code object.
+// Is reports whether head begins a compiled module: a header and the type of a code
+// object.
 func Is(head []byte) bool {
 	_, ok := layoutOf(head)
 	return ok
 }
 
 // Spans returns the parts of the module in r: "pyc.magic" (the interpreter) and
-// "pyc.flags", which must be the same; "pyc.source.time", the time of the
-// source, a stamp in UTC; "pyc.source.size" or "pyc.source.hash"; "pyc.code".
+// "pyc.flags", which must be the same; "pyc.source.time", the time of the source, a
+// stamp in UTC; "pyc.source.size" or "pyc.source.hash"; "pyc.code".
 func Spans(r io.ReaderAt, size int64) ([]span.Span, error) {
 	head := make([]byte, max(0, min(size, maxHead)))
 	if n, err := r.ReadAt(head, 0); n < len(head) {
@@ -114,7 +114,8 @@ func Spans(r io.ReaderAt, size int64) ([]span.Span, error) {
 	return spans, nil
 }
 
-// interpreter names the version of a number. Since 3.11 each version has fifty.
+// interpreter returns the Python version of a magic number. Since 3.11 each version
+// has a range of fifty.
 func interpreter(b []byte) span.Value {
 	number := int(binary.LittleEndian.Uint16(b))
 	minor := -1
@@ -129,7 +130,7 @@ func interpreter(b []byte) span.Value {
 	return span.Value{Text: fmt.Sprintf("CPython 3.%d (%d)", minor, number)}
 }
 
-// validation says how the interpreter tells whether the module is up to date.
+// validation describes how the interpreter checks that the module is up to date.
 func validation(b []byte) span.Value {
 	switch binary.LittleEndian.Uint32(b) {
 	case 0:
@@ -142,7 +143,7 @@ func validation(b []byte) span.Value {
 	return span.Value{Text: fmt.Sprintf("unknown flags %x", b)}
 }
 
-// sourceTime reads seconds since 1970, of which 32 bits are kept.
+// sourceTime reads seconds since 1970, modulo 2^32.
 func sourceTime(b []byte) span.Value {
 	t := time.Unix(int64(binary.LittleEndian.Uint32(b)), 0).UTC()
 	return span.Value{Text: t.Format(time.RFC3339), From: t, To: t, Zoned: true}

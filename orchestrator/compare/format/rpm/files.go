@@ -9,23 +9,23 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/container"
 )
 
-// files is what the header says of files.
+// files is the metadata of files in the header.
 type files struct {
 	names []string
-	tags  []*tag // those that have a value for each
-	// digests are what the header says of the content of each, nil if it says
-	// nothing; right are those that are so.
+	tags  []*tag // tags that have a value for each file
+	// digests are the header's digests of the files' content, nil if it has none;
+	// right marks the correct ones.
 	digests []string
 	right   []bool
 }
 
 const (
-	fileSize   = 192 // more than what a file takes of memory beside its name and fields
-	folderSize = 64  // more than what a folder takes beside its name
+	fileSize   = 192 // upper bound on the memory of a file without its name and fields
+	folderSize = 64  // upper bound on the memory of a folder without its name
 )
 
-// files finds the files. Where names and places do not fit together, the tags
-// are told as any other.
+// files reads the tags about files. If names and folders are inconsistent, the tags
+// become ordinary fields of the package.
 func (p *pack) files(h *header) (*files, error) {
 	x := &files{}
 	names, used := h.find(tagBaseNames, kindStrings), []*tag(nil)
@@ -73,9 +73,9 @@ func (p *pack) files(h *header) (*files, error) {
 	return x, err
 }
 
-// inFolders puts the folders before the names. It returns the tags that are
-// told by that: none where they do not fit, and not the folders where these
-// stand otherwise than the files need them.
+// inFolders prepends the folders to the names. It returns the tags that the full
+// names replace: none if they are inconsistent, and without the folders if these
+// are not listed as the files need them.
 func (p *pack) inFolders(h *header, names []string, base *tag) ([]*tag, error) {
 	places, folders := h.find(tagDirIndexes, kindInt32), h.find(tagDirNames, kindStrings)
 	if places == nil || folders == nil || places.count != len(names) {
@@ -113,9 +113,9 @@ func (p *pack) inFolders(h *header, names []string, base *tag) ([]*tag, error) {
 	return []*tag{base, places, folders}, nil
 }
 
-// entries makes an entry of each file: what the header says of it, without
-// zeros and empty texts. Names lose the slash that they begin with; those that
-// begin with none (of source packages) are told so.
+// entries makes an entry of each file from its tags, without zeros and empty texts.
+// Names lose their leading slash; names without one (of source packages) get a
+// field that says so.
 func (p *pack) entries(h *header, x *files) error {
 	table := tagTable{general, tagNames()}
 	values, says := make([][]string, len(x.tags)), make([]meaning, len(x.tags))
@@ -150,7 +150,7 @@ func (p *pack) entries(h *header, x *files) error {
 			if value == "" {
 				continue
 			}
-			// Neighbours mostly say the same, and then share the text.
+			// Neighbouring files mostly have equal values, and then share the text.
 			if last[i].Value != value {
 				last[i] = container.Field{Name: general + says[i].name, Value: value, Weight: says[i].weight}
 			}
@@ -174,7 +174,8 @@ func (p *pack) entries(h *header, x *files) error {
 	return nil
 }
 
-// links finds files that are one: the first name of each, by place.
+// links groups names that are the same file: for each index, the index of the first
+// name.
 func (p *pack) links(h *header, x *files) (map[int]int, error) {
 	inodes, devices := h.find(tagFileInodes, kindInt32), h.find(tagFileDevices, kindInt32)
 	modes := h.find(tagFileModes, kindInt16)
@@ -201,12 +202,12 @@ func (p *pack) links(h *header, x *files) (map[int]int, error) {
 	return out, nil
 }
 
-// algorithm names kinds of digests as rpm counts them; what is digested in
-// another way is not found to be right.
+// algorithm returns the name of a digest algorithm by rpm's number. Digests of
+// other algorithms never count as correct.
 func algorithm(h *header, id uint32) string {
 	t := h.find(id, kindInt32)
 	if t == nil {
-		return "md5" // before there was a choice
+		return "md5" // the only algorithm before the tag existed
 	}
 	return map[uint64]string{1: "md5", 2: "sha1", 8: "sha256", 9: "sha384", 10: "sha512", 11: "sha224"}[big(h.store[t.from:t.from+4])]
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format"
 )
 
-// Format is what the comparator knows of it.
+// Format returns the description of the format.
 func Format() format.Format {
 	return format.Format{Name: "RPM package", Is: Is, Open: Open, Fields: []format.Field{
 		{Name: "rpm.", Text: "header of an RPM package"},

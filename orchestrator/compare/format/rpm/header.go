@@ -22,13 +22,13 @@ const (
 	headerMagic = "\x8e\xad\xe8\x01"
 	introSize   = 16
 	indexSize   = 16
-	maxTags     = 1 << 16  // rpm takes as many
-	maxStore    = 16 << 20 // rpm takes 256 MiB; packages of 100,000 files have less than this
-	maxText     = 1024     // of a value that is shown whole
+	maxTags     = 1 << 16  // as many as rpm allows
+	maxStore    = 16 << 20 // rpm allows 256 MiB; packages of 100,000 files need less than this
+	maxText     = 1024     // bytes of a value that is shown whole
 	maxBinary   = 256
 )
 
-// kind is the type of the values of a tag.
+// kind is the type of a tag's values.
 type kind uint32
 
 const (
@@ -44,7 +44,7 @@ const (
 	kindLocalized
 )
 
-// width is how many bytes a value has, 0 where its end is marked.
+// width returns the bytes of a value, 0 for terminated values.
 func (k kind) width() int {
 	switch k {
 	case kindChar, kindInt8, kindBinary:
@@ -59,13 +59,13 @@ func (k kind) width() int {
 	return 0
 }
 
-// tag is one line of the index of a header.
+// tag is one entry of the index of a header.
 type tag struct {
 	id       uint32
 	kind     kind
 	count    int
 	from, to int  // in the store
-	told     bool // elsewhere than among the fields of the package
+	told     bool // checked or shown elsewhere, so not a field of the package
 }
 
 // header is one header.
@@ -75,10 +75,10 @@ type header struct {
 	store   []byte
 	layout  string
 	region  string
-	whole   bool // the region is all of the header
+	whole   bool // the region covers all of the header
 }
 
-// find returns the first tag of that number that has values of that kind.
+// find returns the first tag with that number and kind.
 func (h *header) find(id uint32, k kind) *tag {
 	for i := range h.tags {
 		if t := &h.tags[i]; t.id == id && t.kind == k {
@@ -88,7 +88,7 @@ func (h *header) find(id uint32, k kind) *tag {
 	return nil
 }
 
-// header reads the header at that place.
+// header reads the header at offset at.
 func (p *pack) header(at int64) (*header, error) {
 	intro := make([]byte, introSize)
 	if err := p.f.Read(intro, at); err != nil {
@@ -122,8 +122,8 @@ func (p *pack) header(at int64) (*header, error) {
 	return h, p.gaps(h)
 }
 
-// index reads the index and finds where the values of each tag end. No two may
-// share bytes, so that the store is gone through once whatever it holds.
+// index parses the index and finds the end of each tag's values. Tags must not
+// share bytes, so that the store is read only once.
 func (h *header) index(index []byte) error {
 	base := h.end - int64(len(h.store))
 	h.tags = make([]tag, len(index)/indexSize)
@@ -153,7 +153,7 @@ func (h *header) index(index []byte) error {
 	return nil
 }
 
-// inStore returns the tags in the order in which their values stand.
+// inStore returns the tags in the order of their values in the store.
 func (h *header) inStore() []int {
 	order := make([]int, len(h.tags))
 	for i := range order {
@@ -163,7 +163,7 @@ func (h *header) inStore() []int {
 	return order
 }
 
-// measure finds where the values of a tag end.
+// measure finds the end of a tag's values.
 func (h *header) measure(t *tag) bool {
 	if t.kind == kindNull {
 		t.to = t.from
@@ -184,15 +184,15 @@ func (h *header) measure(t *tag) bool {
 	return true
 }
 
-// Tags that say which part of a header is signed.
+// Tags that mark the signed region of a header.
 const (
 	tagRegionFirst = 61
 	tagRegionLast  = 63
 	trailerSize    = 16
 )
 
-// readRegion says which of the tags belong to the part that digests and
-// signatures are over: with rpm all of them.
+// readRegion finds which tags are in the region that digests and signatures cover.
+// In packages of rpm that is all tags.
 func (h *header) readRegion() {
 	if len(h.tags) == 0 {
 		return
@@ -212,7 +212,7 @@ func (h *header) readRegion() {
 	}
 }
 
-// gaps hides bytes between values, and says how these are laid out.
+// gaps hides bytes between values, and adds a field for the order of the values.
 func (p *pack) gaps(h *header) error {
 	base, last := h.end-int64(len(h.store)), 0
 	usual, before := true, uint32(0)
@@ -257,8 +257,8 @@ func (p *pack) gap(h *header, base int64, from, to int) error {
 	return p.hidden.Add(p.f, base+int64(from), int64(to-from))
 }
 
-// values shows the values of a tag one by one, text line by line: a tag may
-// have millions.
+// values yields the values of a tag one by one, text line by line. A tag may have
+// millions.
 func (h *header) values(t *tag, m meaning) iter.Seq[string] {
 	b := h.store[t.from:t.to]
 	return func(yield func(string) bool) {
@@ -280,8 +280,8 @@ func (h *header) values(t *tag, m meaning) iter.Seq[string] {
 	}
 }
 
-// linesOf shows text line by line; those behind the first are marked, so that
-// two texts never read as one.
+// linesOf yields the lines of a text. Lines after the first are marked, so that
+// different texts never give the same lines.
 func linesOf(text []byte, yield func(string) bool) bool {
 	if len(text) == 0 {
 		return yield(`""`)
@@ -296,7 +296,7 @@ func linesOf(text []byte, yield func(string) bool) bool {
 	return true
 }
 
-// types lists the tags with the types of their values.
+// types lists the tags with their kinds.
 func (h *header) types() string {
 	var s strings.Builder
 	for _, t := range h.tags {
@@ -308,7 +308,7 @@ func (h *header) types() string {
 	return fmt.Sprintf("%d tags, sha256 %x", len(h.tags), sha256.Sum256([]byte(s.String())))
 }
 
-// big reads a number of any width.
+// big decodes a big-endian number of any width.
 func big(b []byte) (n uint64) {
 	for _, c := range b {
 		n = n<<8 | uint64(c)
@@ -316,7 +316,7 @@ func big(b []byte) (n uint64) {
 	return n
 }
 
-// texts gives the texts of a tag, which are parts of the store.
+// texts yields the texts of a tag, which are parts of the store.
 func (h *header) texts(t *tag) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		b := h.store[t.from:t.to]
@@ -330,10 +330,10 @@ func (h *header) texts(t *tag) iter.Seq[[]byte] {
 	}
 }
 
-// stringSize is more than what a text takes of memory beside its bytes.
+// stringSize is an upper bound on the memory of a text without its bytes.
 const stringSize = 32
 
-// strings returns the texts of a tag, within the budget.
+// strings returns the texts of a tag and takes their memory from the budget.
 func (p *pack) strings(h *header, t *tag) ([]string, error) {
 	if err := p.budget.Names(h.at, int64(stringSize*t.count+t.to-t.from)); err != nil {
 		return nil, err
@@ -345,7 +345,8 @@ func (p *pack) strings(h *header, t *tag) ([]string, error) {
 	return out, nil
 }
 
-// binaryText shows bytes; of many the first, and a digest of all.
+// binaryText formats bytes as hex; if there are many, the first ones and a digest
+// of all.
 func binaryText(b []byte) string {
 	if len(b) <= maxBinary {
 		return hex.EncodeToString(b)
@@ -356,7 +357,7 @@ func binaryText(b []byte) string {
 	return fmt.Sprintf("%x... %d bytes, sha256 %x", b[:maxBinary/4], len(b), sha256.Sum256(b))
 }
 
-// quoted shows text; of much the beginning, and a digest of all.
+// quoted formats text in quotes; if it is long, its beginning and a digest of all.
 func quoted(b []byte) string {
 	if len(b) <= maxText {
 		return strconv.Quote(string(b))

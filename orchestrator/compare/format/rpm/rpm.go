@@ -1,16 +1,15 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package rpm reads packages of RPM, of the forms 3 and 4: a lead, a header of
-// signatures, a header of everything else, and a compressed cpio archive.
+// Package rpm reads RPM packages of versions 3 and 4: a lead, a signature header, a
+// main header, and a compressed cpio archive.
 //
-// The archive becomes the content of the only entry without a name; it is
-// opened by the package cpio beside this one, as any other. What a header says
-// of each file becomes an entry of that file, without content. Digests in
-// the headers are computed again: those that are right follow from the rest of
-// the package and are left out, those that are wrong are told and never masked.
-// Signatures are not verified; they mask nothing but themselves. The layout,
-// with sources, is told in docs/formats/rpm.md.
+// The archive becomes the content of the only entry without a name; the package
+// cpio beside this one reads it. The metadata of each file in the header becomes an
+// entry of that file, without content. The digests in the headers are recomputed: a
+// correct digest follows from the rest of the package and is left out, a wrong one
+// is reported and never masked. Signatures are not verified and mask nothing else.
+// docs/formats/rpm.md describes the layout, with sources.
 package rpm
 
 import (
@@ -38,12 +37,12 @@ const (
 // Is reports whether head begins a package.
 func Is(head []byte) bool { return len(head) >= 8 && bytes.HasPrefix(head, []byte(leadMagic)) }
 
-// Open reads a package. Fields of the container are those of the lead
-// ("rpm.lead."), of the header of signatures ("rpm.signature." and the name of
-// the tag) and of the other ("rpm." and the name of the tag), in the order in
-// which they stand there; what has several values or lines has a field for
-// each. The first entry is the payload. Bytes between tags, behind the zero that
-// ends a text, and between the headers are hidden unless they are zero.
+// Open reads a package. The fields of the container are those of the lead
+// ("rpm.lead."), the signature header ("rpm.signature." and the name of the tag)
+// and the main header ("rpm." and the name of the tag), in file order. A tag with
+// several values or lines has a field for each. The first entry is the payload.
+// Bytes between tags, behind the zero that terminates a text, and between the
+// headers are hidden unless they are zero.
 func Open(r io.ReaderAt, size int64, l container.Limits) (*container.Container, error) {
 	p := &pack{f: exact.File{R: r, Size: size}, limits: l, budget: exact.NewBudget(l), c: &container.Container{Kind: "RPM package"}}
 	if err := p.lead(); err != nil {
@@ -71,14 +70,14 @@ func Open(r io.ReaderAt, size int64, l container.Limits) (*container.Container, 
 	return p.c, nil
 }
 
-// pack is one package that is being read.
+// pack is the state of reading one package.
 type pack struct {
 	f      exact.File
 	limits container.Limits
 	budget *exact.Budget
 	c      *container.Container
 	hidden exact.Hidden
-	// payloadAt is where the payload is, payloadOpen opens it decoded.
+	// payloadAt is the offset of the payload, payloadOpen opens it decoded.
 	payloadAt   int64
 	payloadOpen func() (io.ReadCloser, error)
 }
@@ -92,10 +91,10 @@ func (p *pack) say(name string, w container.Weight, value string) error {
 	return p.budget.Fields(0, p.c.Fields[len(p.c.Fields)-1:])
 }
 
-// growth is what a field takes of memory beside itself, in a slice that grows.
+// growth is the memory of a field without its texts, in a growing slice.
 const growth = 56
 
-// hide notes bytes unless they are all zero.
+// hide hides bytes unless all are zero.
 func (p *pack) hide(at, length int64) error {
 	zero, err := p.zeros(at, length)
 	if err != nil || zero {
@@ -104,7 +103,7 @@ func (p *pack) hide(at, length int64) error {
 	return p.hidden.Add(p.f, at, length)
 }
 
-// zeros reports whether all bytes of a stretch are zero.
+// zeros reports whether all bytes of a range are zero.
 func (p *pack) zeros(at, length int64) (bool, error) {
 	buf := make([]byte, min(max(length, 0), 4<<10))
 	for length > 0 {
@@ -120,7 +119,7 @@ func (p *pack) zeros(at, length int64) (bool, error) {
 	return true, nil
 }
 
-// aligned goes to the next multiple of eight.
+// aligned returns the next multiple of eight, and hides the bytes before it.
 func (p *pack) aligned(at int64) (int64, error) {
 	next := (at + 7) &^ 7
 	if next > p.f.Size {
@@ -129,8 +128,7 @@ func (p *pack) aligned(at int64) (int64, error) {
 	return next, p.hide(at, next-at)
 }
 
-// lead reads what stands first and matters to file(1) only, since all is said
-// again by the headers.
+// lead reads the lead. Only file(1) uses it: the headers repeat its values.
 func (p *pack) lead() error {
 	b := make([]byte, leadSize)
 	if err := p.f.Read(b, 0); err != nil {
@@ -172,10 +170,10 @@ func (p *pack) lead() error {
 	return p.hide(80, 16)
 }
 
-// errPayload says which payloads are read.
+// errPayload lists the payloads that are read.
 var errPayload = errors.New("it is none that is read: a cpio archive, as it is or in gzip, bzip2, xz or zstd")
 
-// payload makes the first entry of what follows the headers.
+// payload makes the first entry from what follows the headers.
 func (p *pack) payload(at int64) error {
 	part := io.NewSectionReader(p.f.R, at, p.f.Size-at)
 	head := make([]byte, min(512, p.f.Size-at))
@@ -207,7 +205,7 @@ func (p *pack) payload(at int64) error {
 	return exact.Errorf(0, "%w", errPayload)
 }
 
-// tell makes fields and entries of what was read.
+// tell makes fields and entries from the parsed package.
 func (p *pack) tell(signed, main *header) error {
 	files, err := p.files(main)
 	if err != nil {
@@ -225,7 +223,7 @@ func (p *pack) tell(signed, main *header) error {
 	return p.entries(main, files)
 }
 
-// tags makes fields of the tags of a header that are not told otherwise.
+// tags makes fields of the tags of a header that are not used elsewhere.
 func (p *pack) tags(h *header, table tagTable) error {
 	prefix := table.prefix
 	var present []string

@@ -34,17 +34,17 @@ func newHash(algorithm string) hash.Hash {
 	return sha256.New()
 }
 
-// sums is what was computed of a package.
+// sums holds the computed digests and sizes of a package.
 type sums struct {
-	header1, header256 []byte // of the header
+	header1, header256 []byte // of the main header
 	all                []byte // md5 of header and payload
 	packed, unpacked   []byte // of the payload
 	packedSize         int64  // header and payload
 	unpackedSize       int64
 }
 
-// verify computes the digests and sizes that the headers say, and marks those
-// that are right as told.
+// verify computes the digests and sizes that the headers declare, and marks the
+// correct ones so that they are left out.
 func (p *pack) verify(signed, main *header, x *files) error {
 	var s sums
 	h1, h256, all := newHash("sha1"), newHash("sha256"), newHash("md5")
@@ -67,8 +67,8 @@ func (p *pack) verify(signed, main *header, x *files) error {
 	return nil
 }
 
-// mark marks what is right. Digests of a header are over the part of it that
-// is signed, and can only be told where that is all.
+// mark marks the correct values. The digests of a header cover only its signed
+// region, so they can be checked only if that is all of the header.
 func (s *sums) mark(signed, main *header) {
 	text := func(h *header, id uint32, k kind, want []byte) {
 		if t := h.find(id, k); t != nil && t.count == 1 && string(h.store[t.from:t.to-1]) == hex.EncodeToString(want) {
@@ -96,10 +96,10 @@ func (s *sums) mark(signed, main *header) {
 	number(main, tagArchiveSize, kindInt32, s.unpackedSize)
 }
 
-// linkSize is more than what a name takes of memory that waits for its content.
+// linkSize is an upper bound on the memory of a name whose content follows later.
 const linkSize = 128
 
-// content reads the payload, sums it up, and compares the digests of files.
+// content reads and sums up the payload, and checks the digests of files.
 func (p *pack) content(main *header, x *files, sum hash.Hash) (int64, error) {
 	r, err := p.payloadOpen()
 	if err != nil {
@@ -126,7 +126,7 @@ func (p *pack) content(main *header, x *files, sum hash.Hash) (int64, error) {
 			continue
 		}
 		same := []int{at}
-		if h.Links > 1 { // its content stands with one of its names
+		if h.Links > 1 { // its content is stored with one of its names
 			if err := p.budget.Names(main.at, linkSize); err != nil {
 				return 0, err
 			}
@@ -149,7 +149,7 @@ func (p *pack) content(main *header, x *files, sum hash.Hash) (int64, error) {
 	return counted.n, nil
 }
 
-// clean is the name under which a file lies once installed.
+// clean returns the path of a file once installed.
 func clean(name string) string { return path.Clean("/" + name) }
 
 type counter struct {

@@ -11,7 +11,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/container"
 )
 
-// Tags that are understood. The header of signatures has its own numbers.
+// Known tags. The signature header has a numbering of its own.
 const (
 	tagBuildTime        = 1006
 	tagBuildHost        = 1007
@@ -48,12 +48,12 @@ const (
 	signedReserved    = 1008
 )
 
-// meaning is what is known of a tag.
+// meaning describes a tag.
 type meaning struct {
 	name   string
 	weight container.Weight
-	signs  bool // it is a signature
-	room   bool // zeros in it mean nothing
+	signs  bool // the tag is a signature
+	room   bool // reserved space: zeros have no meaning
 	number func(uint64) string
 }
 
@@ -64,9 +64,9 @@ func (m meaning) weigh(value string) container.Weight {
 	return m.weight
 }
 
-// tagTable is what is known of the tags of one of the headers.
+// tagTable describes the tags of one of the headers.
 type tagTable struct {
-	prefix string // of the names of fields
+	prefix string // of field names
 	names  map[uint32]string
 }
 
@@ -97,7 +97,7 @@ func (t tagTable) meaning(id uint32) meaning {
 	return m
 }
 
-// moment shows seconds since 1970, as far as these are a time.
+// moment formats seconds since 1970, if they are in the range of times.
 func moment(n uint64) string {
 	if n > 1<<37 {
 		return fmt.Sprint(n)
@@ -105,13 +105,13 @@ func moment(n uint64) string {
 	return time.Unix(int64(n), 0).UTC().Format(time.RFC3339)
 }
 
-// perFile are the tags that have a value for each file.
+// perFile returns the tags that have a value for each file.
 func perFile() []uint32 {
 	return []uint32{1028, 1029, tagFileModes, 1033, tagFileTimes, tagFileDigests, 1036, 1037, 1039, 1040, 1045, tagFileDevices, tagFileInodes,
 		1097, 1140, 1141, 1143, 1144, 1147, 5008, 5010, 5090}
 }
 
-// signatureNames names the tags of the header of signatures.
+// signatureNames returns the names of the tags of the signature header.
 func signatureNames() map[uint32]string {
 	return map[uint32]string{62: "HEADERSIGNATURES", signedDSA: "DSA", signedRSA: "RSA", signedSHA1: "SHA1", signedLongSize: "LONGSIZE",
 		signedLongArchive: "LONGARCHIVESIZE", signedSHA256: "SHA256", 274: "FILESIGNATURES", 275: "FILESIGNATURELENGTH",
@@ -119,7 +119,7 @@ func signatureNames() map[uint32]string {
 		signedPGP: "PGP", signedMD5: "MD5", signedGPG: "GPG", 1006: "PGP5", signedArchive: "PAYLOADSIZE", signedReserved: "RESERVEDSPACE"}
 }
 
-// tagNames names the tags of the header.
+// tagNames returns the names of the tags of the main header.
 func tagNames() map[uint32]string {
 	return map[uint32]string{
 		61: "HEADERIMAGE", 62: "HEADERSIGNATURES", 63: "HEADERIMMUTABLE", 100: "HEADERI18NTABLE", 1000: "NAME", 1001: "VERSION",

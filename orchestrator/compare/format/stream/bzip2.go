@@ -18,22 +18,22 @@ const (
 	bzip2Block = 0x314159265359
 	bzip2Final = 0x177245385090
 	bzip2Head  = 10
-	levelAt    = 4 // bytes that end with the level
+	levelAt    = 4 // length of the magic and the level
 	lowest     = '1'
-	// A stream without a block is so long, and goes on so behind its level.
+	// Length of a stream without blocks, and its bytes behind the level.
 	emptySize = 14
 	emptyRest = "\x17\x72\x45\x38\x50\x90\x00\x00\x00\x00"
-	// maxBzip2 bounds the streams of a file, since each needs a decoder of up
-	// to 4 MB; programs that work in parallel write one for every 900 kB.
+	// maxBzip2 bounds the streams of a file, since each needs a decoder of up to 4
+	// MB. Parallel compressors write a stream for every 900 kB.
 	maxBzip2 = 1 << 16
-	// maxChance bounds how often what looks like the end of a stream is none,
-	// each of which costs another look from its beginning. By chance that
-	// happens once in 2^45 bytes; the set of bytes that a block uses can be
-	// chosen so that it does.
+	// maxChance bounds the false ends of a stream, since each costs another
+	// decoding from the beginning of the stream. By chance they occur once in 2^45
+	// bytes, but a hostile file can contain them on purpose: the set of bytes that
+	// a block uses is encoded as bits that the author controls.
 	maxChance = 16
 )
 
-// isBzip2 asks for the beginning of a block, or of the end, behind the magic.
+// isBzip2 checks the magic, and that a block or the end of the stream follows it.
 func isBzip2(head []byte) bool {
 	if len(head) < bzip2Head || string(head[:3]) != bzip2Magic || head[3] < '1' || head[3] > '9' {
 		return false
@@ -42,10 +42,10 @@ func isBzip2(head []byte) bool {
 	return next == bzip2Block || next == bzip2Final
 }
 
-// finder hands on bytes and ends before the one that follows the end of a
-// stream, which is 48 known bits, a sum of 32 bits, and up to 7 bits that fill
-// the byte. Streams do not say how long they are, and their decoder does not
-// say where they end.
+// finder passes bytes on and ends before the byte that follows the end of a stream.
+// That end is 48 known bits, a checksum of 32 bits, and up to 7 bits of padding.
+// Streams do not contain their length, and the decoder does not say where it
+// stopped.
 type finder struct {
 	stretch *exact.Stretch
 	buf     *bufio.Reader
@@ -53,12 +53,12 @@ type finder struct {
 	last    uint64 // the last 4 bytes
 	before  uint64 // the 7 before them
 	count   int64
-	// shifts says by how many bits the 48 are shifted if this byte is the
-	// fourth of the 7; one more, 0 for those that it cannot be.
+	// shifts maps a byte to one more than the number of bits by which the 48 bits
+	// are shifted if it is the fourth of the 7 bytes; 0 if it cannot be.
 	shifts [256]byte
-	not    map[int64]bool // ends that were none
-	stop   int64          // where it ended, -1 if it did not
-	level  byte           // that the decoder is told
+	not    map[int64]bool // false ends found before
+	stop   int64          // offset of the end, -1 if none was found
+	level  byte           // level that the decoder sees
 }
 
 func newFinder(f exact.File, from int64, not map[int64]bool, level byte) *finder {
@@ -93,7 +93,7 @@ func (x *finder) ends() bool {
 	return p != 0 && x.before>>(p-1)&(1<<48-1) == bzip2Final
 }
 
-// Read is there because the decoder asks for an io.Reader; it reads bytes.
+// Read implements io.Reader, which the decoder requires; it only uses ReadByte.
 func (x *finder) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -106,16 +106,16 @@ func (x *finder) Read(p []byte) (int, error) {
 	return 1, nil
 }
 
-// bzip2Stream is one stream: where it ends, and the level at which it can be
-// decoded, 0 if it is empty.
+// bzip2Stream is one stream: its end, and the level at which it can be decoded, 0
+// if it is empty.
 type bzip2Stream struct {
 	end   int64
 	level byte
 }
 
-// measure decodes the stream at from, and returns where it ends and how much
-// lies inside. A decoder takes as much memory as the level asks for, whatever
-// is in the stream: many small streams are decoded at the lowest.
+// measure decodes the stream at offset from, and returns its end and the size of
+// its content. The memory of a decoder depends only on the level, so small streams
+// are decoded at the lowest level, as there may be many.
 func measure(f exact.File, from, most int64, level byte) (s bzip2Stream, size int64, err error) {
 	whole := make([]byte, min(emptySize, f.Size-from))
 	if err := f.Read(whole, from); err != nil {
@@ -148,7 +148,7 @@ func measureAt(f exact.File, from, most int64, level byte) (s bzip2Stream, size 
 	return s, 0, exact.Errorf(from, "what looks like the end of a bzip2 stream is none, %d times", maxChance)
 }
 
-// drainTo reads r to its end, and little more than most bytes of it.
+// drainTo reads r to its end, or until little more than most bytes were read.
 func drainTo(r io.Reader, most int64) (int64, error) {
 	buf := make([]byte, readBuffer)
 	for n := int64(0); ; {
@@ -195,7 +195,7 @@ func openBzip2(s *source) error {
 	return s.compressed(0, s.end)
 }
 
-// bzip2Reader reads streams of which it is known where they end.
+// bzip2Reader decodes streams whose ends are known.
 type bzip2Reader struct {
 	f       exact.File
 	left    []bzip2Stream
@@ -227,7 +227,7 @@ func (b *bzip2Reader) Read(p []byte) (int, error) {
 	}
 }
 
-// levelled gives a stream with another level.
+// levelled reads a stream with its level replaced.
 type levelled struct {
 	r     io.Reader
 	at    int64

@@ -7,7 +7,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format"
 )
 
-// Format is what the comparator knows of it.
+// Format returns the description of the format.
 func Format() format.Format {
 	return format.Format{Name: "compressed stream", Is: Is, Open: Open, Fields: []format.Field{
 		{Name: "gzip.", Text: "header of a gzip stream"},

@@ -26,10 +26,10 @@ const (
 	gzipComment  = 1 << 4
 	gzipReserved = 0xe0
 
-	maxGzipText = 64 << 10 // of a name or comment
+	maxGzipText = 64 << 10 // bytes of a name or comment
 )
 
-// isGzip asks for deflate, the only method there is.
+// isGzip checks the magic and for deflate, the only method.
 func isGzip(head []byte) bool {
 	return len(head) > 3 && string(head[:2]) == gzipMagic && head[2] == 8 && head[3]&gzipReserved == 0
 }
@@ -42,18 +42,18 @@ type gzipHeader struct {
 	extra            []byte
 }
 
-// gzipReader reads members one after another.
+// gzipReader reads members sequentially.
 type gzipReader struct {
 	f       exact.File
 	stretch *exact.Stretch
 	buf     *bufio.Reader
 	inflate io.ReadCloser
 	crc     hash.Hash32
-	size    uint32 // of the content, as far as it counts
-	from    int64  // where the compressed data of this member begins
+	size    uint32 // of the content, modulo 2^32
+	from    int64  // offset of the compressed data of this member
 	inside  bool
 	ended   bool
-	// began and done are told of each member; they may be nil.
+	// began and done are called for each member; they may be nil.
 	began func(gzipHeader) error
 	done  func(from, to int64) error
 }
@@ -65,11 +65,11 @@ func newGzipReader(f exact.File) *gzipReader {
 	return g
 }
 
-// at is where the next byte is.
+// at returns the offset of the next byte.
 func (g *gzipReader) at() int64 { return g.stretch.Count() - int64(g.buf.Buffered()) }
 
-// Read reads content. Behind the last member it returns io.EOF, and at() is
-// where that is.
+// Read reads content. Behind the last member it returns io.EOF, and at returns the
+// offset of the end.
 func (g *gzipReader) Read(p []byte) (int, error) {
 	for !g.ended {
 		if !g.inside {
@@ -180,7 +180,7 @@ func (g *gzipReader) full(p []byte) error {
 	return nil
 }
 
-// text reads up to a zero, which it includes.
+// text reads up to and including a zero.
 func (g *gzipReader) text() ([]byte, error) {
 	at := g.at()
 	var b []byte
@@ -201,7 +201,7 @@ func (g *gzipReader) text() ([]byte, error) {
 	}
 }
 
-// trailer checks what stands behind the compressed data of a member.
+// trailer checks the checksum and size behind the compressed data of a member.
 func (g *gzipReader) trailer() error {
 	at := g.at()
 	b := make([]byte, 8)
@@ -260,7 +260,7 @@ func openGzip(s *source) error {
 
 func (s *source) packedBetween(from, to int64) error { return s.compressed(from, to-from) }
 
-// gzipTime is the time of a member, which may have none.
+// gzipTime formats the time of a member; 0 means none.
 func gzipTime(t uint32) string {
 	if t == 0 {
 		return "none"

@@ -1,14 +1,14 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package stream reads compressed streams as containers of one member: gzip,
-// bzip2, xz and zstd. What compressors wrote (.Z) is read by the package
-// compress beside it, and archives with members by ar and zip.
+// Package stream reads compressed streams as containers of one member: gzip, bzip2,
+// xz and zstd. The package compress beside it reads .Z files, and the packages ar
+// and zip read archives with members.
 //
-// A stream is read to its end and its checks are verified before it is
-// returned, and again whenever its content is opened. No decoder gets more than
-// 64 MiB for its window, whatever a header demands. The layouts, with sources,
-// are told in docs/formats/stream.md.
+// A stream is read to its end and its checksums are verified when it is opened, and
+// again whenever its content is read. No decoder gets more than 64 MiB for its
+// window, whatever a header requests. docs/formats/stream.md describes the layouts,
+// with sources.
 package stream
 
 import (
@@ -36,7 +36,7 @@ const (
 	copyBuffer = 256 << 10 // for content that is only verified
 )
 
-// variant is what is known of one kind of stream.
+// variant describes one kind of stream.
 type variant struct {
 	kind string
 	is   func(head []byte) bool
@@ -62,10 +62,10 @@ func Is(head []byte) bool {
 	return false
 }
 
-// Open reads a stream. Its only entry has no name. Fields of the entry, in the
-// order of docs/formats/stream.md, say what the headers say; where a file holds
-// several streams or members of one format, a field holds the values of all.
-// Bytes behind the last of them are hidden bytes of the container.
+// Open reads a stream. Its only entry has no name. The fields of the entry, in the
+// order of docs/formats/stream.md, are the values of the headers. If a file holds
+// several streams or members of one format, a field holds the values of all. Bytes
+// behind the last of them are hidden bytes of the container.
 func Open(r io.ReaderAt, size int64, l container.Limits) (*container.Container, error) {
 	s := &source{f: exact.File{R: r, Size: size}, budget: exact.NewBudget(l), sum: sha256.New()}
 	head := make([]byte, min(size, 18))
@@ -84,21 +84,21 @@ func Open(r io.ReaderAt, size int64, l container.Limits) (*container.Container, 
 	return nil, exact.Errorf(0, "it does not begin as a gzip, bzip2, xz or zstd stream")
 }
 
-// source is one stream that is being read.
+// source is the state of reading one file.
 type source struct {
 	f      exact.File
 	budget *exact.Budget
 	fields []container.Field
-	// sum is over the compressed data, packed how many bytes that is.
+	// sum is over the compressed data, packed is its length in bytes.
 	sum    hash.Hash
 	packed int64
 	hidden exact.Hidden
-	end    int64 // behind the last stream
+	end    int64 // offset behind the last stream
 	size   int64 // of the content
 	open   func() (io.ReadCloser, error)
 }
 
-// compressed sums up compressed data.
+// compressed adds a range of compressed data to the sum.
 func (s *source) compressed(at, length int64) error {
 	s.packed += length
 	return s.f.Sum(s.sum, at, length)
@@ -120,16 +120,16 @@ func (s *source) container(kind string) (*container.Container, error) {
 		Entries: []container.Entry{{Fields: s.fields, Size: s.size, Open: s.open}}}, nil
 }
 
-// Bounds of the text of a series.
+// Bounds on the text of a series.
 const (
 	maxRuns  = 16
 	maxValue = 1024
 )
 
-// series is the values that one field has in all members of a stream.
+// series is the values of one field in all members of a stream.
 type series struct {
 	runs []run
-	more int64 // values behind those in runs
+	more int64 // values beyond those in runs
 	sum  hash.Hash
 }
 
@@ -138,7 +138,7 @@ type run struct {
 	times int64
 }
 
-// add adds the value of the next member; runs of one value are kept as one.
+// add adds the value of the next member. Repeated values are stored as one run.
 func (s *series) add(value string) {
 	if len(value) > maxValue {
 		value = fmt.Sprintf("%d bytes, sha256 %x", len(value), sha256.Sum256([]byte(value)))
@@ -157,7 +157,7 @@ func (s *series) add(value string) {
 	}
 }
 
-// String is the same text for the same values only.
+// String returns different texts for different values.
 func (s *series) String() string {
 	if len(s.runs) == 1 && s.more == 0 {
 		return s.runs[0].String()
@@ -179,15 +179,15 @@ func (r run) String() string {
 	return fmt.Sprintf("%s, %d times", r.value, r.times)
 }
 
-// count is a number as a field.
+// count is a number as a field's value.
 type count int64
 
 func (c count) String() string { return fmt.Sprint(int64(c)) }
 
-// hexOf shows bytes; "" if there are none.
+// hexOf formats bytes; "" if there are none.
 func hexOf(b []byte) string { return hex.EncodeToString(b) }
 
-// content is a decoder as something to close.
+// content is a decoder as an io.ReadCloser.
 type content struct {
 	io.Reader
 	close func()
@@ -200,7 +200,7 @@ func (c content) Close() error {
 	return nil
 }
 
-// drain reads r to its end and takes what comes from the budget.
+// drain reads r to its end and takes its bytes from the budget.
 func (s *source) drain(r io.Reader, at int64) (int64, error) {
 	buf := make([]byte, copyBuffer)
 	for n := int64(0); ; {
@@ -218,7 +218,7 @@ func (s *source) drain(r io.Reader, at int64) (int64, error) {
 	}
 }
 
-// verify opens the content once, reads it to its end, and keeps its size.
+// verify reads the content to its end once, and stores its size.
 func (s *source) verify() error {
 	r, err := s.open()
 	if err != nil {

@@ -21,12 +21,12 @@ import (
 
 const (
 	xzNearby  = 4 << 10
-	minWindow = 4 << 10 // that the decoder takes
+	minWindow = 4 << 10 // minimum that the decoder accepts
 )
 
 func isXZ(head []byte) bool { return bytes.HasPrefix(head, []byte(xzMagic)) }
 
-// xzBlock is one block: its data and what is said of it.
+// xzBlock is one block: its data and its metadata.
 type xzBlock struct {
 	data, packed, size int64
 	window             int64
@@ -34,17 +34,17 @@ type xzBlock struct {
 	sum                []byte
 }
 
-// xzWalk goes over the structure of a file without decoding it: streams,
-// blocks, and the chunks in them, which say how long they are.
+// xzWalk walks the structure of a file without decoding it: streams, blocks, and
+// the chunks in them, which contain their lengths.
 type xzWalk struct {
 	f      exact.File
 	near   *exact.Window
-	budget *exact.Budget // nil where it was asked before
+	budget *exact.Budget // nil on a second walk, which takes nothing from it
 	at     int64
-	header int64 // of the stream that at lies in; -1 between streams
+	header int64 // offset of the current stream's header; -1 between streams
 	check  xzfile.Check
-	// blocks is their number in this stream, listed a sum over their sizes,
-	// which the index must repeat.
+	// blocks is the number of blocks in this stream, listed a sum over their sizes.
+	// The index must agree with both.
 	blocks   uint64
 	listed   hash.Hash
 	streams  count
@@ -83,7 +83,7 @@ func (x *xzWalk) next() (xzBlock, bool, error) {
 	}
 }
 
-// begin reads the header of a stream, if there is another, and zeros before it.
+// begin skips zeros and reads the header of the next stream, if there is one.
 func (x *xzWalk) begin() (bool, error) {
 	for x.streams > 0 && x.f.Size-x.at >= 4 {
 		b, err := x.near.Bytes(x.at, 4)
@@ -113,7 +113,7 @@ func (x *xzWalk) begin() (bool, error) {
 	return true, nil
 }
 
-// fault says where in the file the fault of a part is that begins at at.
+// fault adds the offset of a part to an error in it.
 func (*xzWalk) fault(at int64, err error) error {
 	var f *xzfile.Fault
 	if errors.As(err, &f) {
@@ -157,7 +157,7 @@ func (x *xzWalk) block() (xzBlock, error) {
 	return b, nil
 }
 
-// list adds a line of the index, as it is or as it should be.
+// list adds the sizes of one block to a sum, from the index or as computed.
 func (x *xzWalk) list(unpadded, size uint64) {
 	x.blocks++
 	listLine(x.listed, unpadded, size)
@@ -167,7 +167,7 @@ func listLine(h hash.Hash, unpadded, size uint64) {
 	h.Write(binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(nil, unpadded), size))
 }
 
-// blockHeader reads a header; sizes are -1 where it does not say them.
+// blockHeader reads a block header. Sizes that it does not contain are -1.
 func (x *xzWalk) blockHeader() (packed, size, window int64, err error) {
 	at := x.at
 	b, err := x.near.Bytes(at, 1)
@@ -200,8 +200,8 @@ func (x *xzWalk) blockHeader() (packed, size, window int64, err error) {
 	return header.Packed, header.Size, header.Window, nil
 }
 
-// chunks adds up the chunks of LZMA2: a byte of control, sizes less one, and
-// for some a byte of properties.
+// chunks adds up the chunks of LZMA2: a control byte, sizes less one, and for some
+// a byte of properties.
 func (x *xzWalk) chunks(b *xzBlock) error {
 	for {
 		head, err := x.near.Bytes(x.at, 1)
@@ -283,7 +283,7 @@ func (x *xzWalk) index() error {
 	return x.footer(x.at - from)
 }
 
-// lines reads the lines of an index and compares them with the blocks.
+// lines reads the entries of an index and compares them with the blocks.
 func (x *xzWalk) lines(number func() (uint64, error)) error {
 	at, n, err := x.at, uint64(0), error(nil)
 	if n, err = number(); err != nil {
@@ -338,7 +338,7 @@ func openXZ(s *source) error {
 		if !more {
 			break
 		}
-		// Before anything is decoded, since each chunk says its size.
+		// Chunks contain their sizes, so this check comes before any decoding.
 		if total += uint64(b.size); total > uint64(s.budget.ContentLeft()) {
 			return s.budget.Content(b.data, total)
 		}

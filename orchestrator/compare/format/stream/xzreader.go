@@ -14,7 +14,7 @@ import (
 	"github.com/zfarm/zfarm/recipes/source/xzfile"
 )
 
-// xzReader decodes block after block.
+// xzReader decodes the blocks in order.
 type xzReader struct {
 	walk    *xzWalk
 	block   xzBlock
@@ -65,8 +65,8 @@ func (r *xzReader) begin() error {
 	} else {
 		r.buf.Reset(r.stretch)
 	}
-	// What was never written cannot be referred to, so that small blocks need
-	// no large dictionary, whatever they say.
+	// No data before the block can be referred to, so a small block needs no large
+	// dictionary, whatever its header requests.
 	window := max(minWindow, min(block.window, block.size))
 	inner, err := lzma.Reader2Config{DictCap: int(window)}.NewReader2(r.buf)
 	if err != nil {

@@ -20,7 +20,7 @@ const (
 	zstdHead      = 18 // the longest header of a frame
 )
 
-// isZstd takes skippable frames too, which some programs write first.
+// isZstd also accepts skippable frames, which some programs write first.
 func isZstd(head []byte) bool {
 	if len(head) < 8 {
 		return false
@@ -29,19 +29,19 @@ func isZstd(head []byte) bool {
 	return magic == zstdFrame || magic&^0xf == zstdSkippable
 }
 
-// zstdWalk goes over the structure of a file without decoding it.
+// zstdWalk walks the structure of a file without decoding it.
 type zstdWalk struct {
 	s    *source
 	near *exact.Window
 	at   int64
-	// What was met.
+	// What the walk has found.
 	frames             count
 	windows, contents  series
 	sums, blocks, skip series
 	dicts, reserved    series
 }
 
-// frame goes over one frame.
+// frame walks one frame.
 func (z *zstdWalk) frame() error {
 	b, err := z.near.Bytes(z.at, 8)
 	if err != nil {
@@ -79,7 +79,7 @@ func (z *zstdWalk) frame() error {
 	return z.s.compressed(from, z.at-from)
 }
 
-// header reads the header of a frame, and reports whether a sum follows it.
+// header reads the header of a frame, and reports whether the frame has a checksum.
 func (z *zstdWalk) header() (checked bool, err error) {
 	b, err := z.near.Bytes(z.at, int(min(zstdHead, z.s.f.Size-z.at)))
 	if err != nil {
@@ -149,7 +149,7 @@ func little(b []byte) (n uint64) {
 	return n
 }
 
-// walkBlocks goes over the blocks of a frame.
+// walkBlocks walks the blocks of a frame.
 func (z *zstdWalk) walkBlocks() error {
 	for n := count(1); ; n++ {
 		b, err := z.near.Bytes(z.at, 3)

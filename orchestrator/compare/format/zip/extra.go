@@ -15,7 +15,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/exact"
 )
 
-// Extra fields that are understood.
+// Known extra fields.
 const (
 	extraZip64   = 0x0001
 	extraNTFS    = 0x000a
@@ -25,17 +25,17 @@ const (
 	extraUnixIDs = 0x7875 // "ux": an owner of any size
 )
 
-// extra is what extra fields say.
+// extra is the decoded content of extra fields.
 type extra struct {
 	zip64 []byte
-	count int // of fields of zip64
+	count int // of zip64 fields
 	times []string
 	owner []string
-	other []string // all that is not understood, as hex
+	other []string // unknown fields, as hex
 }
 
-// readExtra reads the extra fields of a line or a local header. What is not
-// laid out as it should be is not understood.
+// readExtra decodes the extra fields of a directory entry or local header.
+// Malformed fields count as unknown.
 func readExtra(text string, local bool) extra {
 	var x extra
 	b := []byte(text)
@@ -55,7 +55,7 @@ func readExtra(text string, local bool) extra {
 	return x
 }
 
-// readZip64 reads the fields of zip64 alone, which say where things are.
+// readZip64 decodes only the zip64 fields, which hold sizes and offsets.
 func readZip64(text string) extra {
 	var x extra
 	for b := []byte(text); len(b) >= 4; {
@@ -113,8 +113,8 @@ func (x *extra) unixMoment(name string, b []byte) {
 	x.moment(name, time.Unix(int64(int32(binary.LittleEndian.Uint32(b))), 0))
 }
 
-// unixTimes reads flags that say which of three times there are. A line of the
-// directory holds the first only, with the flags of the local header.
+// unixTimes decodes flags that say which of three times are present. A directory
+// entry contains only the first time, but the flags of the local header.
 func (x *extra) unixTimes(b []byte, local bool) bool {
 	if len(b) < 1 || b[0]&^7 != 0 {
 		return false
@@ -132,12 +132,12 @@ func (x *extra) unixTimes(b []byte, local bool) bool {
 	for i, name := range names {
 		x.unixMoment(name, b[4*i:])
 	}
-	// The flags of a line say which times the local header has.
+	// In a directory entry, the flags say which times the local header has.
 	x.times = append(x.times, fmt.Sprintf("flags %d", flags))
 	return true
 }
 
-// ntfsTimes reads three times of 100 ns since 1601.
+// ntfsTimes decodes three times in units of 100 ns since 1601.
 func (x *extra) ntfsTimes(b []byte) bool {
 	if len(b) != 32 || little(b[:4]) != 0 || little(b[4:6]) != 1 || little(b[6:8]) != 24 {
 		return false
@@ -179,8 +179,8 @@ func (x *extra) unixIDs(b []byte) bool {
 	return true
 }
 
-// widen puts numbers of zip64 where 32 bits did not hold them, in this order,
-// and reports whether there were any.
+// widen replaces numbers that 32 bits cannot hold by the numbers of zip64, in this
+// order, and reports whether there were any.
 func (x *extra) widen(at int64, numbers ...*uint64) (bool, error) {
 	if x.count > 1 {
 		return false, exact.Errorf(at, "two extra fields of zip64")
@@ -197,18 +197,18 @@ func (x *extra) widen(at int64, numbers ...*uint64) (bool, error) {
 	}
 	switch len(b) {
 	case 0:
-	case 4: // the number of a part of several; there is one only
+	case 4: // the number of the disk; there is only one
 		if little(b) != 0 {
 			return false, exact.Errorf(at, "a member lies in another part of an archive of several, which are not read")
 		}
 	default:
-		// Numbers that were not asked for: some writers put all of them.
+		// Superfluous numbers: some writers always store all of them.
 		x.other = append(x.other, "zip64:"+hexText(b))
 	}
 	return x.count > 0, nil
 }
 
-// hexText shows bytes; a digest of them where they are many.
+// hexText formats bytes as hex; long values as a digest.
 func hexText(b []byte) string {
 	if len(b) <= 512 {
 		return hex.EncodeToString(b)
@@ -216,7 +216,7 @@ func hexText(b []byte) string {
 	return fmt.Sprintf("%d bytes, sha256 %x", len(b), sha256.Sum256(b))
 }
 
-// short shows a value; a digest of it where it is long.
+// short formats a value; a long one as a digest.
 func short(s string) string {
 	if len(s) <= 2048 {
 		return s
@@ -224,7 +224,7 @@ func short(s string) string {
 	return fmt.Sprintf("%s... %d bytes, sha256 %x", s[:512], len(s), sha256.Sum256([]byte(s)))
 }
 
-// quoted shows raw text, or nothing.
+// quoted returns raw text in quotes, "" if it is empty.
 func quoted(s string) string {
 	switch {
 	case s == "":
@@ -235,8 +235,8 @@ func quoted(s string) string {
 	return strconv.Quote(s)
 }
 
-// dosTime shows a time of two seconds' grain and no zone. Numbers that are no
-// time are shown as they are.
+// dosTime formats a time without a zone, in steps of two seconds. Numbers that are
+// not a valid time are shown as they are.
 func dosTime(date, clock uint16) string {
 	year, month, day := 1980+int(date>>9), int(date>>5&15), int(date&31)
 	hour, minute, second := int(clock>>11), int(clock>>5&63), int(clock&31)*2

@@ -24,14 +24,14 @@ import (
 const (
 	stored   = 0
 	deflated = 8
-	// maxRatio is more than what deflate makes of anything: 258 bytes of two
+	// maxRatio bounds the compression ratio of deflate from above: 258 bytes in two
 	// bits.
 	maxRatio   = 1032
 	readBuffer = 64 << 10
 )
 
-// local reads the local header of a member and its content. It returns where
-// the member ends.
+// local reads the local header of a member and its content. It returns the offset
+// behind the member.
 func (z *archive) local(near *exact.Window, m *member, next int64) (container.Entry, int64, error) {
 	u16, u32 := binary.LittleEndian.Uint16, binary.LittleEndian.Uint32
 	b, err := near.Bytes(m.local, localSize)
@@ -72,8 +72,8 @@ func (z *archive) local(near *exact.Window, m *member, next int64) (container.En
 	return e, end, z.budget.Fields(m.local, e.Fields)
 }
 
-// agrees compares a local header with the line of the directory. Where a
-// descriptor follows, sums and sizes may be left out.
+// agrees checks that a local header agrees with the directory entry. If a
+// descriptor follows, sum and sizes may be missing from the local header.
 func (m *member) agrees(name string, h header) error {
 	later := m.flags&flagDescriptor != 0
 	for _, c := range []struct {
@@ -98,9 +98,9 @@ func (m *member) agrees(name string, h header) error {
 	return nil
 }
 
-// descriptor finds the sum and sizes behind the data, which have four forms and
-// nothing that says which; those that fit are taken, and of them the one that
-// ends where the next thing begins.
+// descriptor finds the sum and sizes behind the data. There are four layouts and no
+// mark that tells them apart. It accepts those that match the directory and, of
+// these, the one that ends where the next record begins.
 func (z *archive) descriptor(m *member, wide bool, at, next int64) (form string, end int64, err error) {
 	if m.flags&flagDescriptor == 0 {
 		return "", at, nil
@@ -132,7 +132,7 @@ func (z *archive) descriptor(m *member, wide bool, at, next int64) (form string,
 	return form, at + int64(best), nil
 }
 
-// content checks the content of a member, and says how it is compressed.
+// content checks the content of a member, and describes its compression.
 func (z *archive) content(m *member, data int64) (container.Entry, string, error) {
 	e := container.Entry{Name: m.name(), Offset: data, Size: int64(m.size)}
 	if err := z.budget.Content(m.line, m.size); err != nil {
@@ -186,7 +186,7 @@ type inflater struct {
 	flate   io.ReadCloser
 	crc     hash.Hash32
 	left    int64
-	at, end int64 // where the data begins, how long it is
+	at, end int64 // offset of the data, and its length
 	done    bool
 }
 
@@ -226,8 +226,7 @@ func (r *inflater) Read(p []byte) (int, error) {
 
 func (r *inflater) Close() error { return r.flate.Close() }
 
-// fields says what both headers say of a member; what has no value is left
-// out.
+// fields returns the values of both headers of a member, without empty ones.
 func (m *member) fields(local extra, needs uint16, wide bool, descriptor, compression string) []container.Field {
 	line := m.extra()
 	times := join(append([]string{dosTime(m.date, m.clock)}, line.times...)...)
@@ -271,8 +270,8 @@ func (m *member) fields(local extra, needs uint16, wide bool, descriptor, compre
 	}, func(f container.Field) bool { return f.Value == "" })
 }
 
-// extra reads the extra fields of the line again; kept, they would take more
-// memory than all else.
+// extra decodes the directory entry's extra fields again; keeping them would take
+// more memory than everything else.
 func (m *member) extra() extra {
 	x := readExtra(m.more(), false)
 	var numbers [3]uint64
@@ -281,7 +280,7 @@ func (m *member) extra() extra {
 			numbers[i] = max32
 		}
 	}
-	// It was read before without a fault.
+	// The first decoding had no error.
 	_, _ = x.widen(m.line, &numbers[0], &numbers[1], &numbers[2])
 	return x
 }
@@ -293,8 +292,8 @@ func (m *member) methodName() string {
 	return "deflated"
 }
 
-// utf8 says whether name and comment are marked as UTF-8, which changes
-// nothing where they are ASCII.
+// utf8 says whether name and comment are marked as UTF-8, which makes no difference
+// if they are ASCII.
 func (m *member) utf8() container.Field {
 	f := container.Field{Name: "zip.utf8", Value: strconv.FormatBool(m.flags&flagUTF8 != 0)}
 	if strings.IndexFunc(m.name()+m.comment(), func(r rune) bool { return r >= 0x80 }) >= 0 {
@@ -303,8 +302,8 @@ func (m *member) utf8() container.Field {
 	return f
 }
 
-// flagsField shows the other flags: how hard it was compressed, and that a
-// descriptor follows. Bits that nobody defined may mean anything.
+// flagsField describes the other flags: the compression level, and that a
+// descriptor follows. Undefined bits may have any meaning.
 func (m *member) flagsField() container.Field {
 	flags := m.flags &^ flagUTF8
 	f := container.Field{Name: "zip.flags", Value: fmt.Sprintf("%04x", flags)}
@@ -314,14 +313,14 @@ func (m *member) flagsField() container.Field {
 	return f
 }
 
-// Systems that write modes of UNIX into the upper half of attributes.
+// Systems that write UNIX modes into the upper half of the attributes.
 const (
 	madeUnix  = 3
 	madeMacOS = 19
 )
 
-// mode shows the attributes outside of the archive, whose form depends on the
-// system that made it.
+// mode describes the external attributes, whose layout depends on the system that
+// made the archive.
 func (m *member) mode() string {
 	system := m.made >> 8
 	if system != madeUnix && system != madeMacOS {

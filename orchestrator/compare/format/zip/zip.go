@@ -1,16 +1,15 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package zip reads zip archives, of which jars and wheels are kinds, as
-// something that somebody may have made to show unlike things to unlike
-// readers.
+// Package zip reads zip archives, including jars and wheels. It assumes that an
+// archive may be made to show different content to different readers.
 //
-// It reads the directory at the end and the header before each member, and
-// takes nothing but both saying the same: archive/zip of the standard library
-// reads members by the directory alone and cannot tell. Every byte belongs to
-// a member, to the directory, or is hidden; content is inflated once when the
-// archive is opened, so that sums, sizes and the end of compressed data are
-// known to be right. The layout, with sources, is told in docs/formats/zip.md.
+// It reads the directory at the end and the header before each member, and requires
+// that they agree. The standard library's archive/zip reads members by the
+// directory alone and cannot detect a conflict. Every byte belongs to a member or
+// the directory, or is hidden. Content is inflated once when the archive is opened,
+// which verifies sums, sizes and the end of compressed data. docs/formats/zip.md
+// describes the layout, with sources.
 package zip
 
 import (
@@ -43,29 +42,28 @@ const (
 	max16 = 1<<16 - 1
 	max32 = 1<<32 - 1
 
-	// What a member takes of memory beside its name and fields: its line, its
-	// place in the order, its entry, and what opens it.
+	// Memory of a member without its name and fields: its directory entry, its
+	// place in the order, its container entry, and its opener.
 	lineSize  = 320
-	textSize  = 16       // of a text beside its bytes
-	maxEnd64  = 1 << 20  // of the record of zip64
-	nearby    = 64 << 10 // read at once in the directory
-	nearLocal = 4 << 10  // and at local headers
+	textSize  = 16       // memory of a text without its bytes
+	maxEnd64  = 1 << 20  // bytes of the zip64 end record
+	nearby    = 64 << 10 // bytes to read at once in the directory
+	nearLocal = 4 << 10  // and around local headers
 )
 
-// Is reports whether head begins an archive: by a member, or by the end of an
-// empty one. Programs that carry an archive behind them are not recognised.
+// Is reports whether head begins an archive: with a member, or with the end record
+// of an empty archive. It does not recognise programs with an archive appended.
 func Is(head []byte) bool {
 	return bytes.HasPrefix(head, []byte(localMagic)) || bytes.HasPrefix(head, []byte(endMagic))
 }
 
-// Open reads an archive. Entries stand in the order of the directory, with
-// equal names as they are. Fields of an entry, in this order: zip.time,
-// zip.owner (tier 1), zip.mode, zip.attributes, zip.comment, zip.extra,
-// zip.extra.local (never masked), zip.utf8, zip.flags (never masked where they
-// mean something, else tier 0), zip.method, zip.version, zip.zip64, zip.descriptor,
-// zip.compression (tier 0). Hidden bytes of an entry follow the end of its
-// compressed data; those of the container are what no member and no record
-// owns, in the order of the file.
+// Open reads an archive. Entries are in the order of the directory, including
+// duplicate names. Fields of an entry, in this order: zip.time, zip.owner (tier 1),
+// zip.mode, zip.attributes, zip.comment, zip.extra, zip.extra.local (never masked),
+// zip.utf8, zip.flags (never masked where they have a meaning, else tier 0),
+// zip.method, zip.version, zip.zip64, zip.descriptor, zip.compression (tier 0).
+// Hidden bytes of an entry follow the end of its compressed data. Hidden bytes of
+// the container belong to no member or record, in file order.
 func Open(r io.ReaderAt, size int64, l container.Limits) (*container.Container, error) {
 	z := &archive{f: exact.File{R: r, Size: size}, budget: exact.NewBudget(l), c: &container.Container{Kind: "zip archive"}}
 	if err := z.findEnd(); err != nil {
@@ -82,30 +80,30 @@ func Open(r io.ReaderAt, size int64, l container.Limits) (*container.Container, 
 	return z.c, nil
 }
 
-// archive is one archive that is being read.
+// archive is the state of reading one archive.
 type archive struct {
 	f      exact.File
 	budget *exact.Budget
 	c      *container.Container
 	hidden exact.Hidden
 	end    end
-	// inflate is kept from member to member.
+	// inflate is reused for all members.
 	inflate io.ReadCloser
 }
 
-// end is what the records at the end say.
+// end holds the values of the records at the end.
 type end struct {
 	at             int64 // of the first of these records
-	after          int64 // behind the comment
+	after          int64 // offset behind the comment
 	members        uint64
 	size, offset   uint64 // of the directory
-	base           int64  // what all offsets are short of
-	directory      int64  // where it is
-	gapFrom, gapTo int64  // between the records of zip64
+	base           int64  // to add to all offsets
+	directory      int64  // its offset
+	gapFrom, gapTo int64  // range between the zip64 records
 }
 
-// findEnd finds the record at the end, which may be followed by a comment of up
-// to 64 KiB. Were there two, readers would disagree.
+// findEnd finds the end record, which may be followed by a comment of up to 64 KiB.
+// Two possible end records are an error, since readers would disagree.
 func (z *archive) findEnd() error {
 	length := min(z.f.Size, endSize+max16)
 	from := z.f.Size - length
@@ -139,7 +137,7 @@ func (z *archive) findEnd() error {
 	return z.place(string(rec[endSize : endSize+comment]))
 }
 
-// readEnd reads the record of the end, and those of zip64 before it.
+// readEnd reads the end record, and the zip64 records before it.
 func (z *archive) readEnd(rec []byte, at int64) error {
 	u16, u32 := binary.LittleEndian.Uint16, binary.LittleEndian.Uint32
 	disk, start, here, all := u16(rec[4:]), u16(rec[6:]), u16(rec[8:]), u16(rec[10:])
@@ -149,7 +147,7 @@ func (z *archive) readEnd(rec []byte, at int64) error {
 		return err
 	}
 	if !found && (all == max16 || u32(rec[12:]) == max32 || u32(rec[16:]) == max32) {
-		// 65,535 members need no zip64, and are what the number then says.
+		// 65,535 members need no zip64; the number is then literal.
 		if u32(rec[12:]) == max32 || u32(rec[16:]) == max32 {
 			return exact.Errorf(at, "the records of zip64 are missing")
 		}
@@ -215,8 +213,8 @@ func (z *archive) readEnd64(at int64) (bool, error) {
 	return true, nil
 }
 
-// place finds the directory: where the record says, or, with something put
-// before the archive, ending where the record begins.
+// place finds the directory: at the offset in the end record or, if data was put
+// before the archive, so that it ends where the end record begins.
 func (z *archive) place(comment string) error {
 	e := &z.end
 	if err := z.budget.Members(e.at, e.members); err != nil {
@@ -263,17 +261,18 @@ func (z *archive) begins(at int64, magic string) (bool, error) {
 	return string(b) == magic, err
 }
 
-// member is one line of the directory.
+// member is one directory entry.
 type member struct {
-	header      // what its local header must repeat
+	header      // the local header must repeat it
 	made, needs uint16
 	internal    uint16
 	external    uint32
 	zip64       bool
-	asked       [3]bool // sizes and place that zip64 was asked for
-	local       int64   // where its local header is
-	line        int64   // where this line is
-	// text is the name, extra fields and the comment; the first two end here.
+	asked       [3]bool // sizes and offset that are stored in zip64
+	local       int64   // offset of the local header
+	line        int64   // offset of this directory entry
+	// text is the name, extra fields and comment, joined; nameEnd and moreEnd are
+	// the ends of the first two.
 	text             string
 	nameEnd, moreEnd uint32
 }
@@ -282,14 +281,14 @@ func (m *member) name() string    { return m.text[:m.nameEnd] }
 func (m *member) more() string    { return m.text[m.nameEnd:m.moreEnd] }
 func (m *member) comment() string { return m.text[m.moreEnd:] }
 
-// header is what line and local header both say.
+// header is the part that directory entry and local header share.
 type header struct {
 	flags, method, clock, date uint16
 	crc                        uint32
 	packed, size               uint64
 }
 
-// directory reads all lines of the directory.
+// directory reads all directory entries.
 func (z *archive) directory() ([]member, error) {
 	at, to := z.end.directory, z.end.directory+int64(z.end.size)
 	near := exact.File{R: z.f.R, Size: to}.Window(nearby)
@@ -304,7 +303,7 @@ func (z *archive) directory() ([]member, error) {
 	if at != to {
 		return nil, exact.Errorf(at, "%d bytes are left of the directory behind its %d members", to-at, z.end.members)
 	}
-	// Some readers take lines as long as there are any.
+	// Some readers ignore the count and read all entries that follow.
 	if more, err := z.begins(to, centralMagic); err != nil || more {
 		if more {
 			err = exact.Errorf(to, "there is another line of the directory behind its %d members", z.end.members)
@@ -364,7 +363,7 @@ const (
 	flagsKnown     = 1<<1 | 1<<2 | flagDescriptor
 )
 
-// readable refuses what cannot be looked into.
+// readable refuses members that cannot be decoded.
 func (m *member) readable(at int64) error {
 	switch {
 	case m.flags&(flagEncrypted|flagStrong|flagMasked) != 0:
@@ -381,8 +380,7 @@ func (m *member) readable(at int64) error {
 	return nil
 }
 
-// locals reads the members in the order of the file, so that what lies between
-// them is seen.
+// locals reads the members in file order, so that bytes between them are found.
 func (z *archive) locals(members []member) error {
 	order := make([]int, len(members))
 	for i := range order {
@@ -422,7 +420,7 @@ func (z *archive) locals(members []member) error {
 	return z.behind(at)
 }
 
-// behind hides what is between members and directory, and behind that.
+// behind hides the bytes between members and directory, and those behind it.
 func (z *archive) behind(at int64) error {
 	e := z.end
 	for _, gap := range [][2]int64{{at, e.directory}, {e.directory + int64(e.size), e.at}, {e.gapFrom, e.gapTo}, {e.after, z.f.Size}} {
@@ -433,7 +431,8 @@ func (z *archive) behind(at int64) error {
 	return nil
 }
 
-// sayOrder tells whether members stand in the order of the directory.
+// sayOrder adds a field that says whether members are in the order of the
+// directory.
 func (z *archive) sayOrder(order []int) {
 	if slices.IsSorted(order) {
 		z.say("zip.order", container.Form, "as in the directory")

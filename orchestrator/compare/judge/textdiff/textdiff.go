@@ -1,11 +1,11 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package textdiff compares texts line by line with the algorithm of Myers
-// ("An O(ND) Difference Algorithm and Its Variations", 1986), bounded: texts
-// that differ in too many places are told as replaced, instead of for ever.
+// Package textdiff compares texts line by line with the algorithm of Myers ("An
+// O(ND) Difference Algorithm and Its Variations", 1986). The effort is bounded:
+// texts that differ in too many places are reported as a single replacement.
 //
-// It works on text that was decoded already and holds all of it.
+// It works on decoded text and holds all of it in memory.
 package textdiff
 
 import (
@@ -19,7 +19,7 @@ type Edit struct {
 	A0, A1, B0, B1 int
 }
 
-// Lines cuts a text into its lines, each with its newline.
+// Lines splits a text into lines, each with its newline.
 func Lines(s string) []string {
 	if s == "" {
 		return nil
@@ -31,9 +31,9 @@ func Lines(s string) []string {
 	return lines
 }
 
-// Diff returns the edits that make b of a, in order. It looks for up to limit
-// single insertions and deletions; beyond, everything between the first and
-// the last line that differ is one edit, and the bool is false.
+// Diff returns the edits that turn a into b, in order. It searches for up to limit
+// single insertions and deletions. If there are more, it returns one edit from the
+// first to the last line that differs, and false.
 func Diff(a, b []string, limit int) ([]Edit, bool) {
 	head := 0
 	for head < len(a) && head < len(b) && a[head] == b[head] {
@@ -61,7 +61,7 @@ func Diff(a, b []string, limit int) ([]Edit, bool) {
 	return edits, true
 }
 
-// number gives equal lines equal numbers, so that comparing is quick.
+// number gives equal lines equal numbers, which are faster to compare.
 func number(a, b []string) (ia, ib []int32) {
 	seen := make(map[string]int32, len(a))
 	all := func(lines []string) []int32 {
@@ -79,8 +79,8 @@ func number(a, b []string) (ia, ib []int32) {
 	return all(a), all(b)
 }
 
-// myers finds the shortest edit script of at most limit steps. For each number
-// of steps it keeps how far each diagonal reached, and walks back over that.
+// myers finds the shortest edit script of at most limit steps. For each number of
+// steps it stores how far each diagonal reached, and then walks back.
 func myers(a, b []int32, limit int) ([]Edit, bool) {
 	limit = min(limit, len(a)+len(b))
 	v := make([]int, 2*limit+3)
@@ -106,7 +106,7 @@ func myers(a, b []int32, limit int) ([]Edit, bool) {
 	return nil, false
 }
 
-// walkBack turns the trace into edits. trace[d] holds diagonals -d-1 to d+1.
+// walkBack converts the trace into edits. trace[d] holds diagonals -d-1 to d+1.
 func walkBack(trace [][]int, x, y int) []Edit {
 	var edits []Edit
 	for d := len(trace); d > 0; d-- {
@@ -123,7 +123,7 @@ func walkBack(trace [][]int, x, y int) []Edit {
 		if down {
 			e = Edit{px, px, py, py + 1}
 		}
-		// Edits come last first; those that touch are one.
+		// Edits are found from last to first; adjacent ones are joined.
 		if n := len(edits); n > 0 && edits[n-1].A0 == e.A1 && edits[n-1].B0 == e.B1 {
 			edits[n-1].A0, edits[n-1].B0 = e.A0, e.B0
 		} else {
@@ -155,8 +155,8 @@ func Permuted(a, b []string) bool {
 // context is how many equal lines are shown around an edit.
 const context = 3
 
-// Unified shows edits as a unified diff of at most limit bytes. Each line is
-// passed through clean, which makes it fit to be shown, without its newline.
+// Unified formats edits as a unified diff of at most limit bytes. clean makes a
+// line, without its newline, safe to show.
 func Unified(a, b []string, edits []Edit, limit int, clean func(string) string) string {
 	var out strings.Builder
 	for i := 0; i < len(edits); {
@@ -212,7 +212,8 @@ func hunk(out *strings.Builder, a, b []string, edits []Edit, limit int, clean fu
 	return lines(" ", a[at:at+rest])
 }
 
-// place writes where a hunk stands; an empty one stands behind a line.
+// place formats the range of a hunk; an empty range is numbered after the line
+// before it.
 func place(from, count int) string {
 	if count > 0 {
 		from++

@@ -1,9 +1,8 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package containertest measures, for tests of the packages that read
-// containers, how much memory they take whatever the bytes are, and makes
-// files that are larger than memory.
+// Package containertest measures how much memory readers of containers use for
+// hostile input, and makes virtual files that are larger than memory.
 package containertest
 
 import (
@@ -16,32 +15,32 @@ import (
 )
 
 const (
-	// Most is how much memory may be in use by a reader beside the window of a
-	// decoder, garbage apart. The collector lets garbage be as much again, so
-	// that no more than 64 MiB are taken; how much of it there is at a time
-	// depends on what else the machine does.
+	// Most bounds the memory in use by a reader, in bytes, without garbage and the
+	// window of a decoder. The collector allows as much garbage again, so that no
+	// more than 64 MiB are allocated at a time; how much garbage there really is
+	// depends on other load on the machine.
 	Most = 32 << 20
-	// All is how much a reader of a small input may take, all together and
-	// garbage included.
+	// All bounds all that a reader of a small input allocates, in bytes, garbage
+	// included.
 	All = 64 << 20
 )
 
-// every is after how many bytes read the memory is looked at.
+// every is how many bytes are read between two measurements.
 const every = 1 << 20
 
-// Watch is an io.ReaderAt that looks at the memory in use as it is read.
+// Watch is an io.ReaderAt that measures the memory in use while it is read.
 type Watch struct {
 	r          io.ReaderAt
 	read       int64
 	base, peak uint64
 }
 
-// NewWatch returns a Watch over r; what is in use by now does not count.
+// NewWatch returns a Watch over r. Memory in use at this time does not count.
 func NewWatch(r io.ReaderAt) *Watch {
 	return &Watch{r: r, base: inUse()}
 }
 
-// inUse is what is left once garbage is collected.
+// inUse returns the bytes in use after a garbage collection.
 func inUse() uint64 {
 	runtime.GC()
 	var m runtime.MemStats
@@ -49,7 +48,7 @@ func inUse() uint64 {
 	return m.HeapAlloc
 }
 
-// ReadAt reads, and looks now and then.
+// ReadAt reads from r, and measures now and then.
 func (w *Watch) ReadAt(p []byte, at int64) (int, error) {
 	n, err := w.r.ReadAt(p, at)
 	if w.read += int64(n); w.read >= every {
@@ -59,14 +58,14 @@ func (w *Watch) ReadAt(p []byte, at int64) (int, error) {
 	return n, err
 }
 
-// Look looks at once.
+// Look measures now.
 func (w *Watch) Look() { w.peak = max(w.peak, inUse()) }
 
-// Peak is the most memory that was in use.
+// Peak returns the most memory that was in use, in bytes.
 func (w *Watch) Peak() uint64 { return w.peak - min(w.base, w.peak) }
 
-// Open opens a container and demands that no more than most bytes were in use
-// meanwhile. The answer is what open returned.
+// Open opens a container and fails the test if more than most bytes were in use
+// meanwhile. It returns the results of open.
 func Open(t testing.TB, r io.ReaderAt, size int64, l container.Limits, most uint64,
 	open func(io.ReaderAt, int64, container.Limits) (*container.Container, error)) (*container.Container, error) {
 	t.Helper()
@@ -80,8 +79,8 @@ func Open(t testing.TB, r io.ReaderAt, size int64, l container.Limits, most uint
 	return c, err
 }
 
-// Little demands that what reads takes no more than most bytes of memory, all
-// that was ever taken together. It is for inputs that are small themselves.
+// Little fails the test if reads allocates more than most bytes in total. It is for
+// small inputs.
 func Little(t testing.TB, most uint64, reads func()) {
 	t.Helper()
 	var before, after runtime.MemStats
@@ -93,29 +92,29 @@ func Little(t testing.TB, most uint64, reads func()) {
 	}
 }
 
-// Part is a piece of a Virtual file: times repetitions of Size bytes each.
+// Part is a piece of a Virtual file: a number of repetitions of Size bytes each.
 type Part struct {
 	Size, Times int64
-	// Make returns one repetition; it must have Size bytes.
+	// Make returns repetition i; it must have Size bytes.
 	Make func(i int64) []byte
 }
 
-// Bytes is a Part of its own.
+// Bytes returns a Part that consists of b.
 func Bytes(b []byte) Part {
 	return Part{Size: int64(len(b)), Times: 1, Make: func(int64) []byte { return b }}
 }
 
-// Zeros is a Part of that many zeros.
+// Zeros returns a Part of n zeros.
 func Zeros(n int64) Part {
 	const piece = 64 << 10
 	b := make([]byte, piece)
 	return Part{Size: piece, Times: n / piece, Make: func(int64) []byte { return b }}
 }
 
-// Virtual is a file that is made as it is read.
+// Virtual is a file whose content is computed when it is read.
 type Virtual []Part
 
-// Size is how long it is.
+// Size returns the length of the file.
 func (v Virtual) Size() (n int64) {
 	for _, p := range v {
 		n += p.Size * p.Times
@@ -123,7 +122,7 @@ func (v Virtual) Size() (n int64) {
 	return n
 }
 
-// ReadAt reads.
+// ReadAt implements io.ReaderAt.
 func (v Virtual) ReadAt(b []byte, at int64) (int, error) {
 	n, from := 0, int64(0)
 	for _, p := range v {
