@@ -15,8 +15,8 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/obj"
 )
 
-// goffFile is a module with an element of code and one of data, and so the
-// records given.
+// goffFile is a module with an element of code, an element of data, and the records
+// given.
 func goffFile(t testing.TB, more ...goff.Record) string {
 	t.Helper()
 	all := []goff.Record{goff.Header{Level: 1},
@@ -34,7 +34,7 @@ func goffFile(t testing.TB, more ...goff.Record) string {
 	return string(out)
 }
 
-// goffText is the text of an element in records of so many bytes.
+// goffText is the text of an element in records of size bytes each.
 func goffText(element uint32, text string, size int) []goff.Record {
 	var out []goff.Record
 	at := uint32(0)
@@ -45,8 +45,8 @@ func goffText(element uint32, text string, size int) []goff.Record {
 	return out
 }
 
-// cards is an object module with the text of a section, 56 bytes a card; the
-// address of each goes up by so many.
+// cards is an object module with the text of a section, 56 bytes a card. The
+// address rises by the given step with each card.
 func cards(t testing.TB, text string, step int) string {
 	t.Helper()
 	var out []byte
@@ -62,7 +62,7 @@ func cards(t testing.TB, text string, step int) string {
 	return string(out)
 }
 
-// long is text in which what is said begins behind so many bytes.
+// long is text with the given text behind a number of other bytes.
 func long(before int, said string) string {
 	return strings.Repeat("\x07", before) + said + strings.Repeat("\x07", 90)
 }
@@ -80,7 +80,7 @@ func TestTextsAcrossRecords(t *testing.T) {
 		}
 		return goffFile(t, all...)
 	}
-	mixed := func(text string) string { // two elements by turns
+	mixed := func(text string) string { // two elements in turn
 		all := goffText(2, text, 9)
 		for i := range all {
 			x := all[i].(goff.Text)
@@ -155,9 +155,9 @@ func TestRulesAcrossRecords(t *testing.T) {
 	}
 }
 
-// TestNothingHidesBetweenRecords flips bytes of an object of which the rest is
-// explained: whatever stands between the pieces of a path is told. Each third
-// byte is every byte of a card, for cards have 80.
+// TestNothingHidesBetweenRecords changes bytes of an object whose other differences
+// are explained: every change between the pieces of a path must be reported.
+// Testing each third byte covers every column of a card, since cards have 80.
 func TestNothingHidesBetweenRecords(t *testing.T) {
 	const pathA, pathB = "\x00/zfarm/w/first/a.c\x00", "\x00/zfarm/w/secnd/a.c\x00"
 	for _, c := range []struct{ name, a, b string }{
@@ -178,8 +178,8 @@ func TestNothingHidesBetweenRecords(t *testing.T) {
 	}
 }
 
-// TestFieldsOfOneSide has fields whose form the format fixes in one file only:
-// they have their name, and nothing explains them away.
+// TestFieldsOfOneSide has fields whose form the format fixes in one file only: they
+// are reported by name and never explained away.
 func TestFieldsOfOneSide(t *testing.T) {
 	read := func(name ...string) string {
 		b, err := os.ReadFile(filepath.Join(name...))
@@ -215,8 +215,8 @@ func TestFieldsOfOneSide(t *testing.T) {
 	}
 }
 
-// TestManyFindingsAreBounded has more of them in one member than are kept: all
-// are counted.
+// TestManyFindingsAreBounded has more findings in one member than are kept: all
+// must be counted.
 func TestManyFindingsAreBounded(t *testing.T) {
 	const n = maxFindings + 500
 	file := func(entry byte) []byte {

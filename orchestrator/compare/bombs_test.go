@@ -20,10 +20,10 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/pax"
 )
 
-// mostMemory is what a comparison may need, whatever it compares, in MiB.
+// mostMemory bounds the memory of any comparison, in MiB.
 const mostMemory = 128
 
-// write writes a file that is made piece by piece.
+// write writes a file piece by piece.
 func write(t testing.TB, name string, make func(w io.Writer) error) string {
 	t.Helper()
 	f, err := os.Create(name)
@@ -36,7 +36,7 @@ func write(t testing.TB, name string, make func(w io.Writer) error) string {
 	return name
 }
 
-// packers compress in the ways that whole artifacts may be.
+// packers compress in each way that is supported for whole artifacts.
 func packers() map[string]func(w io.Writer) io.WriteCloser {
 	return map[string]func(w io.Writer) io.WriteCloser{
 		"compress": func(w io.Writer) io.WriteCloser { return compress.NewWriter(w) },
@@ -44,8 +44,7 @@ func packers() map[string]func(w io.Writer) io.WriteCloser {
 	}
 }
 
-// bomb writes an archive with one file of so many zeros, of which the last byte is
-// the one given.
+// bomb writes an archive with one file of n zeros, except for its last byte.
 func bomb(w io.Writer, size int64, last byte) error {
 	out := pax.NewWriter(w)
 	if err := out.WriteHeader(&pax.Member{Name: "zeros", Type: pax.Regular, Mode: 0o644, ModTime: begun(), Size: size}); err != nil {
@@ -64,8 +63,8 @@ func bomb(w io.Writer, size int64, last byte) error {
 	return out.Close()
 }
 
-// TestBombs compares archives that are 1,000 times as large once unpacked: within
-// memory where that is allowed, and with a clear word where it is not.
+// TestBombs compares archives that unpack to 1,000 times their size: within the
+// memory bound if that is allowed, and with a clear reason if not.
 func TestBombs(t *testing.T) {
 	if testing.Short() {
 		t.Skip("one of many members, which -short leaves out")
@@ -96,7 +95,7 @@ func TestBombs(t *testing.T) {
 	}
 }
 
-// nest puts an archive into so many others, each packed in its own way.
+// nest puts an archive into a number of others, each packed in its own way.
 func nest(t *testing.T, inner []byte, times int) []byte {
 	t.Helper()
 	for i := range times {
@@ -111,8 +110,8 @@ func nest(t *testing.T, inner []byte, times int) []byte {
 	return archive(t, reg("outermost", string(inner)))
 }
 
-// TestDeepNestsEnd has archives in archives beyond what is opened: what lies below
-// is compared as bytes, so that nothing is explained away.
+// TestDeepNestsEnd has archives nested more deeply than are opened: the levels
+// below are compared as bytes, and nothing in them is explained away.
 func TestDeepNestsEnd(t *testing.T) {
 	dir := t.TempDir()
 	var files []string
@@ -126,8 +125,8 @@ func TestDeepNestsEnd(t *testing.T) {
 	}
 }
 
-// TestManyBombsInMembers has a bomb in each of many members: they are unpacked one
-// after another, and what is kept of one goes before the next.
+// TestManyBombsInMembers has a bomb in each of many members. They are unpacked one
+// after another, and the content of one is removed before the next.
 func TestManyBombsInMembers(t *testing.T) {
 	if testing.Short() {
 		t.Skip("one of many members, which -short leaves out")
@@ -151,7 +150,8 @@ func TestManyBombsInMembers(t *testing.T) {
 	if r.Outcome != Different || r.Differing != 12 || r.PeakMiB > mostMemory {
 		t.Errorf("%+v", r)
 	}
-	// Beyond the bound they are compared as they are, and nothing is explained away.
+	// Beyond the bound, members are compared as bytes and nothing is explained
+	// away.
 	r, _ = inChild(t, childOrder{A: files[0], B: files[1], MaxBytes: 20 << 20})
 	if r.Outcome != Different || r.Differing != 12 || !slices.Contains(r.Fields, "content") {
 		t.Errorf("%+v", r)
@@ -161,7 +161,7 @@ func TestManyBombsInMembers(t *testing.T) {
 	}
 }
 
-// lie is an archive of a member with 10 bytes, of which header tells something else.
+// lie is an archive with a member of 10 bytes whose header has false values.
 func lie(t *testing.T, change func(b []byte)) []byte {
 	b := archive(t, reg("liar", "0123456789"))
 	_, behind, _ := bytes.Cut(b, []byte("liar"))
@@ -176,7 +176,7 @@ func lie(t *testing.T, change func(b []byte)) []byte {
 	return b
 }
 
-// TestLiesAreTold: sizes that no file can have end in a word about them.
+// TestLiesAreTold checks that impossible sizes give an error that names them.
 func TestLiesAreTold(t *testing.T) {
 	size := func(n uint64) func(b []byte) {
 		return func(b []byte) {
@@ -205,7 +205,8 @@ func TestLiesAreTold(t *testing.T) {
 	}
 }
 
-// TestManyMembers compares more members than are allowed, and as many as are.
+// TestManyMembers compares archives with more members than allowed, and with
+// exactly as many.
 func TestManyMembers(t *testing.T) {
 	if testing.Short() {
 		t.Skip("one of many members, which -short leaves out")

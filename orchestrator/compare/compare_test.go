@@ -28,7 +28,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/report"
 )
 
-// propertyBase has members of every kind, with valid stamps in both sides.
+// propertyBase has members of every kind, with valid stamps on both sides.
 func propertyBase(t testing.TB, clock string) []byte {
 	return archive(t,
 		reg("p/text", "one\ntwo\nbuilt "+clock+"\n"),
@@ -37,7 +37,7 @@ func propertyBase(t testing.TB, clock string) []byte {
 		reg("p/link", "").with(func(h *tar.Header) { h.Typeflag, h.Linkname = tar.TypeSymlink, "text" }))
 }
 
-// regions of an archive: bytes of content and everything before the end.
+// regions of an archive: bytes of content, and everything before the end.
 func contents(t testing.TB, b []byte) (ranges [][2]int64, end int64) {
 	r := pax.NewReader(bytes.NewReader(b))
 	for {
@@ -54,8 +54,8 @@ func contents(t testing.TB, b []byte) (ranges [][2]int64, end int64) {
 	}
 }
 
-// TestFlipInContentIsDifferent flips random bits of content beside a valid
-// stamp: never may the stamp excuse them.
+// TestFlipInContentIsDifferent flips random bits of content beside a valid stamp:
+// the stamp must never excuse them.
 func TestFlipInContentIsDifferent(t *testing.T) {
 	a, b := propertyBase(t, "15:04:05"), propertyBase(t, "16:04:05")
 	if v := verdictOf(t, a, b, known()); v.String() != "equivalent (tier 2)" {
@@ -95,7 +95,7 @@ func inside(ranges [][2]int64, at int64) bool {
 	return false
 }
 
-// TestFlipAnywhereIsTold flips random bits anywhere: never may the verdict be
+// TestFlipAnywhereIsTold flips random bits anywhere: the verdict must never be
 // identical or without a reason.
 func TestFlipAnywhereIsTold(t *testing.T) {
 	a := propertyBase(t, "15:04:05")
@@ -124,8 +124,8 @@ func TestFlipAnywhereIsTold(t *testing.T) {
 	}
 }
 
-// TestExplainedBytesLieInTheirFindings checks, on random mixtures of stamps
-// and flips, that the verdict is equivalent only if nothing but stamps differ.
+// TestExplainedBytesLieInTheirFindings checks, on random mixtures of stamps and
+// flips, that the verdict is equivalent only if only stamps differ.
 func TestExplainedBytesLieInTheirFindings(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 9))
 	for range 200 {
@@ -164,7 +164,7 @@ func TestExplainedBytesLieInTheirFindings(t *testing.T) {
 	}
 }
 
-// many packs n members of which every content differs.
+// many packs n members whose contents all differ.
 func many(t testing.TB, n int, mark string) []byte {
 	var all []member
 	for i := range n {
@@ -193,7 +193,8 @@ func TestVerdictStaysSmall(t *testing.T) {
 	}
 }
 
-// TestGraveFindingIsKept has it as the last of more findings than are kept.
+// TestGraveFindingIsKept has a grave finding as the last of more findings than are
+// kept.
 func TestGraveFindingIsKept(t *testing.T) {
 	var a, b []member
 	for i := range 50 {
@@ -260,8 +261,8 @@ func TestErrorsOfReadingAreErrors(t *testing.T) {
 	}
 }
 
-// TestEqualDigestsAreNotRead: bytes that are known to be the same need no
-// reading; digests that are unlike, or of which one is not known, decide nothing.
+// TestEqualDigestsAreNotRead checks that inputs with equal digests are not read,
+// and that different or missing digests decide nothing.
 func TestEqualDigestsAreNotRead(t *testing.T) {
 	never := func(d digest.Digest) Input {
 		return Input{Name: "never", Digest: d, Open: func() (io.ReadCloser, error) { return nil, errors.New("it was opened") }}
@@ -307,15 +308,15 @@ func TestTierText(t *testing.T) {
 	}
 }
 
-// FuzzArchives: whatever the bytes are, there is a verdict, it is bounded and
-// safe to show; unlike bytes are never identical, what is of tier X is never
-// equivalent, and the other way round it is the same.
+// FuzzArchives checks for any input that there is a verdict that is bounded and
+// safe to show, that different bytes are never identical, that tier X is never
+// equivalent, and that swapping the sides gives the same verdict.
 func FuzzArchives(f *testing.F) {
 	a := propertyBase(f, "15:04:05")
 	f.Add(a, propertyBase(f, "16:04:05"))
 	f.Add(dotZ(f, a), a)
 	f.Add([]byte("15:04:05 /zfarm/w/first"), []byte("16:04:05 /zfarm/w/secnd"))
-	f.Add([]byte("\x7fELF\x02\x01"+strings.Repeat("0", 48)), []byte("\x7fELF\x02\x01"+strings.Repeat("0", 46))) // cut off within the header
+	f.Add([]byte("\x7fELF\x02\x01"+strings.Repeat("0", 48)), []byte("\x7fELF\x02\x01"+strings.Repeat("0", 46))) // cut within the header
 	f.Add([]byte("\x7fELF\x02\x01"+strings.Repeat("\x00", 100)), []byte("\x7fELF\x02\x01"+strings.Repeat("\x01", 100)))
 	f.Add(elfWith(".comment", 1, 0x30, "GCC: 14.1\x00", ".text", 1, 4, "id=1"), elfWith(".comment", 1, 0x30, "GCC: 14.2\x00", ".text", 1, 4, "id=2"))
 	f.Add([]byte(`{"time":1795359845,"n":[1,{"a":"x"}],"p":"/zfarm/w/first"}`), []byte(`{"time":1795363445,"n":[2],"p":"/zfarm/w/secnd"}`))
@@ -372,7 +373,7 @@ func FuzzArchives(f *testing.F) {
 	})
 }
 
-// fieldsOf lists tier and field of all findings, sorted.
+// fieldsOf lists the tier and field of all findings, sorted.
 func fieldsOf(v Verdict) []string {
 	out := []string{}
 	for _, f := range v.Findings {
@@ -382,8 +383,8 @@ func fieldsOf(v Verdict) []string {
 	return out
 }
 
-// BenchmarkDenseDifferences has nothing but differing bytes in a member, and
-// none of them explained: the most that looking for explanations can cost.
+// BenchmarkDenseDifferences has a member in which every byte differs without an
+// explanation, which is the most expensive case.
 func BenchmarkDenseDifferences(b *testing.B) {
 	var sides [2][]byte
 	for i := range sides {

@@ -69,7 +69,8 @@ func TestDocumentInEBCDIC(t *testing.T) {
 	}
 }
 
-// TestDocumentsAreBounded: many values are told as a number, and none is lost.
+// TestDocumentsAreBounded checks that many differing values are reported as a
+// number, and all are counted.
 func TestDocumentsAreBounded(t *testing.T) {
 	list := func(n, add int) string {
 		var s []string

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// elfWith makes an ELF file of 64 bits, little-endian, of sections: name, type,
-// flags and body of each. Sections that link to another link to the first.
+// elfWith makes a little-endian 64-bit ELF file from the name, type, flags and body
+// of each section. Sections that link to another link to the first.
 func elfWith(sections ...any) []byte {
 	order := binary.LittleEndian
 	out := make([]byte, 64)

@@ -43,8 +43,8 @@ func TestSideDecksAreSets(t *testing.T) {
 	}
 }
 
-// gencert is a program object bound at 02:02:02.946 on day 56 of 2022, or so
-// its own records say.
+// gencert is a program object that, by its own records, was bound at 02:02:02.946
+// on day 56 of 2022.
 func gencert(t *testing.T) []byte {
 	t.Helper()
 	dir := os.Getenv("ZFARM_ZOS_BINARIES")
@@ -58,7 +58,7 @@ func gencert(t *testing.T) []byte {
 	return b
 }
 
-// saved is where the PMARL of gencert says when and by whom it was saved.
+// saved is the offset of the time and user of saving in the PMARL of gencert.
 func savedAt(t *testing.T, b []byte) int {
 	t.Helper()
 	for i := range len(b) - 8 {
@@ -135,7 +135,8 @@ func zipFile(t *testing.T, method uint16, modified time.Time, members ...string)
 	return out.String()
 }
 
-// pycBody is what follows the magic of a module: flags, time, size and code.
+// pycBody is the part of a module behind the magic number: flags, time, size and
+// code.
 const pycBody = "\x00\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00\xe3\x00\x00\x00\x00"
 
 // cpioFile is a cpio archive in the new form of members "name=body" with one time.
@@ -203,8 +204,8 @@ func TestContainersInMembers(t *testing.T) {
 	}
 }
 
-// TestObjectsForZOS compares objects that a compiler for z/OS made of the same
-// source, and of another.
+// TestObjectsForZOS compares objects that a compiler for z/OS made from the same
+// source, and from another.
 func TestObjectsForZOS(t *testing.T) {
 	object := func(name string) string {
 		b, err := os.ReadFile(filepath.Join("format", "goff", "testdata", name+".o"))
@@ -246,8 +247,8 @@ func TestObjectsForZOS(t *testing.T) {
 	}
 }
 
-// TestSymbolsInAnotherOrder has two symbols of an object change places: link
-// order is told, and nothing is explained away by it.
+// TestSymbolsInAnotherOrder swaps two symbols of an object: the link order is
+// reported, and explains nothing away.
 func TestSymbolsInAnotherOrder(t *testing.T) {
 	a, err := os.ReadFile(filepath.Join("format", "goff", "testdata", "plain.o"))
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// wrapped puts an archive that lies in a compressed one into a third.
+// wrapped puts an archive into a compressed archive, and that into a third.
 func wrapped(t *testing.T, inner ...member) []byte {
 	t.Helper()
 	middle := archive(t, reg("readme", "the same"), reg("inner.pax.Z", string(dotZ(t, archive(t, inner...)))))
@@ -50,8 +50,9 @@ func TestContainersNest(t *testing.T) {
 	}
 }
 
-// TestUnreadableContainerIsBytes: what cannot be opened is compared as it is,
-// nothing of it is explained away, and the report says why it was not opened.
+// TestUnreadableContainerIsBytes checks that a container that cannot be opened is
+// compared as bytes, that nothing of it is explained away, and that the report says
+// why it was not opened.
 func TestUnreadableContainerIsBytes(t *testing.T) {
 	packed := func(body string) string { return string(dotZ(t, archive(t, reg("bin/tool", body)))) }
 	broken := func(body string) string { return packed(body)[:len(packed(body))-3] + "\xff\xff\xff" }

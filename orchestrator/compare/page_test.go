@@ -38,7 +38,7 @@ func TestPage(t *testing.T) {
 	golden(t, "page.html", regexp.MustCompile(`sha256-[^&]*&`).ReplaceAllString(page, "sha256-(digest)&"))
 }
 
-// TestPageIsInert: whatever lies in the artifacts, the page runs none of it.
+// TestPageIsInert checks that the page runs nothing that comes from the artifacts.
 func TestPageIsInert(t *testing.T) {
 	hostile := "\"><script>alert(1)</script><img src=x onerror=alert(2)>"
 	a := archive(t, reg("p/"+hostile, "one "+hostile))
@@ -55,8 +55,8 @@ func TestPageIsInert(t *testing.T) {
 	}
 }
 
-// TestPageRunsItsOwnScriptOnly: browsers compute the digest over what stands
-// between the tags.
+// TestPageRunsItsOwnScriptOnly computes the digest over the text between the tags,
+// as browsers do.
 func TestPageRunsItsOwnScriptOnly(t *testing.T) {
 	page := pageOf(t, Verdict{Outcome: Different, Findings: []Finding{{Path: "a", Field: "content", Tier: Forbidden}}})
 	_, rest, _ := strings.Cut(page, "<script>")
@@ -93,7 +93,7 @@ func TestPageStaysSmall(t *testing.T) {
 	}
 }
 
-// hostileVerdict has n findings of values that grow most when escaped.
+// hostileVerdict has n findings with values that grow most when escaped.
 func hostileVerdict(n int) Verdict {
 	v := Verdict{Outcome: Different, Members: n, Differing: n}
 	for i := range n {
@@ -120,7 +120,8 @@ func TestOutputsAreBoundedWhateverTheyHold(t *testing.T) {
 	}
 }
 
-// TestDeepPathsAreBounded: folders within folders cost more than they say.
+// TestDeepPathsAreBounded checks paths of many folders, whose markup is larger than
+// their text.
 func TestDeepPathsAreBounded(t *testing.T) {
 	v := Verdict{Outcome: Different}
 	for i := range 3000 {

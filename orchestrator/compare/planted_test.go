@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 
 func begun() time.Time { return time.Date(2026, 11, 22, 15, 0, 0, 0, time.UTC) }
 
-// known are two repeats that differ in every condition.
+// known describes two repeats that differ in every condition.
 func known() Known {
 	return Known{
 		A: Conditions{Begun: begun(), Ended: begun().Add(10 * time.Minute), Zone: "AAA+12",
@@ -136,7 +136,7 @@ func verdictOf(t testing.TB, a, b []byte, k Known) Verdict {
 	return v
 }
 
-// ebcdic holds text in IBM-1047 as far as these tests need it.
+// ebcdic returns text in IBM-1047, as far as these tests need it.
 func ebcdic(s string) string {
 	table := map[byte]byte{}
 	for c := range 256 {
@@ -150,17 +150,18 @@ func ebcdic(s string) string {
 	return string(out)
 }
 
-// planted is a pair of artifacts with a known difference. The findings are
-// "tier field" or "tier field: beginning of the cause", each of which must be there, and no other.
+// planted is a pair of artifacts with a known difference. The findings are "tier
+// field" or "tier field: beginning of the cause". Each must be present, and no
+// other.
 type planted struct {
 	name  string
 	a, b  []byte
 	known Known
-	want  string // of Verdict.String
+	want  string // the expected Verdict.String
 	found []string
 }
 
-// pair packs one member of each side beside one that is equal.
+// pair packs one member of each side beside one that is the same.
 func plantedPair(t testing.TB, a, b member) ([]byte, []byte) {
 	same := reg("p/same", "the same\n")
 	return archive(t, same, a), archive(t, same, b)
@@ -327,7 +328,7 @@ func plantedContents(t *testing.T) []planted {
 	return all
 }
 
-// compile makes an object and links it as a shared object with a build id.
+// compile compiles an object and links it as a shared object with a build id.
 func compile(t *testing.T, source string) []byte {
 	t.Helper()
 	cc, err := exec.LookPath("cc")
@@ -478,12 +479,12 @@ func TestReportErrorIsHandedOn(t *testing.T) {
 	}
 }
 
-// failing is a writer that cannot write.
+// failing is a writer that always fails.
 type failing struct{ err error }
 
 func (f failing) Write([]byte) (int, error) { return 0, f.err }
 
-// asset is a part of the page that does not change.
+// asset is a static part of the page.
 func asset(t testing.TB, name string) string {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join("report", name))
@@ -493,7 +494,7 @@ func asset(t testing.TB, name string) string {
 	return string(b)
 }
 
-// The bounds of the packages below that tests here reach.
+// Bounds of the packages below that tests here reach.
 const (
 	maxText     = 2 << 20
 	maxFindings = 4096

@@ -22,7 +22,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/report"
 )
 
-// schema compiles the schema that docs/verdicts.md promises.
+// schema compiles the schema that docs/verdicts.md describes.
 func schema(t *testing.T) (*jsonschema.Schema, map[string]any) {
 	t.Helper()
 	file := filepath.Join("..", "..", "docs", "verdict-v1.schema.json")
@@ -64,8 +64,8 @@ func valid(t *testing.T, s *jsonschema.Schema, text []byte) error {
 	return s.Validate(x)
 }
 
-// TestVerdictsAreAsTheSchemaSays validates a verdict of each outcome, of every
-// planted pair, and one with hostile names.
+// TestVerdictsAreAsTheSchemaSays validates a verdict of each outcome, the verdict
+// of every planted pair, and one with hostile names.
 func TestVerdictsAreAsTheSchemaSays(t *testing.T) {
 	s, _ := schema(t)
 	a := archive(t, reg("p/doc", "one\ntwo\n"), reg("p/\x1b[31m\u202egpj", "x"))
@@ -85,7 +85,7 @@ func TestVerdictsAreAsTheSchemaSays(t *testing.T) {
 	}
 }
 
-// TestSchemaRefuses what no verdict may be.
+// TestSchemaRefuses invalid verdicts.
 func TestSchemaRefuses(t *testing.T) {
 	s, _ := schema(t)
 	f := Finding{Path: "p", Field: "mode", A: "1", B: "2", Offset: -1, Tier: Forbidden}
@@ -147,8 +147,8 @@ func TestSchemaNamesEveryField(t *testing.T) {
 	}
 }
 
-// TestEveryOutputOfManyMembersIsSmall: all that is told of 10,000 differing
-// members stays below 2 MB, and the text is bounded before that.
+// TestEveryOutputOfManyMembersIsSmall checks that each report of 10,000 differing
+// members stays below 2 MB, and that the text is bounded before that.
 func TestEveryOutputOfManyMembersIsSmall(t *testing.T) {
 	if testing.Short() {
 		t.Skip("one of many members, which -short leaves out")
@@ -172,7 +172,7 @@ func TestEveryOutputOfManyMembersIsSmall(t *testing.T) {
 	}
 }
 
-// TestMaskedFieldsAreTold although the findings about them were left out.
+// TestMaskedFieldsAreTold even if the findings about them were left out.
 func TestMaskedFieldsAreTold(t *testing.T) {
 	var a, b []member
 	for i := range 50 {
@@ -194,7 +194,8 @@ func TestMaskedFieldsAreTold(t *testing.T) {
 	}
 }
 
-// TestColourSaysNothingOfItsOwn: without the codes, the text is the same.
+// TestColourSaysNothingOfItsOwn checks that without the colour codes the text is
+// the same.
 func TestColourSaysNothingOfItsOwn(t *testing.T) {
 	a := archive(t, reg("p/doc", "one\ntwo\nthree\n"), reg("p/bin", "\x00\x01\x02 same"))
 	b := archive(t, reg("p/doc", "one\n2\nthree\nfour\n"), reg("p/bin", "\x00\x01\x03 same"))

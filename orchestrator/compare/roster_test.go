@@ -17,7 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// inPlace is an input that can be read anywhere, as a file can.
+// inPlace is an input with random access, like a file.
 func inPlace(name string, b []byte) Input {
 	return Input{Name: name, Open: func() (io.ReadCloser, error) {
 		return struct {
@@ -27,8 +27,8 @@ func inPlace(name string, b []byte) Input {
 	}}
 }
 
-// TestInPlaceSaysTheSame compares random pairs as files are compared, as streams
-// and compressed: there is one verdict.
+// TestInPlaceSaysTheSame compares random pairs as files, as streams and compressed:
+// all give the same verdict.
 func TestInPlaceSaysTheSame(t *testing.T) {
 	r := rand.New(rand.NewPCG(8, 8))
 	for range 60 {
@@ -101,7 +101,8 @@ func TestGlobalRecordsReachTheirMembers(t *testing.T) {
 	}
 }
 
-// TestFaultsOfFilesAreErrors: a file that cannot be read is not a broken archive.
+// TestFaultsOfFilesAreErrors checks that a read error is not reported as a broken
+// archive.
 func TestFaultsOfFilesAreErrors(t *testing.T) {
 	lost := errors.New("disk lost")
 	whole := archive(t, reg("a", strings.Repeat("x", 100_000)), reg("b", strings.Repeat("y", 100_000)))
@@ -119,7 +120,7 @@ func TestFaultsOfFilesAreErrors(t *testing.T) {
 	}
 }
 
-// brokenAt cannot be read from a byte on.
+// brokenAt fails to read from a certain byte on.
 type brokenAt struct {
 	r    io.ReaderAt
 	from int64

@@ -120,7 +120,7 @@ func TestRulesOfJSON(t *testing.T) {
 }
 
 // TestRulesNeverMask has, for each case, rules of every format that match
-// anything.
+// everything.
 func TestRulesNeverMask(t *testing.T) {
 	file := reg("p/f", "text\n")
 	object := func(comment string) string { return string(elfWith(".comment", 1, 0, comment, ".data", 1, 0, "id=1")) }
@@ -151,7 +151,7 @@ func TestRulesNeverMask(t *testing.T) {
 	}
 }
 
-// TestRulesThatAreNone: what is no rule is none, rather than one that masks.
+// TestRulesThatAreNone checks that invalid rules are ignored and mask nothing.
 func TestRulesThatAreNone(t *testing.T) {
 	for name, r := range map[string]Rule{
 		"tier X":      {Name: "r", Format: "text", Pattern: regexp.MustCompile(`(.*)`), Tier: Forbidden},
@@ -184,7 +184,8 @@ func TestRulesThatAreNone(t *testing.T) {
 	}
 }
 
-// TestRuleIsTold: a mask always appears in the verdict, with what it masked.
+// TestRuleIsTold checks that the verdict always lists a rule that was used, with
+// what it masked.
 func TestRuleIsTold(t *testing.T) {
 	r := idRule("text")
 	r.Reason = "see\x1b[2J the notes"

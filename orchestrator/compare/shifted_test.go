@@ -12,7 +12,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/goff"
 )
 
-// idrl is what a translator says of itself, in the form of LLVM.
+// idrl is an identification record of a translator, in the form of LLVM.
 func idrl(product, stamp string) string {
 	return "\x00\x03\x00\x1e" + ebcdic(product+"2210"+stamp+"00")
 }

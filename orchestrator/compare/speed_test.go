@@ -26,8 +26,8 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/report"
 )
 
-// full reports whether benchmarks are of the sizes that docs/speed.md tells of,
-// rather than an eighth of them.
+// full reports whether benchmarks use the sizes of docs/speed.md, rather than an
+// eighth of them.
 func full() bool { return os.Getenv("ZFARM_BENCH_FULL") != "" }
 
 func scaled(n int) int {
@@ -37,23 +37,23 @@ func scaled(n int) int {
 	return n / 8
 }
 
-// childEnv names two files, and their options as JSON, that a test program
-// started by a test is to compare.
+// childEnv holds, as JSON, two files and the options with which a child process is
+// to compare them.
 const childEnv = "ZFARM_TEST_COMPARE"
 
-// childOrder is what a child is to do.
+// childOrder is the job of a child process.
 type childOrder struct {
 	A, B       string
 	MaxBytes   int64
 	MaxMembers int
 	AsFolders  bool
-	// Built is when both were built, give or take a minute, in seconds; 0 is
-	// what known says.
+	// Built is the time of both builds, within a minute, in seconds since 1970; 0
+	// means that of known.
 	Built       int64
 	PrintReport bool
 }
 
-// childReport is what a child says.
+// childReport is the result of a child process.
 type childReport struct {
 	Outcome   Outcome
 	Reason    string
@@ -63,7 +63,7 @@ type childReport struct {
 	PeakMiB   float64
 }
 
-// TestChild is no test: it is the other program of inChild.
+// TestChild is not a test but the program that inChild runs.
 func TestChild(t *testing.T) {
 	text := os.Getenv(childEnv)
 	if text == "" {
@@ -105,8 +105,8 @@ func TestChild(t *testing.T) {
 	fmt.Printf("\nREPORT %s\n", out)
 }
 
-// peakMiB is the most memory that this process ever had, 0 where the system does
-// not say.
+// peakMiB returns the peak memory of this process in MiB, 0 if the system does not
+// report it.
 func peakMiB(t testing.TB) float64 {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
@@ -124,15 +124,15 @@ func peakMiB(t testing.TB) float64 {
 	return 0
 }
 
-// cost is how long a process took and how much of processors, in seconds.
+// cost is the wall time and processor time of a process, in seconds.
 type cost struct{ wall, cpu float64 }
 
 func costOf(cmd *exec.Cmd, began time.Time) cost {
 	return cost{time.Since(began).Seconds(), (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()}
 }
 
-// inChild compares in a process of its own, so that time and memory are those
-// of one comparison.
+// inChild compares in a process of its own, to measure the time and memory of one
+// comparison.
 func inChild(t testing.TB, o childOrder) (childReport, cost) {
 	t.Helper()
 	text, err := json.Marshal(o)
@@ -160,12 +160,11 @@ func fileInput(name string) Input {
 	return Input{Name: name, Open: func() (io.ReadCloser, error) { return os.Open(name) }}
 }
 
-// change says how member n of a pair differs in B; body is its content, to be
-// changed in place.
+// change modifies member n for B; body is its content, to modify in place.
 type change func(n int, m *pax.Member, body []byte)
 
-// onePercent changes the content and the time of every 200th member, and the time
-// alone of as many.
+// onePercent changes the content and time of every 200th member, and only the time
+// of as many.
 func onePercent(n int, m *pax.Member, body []byte) {
 	if n%100 == 50 {
 		m.ModTime = m.ModTime.Add(time.Hour)
@@ -175,8 +174,8 @@ func onePercent(n int, m *pax.Member, body []byte) {
 	}
 }
 
-// writePair writes two archives of so many members of size bytes, half text,
-// half binary, or all of the content given.
+// writePair writes two archives of members of size bytes each, half text and half
+// binary, or all with the content given.
 func writePair(t testing.TB, dir string, members, size int, different change, content ...byte) (a, b string) {
 	t.Helper()
 	a, b = filepath.Join(dir, "a.pax"), filepath.Join(dir, "b.pax")
@@ -233,7 +232,7 @@ func fillBody(n int, body []byte) {
 	}
 }
 
-// compressFile writes the file again as .Z beside it.
+// compressFile writes a .Z of the file beside it.
 func compressFile(t testing.TB, name string) string {
 	t.Helper()
 	in, err := os.Open(name)
@@ -257,7 +256,7 @@ func compressFile(t testing.TB, name string) string {
 type tool struct {
 	metric string
 	args   []string
-	// once says that it takes so long that it is started once.
+	// once marks a tool that is so slow that it runs only once.
 	once bool
 }
 
@@ -273,8 +272,9 @@ func diffoscope(a, b string) tool {
 	return tool{metric: "x-diffoscope", args: []string{"diffoscope", a, b}, once: true}
 }
 
-// measure compares a and b in processes of their own, in turn with the tools, so
-// that all see the same machine, and reports the ratios of the medians; it returns the median of ours.
+// measure compares a and b in processes of their own, alternating with the tools so
+// that all run under the same load. It reports the ratios of the medians, and
+// returns the median of ours.
 func measure(b *testing.B, o childOrder, want Outcome, tools ...tool) cost {
 	for i := range tools {
 		if _, err := exec.LookPath(tools[i].args[0]); err != nil || tools[i].once && !full() {
@@ -295,13 +295,13 @@ func measure(b *testing.B, o childOrder, want Outcome, tools ...tool) cost {
 			if x.args != nil && (!x.once || len(theirs[i]) == 0) {
 				cmd := exec.CommandContext(b.Context(), x.args[0], x.args[1:]...)
 				began := time.Now()
-				_ = cmd.Run() // of some, 1 says that they differ
+				_ = cmd.Run() // some exit with 1 if the files differ
 				theirs[i] = append(theirs[i], costOf(cmd, began))
 			}
 		}
 	}
 	our := median(ours)
-	b.ReportMetric(0, "ns/op") // of ours and theirs together: says nothing
+	b.ReportMetric(0, "ns/op") // it would be the sum of ours and theirs
 	b.ReportMetric(our.wall, "s")
 	b.ReportMetric(our.cpu, "cpu-s")
 	b.ReportMetric(peak, "MiB")
@@ -315,7 +315,7 @@ func measure(b *testing.B, o childOrder, want Outcome, tools ...tool) cost {
 	return our
 }
 
-// median returns that of the times and that of the processor's times.
+// median returns the medians of the wall times and of the processor times.
 func median(all []cost) cost {
 	var wall, cpu []float64
 	for _, c := range all {
@@ -381,13 +381,13 @@ func BenchmarkManyMembers(b *testing.B) {
 	measure(b, childOrder{A: x, B: y}, Equivalent, openssl(x, y))
 }
 
-// writeModules writes two archives with so many copies of a module, which differs.
+// writeModules writes two archives with n copies of a module that differs.
 func writeModules(b *testing.B, copies int, x, y []byte) (string, string) {
 	b.Helper()
 	return writePair(b, b.TempDir(), copies, len(x), func(_ int, _ *pax.Member, body []byte) { copy(body, y) }, x...)
 }
 
-// largeModule adds so many bytes of code to the object given, in its own records.
+// largeModule adds code to the given object, in records of its own.
 func largeModule(b *testing.B, object []byte, size int) []byte {
 	b.Helper()
 	var out []byte
@@ -424,8 +424,8 @@ func largeModule(b *testing.B, object []byte, size int) []byte {
 	return out
 }
 
-// BenchmarkModules is of objects and program objects for z/OS of which the time of
-// the build differs: MB/s count the bytes of both archives.
+// BenchmarkModules compares objects and program objects for z/OS that differ in the
+// time of the build. MB/s count the bytes of both archives.
 func BenchmarkModules(b *testing.B) {
 	object := func(name string) []byte {
 		body, err := os.ReadFile(filepath.Join("format", "goff", "testdata", name+".o"))
@@ -451,9 +451,9 @@ func BenchmarkModules(b *testing.B) {
 			b.Fatal(err)
 		}
 		other := bytes.Clone(program)
-		// The time in the PMARL, of which the header of the module tells the place.
+		// The time in the PMARL; the header of the module gives its offset.
 		copy(other[binary.BigEndian.Uint32(other[24+12*2+4:])+30+70:], "\x01\x23\x45\x6f")
-		cases["program objects of 150 kB"] = pair{scaled(2000), program, other, Different} // that time is no time of ours
+		cases["program objects of 150 kB"] = pair{scaled(2000), program, other, Different} // that time lies outside the window of the build
 	}
 	for name, c := range cases {
 		b.Run(name, func(b *testing.B) {

@@ -11,7 +11,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/verdict"
 )
 
-// longText is more than what is shown with all its edits.
+// longText is longer than a text that is shown with all its edits.
 func longText(line string) string { return strings.Repeat(line, maxText/len(line)+100) }
 
 func TestLongTexts(t *testing.T) {

@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// TestTroubleIsNoDifference has no room for what lies in members, and a disk
-// that fails below a container: neither says anything about the bytes.
+// TestTroubleIsNoDifference has no room for unpacked content, and a disk that fails
+// below a container: both are errors, not differences.
 func TestTroubleIsNoDifference(t *testing.T) {
 	zipOf := func(content string) []byte {
 		var out bytes.Buffer
@@ -45,7 +45,7 @@ func TestTroubleIsNoDifference(t *testing.T) {
 
 var errBadDisk = errors.New("input/output error")
 
-// badDisk fails where the byte at is read.
+// badDisk fails when the byte at offset at is read.
 type badDisk struct {
 	*bytes.Reader
 	at int64

@@ -80,7 +80,7 @@ func link(name, target string, kind byte) item {
 	return item{Header: tar.Header{Name: name, Typeflag: kind, Linkname: target, Mode: 0o777, Format: tar.FormatPAX}}
 }
 
-// parents are the folders that lead to the prefix.
+// parents are the folders above the prefix, and the prefix.
 func parents() []item {
 	return []item{dir("./"), dir("./opt/"), dir("./opt/zfarm/"), dir("./opt/zfarm/gzip/"), dir(below)}
 }
@@ -131,7 +131,8 @@ func packed(t testing.TB, s Spec, in []byte) ([]byte, Info) {
 	return out.Bytes(), info
 }
 
-// listing reads a package back: one line a member, and the contents by name.
+// listing reads a package: it returns one line for each member, and the contents by
+// name.
 func listing(t testing.TB, b []byte) ([]string, map[string]string) {
 	t.Helper()
 	z, err := compress.NewReader(bytes.NewReader(b))
@@ -215,8 +216,8 @@ func golden(t *testing.T, name, got string) {
 	}
 }
 
-// TestSameTreeSamePackage changes what must not matter: order (a hard link
-// moves with its file), times, owners.
+// TestSameTreeSamePackage changes what must not matter: order (a hard link moves
+// with its file), times, owners.
 func TestSameTreeSamePackage(t *testing.T) {
 	want, _ := packed(t, spec(t), raw(t, sample()...))
 	r := rand.New(rand.NewPCG(4, 4))
@@ -226,7 +227,7 @@ func TestSameTreeSamePackage(t *testing.T) {
 		at := slices.IndexFunc(items, func(i item) bool { return i.Name == below+"bin/gzip" })
 		to := slices.IndexFunc(items, func(i item) bool { return i.Name == below+"bin/gunzip" })
 		if to < at {
-			// What comes first is the file, what comes later the link.
+			// The first name is the file, later ones are links.
 			items[to], items[at] = items[at].with(func(h *tar.Header) { h.Name = below + "bin/gunzip" }),
 				link(below+"bin/gzip", below+"bin/gunzip", tar.TypeLink)
 		}
@@ -303,7 +304,7 @@ func TestOthersUnpack(t *testing.T) {
 	if got := shell(". ./.env; printf %s \"$PATH\""); !strings.HasPrefix(got, home+"/bin:") {
 		t.Errorf("PATH is %s", got)
 	}
-	for range 2 { // a second time must change nothing more
+	for range 2 { // a second run must change nothing more
 		shell("./setup.sh")
 		if got, err := os.ReadFile(filepath.Join(home, "bin/zcat")); err != nil || string(got) != "#!/bin/sh\nexec "+home+"/bin/gzip -dc\n" {
 			t.Errorf("bin/zcat is %q, %v", got, err)
@@ -314,7 +315,8 @@ func TestOthersUnpack(t *testing.T) {
 	}
 }
 
-// TestSetupScript runs it on prefixes and folders that are awkward for sed.
+// TestSetupScript runs setup.sh with prefixes and folders that are difficult for
+// sed.
 func TestSetupScript(t *testing.T) {
 	if _, err := exec.LookPath("sh"); err != nil {
 		t.Skip("no sh here: install a POSIX shell")
@@ -578,8 +580,8 @@ func TestFileName(t *testing.T) {
 	}
 }
 
-// FuzzWrite: whatever the raw archive is, a package that comes out can be read,
-// holds nothing outside its folder, and names nothing twice.
+// FuzzWrite checks for any raw archive that the resulting package can be read, has
+// nothing outside its folder, and has no name twice.
 func FuzzWrite(f *testing.F) {
 	f.Add(raw(f, sample()...))
 	f.Add(raw(f, file(below+"a", "x"), link(below+"b", below+"a", tar.TypeLink)))

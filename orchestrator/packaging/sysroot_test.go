@@ -21,7 +21,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/pax"
 )
 
-// laid lays a package out and returns the archive.
+// laid converts a package by Sysroot and returns the archive.
 func laid(t testing.TB, packed []byte, prefix string) ([]byte, SysrootInfo) {
 	t.Helper()
 	var out bytes.Buffer
@@ -68,7 +68,7 @@ func TestSysroot(t *testing.T) {
 	}
 }
 
-// TestSysrootUnpacks sees that what an archiver makes of it works in place.
+// TestSysrootUnpacks checks that an archive unpacked by an archiver works in place.
 func TestSysrootUnpacks(t *testing.T) {
 	if _, err := exec.LookPath("tar"); err != nil {
 		t.Skip("unpacks with tar: install GNU tar")
@@ -111,7 +111,7 @@ func TestSysrootMakesFullLinksRelative(t *testing.T) {
 	}
 }
 
-// compressed returns an archive as a .Z.
+// compressed compresses an archive as .Z.
 func compressed(t testing.TB, b []byte) []byte {
 	t.Helper()
 	var out bytes.Buffer
@@ -185,9 +185,9 @@ type broken struct{ err error }
 
 func (b broken) Write([]byte) (int, error) { return 0, b.err }
 
-// FuzzSysroot: whatever the package, no panic; and what is written is a whole
-// archive all of whose members lie at the prefix, in folders, under one name
-// each, without setuid.
+// FuzzSysroot checks for any package that nothing panics, and that the output is a
+// whole archive whose members are all at the prefix, in folders, each name once,
+// without setuid.
 func FuzzSysroot(f *testing.F) {
 	packed, _ := packed(f, spec(f), raw(f, sample()...))
 	f.Add(packed)

@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// slow is the definition, byte by byte.
+// slow is a simple implementation that compares byte by byte.
 func slow(a, b []byte) []Range {
 	var out []Range
 	for i := range a {

@@ -17,7 +17,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/pax"
 )
 
-// tarred packs a folder of three files by GNU tar on each side.
+// tarred packs a folder of three files with GNU tar on each side.
 func tarred(a, b string) func(w *workshop) (x, y compare.Input) {
 	return each(func(s *side) []byte {
 		for _, n := range []string{"one", "two", "three"} {
@@ -29,7 +29,7 @@ func tarred(a, b string) func(w *workshop) (x, y compare.Input) {
 	})
 }
 
-// long is text of some length, so that compressors may differ.
+// long is a text long enough for compressors to differ.
 func long() string {
 	var out strings.Builder
 	for i := range 4000 {
@@ -38,7 +38,7 @@ func long() string {
 	return out.String()
 }
 
-// squeezed packs a text with another command line on each side.
+// squeezed compresses a text with a different command line on each side.
 func squeezed(name, a, b string) func(w *workshop) (x, y compare.Input) {
 	return both(func(s *side) []file {
 		s.write("data", long())
@@ -139,8 +139,8 @@ func folders(build func(s *side)) func(w *workshop) (a, b compare.Input) {
 	}
 }
 
-// zipped makes a zip archive on each side, with files of the time of the build
-// or of one time.
+// zipped makes a zip archive on each side, with files dated at the time of the
+// build or at a fixed time.
 func zipped(options, a, b string, ofBuild bool, env ...string) func(w *workshop) (x, y compare.Input) {
 	return both(func(s *side) []file {
 		for _, n := range []string{"one", "two"} {
@@ -158,7 +158,7 @@ func zipped(options, a, b string, ofBuild bool, env ...string) func(w *workshop)
 	})
 }
 
-// wheel makes a wheel: a zip archive with a list of what is in it.
+// wheel makes a wheel: a zip archive with a list of its files.
 func wheel(shuffled bool) func(w *workshop) (x, y compare.Input) {
 	return both(func(s *side) []file {
 		order := "a,b,c"
@@ -185,7 +185,7 @@ w.close()
 	})
 }
 
-// tamperedArchives are archives with something in them that should not be.
+// tamperedArchives are archives with additions that must be reported.
 func tamperedArchives() []pair {
 	p := func(tampering rune, name string, l label, a, b []file) pair {
 		return pair{name: name, tampering: tampering, want: told(l), plant: both(func(s *side) []file { return pick(s, a, b) })}
@@ -213,7 +213,7 @@ func tamperedArchives() []pair {
 	return append(out, tamperedInside()...)
 }
 
-// tamperedBytes are pax archives with bytes where none should be.
+// tamperedBytes are pax archives with bytes in places that must be zero.
 func tamperedBytes() []pair {
 	raw := func(tampering rune, name string, l label, edit func(t testing.TB, b []byte) []byte) pair {
 		return pair{name: name, tampering: tampering, want: told(l), plant: each(func(s *side) []byte {
@@ -260,7 +260,7 @@ func tamperedBytes() []pair {
 	}
 }
 
-// sumHeader makes the sum of the first header right again.
+// sumHeader corrects the checksum of the first header.
 func sumHeader(b []byte) []byte {
 	copy(b[148:156], "        ")
 	var sum int64
@@ -298,7 +298,7 @@ func tamperedLibraries() []pair {
 	}
 }
 
-// tamperedZips are zip archives, and what compressors write.
+// tamperedZips are tampered zip archives and compressed streams.
 func tamperedZips() []pair {
 	zip := func(tampering rune, name string, l label, edit func(t testing.TB, b []byte) []byte) pair {
 		return pair{name: name, tampering: tampering, tools: []string{"zip"}, want: told(l), plant: both(func(s *side) []file {
@@ -353,7 +353,7 @@ func tamperedZips() []pair {
 	}
 }
 
-// tamperedInside are changes deep in other containers.
+// tamperedInside are changes deep within nested containers.
 func tamperedInside() []pair {
 	squeeze := func(t testing.TB, b []byte) []byte {
 		var out bytes.Buffer

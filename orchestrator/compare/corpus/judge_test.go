@@ -27,7 +27,7 @@ var (
 	keep   = flag.String("keep", "", "a folder to keep the pairs in, for other tools to look at")
 )
 
-// sources are the sources of difference by their number.
+// sources are the sources of difference by number.
 func sources() []string {
 	return []string{
 		1: "time of compiling (PPA2)", 2: "translator record (IDRL)", 3: "time of binding (IDRB)", 4: "time and user of saving (PMARL)",
@@ -39,7 +39,7 @@ func sources() []string {
 	}
 }
 
-// cases are the ways to tamper by their letter: never excused.
+// cases are the kinds of tampering by letter, which must never be excused.
 func cases() []string {
 	return []string{
 		"a changed instruction beside changed time stamps", "setuid", "APF or program control", "a file tag", "the target of a link",
@@ -49,7 +49,7 @@ func cases() []string {
 	}
 }
 
-// The ways to tamper.
+// The kinds of tampering.
 const (
 	instruction = 'a' + iota
 	setuid
@@ -71,51 +71,52 @@ const (
 // pair is two artifacts with one planted difference, or none.
 type pair struct {
 	name string
-	// sources are numbers of sources, tampering the letter of a case; a pair
-	// with neither is one that nothing is wrong with.
+	// sources are numbers of sources, tampering the letter of a kind; a pair with
+	// neither has nothing wrong.
 	sources   []int
 	tampering rune
-	// tools must be installed.
+	// tools are programs that must be installed.
 	tools []string
 	plant func(w *workshop) (a, b compare.Input)
 	// known changes what is known of the repeats.
 	known func(k *compare.Known)
-	// allowed are the tiers allowed; nil is all.
+	// allowed are the tiers allowed; nil allows all.
 	allowed []compare.Tier
 	rules   []compare.Rule
 	want    want
 }
 
-// want is the answer that is right.
+// want is the correct answer.
 type want struct {
 	outcome compare.Outcome
 	tier    compare.Tier
 	label   label
 }
 
-// label is of a finding that must be there; no field is that of no finding.
+// label describes a finding that must be present; without fields, there must be no
+// finding.
 type label struct {
-	// path is the end of its path, fields those that are right.
+	// path is the end of the finding's path, fields are the acceptable fields.
 	path   string
 	fields []string
-	// says are words that its cause or evidence must have, a and b those of the
-	// values.
+	// says are words that cause or evidence must contain; a and b are words that
+	// the values must contain.
 	says, a, b string
 }
 
-// in is a label at a path.
+// in restricts a label to a path.
 func (l label) in(path string) label {
 	l.path = path
 	return l
 }
 
-// reads is a label with values.
+// reads adds values to a label.
 func (l label) reads(a, b string) label {
 	l.a, l.b = a, b
 	return l
 }
 
-// named is the label of a field, or of one of several by "|".
+// named returns the label of a field, or of alternatives separated by "|".
 func named(field, says string) label {
 	return label{fields: strings.Split(field, "|"), says: says}
 }
@@ -126,7 +127,8 @@ func masked(t compare.Tier, l label) want { return want{compare.Equivalent, t, l
 
 func told(l label) want { return want{compare.Different, compare.Forbidden, l} }
 
-// fits reports whether a finding bears the label; swapped says that A is B.
+// fits reports whether a finding matches the label; swapped means that the sides
+// are swapped.
 func (l label) fits(f compare.Finding, swapped bool) bool {
 	a, b := l.a, l.b
 	if swapped {
@@ -137,11 +139,11 @@ func (l label) fits(f compare.Finding, swapped bool) bool {
 		strings.Contains(about, strings.ToLower(l.says)) && strings.Contains(f.A, a) && strings.Contains(f.B, b)
 }
 
-// answer is what the comparator said of a pair.
+// answer is the comparator's answer for a pair.
 type answer struct {
-	skipped, verdict, label bool // skipped, or which of them is right
+	skipped, verdict, label bool // skipped, or which parts are right
 	outcome, field          string
-	excused                 bool // tampering was not told as different
+	excused                 bool // tampering was not reported as different
 }
 
 // judge compares a pair both ways round.
@@ -190,7 +192,7 @@ func judge(t *testing.T, p pair) answer {
 	return out
 }
 
-// keepPair writes both artifacts to a folder.
+// keepPair writes both artifacts of a pair to a folder.
 func keepPair(t *testing.T, dir string, a, b compare.Input) {
 	t.Helper()
 	if err := os.MkdirAll(dir, 0o750); err != nil {
@@ -217,7 +219,7 @@ func keepPair(t *testing.T, dir string, a, b compare.Input) {
 	}
 }
 
-// right is the least share of right answers, in percent.
+// right is the minimum share of right answers, in percent.
 const right = 95
 
 func TestCorpus(t *testing.T) {
@@ -253,7 +255,7 @@ func TestCorpus(t *testing.T) {
 	if 100*verdicts < right*ran || 100*labels < right*ran {
 		t.Errorf("of %d pairs, %d verdicts and %d labels are right; want %d %% of both", ran, verdicts, labels, right)
 	}
-	// A part of the pairs, chosen by -run, makes no table.
+	// With only some pairs, chosen by -run, the table is not checked.
 	if ran > 0 && flag.Lookup("test.run").Value.String() == "" {
 		table(t, all, answers)
 	}
@@ -266,7 +268,8 @@ func count(ok bool) int {
 	return 0
 }
 
-// checkCorpus checks that nothing is missing from the corpus itself.
+// checkCorpus checks that the corpus covers every source and every kind of
+// tampering.
 func checkCorpus(t *testing.T, all []pair) {
 	t.Helper()
 	names, bySource, byCase, clean := map[string]bool{}, map[int]int{}, map[rune]int{}, 0
@@ -343,8 +346,8 @@ func code(s string) string {
 	return "`" + s + "`"
 }
 
-// table compares the answers with docs/corpus.md, or writes it. A pair that was
-// skipped keeps the line it has.
+// table compares the answers with docs/corpus.md, or writes that page. A skipped
+// pair keeps its line.
 func table(t *testing.T, all []pair, answers []answer) {
 	t.Helper()
 	golden := filepath.Join("..", "..", "..", "docs", "corpus.md")
@@ -371,7 +374,7 @@ func table(t *testing.T, all []pair, answers []answer) {
 	}
 }
 
-// oldRow is the line of a pair as it stands in the page, with its number now.
+// oldRow is a pair's line in the page, with its current number.
 func oldRow(page string, number int, p pair) string {
 	for lines := bufio.NewScanner(strings.NewReader(page)); lines.Scan(); {
 		if f := strings.Split(lines.Text(), " | "); len(f) == 7 && f[1] == p.name {

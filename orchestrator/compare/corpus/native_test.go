@@ -13,7 +13,7 @@ import (
 
 func gcc() []string { return []string{"gcc"} }
 
-// linked is a program that gcc makes on each side in its folder.
+// linked is a program that gcc builds on each side in the side's folder.
 func linked(source string, args ...string) func(s *side) []file {
 	return func(s *side) []file {
 		s.write("main.c", source)
@@ -24,8 +24,8 @@ func linked(source string, args ...string) func(s *side) []file {
 
 const hello = "#include <stdio.h>\nint main(void) { puts(\"hello, \" WHAT); return 0; }\n"
 
-// natives are programs for the machine at hand: what a port's tools leave in a
-// binary, they leave in those as well.
+// natives are programs for this machine. The tools of ports leave the same traces
+// in binaries of every platform.
 func natives() []pair {
 	one := func(source string, args ...string) func(w *workshop) (a, b compare.Input) {
 		return both(linked(source, append([]string{"-Wl,--build-id=none"}, args...)...))
@@ -39,13 +39,13 @@ func natives() []pair {
 			want:  masked(compare.Stamp, named("elf.note.gnu.build-id", "digest of the rest"))},
 		{name: "ELF: __TIMESTAMP__ of the source", sources: []int{7}, tools: gcc(),
 			plant: both(func(s *side) []file {
-				// The time of the source, in the zone of the build.
+				// The time of the source file, in the zone of the build.
 				s.write("x.c", `const char when[] = __TIMESTAMP__;`+"\n")
 				s.run("env", "-u", "SOURCE_DATE_EPOCH", "gcc", "-c", "x.c", "-o", "x.o")
 				return s.took("x.o")
 			}),
 			want: masked(compare.Stamp, named("stamp.datetime", "time of the build").reads("2026", "2026"))},
-		// Merged, strings would stand in an order that depends on the paths.
+		// If merged, strings would be in an order that depends on the paths.
 		{name: "ELF: paths in debugging data", sources: []int{8}, tools: gcc(),
 			plant: both(func(s *side) []file {
 				s.write("main.c", strings.ReplaceAll(hello, "WHAT", `"you"`))
@@ -75,7 +75,7 @@ func natives() []pair {
 				return s.took("tool")
 			}),
 			want: told(named("elf.symtab|elf.strtab|elf.text|content", "order"))},
-		// Options of other machines would need one of them.
+		// Options for other machines would require such a machine.
 		{name: "ELF: code chosen for another machine", sources: []int{22}, tools: gcc(),
 			plant: both(func(s *side) []file {
 				s.write("x.c", "void sum(double *a, const double *b) { for (int i = 0; i < 64; i++) a[i] += b[i]; }\n")
@@ -108,7 +108,7 @@ func natives() []pair {
 	}
 }
 
-// tamperedELF is a program, and a copy that was edited.
+// tamperedELF is a program and an edited copy.
 func tamperedELF(edit func(s *side, b []byte) []byte) func(w *workshop) (a, b compare.Input) {
 	return both(func(s *side) []file {
 		s.write("main.c", strings.ReplaceAll(hello, "WHAT", `"you"`))
@@ -121,7 +121,7 @@ func tamperedELF(edit func(s *side, b []byte) []byte) func(w *workshop) (a, b co
 	})
 }
 
-// gap finds bytes that no section has.
+// gap finds bytes outside all sections.
 func gap(s *side, b []byte) (from, to int) {
 	s.t.Helper()
 	f, err := elf.NewFile(bytes.NewReader(b))

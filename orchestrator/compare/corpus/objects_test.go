@@ -16,7 +16,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/obj"
 )
 
-// pairs are all pairs, in the order of the table.
+// pairs returns all pairs, in the order of the table.
 func pairs() []pair {
 	var all []pair
 	for _, group := range [][]pair{objects(), libraries(), programs(), natives(), texts(), configurations(), environments(), containers(), packages(),
@@ -26,7 +26,7 @@ func pairs() []pair {
 	return all
 }
 
-// kept reads an object that a package beside this one keeps.
+// kept reads an object from the testdata of a package beside this one.
 func kept(path ...string) func(t testing.TB) []byte {
 	return func(t testing.TB) []byte {
 		t.Helper()
@@ -38,20 +38,19 @@ func kept(path ...string) func(t testing.TB) []byte {
 	}
 }
 
-// object is one that clang-22 made for z/OS.
+// object is an object that clang-22 made for z/OS.
 func object(name string) func(t testing.TB) []byte {
 	return kept("format", "goff", "testdata", name+".o")
 }
 
-// objectTimes are those of the objects that are kept.
+// objectTimes are the compile times of the objects in testdata.
 func objectTimes(k *compare.Known) {
 	at := time.Unix(1_800_000_000, 0) // 2027-01-15 08:00:00 UTC
 	k.A.Begun, k.A.Ended = at.Add(-time.Minute), at.Add(time.Second)
 	k.B.Begun, k.B.Ended = at.Add(-time.Second), at.Add(time.Minute)
 }
 
-// aDayLater are the times of objects of which B says that it was made a day
-// after A.
+// aDayLater are the times of objects where B was made a day after A.
 func aDayLater(k *compare.Known) {
 	objectTimes(k)
 	k.B.Begun, k.B.Ended = k.B.Begun.AddDate(0, 0, 1), k.B.Ended.AddDate(0, 0, 1)
@@ -68,7 +67,7 @@ func compiled(name, source string, args ...string) func(w *workshop) (a, b compa
 
 func clang() []string { return []string{"clang-22"} }
 
-// later puts another text in the place of the stamps of an object.
+// later replaces the stamps of an object.
 func later(t testing.TB, b []byte, ppa2, idrl string) []byte {
 	b = replaced(t, b, 0, ebcdic("20270115080000221080"), ebcdic(ppa2+"221080"))
 	return replaced(t, b, 0, ebcdic("2027011508000000"), ebcdic(idrl+"00"))
@@ -108,7 +107,7 @@ func objects() []pair {
 		{name: "GOFF: __DATE__ and __TIME__, compiled a day later", sources: []int{7, 1}, tools: clang(),
 			plant: compiled("when", "const char *when(void) { return __DATE__ \" \" __TIME__; }\n"),
 			want:  masked(compare.Stamp, named("stamp.datetime", "time of the build"))},
-		// So long a text goes on from card to card.
+		// A text of this length continues from card to card.
 		{name: "GOFF: __FILE__ in two folders, across cards", sources: []int{8}, tools: clang(),
 			plant: compiled("where", "const char *where(void) { return __FILE__ __FILE__ __FILE__ __FILE__; }\n"),
 			want:  masked(compare.Stamp, named("embedded.build path", "build path"))},
@@ -223,7 +222,7 @@ func imports(names ...string) string {
 
 const ebcdicMagic = "\x5a\x4c\x81\x99\x83\x88\x6e\x15"
 
-// zosMember is a member of an archive as ar of z/OS writes it.
+// zosMember is an archive member as ar on z/OS writes it.
 func zosMember(s *side, uid, name, body string) string {
 	head := pad(name, 16) + pad(itoa(s.at.Unix()), 12) + uid + uid + pad("100644", 8) + pad(itoa(int64(len(body))), 10)
 	out := ebcdic(head+"`\n") + body
@@ -241,7 +240,7 @@ func zosLibrary(s *side, uid string, names ...string) string {
 	return out
 }
 
-// deck is an object module of cards with a date of assembling.
+// deck is an object module of cards with a date of assembly.
 func deck(t testing.TB, day, tool string, code byte) string {
 	t.Helper()
 	blanks := [8]byte(bytes.Repeat([]byte{0x40}, 8))
@@ -262,7 +261,7 @@ func deck(t testing.TB, day, tool string, code byte) string {
 	return string(out)
 }
 
-// tamperedObjects are objects that somebody changed.
+// tamperedObjects are objects with edited bytes.
 func tamperedObjects() []pair {
 	plain := object("plain")
 	edit := func(name string, tampering rune, l label, change func(t testing.TB, b []byte) []byte) pair {
@@ -332,8 +331,8 @@ func tamperedObjects() []pair {
 	}
 }
 
-// withZap adds an identification record of a zap to an object, as the service
-// aid would: an element B_IDRZ with text.
+// withZap adds the identification record of a zap to an object, as the service aid
+// would: an element B_IDRZ with text.
 func withZap(t testing.TB, b []byte) []byte {
 	t.Helper()
 	var out []byte

@@ -24,7 +24,7 @@ func octal(n int64) string {
 	return strings.Repeat("0", 6-len(s)) + s
 }
 
-// gzipWith compresses a text under a comment.
+// gzipWith compresses a text with a comment in the header.
 func gzipWith(t testing.TB, comment string) string {
 	t.Helper()
 	var out bytes.Buffer
@@ -39,7 +39,7 @@ func gzipWith(t testing.TB, comment string) string {
 	return out.String()
 }
 
-// shifted puts bytes before a zip archive, and says so in its records.
+// shifted puts bytes before a zip archive, and adjusts the offsets in its records.
 func shifted(b []byte, before string) []byte {
 	n := uint32(len(before))
 	at := bytes.Index(b, []byte("PK\x01\x02"))
@@ -92,8 +92,8 @@ echo SCRIPT
 /usr/bin/hello
 `
 
-// packaged builds an RPM on each side. The changes are pairs of a word of the
-// spec and what it is in A and in B.
+// packaged builds an RPM on each side. Each change is a word of the spec with its
+// replacements in A and in B.
 func packaged(build bool, changes ...[3]string) func(w *workshop) (a, b compare.Input) {
 	return both(func(s *side) []file {
 		text := spec
@@ -188,8 +188,7 @@ func packagedOnce(s *side) file {
 	return file{body: s.read("RPMS/hello.rpm")}
 }
 
-// controls are pairs that nothing is wrong with, and those that cannot be
-// compared.
+// controls are pairs with nothing wrong, and pairs that cannot be compared.
 func controls() []pair {
 	clean := func(name string, tools []string, plant func(w *workshop) (a, b compare.Input)) pair {
 		return pair{name: name, tools: tools, plant: plant, want: same()}

@@ -13,9 +13,9 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare"
 )
 
-// Where the parts of the small program object stand that the package progobj
-// keeps, and what its records say: it was compiled, bound and saved by BUILDER
-// on day 41 of 2025, at 12:34:56.
+// Offsets in the small program object of the package progobj, and the values of its
+// records: it was compiled, bound and saved by BUILDER on day 41 of 2025, at
+// 12:34:56.
 const (
 	programPMAR  = 148
 	programSaved = programPMAR + 30 + 66
@@ -32,30 +32,30 @@ const (
 
 func program(t testing.TB) []byte { return kept("format", "progobj", "testdata", "small.po")(t) }
 
-// programTimes are those of a program that B bound a day after A.
+// programTimes are the times of a program where B was bound a day after A.
 func programTimes(k *compare.Known) {
 	k.A.Begun = time.Date(2025, 2, 10, 12, 30, 0, 0, time.UTC)
 	k.A.Ended = k.A.Begun.Add(10 * time.Minute)
 	k.B.Begun, k.B.Ended = k.A.Begun.AddDate(0, 0, 1), k.A.Ended.AddDate(0, 0, 1)
 }
 
-// change is bytes at a place.
+// change is new bytes at an offset.
 type change struct {
 	at   int
 	text string
 }
 
-// The same a day later.
+// The same values a day later.
 const nextDay, nextTime = "\x20\x25\x04\x2f", "\x01\x23\x50\x0f"
 
 func savedLater() change    { return change{programSaved, nextDay + nextTime} }
 func boundLater() change    { return change{programIDRB + 12, nextDay + nextTime} }
 func compiledLater() change { return change{programStamp, ebcdic("20250211123458")} }
 
-// rebuilt is all that a second build changes by itself.
+// rebuilt is every change that a rebuild causes by itself.
 func rebuilt() []change { return []change{savedLater(), boundLater(), compiledLater()} }
 
-// editedProgram is the small program, and a copy with changes.
+// editedProgram is the small program and a copy with changes.
 func editedProgram(changes ...change) func(w *workshop) (a, b compare.Input) {
 	return edited("port-1.0/bin/hello", program, func(b []byte) []byte {
 		for _, c := range changes {
@@ -117,7 +117,7 @@ func programs() []pair {
 	}
 }
 
-// hooked are programs with what the zoslib hook leaves in them.
+// hooked are programs with the id string of the zoslib hook.
 func hooked(encode func(string) string) func(w *workshop) (a, b compare.Input) {
 	return both(func(s *side) []file {
 		b := program(s.t)
@@ -128,7 +128,7 @@ func hooked(encode func(string) string) func(w *workshop) (a, b compare.Input) {
 	})
 }
 
-// realFile reads a file that real tools of z/OS made.
+// realFile reads a file that was made by tools on z/OS.
 func realFile(t testing.TB, name string) []byte {
 	t.Helper()
 	dir := os.Getenv("ZFARM_ZOS_BINARIES")
@@ -142,7 +142,7 @@ func realFile(t testing.TB, name string) []byte {
 	return b
 }
 
-// realObjects are edited copies of what tools of z/OS made.
+// realObjects are edited copies of files that were made by tools on z/OS.
 func realObjects() []pair {
 	day := func(year int, month time.Month, day int) func(k *compare.Known) {
 		return func(k *compare.Known) {
@@ -189,7 +189,7 @@ func realObjects() []pair {
 	}
 }
 
-// tamperedPrograms are program objects that somebody changed, bound anew.
+// tamperedPrograms are program objects with edited bytes, bound again.
 func tamperedPrograms() []pair {
 	p := func(tampering rune, name string, l label, changes ...change) pair {
 		return pair{name: "program object: " + name, tampering: tampering, known: programTimes, plant: editedProgram(append(rebuilt(), changes...)...), want: told(l)}

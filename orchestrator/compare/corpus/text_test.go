@@ -11,7 +11,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare"
 )
 
-// hookRules excuse what the zoslib hook leaves in a binary.
+// hookRules accept the id string of the zoslib hook in a binary.
 func hookRules() []compare.Rule {
 	rule := func(name, pattern string) compare.Rule {
 		return compare.Rule{Name: name, Format: "bytes", Pattern: regexp.MustCompile(pattern), Tier: compare.Stamp, Reason: "the zoslib hook leaves it"}
@@ -27,7 +27,7 @@ func textRule(name, pattern string) compare.Rule {
 	return compare.Rule{Name: name, Format: "text", Path: "*", Pattern: regexp.MustCompile(pattern), Tier: compare.Stamp, Reason: "the configuration is recorded"}
 }
 
-// script runs a script of ours on each side and packs what it writes.
+// script runs a shell script on each side and packs its output.
 func script(name, body string) func(w *workshop) (a, b compare.Input) {
 	return both(func(s *side) []file { return []file{reg("port-1.0/share/"+name, s.sh(body))} })
 }
@@ -84,7 +84,7 @@ func texts() []pair {
 	}
 }
 
-// perlConfig is Config.pm as perl writes it, as far as builds differ in it.
+// perlConfig is a Config.pm of perl, reduced to the lines in which builds differ.
 const perlConfig = `package Config;
 # %s was configured by %s on %s.
 cf_by='%s'
@@ -94,7 +94,7 @@ osvers='29.00'
 1;
 `
 
-// configurations are dumps of the configuration and the stamps of releases.
+// configurations are configuration dumps and stamps of releases.
 func configurations() []pair {
 	perl := both(func(s *side) []file {
 		v := s.cond.Values
@@ -157,7 +157,7 @@ func configurations() []pair {
 	}
 }
 
-// environments are scripts that let their surroundings show through.
+// environments are scripts whose output depends on their surroundings.
 func environments() []pair {
 	return []pair{
 		{name: "script: the number of its process", sources: []int{18}, plant: script("x.c", `echo "/* conf$$.c */"`), want: told(named("content", ""))},
@@ -168,7 +168,8 @@ func environments() []pair {
 				for _, n := range pick(s, []string{"b", "a", "c"}, []string{"c", "a", "b"}) {
 					s.write("src/"+n+".c", "")
 				}
-				// Folders keep names in an order of their own; this one shows it.
+				// Folders list names in an order of their own, which this script
+				// shows.
 				return []file{reg("lib/files", pick(s, s.sh("ls src"), s.sh("ls -r src")))}
 			}),
 			want: told(named("content", "same lines in another order"))},
@@ -197,7 +198,7 @@ func environments() []pair {
 	}
 }
 
-// tamperedTexts are texts that somebody changed.
+// tamperedTexts are edited texts.
 func tamperedTexts() []pair {
 	far := []compare.Rule{textRule("far", `^version='(.*)'$`)}
 	return []pair{

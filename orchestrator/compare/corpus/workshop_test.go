@@ -23,7 +23,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/pax"
 )
 
-// workshop is where a pair is made: two sides, each with its folder and
+// workshop is where a pair is made: two sides, each with its own folder and
 // conditions.
 type workshop struct {
 	t     testing.TB
@@ -31,7 +31,7 @@ type workshop struct {
 	dirs  [2]string // of the same length
 }
 
-// The builds were made on two days, ten minutes each.
+// The two builds ran on different days, ten minutes each.
 func dayA() time.Time { return time.Date(2026, 11, 22, 15, 0, 0, 0, time.UTC) }
 func dayB() time.Time { return time.Date(2026, 11, 23, 16, 0, 0, 0, time.UTC) }
 
@@ -40,7 +40,7 @@ func newWorkshop(t testing.TB) *workshop {
 	root := t.TempDir()
 	for i, name := range []string{"first", "other"} {
 		w.dirs[i] = filepath.Join(root, name)
-		if err := os.Mkdir(w.dirs[i], 0o755); err != nil { //nolint:gosec // modes are what some pairs are about
+		if err := os.Mkdir(w.dirs[i], 0o755); err != nil { //nolint:gosec // modes are the subject of some pairs
 			t.Fatal(err)
 		}
 	}
@@ -67,7 +67,7 @@ func (w *workshop) sides() (a, b *side) {
 		&side{w.t, w.dirs[1], w.known.B.Begun.Add(4 * time.Minute), w.known.B, true}
 }
 
-// both makes both sides in the same way and packs what they return.
+// both makes both sides by the same function and packs the results.
 func both(build func(s *side) []file) func(w *workshop) (a, b compare.Input) {
 	return func(w *workshop) (compare.Input, compare.Input) {
 		a, b := w.sides()
@@ -83,7 +83,7 @@ func each(build func(s *side) []byte) func(w *workshop) (a, b compare.Input) {
 	}
 }
 
-// edited packs a file, and a copy of it that was edited.
+// edited packs a file and an edited copy.
 func edited(name string, original func(t testing.TB) []byte, edit func(b []byte) []byte) func(w *workshop) (a, b compare.Input) {
 	return both(func(s *side) []file {
 		b := original(s.t)
@@ -94,7 +94,7 @@ func edited(name string, original func(t testing.TB) []byte, edit func(b []byte)
 	})
 }
 
-// pick returns what belongs to the side.
+// pick returns the value for the side.
 func pick[T any](s *side, a, b T) T {
 	if s.b {
 		return b
@@ -111,7 +111,7 @@ func input(name string, b []byte) compare.Input {
 	}}
 }
 
-// need skips a test whose programs are not there.
+// need skips a test if its programs are not installed.
 func need(t testing.TB, tools []string) {
 	for _, tool := range tools {
 		if _, err := exec.LookPath(tool); err != nil {
@@ -145,13 +145,13 @@ func (s *side) run(name string, args ...string) string {
 	return out.String()
 }
 
-// sh runs a script of ours.
+// sh runs a shell script.
 func (s *side) sh(script string) string {
 	s.t.Helper()
 	return s.run("sh", "-c", script)
 }
 
-// write writes a file as of a time in the build.
+// write writes a file dated at a time within the build.
 func (s *side) write(name, body string) string {
 	s.t.Helper()
 	at := filepath.Join(s.dir, name)
@@ -182,7 +182,7 @@ func (s *side) read(name string) string {
 	return string(b)
 }
 
-// took packs a file that was made.
+// took packs a file that the side made.
 func (s *side) took(names ...string) []file {
 	s.t.Helper()
 	var out []file
@@ -242,7 +242,7 @@ func packed(t testing.TB, files ...file) []byte {
 	return out.Bytes()
 }
 
-// ebcdic writes text in IBM-1047, with newlines as z/OS has them.
+// ebcdic returns text in IBM-1047, with newlines as on z/OS.
 func ebcdic(s string) string {
 	var out strings.Builder
 	for _, r := range s {
@@ -258,8 +258,8 @@ func ebcdic(s string) string {
 	return out.String()
 }
 
-// replaced puts text in the place of other text of the same length, at the
-// only place where that stands, or at the given one of several.
+// replaced replaces text by other text of equal length, at its only occurrence or
+// at the given one.
 func replaced(t testing.TB, b []byte, which int, from, to string) []byte {
 	t.Helper()
 	at := -1
@@ -274,7 +274,7 @@ func replaced(t testing.TB, b []byte, which int, from, to string) []byte {
 	return b
 }
 
-// pad fills s up with blanks.
+// pad pads s with blanks.
 func pad(s string, length int) string { return fmt.Sprintf("%-*s", length, s) }
 
 func itoa(n int64) string { return strconv.FormatInt(n, 10) }

@@ -40,7 +40,7 @@ func (grains) At(at int64) (span.Span, bool) {
 
 func (grains) End(at, limit int64) int64 { return min(at+1, limit) }
 
-// still is a layout that leads nowhere.
+// still is a layout that makes no progress.
 type still struct{ grains }
 
 func (still) End(at, _ int64) int64 { return at }
@@ -57,7 +57,7 @@ func TestStockIsBounded(t *testing.T) {
 	}
 }
 
-// TestLineReader reads texts in pieces of any size and gives back every byte.
+// TestLineReader reads texts in pieces of any size and must return every byte.
 func TestLineReader(t *testing.T) {
 	for _, s := range []string{"", "\n", "a", "a\n", "a\nb", strings.Repeat("é", maxPiece), "x" + strings.Repeat("€", maxPiece) + "\nend"} {
 		for name, r := range map[string]io.Reader{"whole": strings.NewReader(s), "halves": iotest.HalfReader(strings.NewReader(s)), "data and error": iotest.DataErrReader(strings.NewReader(s))} {
@@ -87,7 +87,7 @@ func TestLineReader(t *testing.T) {
 	}
 }
 
-// TestRulesAreBounded: beyond the bound on what is matched, nothing is masked.
+// TestRulesAreBounded checks that nothing is masked beyond the bound on matching.
 func TestRulesAreBounded(t *testing.T) {
 	long := strings.Repeat("x", maxRuled)
 	if v := worst(judged(t, "p/f", "id=1"+long, "id=2"+long, known(), idRule("text"))); v != verdict.Forbidden {
@@ -108,7 +108,7 @@ func idRule(format string) Rule {
 	return Rule{Name: "id", Format: format, Pattern: regexp.MustCompile(`id=(\d+)`), Tier: verdict.Stamp, Reason: "numbered anew"}
 }
 
-// known is two builds an hour apart that differ in every condition.
+// known describes two builds an hour apart that differ in every condition.
 func known() Known {
 	begun := time.Date(2026, 11, 22, 15, 0, 0, 0, time.UTC)
 	return Known{
@@ -125,7 +125,7 @@ type kept struct{ all []verdict.Finding }
 func (k *kept) Add(f verdict.Finding)  { k.all = append(k.all, f) }
 func (k *kept) Full(verdict.Tier) bool { return false }
 
-// judged are the findings about two files.
+// judged returns the findings about two files.
 func judged(t testing.TB, path, a, b string, k Known, rules ...Rule) []verdict.Finding {
 	t.Helper()
 	file := func(s string) File { return File{R: strings.NewReader(s), Size: int64(len(s))} }

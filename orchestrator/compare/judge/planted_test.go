@@ -17,8 +17,8 @@ import (
 	"github.com/zfarm/zfarm/workers/codepage"
 )
 
-// planted is a pair of files and what must be found: each line a tier, a field, and
-// what its cause and evidence have in them.
+// planted is a pair of files with the expected findings: each line is a tier, a
+// field, and words of its cause and evidence.
 type planted struct {
 	name, a, b string
 	want       []string
@@ -51,7 +51,7 @@ func (p planted) check(t *testing.T, k Known, rules ...Rule) {
 	})
 }
 
-// binaryOf is bytes that are no text around what is said.
+// binaryOf returns the given text between bytes that are not text.
 func binaryOf(said string) string {
 	return strings.Repeat("\x00\x01", 50) + said + strings.Repeat("\x00\x02", 50)
 }
@@ -130,13 +130,13 @@ func TestPlainBytesAreCounted(t *testing.T) {
 	} {
 		c.check(t, known())
 	}
-	// Beyond so many bytes that nothing explains, nothing is looked for.
+	// Beyond maxMisses unexplained bytes, the search for explanations stops.
 	noise := func(n int, c string) string { return strings.Repeat(c+strings.Repeat("\x00", 9), n) }
 	planted{"a stamp behind some noise", noise(maxMisses-2, "\x01") + "15:04:05", noise(maxMisses-2, "\x02") + "16:04:05", []string{"2 stamp.time", "X content@0"}}.check(t, known())
 	planted{"a stamp behind more noise", noise(maxMisses+1, "\x01") + "15:04:05", noise(maxMisses+1, "\x02") + "16:04:05", []string{"X content@0 |258 bytes"}}.check(t, known())
 }
 
-// TestTypedFields changes what a .pyc says of itself.
+// TestTypedFields changes fields of a .pyc.
 func TestTypedFields(t *testing.T) {
 	b, err := os.ReadFile(filepath.Join("..", "format", "pyc", "testdata", "timestamped.pyc"))
 	if err != nil {

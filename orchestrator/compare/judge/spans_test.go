@@ -15,8 +15,8 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/verdict"
 )
 
-// laid are the findings about two files of one size of which the format says that
-// they have those spans.
+// laid returns the findings about two files of equal size whose format returns the
+// given spans.
 func laid(t *testing.T, a, b string, inA, inB []span.Span, rules ...Rule) []string {
 	t.Helper()
 	file := func(s string) File { return File{R: strings.NewReader(s), Size: int64(len(s))} }
@@ -33,8 +33,8 @@ func laid(t *testing.T, a, b string, inA, inB []span.Span, rules ...Rule) []stri
 	return have
 }
 
-// TestDigestsExplainThemselvesByTheRest: a digest may differ where something else
-// does and may, and only there.
+// TestDigestsExplainThemselvesByTheRest checks that a digest may differ only if
+// something else differs and is allowed.
 func TestDigestsExplainThemselvesByTheRest(t *testing.T) {
 	read := func(b []byte) span.Value { return span.Value{Text: string(b)} }
 	spans := []span.Span{{Name: "x.digest", Offset: 0, Length: 4, Kind: span.Digest}, {Name: "x.owner", Offset: 4, Length: 4, Kind: span.Owner, Read: read},
@@ -63,8 +63,8 @@ func TestDigestsExplainThemselvesByTheRest(t *testing.T) {
 	}
 }
 
-// TestFieldsOfOneSideAreNeverMasked: where one file has a typed field and the other
-// has not, or has it elsewhere, nothing of it is explained away.
+// TestFieldsOfOneSideAreNeverMasked checks that nothing is explained away where
+// only one file has a typed field, or has it elsewhere.
 func TestFieldsOfOneSideAreNeverMasked(t *testing.T) {
 	at := func(kind span.Kind, name string, offset, length int64) []span.Span {
 		return []span.Span{{Name: name, Offset: offset, Length: length, Kind: kind, Read: func(b []byte) span.Value { return span.Value{Text: string(b)} }}}
@@ -89,7 +89,8 @@ func TestFieldsOfOneSideAreNeverMasked(t *testing.T) {
 	}
 }
 
-// TestStampsOfUnknownTime: bytes that are no time are no stamp, on either side.
+// TestStampsOfUnknownTime checks that bytes which are not a time on either side are
+// not a stamp.
 func TestStampsOfUnknownTime(t *testing.T) {
 	k := known()
 	j := New(k, nil)
@@ -119,7 +120,8 @@ func TestStampsOfUnknownTime(t *testing.T) {
 	}
 }
 
-// TestFindingsBeyondTheBoundAreHandedOn: they are not kept until all is known.
+// TestFindingsBeyondTheBoundAreHandedOn checks that they are added at once instead
+// of being kept back.
 func TestFindingsBeyondTheBoundAreHandedOn(t *testing.T) {
 	const n = maxFindings + 7
 	file := func(entry byte) string {
@@ -133,7 +135,8 @@ func TestFindingsBeyondTheBoundAreHandedOn(t *testing.T) {
 	}
 }
 
-// TestOnePlaceIsNotSeveral: what is told of one byte twice stands at one place.
+// TestOnePlaceIsNotSeveral checks that reporting the same byte twice counts as one
+// place.
 func TestOnePlaceIsNotSeveral(t *testing.T) {
 	file := File{R: strings.NewReader("0123456789"), Size: 10}
 	d := &difference{j: New(known(), nil), out: &kept{}, a: file, b: file, seen: map[seenKey]int{}}
@@ -152,7 +155,8 @@ func TestOnePlaceIsNotSeveral(t *testing.T) {
 	}
 }
 
-// TestRulesStayWithinOnePart: what a rule explains lies in one part of the format.
+// TestRulesStayWithinOnePart checks that a rule explains bytes of one part of the
+// format only.
 func TestRulesStayWithinOnePart(t *testing.T) {
 	const a, b = "\x00\x01id=12\x00", "\x00\x01id=34\x00"
 	plain := func(ends ...int64) []span.Span {
@@ -174,14 +178,15 @@ func TestRulesStayWithinOnePart(t *testing.T) {
 	}
 }
 
-// differing is what is found out about two files, as it begins.
+// differing is the initial state of a difference between two files.
 func differing(a, b string) *difference {
 	file := func(s string) File { return File{R: strings.NewReader(s), Size: int64(len(s))} }
 	return &difference{j: New(known(), nil), out: &kept{}, path: "p/file", a: file(a), b: file(b), seen: map[seenKey]int{},
 		inA: parts{Layout: span.NewMap(nil)}, inB: parts{Layout: span.NewMap(nil)}}
 }
 
-// TestValuesThatStandOftenerAreTold on the side on which they do.
+// TestValuesThatStandOftenerAreTold checks values that occur more often on one
+// side.
 func TestValuesThatStandOftenerAreTold(t *testing.T) {
 	with := func(count int) *entry {
 		s := &stated{key: statedKey{text: "v"}, count: count}
@@ -192,8 +197,8 @@ func TestValuesThatStandOftenerAreTold(t *testing.T) {
 	}
 }
 
-// TestShiftedValuesAreNeverMasked: a build path of one length that both have does
-// not excuse text that is shifted.
+// TestShiftedValuesAreNeverMasked checks that a build path of equal length in both
+// files does not excuse text that is shifted.
 func TestShiftedValuesAreNeverMasked(t *testing.T) {
 	d := differing("/zfarm/w/first ", "/zfarm/w/secnd ")
 	text := func(f File) *pieces {
@@ -206,7 +211,8 @@ func TestShiftedValuesAreNeverMasked(t *testing.T) {
 	}
 }
 
-// TestOnlyTheSameSymbolsHaveAnOrder: others are other symbols.
+// TestOnlyTheSameSymbolsHaveAnOrder checks that different sets of symbols are not
+// reported as another order.
 func TestOnlyTheSameSymbolsHaveAnOrder(t *testing.T) {
 	for names, want := range map[string]bool{"b,a": true, "a,c": false, "a,b": false, "a,b,c": false} {
 		d := differing("a,b", names)
@@ -236,8 +242,8 @@ type cut struct {
 
 func (c cut) Joined(int64, int64) []span.Stretch { return c.pieces }
 
-// TestPiecesMustBeTheSame: a text that is cut in another way in both files is not
-// put together to look for what explains it.
+// TestPiecesMustBeTheSame checks that a text that is cut differently in the two
+// files is not joined to search for explanations.
 func TestPiecesMustBeTheSame(t *testing.T) {
 	d := differing("/zfarm/|w/first ", "/zfarm/|w/secnd ")
 	one := []span.Stretch{{Offset: 0, Length: 7}, {Offset: 8, Length: 8}}

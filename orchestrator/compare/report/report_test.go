@@ -13,8 +13,8 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/verdict"
 )
 
-// TestGravestIsToldFirst: authority before tools, those before files, those
-// before content, and what is explained last.
+// TestGravestIsToldFirst checks the order: authority, tools, files, content, and
+// explained differences last.
 func TestGravestIsToldFirst(t *testing.T) {
 	v := verdict.Verdict{Outcome: verdict.Different, Findings: []verdict.Finding{
 		{Path: "a", Field: "embedded.user", Tier: verdict.Forbidden, Cause: "the user is embedded"},
@@ -55,8 +55,8 @@ func TestSummarySaysWhatWouldHelp(t *testing.T) {
 	}
 }
 
-// TestReportOfForeignVerdictIsSafe: a verdict may come from a file, and its
-// texts need not have been escaped.
+// TestReportOfForeignVerdictIsSafe has a verdict from a file, whose texts may not
+// be escaped.
 func TestReportOfForeignVerdictIsSafe(t *testing.T) {
 	evil := "\x1b]0;x\x07\u202e\r\xff\n"
 	v := verdict.Verdict{Outcome: verdict.Different, Reason: evil, Findings: []verdict.Finding{{Path: evil, Field: evil, A: evil, B: evil, Cause: evil, Evidence: evil, Hunk: "-" + evil + "+" + evil, Tier: verdict.Forbidden}}}
@@ -89,8 +89,8 @@ func TestRowsStandSideBySide(t *testing.T) {
 	}
 }
 
-// TestBytesAreMarkedOneByOne: between two bytes that differ, those that do not
-// are not marked, neither as numbers nor as text.
+// TestBytesAreMarkedOneByOne checks that equal bytes between two that differ are
+// not marked, neither as numbers nor as text.
 func TestBytesAreMarkedOneByOne(t *testing.T) {
 	have := rows("- 00000010  c1c2c3c4                          ....\n+ 00000010  c1c5c3f1                          ....\n+ 00000020  40                                @\n")
 	pad := strings.Repeat(" ", 12)
@@ -104,7 +104,7 @@ func TestBytesAreMarkedOneByOne(t *testing.T) {
 	}
 }
 
-// FuzzRows: whatever a hunk is, its lines are all there and no row is empty.
+// FuzzRows checks for any hunk that all its lines are present and no row is empty.
 func FuzzRows(f *testing.F) {
 	f.Add("@@ -1 +1 @@\n one\n-two\n+2\n")
 	f.Add("- 00000010  c1c2c3c4                          ....\n+ 00000010  c1c5c3c4                          ....\n...\n")

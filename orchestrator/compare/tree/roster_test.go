@@ -19,7 +19,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/pax"
 )
 
-// named returns a roster of names, of which sums are made by sum.
+// named returns a roster of names that are hashed by sum.
 func named(t *testing.T, names []string, sum func(string) uint64) *roster {
 	t.Helper()
 	r := &roster{sum: sum}
@@ -31,10 +31,10 @@ func named(t *testing.T, names []string, sum func(string) uint64) *roster {
 	return r
 }
 
-// length makes few sums of many names.
+// length is a hash with many collisions.
 func length(s string) uint64 { return uint64(len(s)) }
 
-// own makes a sum for each name.
+// own is a hash without collisions.
 func own(s string) uint64 {
 	sum := uint64(0)
 	for _, c := range []byte(s) {
@@ -43,8 +43,8 @@ func own(s string) uint64 {
 	return sum * 0x9E3779B97F4A7C15
 }
 
-// TestPairsByName checks, on random names of which many stand twice, what pairUp
-// says against what is obvious.
+// TestPairsByName compares pairUp with a simple implementation, on random names of
+// which many occur twice.
 func TestPairsByName(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 3))
 	some := func() []string {
@@ -98,7 +98,8 @@ func TestPairsByName(t *testing.T) {
 	}
 }
 
-// nth returns where name stands in names for the nth time, -1 if it does not.
+// nth returns the index of the nth occurrence of name in names, -1 if there is
+// none.
 func nth(names []string, name string, n int) int {
 	for i, other := range names {
 		if other == name {
@@ -111,7 +112,7 @@ func nth(names []string, name string, n int) int {
 	return -1
 }
 
-// TestNamesOfOneSum has names that only share their sums: they are not the same.
+// TestNamesOfOneSum has different names with the same sum: they must not be paired.
 func TestNamesOfOneSum(t *testing.T) {
 	a, b := oneMember(t, "ab", "1"), oneMember(t, "xy", "1")
 	left, right := &artifact{}, &artifact{}
@@ -132,7 +133,7 @@ func TestNamesOfOneSum(t *testing.T) {
 	}
 }
 
-// TestScreeningEnds: it stops when nobody waits for it.
+// TestScreeningEnds checks that screening stops when its context ends.
 func TestScreeningEnds(t *testing.T) {
 	a, b := oneMember(t, "a", "1"), oneMember(t, "a", "2")
 	ctx, cancel := context.WithCancel(t.Context())
@@ -162,7 +163,7 @@ func oneMember(t testing.TB, name, body string) []byte {
 	return out.Bytes()
 }
 
-// inPlace is an input that can be read anywhere, as a file can.
+// inPlace is an input with random access, like a file.
 func inPlace(name string, b []byte) Input {
 	return Input{Name: name, Open: func() (io.ReadCloser, error) {
 		return struct {
@@ -172,7 +173,8 @@ func inPlace(name string, b []byte) Input {
 	}}
 }
 
-// TestMembersAreFewBytes: what is kept of a member does not grow with its name.
+// TestMembersAreFewBytes checks that the memory for a member does not depend on the
+// length of its name.
 func TestMembersAreFewBytes(t *testing.T) {
 	const members = 7 * pieceSize
 	r := &roster{sum: own}
@@ -188,7 +190,7 @@ func TestMembersAreFewBytes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if each := float64(heap()-before) / members; each > 20 { // 12, and what else the test binary allocates meanwhile
+	if each := float64(heap()-before) / members; each > 20 { // 12, and other allocations of the test binary
 		t.Errorf("%.1f bytes each", each)
 	}
 	if r.unsorted || r.len() != members {

@@ -26,7 +26,7 @@ type part struct {
 	name, content               string
 	mtime, uid, gid, mode, fill string
 	size                        string // "" is that of content
-	before                      string // of the content, e.g. a name; it counts
+	before                      string // before the content, e.g. a name; counts as content
 	blank                       bool
 }
 
@@ -69,7 +69,7 @@ func ebcdic(s string) []byte {
 	return bytes.ReplaceAll(b, []byte{0x25}, []byte{0x15})
 }
 
-// zos writes an archive as z/OS does, with a symbol table and long names.
+// zos writes an archive like ar on z/OS, with a symbol table and long names.
 func zos(parts ...part) []byte {
 	var b bytes.Buffer
 	b.WriteString(ebcdicMagic)
@@ -93,7 +93,7 @@ func open(t testing.TB, b []byte) *container.Container {
 	return c
 }
 
-// list shows what was read, for comparison in one go.
+// list shows what was read.
 func list(b []byte, c *container.Container) string {
 	var s strings.Builder
 	for _, e := range c.Entries {
@@ -193,7 +193,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// broken is a file that cannot be read.
+// broken is a file that returns read errors.
 type broken struct{ err error }
 
 func (b broken) ReadAt([]byte, int64) (int, error) { return 0, b.err }
@@ -205,7 +205,7 @@ func TestFileThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// many is an endless archive of empty members, of which nothing is stored.
+// many is an endless virtual archive of empty members.
 type many struct{ member []byte }
 
 func (m many) ReadAt(p []byte, at int64) (int, error) {
@@ -228,8 +228,8 @@ func TestTenMillionMembers(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "raise the bound") {
 		t.Errorf("error %v", err)
 	}
-	// What grows is copied, so that all that was ever taken is several times
-	// what is held.
+	// Growing slices are copied, so the total allocated is several times the memory
+	// in use.
 	if took := after.TotalAlloc - before.TotalAlloc; took > 8*32<<20 {
 		t.Errorf("it took %d bytes", took)
 	}
@@ -337,7 +337,7 @@ func TestFaultsOfSymbols(t *testing.T) {
 	}
 }
 
-// made makes archives of two objects with a program that is installed.
+// made makes archives of two objects with an installed program.
 func made(t *testing.T, program string, args ...string) []byte {
 	t.Helper()
 	tool, err := exec.LookPath(program)

@@ -15,7 +15,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/container/containertest"
 )
 
-// hostile are archives that mean to use up memory.
+// hostile are archives made to use up memory.
 func hostile() map[string]containertest.Virtual {
 	bytesOf := func(s string) containertest.Part { return containertest.Bytes([]byte(s)) }
 	repeated := func(n int64, f func(i int64) part) containertest.Part {
@@ -57,7 +57,7 @@ func TestHostileArchivesTakeLittleMemory(t *testing.T) {
 	}
 }
 
-// symbolsWatched reads a symbol table and demands that little memory is in use.
+// symbolsWatched reads a symbol table and checks the memory in use.
 func symbolsWatched(t *testing.T, v containertest.Virtual) (*Table, error) {
 	t.Helper()
 	w := containertest.NewWatch(v)
@@ -69,8 +69,8 @@ func symbolsWatched(t *testing.T, v containertest.Virtual) (*Table, error) {
 	return table, err
 }
 
-// TestSymbolTablesTakeLittleMemory: the smallest symbols there are, as many as
-// are read and too many.
+// TestSymbolTablesTakeLittleMemory reads the smallest possible symbols, as many as
+// allowed and more.
 func TestSymbolTablesTakeLittleMemory(t *testing.T) {
 	for _, n := range []int64{500_000, 1_500_000} {
 		head := binary.BigEndian.AppendUint32([]byte(magic+fmt.Sprintf("%-48s%-10d`\n", "/", 4+5*n)), uint32(n))

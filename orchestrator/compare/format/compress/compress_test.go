@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// sample makes bytes of one of several kinds, the same for the same seed.
+// sample returns bytes of a given kind, the same for the same seed.
 func sample(kind string, size int, seed uint64) []byte {
 	r := rand.New(rand.NewPCG(seed, uint64(size)))
 	b := make([]byte, size)
@@ -39,7 +39,7 @@ func sample(kind string, size int, seed uint64) []byte {
 		for i := range b {
 			b[i] = byte(r.IntN(4) * r.IntN(7))
 		}
-	case "changing": // the table comes to fit ever worse
+	case "changing": // the table fits the input worse and worse
 		for i := range b {
 			b[i] = byte(r.IntN(8) + i/20000*8)
 		}
@@ -137,7 +137,7 @@ func TestReaderOfSlowSource(t *testing.T) {
 	}
 }
 
-// onePair is text in which no two bytes follow each other twice, so that every
+// onePair is text in which no pair of adjacent bytes occurs twice, so that every
 // byte becomes one code.
 func onePair() []byte {
 	var b []byte
@@ -150,13 +150,13 @@ func onePair() []byte {
 	return b
 }
 
-// file is a sample with a name for people.
+// file is a sample with a name.
 type file struct {
 	name string
 	body []byte
 }
 
-// files are samples of all kinds and sizes, and some that end just where codes
+// files are samples of all kinds and sizes, some of which end exactly where codes
 // become wider or the table is full.
 func files(seed uint64) []file {
 	var all []file
@@ -296,17 +296,17 @@ func TestClosedWriterRefuses(t *testing.T) {
 	}
 }
 
-// allocated is how many bytes this process ever asked for.
+// allocated returns the total bytes allocated by this process.
 func allocated() uint64 {
 	s := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
 	metrics.Read(s)
 	return s[0].Value.Uint64()
 }
 
-// mostAllocated is what a stream may make a Reader ask for, whatever is in it.
+// mostAllocated bounds the allocations of a Reader for any stream.
 const mostAllocated = 64 << 20
 
-// TestBombCostsLittle: memory does not grow with what lies inside.
+// TestBombCostsLittle checks that memory does not grow with the unpacked content.
 func TestBombCostsLittle(t *testing.T) {
 	var z bytes.Buffer
 	w := NewWriter(&z)
@@ -378,7 +378,7 @@ func benchSample() []byte {
 	return b
 }
 
-// peer returns the shortest of three times that a program takes, in seconds.
+// peer returns the shortest of three runs of a program, in seconds.
 func peer(b *testing.B, in []byte, name string, args ...string) float64 {
 	b.Helper()
 	p, err := exec.LookPath(name)

@@ -13,7 +13,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/container/containertest"
 )
 
-// many writes a member again and again, numbered.
+// many repeats a member endlessly, with a number in each.
 func many(n int64, p part) containertest.Virtual {
 	made := func(i int64) []byte {
 		q := p

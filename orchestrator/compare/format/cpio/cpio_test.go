@@ -25,14 +25,14 @@ import (
 // part is a member as the tests write it.
 type part struct {
 	name, content          string
-	mode                   uint32 // 0 is a file of 0644
+	mode                   uint32 // 0 means a file of 0644
 	uid, gid, links, mtime uint32
 	inode, device, special uint32
 	check                  uint32
-	behindName, pad1, pad2 string // "" are zeros
-	size                   int64  // 0 is that of content
+	behindName, pad1, pad2 string // "" means zeros
+	size                   int64  // 0 means that of content
 	upper                  bool
-	nameSize               int // 0 is that of the name
+	nameSize               int // 0 means that of the name
 	trailer                bool
 }
 
@@ -147,7 +147,7 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-// weights returns the fields that differ, and how grave each is.
+// weights returns the fields that differ, with their weights.
 func weights(a, b *container.Container) map[string]container.Weight {
 	out := map[string]container.Weight{}
 	note := func(x, y []container.Field) {
@@ -321,7 +321,7 @@ func TestReaderGivesContent(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if h.Name == "b" { // is passed over
+		if h.Name == "b" { // its content is skipped
 			continue
 		}
 		b, err := io.ReadAll(r)

@@ -143,7 +143,7 @@ func TestSymbolsAgree(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"elf.symtab "} // the first is none, and the library leaves it out
+	want := []string{"elf.symtab "} // the first has no name, and the library leaves it out
 	for _, s := range list {
 		name := s.Name
 		if stdelf.ST_TYPE(s.Info) == stdelf.STT_SECTION {

@@ -63,7 +63,7 @@ func TestFault(t *testing.T) {
 	if !errors.Is(err, container.ErrFormat) || !strings.HasSuffix(err.Error(), "at byte 5: inflating: bad code") {
 		t.Errorf("error %v", err)
 	}
-	if again := s.Fault(err, 6, "inflating"); again != err { //nolint:errorlint // the same is what is asked for
+	if again := s.Fault(err, 6, "inflating"); again != err { //nolint:errorlint // it must return the same error
 		t.Errorf("error %v", again)
 	}
 }
@@ -141,8 +141,9 @@ func BenchmarkSum(b *testing.B) {
 	}
 }
 
-// TestEveryFieldIsCounted: values are shared with those of the member before, but
-// only so many fields are remembered for that; the others cost what they take.
+// TestEveryFieldIsCounted checks that values are shared with those of the previous
+// member, but only for a limited number of fields; others take memory from the
+// budget.
 func TestEveryFieldIsCounted(t *testing.T) {
 	value := strings.Repeat("v", 100)
 	one := func(i int) []container.Field {
@@ -160,7 +161,7 @@ func TestEveryFieldIsCounted(t *testing.T) {
 				t.Fatalf("field %d of %d cost %d bytes; want %d", i, names, left+cost-b.left.Names, cost)
 			}
 		}
-		// Said once more, those that are remembered cost no value again.
+		// Repeated fields that are remembered take no memory for their values.
 		for i := range names {
 			before := b.left.Names
 			if err := b.Fields(0, one(i)); err != nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/registry"
 )
 
-// packageOf is the package of a format, which is that of its Is.
+// packageOf returns the package of a format, which is that of its function Is.
 func packageOf(f format.Format) string {
 	name := path.Base(runtime.FuncForPC(reflect.ValueOf(f.Is).Pointer()).Name())
 	pkg, _, _ := strings.Cut(name, ".")
@@ -25,7 +25,7 @@ func packageOf(f format.Format) string {
 }
 
 // TestFormats runs the suite over every sample of every format: the files in its
-// package's testdata that begin as one.
+// package's testdata that it detects.
 func TestFormats(t *testing.T) {
 	known := registry.New()
 	means := func(name string) bool { _, ok := known.Lookup(name); return ok }
@@ -55,8 +55,8 @@ func TestFormats(t *testing.T) {
 	}
 }
 
-// TestEachSampleIsOfOneFormat: the order of the registry decides, and each file is
-// found by its own row.
+// TestEachSampleIsOfOneFormat checks that each sample is detected by its own row,
+// in the order of the registry.
 func TestEachSampleIsOfOneFormat(t *testing.T) {
 	r := registry.New()
 	for _, f := range registry.All() {
@@ -80,8 +80,8 @@ func TestEachSampleIsOfOneFormat(t *testing.T) {
 	}
 }
 
-// TestRows: each row says all that the comparator needs, no field has two
-// meanings, and each format has a page.
+// TestRows checks that each row is complete, no field has two meanings, and each
+// format has a page.
 func TestRows(t *testing.T) {
 	meanings := map[string]format.Field{}
 	pages := pagesText(t)

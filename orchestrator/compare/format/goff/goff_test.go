@@ -22,11 +22,11 @@ import (
 
 var update = flag.Bool("update", false, "compile the objects in testdata anew, with clang-22")
 
-// epoch is when the objects in testdata say that they were made: the compiler
-// takes it in place of the clock.
+// epoch is the compile time in the objects in testdata; the compiler uses it
+// instead of the clock.
 const epoch = 1_800_000_000 // 2027-01-15 08:00:00 UTC
 
-// made is how an object in testdata is made.
+// made says how an object in testdata is made.
 type made struct {
 	name, source, folder string
 	epoch                int64
@@ -48,7 +48,7 @@ func objects() []made {
 	}
 }
 
-// compile compiles C for z/OS; at the time of the clock if epoch is 0.
+// compile compiles C for z/OS; if epoch is 0, with the time of the clock.
 func compile(t *testing.T, source, out string, epoch int64, args ...string) {
 	t.Helper()
 	cc, err := exec.LookPath("clang-22")
@@ -81,12 +81,12 @@ func TestUpdateObjects(t *testing.T) {
 		if folder == "" {
 			folder = t.TempDir()
 		} else {
-			defer os.RemoveAll(folder) //nolint:errcheck // left behind at worst
+			defer os.RemoveAll(folder) //nolint:errcheck // in the worst case it stays
 		}
 		if err := os.MkdirAll(folder, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		// The name of the source becomes that of the section.
+		// The name of the source file becomes the name of the section.
 		in := filepath.Join(folder, m.source+".c")
 		if err := os.WriteFile(in, src, 0o600); err != nil {
 			t.Fatal(err)
@@ -113,8 +113,8 @@ func open(t testing.TB, b []byte) *File {
 	return f
 }
 
-// differing lists, in order, the fields in which bytes of two files of one
-// size differ; a field that is not the same in both files has a question mark.
+// differing lists, in order, the fields in which two files of equal size differ. A
+// question mark follows a field that is not the same in both files.
 func differing(t testing.TB, a, b []byte) []string {
 	t.Helper()
 	if len(a) != len(b) {
@@ -139,7 +139,7 @@ func differing(t testing.TB, a, b []byte) []string {
 	return out
 }
 
-// value returns what the field says, the first of its name from an offset on.
+// value returns the value of the first field of that name behind an offset.
 func value(t testing.TB, b []byte, name string, from int64) (span.Value, span.Span) {
 	t.Helper()
 	f := open(t, b)
@@ -152,8 +152,8 @@ func value(t testing.TB, b []byte, name string, from int64) (span.Value, span.Sp
 	return span.Value{}, span.Span{}
 }
 
-// owned checks that the spans follow each other without a gap, and that their
-// bytes agree on where they lie.
+// owned checks that the spans follow each other without gaps, and that all their
+// bytes return the same span.
 func owned(t testing.TB, f *File, size int64) {
 	t.Helper()
 	for at := int64(0); at < size; {
@@ -177,7 +177,7 @@ func owned(t testing.TB, f *File, size int64) {
 	}
 }
 
-// change returns b with other bytes at a place.
+// change returns b with other bytes at an offset.
 func change(b []byte, at int64, with ...byte) []byte {
 	b = bytes.Clone(b)
 	copy(b[at:], with)
@@ -266,7 +266,7 @@ func TestEveryByteHasAnOwner(t *testing.T) {
 	}
 }
 
-// TestClock compiles with the clock until it has moved on.
+// TestClock compiles with the clock until the second has changed.
 func TestClock(t *testing.T) {
 	dir := t.TempDir()
 	src, out := filepath.Join("testdata", "plain.c"), filepath.Join(dir, "plain.o")

@@ -11,7 +11,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/span"
 )
 
-// written is a module with so many bytes of text, in records of that size.
+// written is a module with text of a given length, in records of a given size.
 func written(t testing.TB, code []byte, size int, change func(i int, r *Text)) []byte {
 	t.Helper()
 	all := append([]Record{Header{}}, symbols(t)...)
@@ -32,7 +32,7 @@ func written(t testing.TB, code []byte, size int, change func(i int, r *Text)) [
 	return out
 }
 
-// spread reads pieces, and returns where in them a byte lies.
+// spread reads pieces, and returns the index in them of a byte.
 func spread(t testing.TB, b []byte, pieces []span.Stretch, at int64) (text []byte, i int64) {
 	t.Helper()
 	i = -1
@@ -85,7 +85,8 @@ func TestJoined(t *testing.T) {
 	}
 }
 
-// TestJoinedOnlyWhatGoesOn has text that is not placed behind the one before.
+// TestJoinedOnlyWhatGoesOn has text that is not placed right behind the text
+// before.
 func TestJoinedOnlyWhatGoesOn(t *testing.T) {
 	code := bytes.Repeat([]byte("text"), 20)
 	for name, change := range map[string]func(i int, r *Text){

@@ -27,7 +27,7 @@ func toEBCDIC(t testing.TB, s string) []byte {
 
 const codeID, registerID = 2, 3
 
-// symbols are those of a module with code and a class that registers PPA2s.
+// symbols are the symbols of a module with code and a class that registers PPA2s.
 func symbols(t testing.TB) []Record {
 	name := func(s string) []byte { return toEBCDIC(t, s) }
 	return []Record{
@@ -40,7 +40,7 @@ func symbols(t testing.TB) []Record {
 	}
 }
 
-// cut places text in records of so many bytes each.
+// cut writes text in records of a given size.
 func cut(code []byte, at uint32, size int) []Record {
 	var out []Record
 	for len(code) > 0 {
@@ -51,7 +51,7 @@ func cut(code []byte, at uint32, size int) []Record {
 	return out
 }
 
-// ppa2 is a PPA2 whose stamp lies so far from it.
+// ppa2 is a PPA2 with its stamp at a given distance.
 func ppa2(far int, flags byte) []byte {
 	b := []byte{3, 0, 0x22, 4, 0, 0, 0, 0, 0, 0, 0, 0}
 	b = binary.BigEndian.AppendUint32(b, uint32(int32(far)))
@@ -93,7 +93,7 @@ func TestStampAcrossCards(t *testing.T) {
 			if before%20 == 0 {
 				owned(t, open(t, b), int64(len(b)))
 			}
-			// What stands between its digits may not change unseen.
+			// The bytes between its digits must not change unnoticed.
 			for i := range spans[0].Length {
 				at := spans[0].Offset + i
 				if digit(b[at]) {
@@ -262,7 +262,7 @@ func TestUsersRecordsAndZaps(t *testing.T) {
 			t.Errorf("no %s for %x", c.want, c.data)
 		}
 	}
-	// An id that is given twice names nothing.
+	// An id that two symbols have names neither.
 	twice := wrapped(t, append(symbols(t), Symbol{Type: elementType, ID: codeID, Name: []byte{0xc1}}, Text{Element: codeID, Data: []byte{1}})...)
 	if s, _ := open(t, twice).At(int64(len(twice)) - 2*cardSize + textData); s.Name != "goff.txt" {
 		t.Errorf("text of an id given twice lies in %s", s.Name)
@@ -284,8 +284,7 @@ func fuzzSeeds(f *testing.F) {
 	f.Add(wrapped(f, odd...))
 }
 
-// agree checks that the spans and the records tell the same cards from those
-// that are none.
+// agree checks that spans and records agree on which cards are records.
 func agree(t testing.TB, f *File, b []byte) {
 	t.Helper()
 	at, inside := int64(0), false
@@ -313,7 +312,7 @@ func agree(t testing.TB, f *File, b []byte) {
 }
 
 // inPieces checks that a byte lies in one of the pieces of a text, if there are
-// any, and that they stand apart in their order.
+// any, and that the pieces are in order and do not touch.
 func inPieces(t testing.TB, pieces []span.Stretch, at, size int64) {
 	t.Helper()
 	last, here := int64(-1), pieces == nil
@@ -352,7 +351,7 @@ func FuzzRecords(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) { roundTrip(t, b) })
 }
 
-// large is a module of many bytes of code.
+// large is a module with a lot of code.
 func large(b *testing.B, size, per int) []byte {
 	code := make([]byte, size)
 	for i := range code {
@@ -389,8 +388,8 @@ func BenchmarkAt(b *testing.B) {
 	}
 }
 
-// BenchmarkAtOfHostile asks for each span of cards that are no records, and of
-// records of many small parts.
+// BenchmarkAtOfHostile gets each span of cards that are not records, and of records
+// with many small parts.
 func BenchmarkAtOfHostile(b *testing.B) {
 	card := func(flags byte) []byte { return append([]byte{3, flags, 0}, make([]byte, payload)...) }
 	for name, in := range map[string][]byte{
@@ -430,7 +429,7 @@ func BenchmarkRecords(b *testing.B) {
 	}
 }
 
-// endless reads as a module whose records follow each other for ever.
+// endless is a virtual module with endless records.
 type endless struct{ first, rest []byte }
 
 func (e endless) ReadAt(p []byte, at int64) (int, error) {
@@ -445,7 +444,7 @@ func (e endless) ReadAt(p []byte, at int64) (int, error) {
 	return len(p), nil
 }
 
-// TestMemory reads files that want much to be kept of them.
+// TestMemory reads files with as much as possible to index.
 func TestMemory(t *testing.T) {
 	const size = 64 << 20
 	name := bytes.Repeat([]byte{0xc1}, 400)

@@ -140,7 +140,7 @@ func TestFaults(t *testing.T) {
 		name  string
 		in    []byte
 		want  string
-		first int64 // byte of the first that is unknown
+		first int64 // first byte that is unknown
 	}{
 		{"whole", whole, "", -1},
 		{"twice", append(bytes.Clone(whole), whole...), "", -1},

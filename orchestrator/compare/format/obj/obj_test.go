@@ -86,8 +86,8 @@ func open(t testing.TB, b []byte) *File {
 	return f
 }
 
-// owned checks that the spans follow each other without a gap, and that their
-// bytes agree on where they lie.
+// owned checks that the spans follow each other without gaps, and that all their
+// bytes return the same span.
 func owned(t testing.TB, f *File, size int64) {
 	t.Helper()
 	for at := int64(0); at < size; {
@@ -128,7 +128,7 @@ func TestCardsComeBack(t *testing.T) {
 	if d := cmp.Diff(deck(t), roundTrip(t, b)); d != "" {
 		t.Error(d)
 	}
-	// What stands in columns without a meaning comes back too.
+	// Columns without a meaning must be preserved too.
 	for at := range b {
 		other := bytes.Clone(b)
 		other[at] ^= 0x41
@@ -185,7 +185,7 @@ func TestEnd(t *testing.T) {
 	}
 }
 
-// TestPairs says in which field each changed byte lies.
+// TestPairs lists the field of each changed byte.
 func TestPairs(t *testing.T) {
 	b := encode(t, deck(t)...)
 	for _, c := range []struct {
@@ -316,7 +316,7 @@ func TestAssembler(t *testing.T) {
 }
 
 // inPieces checks that a byte lies in one of the pieces of a text, if there are
-// any, and that they stand apart in their order.
+// any, and that the pieces are in order and do not touch.
 func inPieces(t testing.TB, pieces []span.Stretch, at, size int64) {
 	t.Helper()
 	last, here := int64(-1), pieces == nil

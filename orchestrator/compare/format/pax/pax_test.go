@@ -87,7 +87,7 @@ func samples() []file {
 	}
 }
 
-// strip takes away what depends on the place in the archive.
+// strip removes the values that depend on the position in the archive.
 func strip(files []file) []file {
 	out := make([]file, len(files))
 	for i, f := range files {
@@ -233,8 +233,8 @@ func tree(t *testing.T) string {
 	return dir
 }
 
-// TestAgreesWithStandardLibraryOnGNUTar reads what GNU tar wrote in each of its
-// formats, and compares with the other reader field by field.
+// TestAgreesWithStandardLibraryOnGNUTar reads archives of GNU tar in each of its
+// formats, and compares the result with the standard library's field by field.
 func TestAgreesWithStandardLibraryOnGNUTar(t *testing.T) {
 	program, err := exec.LookPath("tar")
 	if err != nil {
@@ -249,7 +249,7 @@ func TestAgreesWithStandardLibraryOnGNUTar(t *testing.T) {
 			if format == "pax" {
 				args = append([]string{"--pax-option=ZOS.taginfo:=1 819,ZOS.filefmt=NA"}, args...)
 			}
-			if format == "ustar" { // its links are of 100 bytes at most
+			if format == "ustar" { // its links have at most 100 bytes
 				args = append([]string{"--exclude=./sym"}, args...)
 			}
 			b, err := exec.Command(program, args...).Output()
@@ -329,7 +329,7 @@ func TestOthersUnpackOurs(t *testing.T) {
 	}
 }
 
-// header makes one header block with a checksum that holds.
+// header makes one header block with a correct checksum.
 func header(change func(b []byte)) []byte {
 	m := Member{Name: "m", Type: Regular, Mode: 0o644, ModTime: when()}
 	b := m.block()
@@ -512,8 +512,8 @@ func FuzzReader(f *testing.F) {
 	})
 }
 
-// again writes what was read and reads it again: what the canonical form can
-// hold must come back.
+// again writes what was read and reads it again: everything that the canonical form
+// can hold must be preserved.
 func again(t *testing.T, files []file) {
 	var out bytes.Buffer
 	w := NewWriter(&out)

@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// headers reads all members without their content, and says how it ended.
+// headers reads all headers without content, and returns the final error.
 func headers(r *Reader) (members []Member, globals [][]Record, t Trailer, why string) {
 	var last *Member
 	for {
@@ -34,7 +34,7 @@ func headers(r *Reader) (members []Member, globals [][]Record, t Trailer, why st
 	}
 }
 
-// odd are archives with much that is unusual.
+// odd are unusual archives.
 func odd() []byte {
 	padded := join(header(func(b []byte) { copy(b[124:], "00000000001") }), []byte("x"), make([]byte, 511))
 	padded[512+100] = 'h'
@@ -43,8 +43,8 @@ func odd() []byte {
 		header(func(b []byte) { copy(b[124:], "00000100000") }), make([]byte, 32768), plain(), end(), []byte("behind"), make([]byte, 5000))
 }
 
-// agreesInPlace checks that reading in place finds what reading as a stream does,
-// and that each member can be read again.
+// agreesInPlace checks that reading in place gives the same result as reading a
+// stream, and that each member can be read again.
 func agreesInPlace(t *testing.T, b []byte) {
 	t.Helper()
 	members, globals, trailer, why := headers(NewReader(bytes.NewReader(b)))
@@ -91,7 +91,7 @@ func TestInPlaceAgrees(t *testing.T) {
 	}
 }
 
-// TestFileThatShrinks: that is no fault of the archive.
+// TestFileThatShrinks checks that this is not reported as an error of the archive.
 func TestFileThatShrinks(t *testing.T) {
 	b := write(t, samples())
 	_, _, _, why := headers(NewReaderAt(bytes.NewReader(b[:1000]), int64(len(b)), Limits{}))
@@ -124,17 +124,18 @@ func TestGlobalsAreBounded(t *testing.T) {
 	}
 }
 
-// allocated is how many bytes this process ever asked for.
+// allocated returns the total bytes allocated by this process.
 func allocated() uint64 {
 	s := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
 	metrics.Read(s)
 	return s[0].Value.Uint64()
 }
 
-// mostAllocated is what a small hostile archive may make a Reader ask for.
+// mostAllocated bounds the allocations of a Reader for a small hostile archive.
 const mostAllocated = 64 << 20
 
-// TestHostileHeadersCostLittle: what a header claims is not believed before it is there.
+// TestHostileHeadersCostLittle checks that a declared size allocates nothing before
+// the bytes are there.
 func TestHostileHeadersCostLittle(t *testing.T) {
 	size := func(flag byte, text string) []byte {
 		return header(func(b []byte) { b[156] = flag; copy(b[124:136], text) })

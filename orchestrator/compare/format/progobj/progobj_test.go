@@ -32,7 +32,7 @@ func open(t testing.TB, b []byte) *File {
 	return f
 }
 
-// walk visits every stretch, and fails unless each byte is owned once.
+// walk visits every span, and fails unless each byte has exactly one.
 func walk(t testing.TB, f *File, size int64, visit func(s span.Span, at, end int64)) {
 	t.Helper()
 	for at := int64(0); at < size; {
@@ -80,7 +80,7 @@ func TestSpans(t *testing.T) {
 	}
 }
 
-// edit changes a byte at a place, and says where it must be told.
+// edit changes a byte, and says in which field it must be reported.
 type edit struct {
 	at   int64
 	name string
@@ -120,7 +120,7 @@ func TestEditsOfSmall(t *testing.T) {
 		{smallList + 40, "psegm", span.Plain},
 		{smallList + 112, "po.padding", span.Plain},
 		{smallText + 50, "po.text", span.Plain},
-		{smallText + 310, "po.text", span.Plain}, // digits that nothing points to
+		{smallText + 310, "po.text", span.Plain}, // digits to which nothing points
 		{smallStamp + 13, "ppa2.compiled", span.Stamp},
 		{smallStamp + 15, "ppa2.version", span.Fixed},
 		{smallService, "ppa2.compiled", span.Stamp},
@@ -154,7 +154,7 @@ func TestEditsOfGencert(t *testing.T) {
 		{0x1100, "po.text", span.Plain},
 		{0x19bd, "ppa2.compiled", span.Stamp},
 		{0x19c0, "ppa2.version", span.Fixed},
-		{0xa010, "po.text", span.Plain}, // of the segment that is loaded later
+		{0xa010, "po.text", span.Plain}, // of the deferred segment
 		{0xb010, "po.class.B_ESD", span.Plain},
 		{0x18890, "idrl.product", span.Fixed},
 		{0x1889d, "idrl.translated", span.Stamp},
@@ -180,8 +180,8 @@ func TestEditsOfGencert(t *testing.T) {
 	}
 }
 
-// A change of the beginning of a page changes its checksum with it; a checksum
-// that says something else than its page is none.
+// Changing the beginning of a page changes its checksum too; a value that differs
+// from its page is not a checksum.
 func TestChecksums(t *testing.T) {
 	b := small(t, 8192)
 	if s, _ := open(t, b).At(smallPRDT + 47); s.Name != "prdt.checksum" || s.Kind != span.Digest || s.Offset != smallPRDT+46 || s.Length != 4 {
@@ -233,8 +233,8 @@ func TestStampsNeedEvidence(t *testing.T) {
 	}
 }
 
-// Digits to which a PPA2 points are a time of compiling that is none, so that
-// they are told as that; those with a service level behind them are text then.
+// Digits to which a PPA2 points are a compile time without a valid time; those with
+// a service level behind them are text.
 func TestStampsWithoutDate(t *testing.T) {
 	b := small(t, 8192)
 	b[smallStamp+4], b[smallService+4] = 0xf2, 0xf2
@@ -247,7 +247,7 @@ func TestStampsWithoutDate(t *testing.T) {
 	}
 }
 
-// Stamps are found wherever the windows in which text is read end, and once.
+// Stamps must be found once each, regardless of the boundaries of windows.
 func TestStampsAcrossWindows(t *testing.T) {
 	const length = 2*window + 8192
 	b := small(t, length)
@@ -306,7 +306,7 @@ func TestValues(t *testing.T) {
 	}
 }
 
-// put returns small with a 4-byte number at a place.
+// put returns small with a 4-byte number at an offset.
 func put(t testing.TB, at int64, n uint32) []byte {
 	b := small(t, 8192)
 	binary.BigEndian.PutUint32(b[at:], n)
@@ -379,7 +379,7 @@ func TestNotProgramObjects(t *testing.T) {
 	}
 }
 
-// failing gives bytes up to a place, then an error.
+// failing returns bytes up to an offset, then an error.
 type failing struct {
 	b  []byte
 	at int64

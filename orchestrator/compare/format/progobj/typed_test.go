@@ -14,9 +14,9 @@ import (
 	"golang.org/x/text/encoding/charmap"
 )
 
-// The parts of a program object as types, for tests that read and write them.
-// They stand beside the package's own tables of offsets, so that a slip in
-// either shows.
+// The parts of a program object as types, for tests that read and write them. They
+// are independent of the package's tables of offsets, so that an error in either is
+// detected.
 type (
 	fileHeader struct {
 		Eyecatcher [8]byte
@@ -150,7 +150,7 @@ type (
 	}
 )
 
-// piece is a value of those types, or bytes, at its place.
+// piece is a value of those types, or bytes, at an offset.
 type piece struct {
 	at    int64
 	value any
@@ -185,7 +185,7 @@ type decoder struct {
 	m module
 }
 
-// take reads a value of a type at its place.
+// take reads a value of a type at an offset.
 func take[T any](d *decoder, at uint32) T {
 	var v T
 	if err := binary.Read(bytes.NewReader(d.b[at:]), binary.BigEndian, &v); err != nil {
@@ -202,8 +202,8 @@ func (d *decoder) bytes(at, length uint32) []byte {
 
 func size(v any) uint32 { return uint32(binary.Size(v)) }
 
-// decode takes a program object of format 3 to pieces; what lies between them
-// must be zero.
+// decode splits a program object of format 3 into pieces; the bytes in between must
+// be zero.
 func decode(t testing.TB, b []byte) module {
 	d := &decoder{t: t, b: b}
 	h := take[fileHeader](d, 0)
@@ -267,7 +267,7 @@ func (d *decoder) index(r recordDecl) {
 	}
 }
 
-// class reads what a class holds unless it is text that is loaded at once,
+// class reads the content of a class, unless it is text that is loaded at once,
 // which was read with its record.
 func (d *decoder) class(row mapRow) {
 	for i := range row.Count {
@@ -290,7 +290,7 @@ func (d *decoder) class(row mapRow) {
 	}
 }
 
-// ebc writes text in EBCDIC, filled up with blanks.
+// ebc returns text in EBCDIC, padded with blanks.
 func ebc(s string, length int) []byte {
 	b := bytes.Repeat([]byte{0x40}, length)
 	for i, c := range []rune(s) {
@@ -302,7 +302,7 @@ func ebc(s string, length int) []byte {
 func ebc8(s string) [8]byte   { return [8]byte(ebc(s, 8)) }
 func ebc10(s string) [10]byte { return [10]byte(ebc(s, 10)) }
 
-// realFile reads the program object gencert, which the binder made.
+// realFile reads the program object gencert, which the real binder made.
 func realFile(t testing.TB) []byte {
 	t.Helper()
 	dir := os.Getenv("ZFARM_ZOS_BINARIES")
@@ -316,7 +316,7 @@ func realFile(t testing.TB) []byte {
 	return b
 }
 
-// Where the parts of the small program object stand.
+// Offsets of the parts of the small program object.
 const (
 	smallNames   = 120
 	smallPMAR    = 148
@@ -338,7 +338,7 @@ const (
 
 var packedDay, packedTime = [4]byte{0x20, 0x25, 0x04, 0x1f}, [4]byte{0x01, 0x23, 0x45, 0x6f}
 
-// small builds a program object with one of everything, laid out as measured.
+// small builds a program object with one part of each kind, in the measured layout.
 func small(t testing.TB, textLength int) []byte {
 	grow := uint32(textLength+4095)/4096*4096 - 8192
 	class := map[string]recordDecl{
@@ -374,8 +374,8 @@ func small(t testing.TB, textLength int) []byte {
 	return append(m, index...).encode(t, int64(smallSize+grow))
 }
 
-// smallCode is text with a stamp that a PPA2 points to, one with a service
-// level behind it, and digits that are neither.
+// smallCode is text with a stamp to which a PPA2 points, one with a service level
+// behind it, and digits that are neither.
 func smallCode(length int) []byte {
 	b := bytes.Repeat([]byte{0x07}, length)
 	copy(b, []byte{0x47, 0, 0, 0})
@@ -387,8 +387,8 @@ func smallCode(length int) []byte {
 	return b
 }
 
-// smallBinderIndex maps the classes, which are given by their names: type is
-// the size of an entry, length how many there are.
+// smallBinderIndex maps the named classes. type is the size of an entry, length the
+// number of entries.
 func smallBinderIndex(at uint32, class map[string]recordDecl) (module, uint32) {
 	names := []string{"B_TEXT", "B_IDRZ", "B_IDRU", "B_IDRL", "B_IDRB", "B_ESD"}
 	head := func(kind string, count int) indexTable {
@@ -423,8 +423,8 @@ func smallBinderIndex(at uint32, class map[string]recordDecl) (module, uint32) {
 	return append(m, piece{int64(h.End - 32), mapRow{Type: 0xc5}}), h.End - at
 }
 
-// The small program object is kept for the tests of other packages, which have
-// no binder either.
+// The small program object is written to testdata for the tests of other packages,
+// since there is no binder here.
 func TestSmallIsKept(t *testing.T) {
 	golden := filepath.Join("testdata", "small.po")
 	if *update {

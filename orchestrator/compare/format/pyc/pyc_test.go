@@ -20,8 +20,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/span"
 )
 
-// module writes a module as an interpreter of that number would, around a code
-// object that is cut short.
+// module writes a module with that magic number, around a truncated code object.
 func module(number uint16, words ...uint32) []byte {
 	b := append(binary.LittleEndian.AppendUint16(nil, number), newline...)
 	for _, w := range words {
@@ -121,7 +120,7 @@ func TestTheTimeIsOneMomentInUTC(t *testing.T) {
 	}
 }
 
-// simple is what CPython 3.11 makes of "x = 1" in m.py, of a known time.
+// simple is the output of CPython 3.11 for "x = 1" in m.py, with a known time.
 const simple = "a70d0d0a0000000000f1536506000000e30000000000000000000000000100000000000000f30a00" +
 	"0000970064005a00640153002902e9010000004e2901da0178a900f300000000fa046d2e7079fa08" +
 	"3c6d6f64756c653e720700000001000000730e000000f003010101d8040580018001800172050000" +

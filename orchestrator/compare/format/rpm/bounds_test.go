@@ -15,8 +15,8 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/container/containertest"
 )
 
-// TestHostileHeadersTakeLittleMemory: what fits in a header of 16 MiB can mean
-// much more.
+// TestHostileHeadersTakeLittleMemory reads headers of 16 MiB that decode to much
+// more.
 func TestHostileHeadersTakeLittleMemory(t *testing.T) {
 	const room = maxStore - 64<<10
 	zeros := strings.Repeat("\x00", room)
@@ -57,7 +57,7 @@ func TestHostileHeadersTakeLittleMemory(t *testing.T) {
 	}
 }
 
-// withoutFiles writes a package of those tags alone.
+// withoutFiles writes a package with only those tags.
 func (s sample) withoutFiles() []byte {
 	lead := make([]byte, leadSize)
 	copy(lead, leadMagic+"\x03")

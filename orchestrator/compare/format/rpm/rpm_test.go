@@ -75,14 +75,14 @@ func headerOf(region uint32, lines ...line) []byte {
 
 // sample is a package as the tests write it.
 type sample struct {
-	tags   []line // beside those of files
-	signed []line // beside digests
+	tags   []line // in addition to those of files
+	signed []line // in addition to digests
 	files  []string
-	// contents, modes and times are those of files.
+	// contents, modes and times are the values of the files.
 	contents []string
 	modes    []uint16
 	times    []uint32
-	digests  []string // "" is the right one
+	digests  []string // "" means the correct one
 	behind   string   // the payload
 	raw      bool     // the payload is not compressed
 }
@@ -94,7 +94,7 @@ func base() sample {
 		times: []uint32{1700000000, 1700000001}, digests: []string{"", ""}}
 }
 
-// payload writes the files as cpio does.
+// payload writes the files in cpio format.
 func (s sample) payload() (packed, unpacked []byte) {
 	var b bytes.Buffer
 	put := func(name, content string, mode uint16, time uint32) {
@@ -119,7 +119,7 @@ func (s sample) payload() (packed, unpacked []byte) {
 
 func sum(b []byte) string { return fmt.Sprintf("%x", sha256.Sum256(b)) }
 
-// bytes writes the package, with digests that are right.
+// bytes writes the package with correct digests.
 func (s sample) bytes() []byte {
 	packed, unpacked := s.payload()
 	folders, places, names, digests := []string{}, []uint32{}, []string{}, []string{}
@@ -218,7 +218,7 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-// differing returns the fields that differ and how grave each is.
+// differing returns the fields that differ, with their weights.
 func differing(a, b *container.Container) map[string]container.Weight {
 	out := map[string]container.Weight{}
 	note := func(x, y []container.Field, where string) {
@@ -311,7 +311,7 @@ func TestPlantedDifferences(t *testing.T) {
 	}
 }
 
-// TestStores: bytes between values, another order, a region over a part.
+// TestStores has bytes between values, another order, and a region over a part.
 func TestStores(t *testing.T) {
 	lines := []line{text(1000, kindString, "sample"), int32s(1006, 5)}
 	plain := headerOf(63, lines...)
@@ -398,7 +398,7 @@ func gzipped(s string) []byte {
 	return z.Bytes()
 }
 
-// contents are the files of testdata/sample.spec, by what is said of them.
+// contents are the files of testdata/sample.spec, by name.
 func contents(t *testing.T, in []byte, c *container.Container) map[string]string {
 	t.Helper()
 	out := map[string]string{}

@@ -45,7 +45,7 @@ func ebcdic(t testing.TB, s string) []byte {
 	return b
 }
 
-// card72 is a statement that goes on in column 72.
+// card72 is a statement that continues in column 72.
 func card72(content, rest string) []string {
 	return []string{fmt.Sprintf("%-71s", content)[:71] + "X", rest}
 }
@@ -155,7 +155,7 @@ func TestTooManyImports(t *testing.T) {
 	}
 }
 
-// The order of statements and where cards end make no difference to the set;
+// The order of statements and the ends of cards make no difference to the set;
 // names and their quotes do.
 func TestSets(t *testing.T) {
 	set := func(text string) []string {
@@ -218,7 +218,7 @@ func FuzzImports(f *testing.F) {
 			}
 			return
 		}
-		// What was read, written in one form, is read as the same.
+		// The canonical form must parse to the same imports.
 		var again strings.Builder
 		for _, i := range got {
 			text := " IMPORT " + i.String()

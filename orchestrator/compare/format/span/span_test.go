@@ -32,8 +32,8 @@ func TestMap(t *testing.T) {
 	}
 }
 
-// TestManyWithinOne: however many short spans begin before a byte, the long one
-// in which it lies is found.
+// TestManyWithinOne checks that a long span is found for a byte behind many short
+// spans.
 func TestManyWithinOne(t *testing.T) {
 	spans := []Span{{Name: "code", Length: 10_000, Kind: Code}}
 	for i := range int64(500) {

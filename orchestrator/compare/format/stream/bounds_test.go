@@ -17,7 +17,8 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/container/containertest"
 )
 
-// zstdRepeated writes a frame of a window of 64 MiB with blocks that repeat one byte.
+// zstdRepeated writes a frame with a window of 64 MiB and blocks that repeat one
+// byte.
 func zstdRepeated(blocks int64) containertest.Virtual {
 	const block = 128 << 10
 	head := binary.LittleEndian.AppendUint32(nil, zstdFrame)
@@ -30,8 +31,8 @@ func zstdRepeated(blocks int64) containertest.Virtual {
 		containertest.Bytes(line(1))}
 }
 
-// xzHead is the header of a stream without checks, and that of a block with a
-// dictionary of 64 MiB.
+// xzHead is a stream header without checks, and a block header with a dictionary of
+// 64 MiB.
 func xzHead() []byte {
 	flags := []byte{0, 0}
 	b := append([]byte(xzMagic), flags...)
@@ -60,8 +61,8 @@ func xzStored(chunks int64) containertest.Virtual {
 		{Size: int64(len(chunk)), Times: chunks, Make: func(int64) []byte { return chunk }}, containertest.Bytes(rest)}
 }
 
-// hostile are streams that mean to use up memory, and how much a window of
-// theirs may take.
+// hostile are streams made to use up memory, with the memory that their window may
+// take.
 func hostile(t *testing.T) map[string]struct {
 	in     containertest.Virtual
 	window uint64
@@ -80,7 +81,7 @@ func hostile(t *testing.T) map[string]struct {
 		return containertest.Virtual{{Size: int64(len(b)), Times: n, Make: func(i int64) []byte {
 			out := bytes.Clone(b)
 			if out[3] == 0 {
-				binary.LittleEndian.PutUint32(out[4:], uint32(i)) // a time of its own
+				binary.LittleEndian.PutUint32(out[4:], uint32(i)) // a different time in each
 			}
 			return out
 		}}}
@@ -112,7 +113,7 @@ func TestHostileStreamsTakeLittleMemory(t *testing.T) {
 			if got == nil || c.window == 0 {
 				return
 			}
-			// Content that is opened again needs no more.
+			// Opening the content again needs no more memory.
 			r, err := got.Entries[0].Open()
 			if err != nil {
 				t.Fatal(err)

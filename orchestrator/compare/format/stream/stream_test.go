@@ -28,7 +28,7 @@ import (
 
 var (
 	small = container.Limits{Members: 1000, Names: 1 << 20, Content: 1 << 20}
-	// empty is what bzip2 writes for nothing; hello for "hello\n".
+	// empty is the output of bzip2 for no input; hello that for "hello\n".
 	empty = []byte("BZh9\x17\x72\x45\x38\x50\x90\x00\x00\x00\x00")
 	hello = []byte("BZh91AY&SY\xc1\xc0\x80\xe2\x00\x00\x01\x41\x00\x00\x10\x02\x44\xa0\x00\x30\xcd\x00\xc3\x46\x29\x97\x17\x72\x45\x38\x50\x90\xc1\xc0\x80\xe2")
 )
@@ -85,7 +85,7 @@ func zst(t testing.TB, content []byte, o ...zstd.EOption) []byte {
 	return b.Bytes()
 }
 
-// opened reads a stream and its content, twice.
+// opened reads a stream and its content, the content twice.
 func opened(t testing.TB, in []byte) (*container.Container, []byte) {
 	t.Helper()
 	if !Is(in) {
@@ -114,7 +114,7 @@ func opened(t testing.TB, in []byte) (*container.Container, []byte) {
 	return c, content
 }
 
-// values are the fields but for that of compression.
+// values returns the fields without the one for compression.
 func values(c *container.Container) string {
 	var s []string
 	for _, f := range c.Entries[0].Fields[:len(c.Entries[0].Fields)-1] {
@@ -180,14 +180,14 @@ func TestSeries(t *testing.T) {
 	}
 }
 
-// put returns b with something else at a place.
+// put returns b with other bytes at an offset.
 func put(b []byte, at int, with ...byte) []byte {
 	b = bytes.Clone(b)
 	copy(b[at:], with)
 	return b
 }
 
-// sealed mends the sum of the header of the first block of an xz stream.
+// sealed corrects the checksum of the first block header of an xz stream.
 func sealed(b []byte) []byte {
 	length := (int(b[12]) + 1) * 4
 	binary.LittleEndian.PutUint32(b[12+length-4:], crc32.ChecksumIEEE(b[12:12+length-4]))
@@ -248,7 +248,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// TestExplosiveStreams opens what holds 16 MiB where 1 MiB is allowed.
+// TestExplosiveStreams opens streams with 16 MiB of content where 1 MiB is allowed.
 func TestExplosiveStreams(t *testing.T) {
 	bomb := make([]byte, 16<<20)
 	ins := map[string][]byte{
@@ -269,8 +269,8 @@ func TestExplosiveStreams(t *testing.T) {
 	}
 }
 
-// TestSmallBlocksNeedNoLargeDictionary decodes blocks of a byte that each
-// claim 64 MiB.
+// TestSmallBlocksNeedNoLargeDictionary decodes blocks of one byte that each request
+// a dictionary of 64 MiB.
 func TestSmallBlocksNeedNoLargeDictionary(t *testing.T) {
 	in := xzOf(t, xz.WriterConfig{DictCap: 4096, BlockSize: 1}, text(300))
 	header, blocks := []byte{2, 0, 0x21, 1, 0}, 0
@@ -288,8 +288,7 @@ func TestSmallBlocksNeedNoLargeDictionary(t *testing.T) {
 	}
 }
 
-// TestEndOfBzip2ThatIsNone plants the bits of the end of a stream where there
-// is no end.
+// TestEndOfBzip2ThatIsNone plants the bits of a stream's end where there is no end.
 func TestEndOfBzip2ThatIsNone(t *testing.T) {
 	x := newFinder(fileOf(hello), 0, map[int64]bool{}, lowest)
 	n, err := io.Copy(io.Discard, x)
@@ -315,8 +314,8 @@ func TestEndOfBzip2ThatIsNone(t *testing.T) {
 	}
 }
 
-// TestContentThatLooksLikeAnEnd reads what bzip2 makes of bytes chosen so
-// that the table of the bytes in use spells the end of a stream.
+// TestContentThatLooksLikeAnEnd compresses bytes chosen so that bzip2's table of
+// the bytes in use contains the bits of a stream's end.
 func TestContentThatLooksLikeAnEnd(t *testing.T) {
 	in := []byte("BZh91AY&SY\x97\x1a\xf7\x42\x00\x00\x00\x70\x00\x0b\xb9\x22\x9c\x28\x48\x20\x00\x31\x4d\x32\x31\x31\x31\x08" +
 		"\x13\x13\x20\xd1\x94\x47\x84\x56\xcb\xc6\xb7\xce\xcf\xbf\x56\x2e\xe4\x8a\x70\xa1\x21\x2e\x35\xee\x84")
@@ -330,7 +329,7 @@ func TestContentThatLooksLikeAnEnd(t *testing.T) {
 }
 
 func drained(r io.Reader) int64 {
-	n, _ := io.Copy(io.Discard, r) // how far it goes is what is asked
+	n, _ := io.Copy(io.Discard, r) // only the count matters
 	return n
 }
 
@@ -350,7 +349,7 @@ func TestFileThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// packed compresses with a program that is installed.
+// packed compresses with an installed program.
 func packed(program string, content []byte, args ...string) ([]byte, error) {
 	tool, err := exec.LookPath(program)
 	if err != nil {
@@ -433,8 +432,8 @@ func TestPlantedDifferences(t *testing.T) {
 	}
 }
 
-// decoderShare is what decoders of bzip2 take, one after the other, for each
-// byte of the smallest streams.
+// decoderShare is how much the bzip2 decoders allocate in total for each byte of
+// the smallest streams.
 const decoderShare = 16 << 10
 
 func FuzzOpen(f *testing.F) {

@@ -14,8 +14,8 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/container/containertest"
 )
 
-// virtual makes an archive of empty members without compression, as large as
-// wanted; all numbers are in records of zip64.
+// virtual makes an archive of empty stored members, of any size; all numbers are in
+// zip64 records.
 func virtual(n int64, name func(i int64) string, extra, comment []byte) containertest.Virtual {
 	u16, u32, u64 := binary.LittleEndian.AppendUint16, binary.LittleEndian.AppendUint32, binary.LittleEndian.AppendUint64
 	sized := func(head []byte, i int64) []byte {
@@ -45,7 +45,7 @@ func virtual(n int64, name func(i int64) string, extra, comment []byte) containe
 
 func numbered(i int64) string { return fmt.Sprintf("%07d", i) }
 
-// hostile are archives that mean to use up memory.
+// hostile are archives made to use up memory.
 func hostile() map[string]containertest.Virtual {
 	long := strings.Repeat("n", max16-7)
 	times := strings.Repeat("UT\x05\x00\x01abcd", 5000)

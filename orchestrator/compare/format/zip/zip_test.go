@@ -24,8 +24,8 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/container/containertest"
 )
 
-// part is a member as the tests write it: every number can be changed, in the
-// local header, in the line of the directory, or in both.
+// part is a member as the tests write it. Every number can be changed in the local
+// header, in the directory entry, or in both.
 type part struct {
 	name, content, comment string
 	flags, method          uint16
@@ -35,11 +35,11 @@ type part struct {
 	clock, date            uint16
 	extra, localExtra      string
 	level                  int
-	before, behind         string // beside the member
+	before, behind         string // around the member
 	within                 string // behind the end of compressed data
 	descriptor             string
 	local, line            func(header []byte) // last changes
-	zeroLocal              bool                // sums and sizes left out
+	zeroLocal              bool                // without sums and sizes
 }
 
 func u16(n ...uint16) string {
@@ -84,7 +84,7 @@ func (p part) data() string {
 	return b.String() + p.within
 }
 
-// common is what both headers say, from the version needed on.
+// common is the part that both headers share, from the version needed on.
 func (p part) common(zero bool, extra string) string {
 	data, sum := p.data(), crc32.ChecksumIEEE([]byte(p.content))
 	if zero {
@@ -154,7 +154,7 @@ func contentOf(t testing.TB, b []byte, e container.Entry) string {
 	return string(content)
 }
 
-// said are the fields of an entry that are not empty, without that of
+// said returns the fields of an entry that are not empty, without the one for
 // compression.
 func said(fields []container.Field) string {
 	var s []string
@@ -256,7 +256,7 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-// ended replaces the end of an archive of one member by records of zip64.
+// ended replaces the end record of an archive with one member by zip64 records.
 func ended(in []byte, change func(rec, loc []byte), sentinel bool) []byte {
 	at := bytes.LastIndex(in, []byte(endMagic))
 	size, offset := uint64(binary.LittleEndian.Uint32(in[at+12:])), uint64(binary.LittleEndian.Uint32(in[at+16:]))
@@ -386,7 +386,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// archiveAs claims another number of members.
+// archiveAs declares another number of members.
 func archiveAs(n uint16, parts ...part) []byte {
 	b := archiveOf(parts...)
 	copy(b[len(b)-endSize+8:], u16(n, n))
@@ -400,8 +400,8 @@ func corrupt(good []byte) []byte {
 	return b
 }
 
-// overlapping adds a line for a member that lies within the content of the
-// first, as archives do that show one content under many names.
+// overlapping adds a directory entry for a member that lies within the content of
+// the first, like archives that store one content under many names.
 func overlapping(in []byte) []byte {
 	end := bytes.LastIndex(in, []byte(endMagic))
 	at := bytes.LastIndex(in[:end], []byte(centralMagic))
@@ -416,7 +416,8 @@ func TestTwoDirectories(t *testing.T) {
 	a := archiveOf(base)
 	at := bytes.LastIndex(a, []byte(centralMagic))
 	end := bytes.LastIndex(a, []byte(endMagic))
-	// The first is where the record says, the second ends where the record begins.
+	// The first is at the offset in the end record, the second ends where that
+	// record begins.
 	in := bytes.Join([][]byte{a[:end], a[at:end], a[end:]}, nil)
 	if _, err := Open(bytes.NewReader(in), int64(len(in)), container.Limits{}); err == nil || !strings.Contains(err.Error(), "two directories") {
 		t.Errorf("error %v", err)
@@ -482,13 +483,13 @@ func TestPlantedDifferences(t *testing.T) {
 	}
 }
 
-// fieldNames are the fields that an entry may have, in their order.
+// fieldNames are the possible fields of an entry, in order.
 func fieldNames() []string {
 	return strings.Fields("zip.time zip.owner zip.mode zip.attributes zip.comment zip.extra zip.extra.local zip.utf8 zip.flags " +
 		"zip.method zip.version zip.zip64 zip.descriptor zip.compression")
 }
 
-// whole returns a field, one without a value if it is left out.
+// whole returns a field, without a value if it was left out.
 func whole(e container.Entry, name string) container.Field {
 	for _, f := range e.Fields {
 		if f.Name == name {
@@ -614,7 +615,8 @@ func FuzzOpen(f *testing.F) {
 			}
 			return
 		}
-		// Whatever we take, the standard library must take and see alike.
+		// The standard library must accept every accepted archive, and read the
+		// same.
 		std, err := stdzip.NewReader(bytes.NewReader(b), int64(len(b)))
 		if err != nil || len(std.File) != len(c.Entries) {
 			t.Fatalf("the standard library sees something else: %v", err)

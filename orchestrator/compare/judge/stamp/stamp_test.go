@@ -15,8 +15,8 @@ func window(zone string) Window {
 	return NewWindow(begun, begun.Add(30*time.Minute), zone)
 }
 
-// TestFind has two texts of equal length, the byte in question being the first
-// that differs, and says what must be found.
+// TestFind searches two texts of equal length for a stamp at the first byte that
+// differs.
 func TestFind(t *testing.T) {
 	for _, c := range []struct {
 		name, zone string

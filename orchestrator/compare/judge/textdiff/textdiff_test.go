@@ -17,7 +17,7 @@ import (
 
 func same(s string) string { return s }
 
-// apply makes b of a.
+// apply applies edits to a, which gives b.
 func apply(a, b []string, edits []Edit) []string {
 	var out []string
 	at := 0
@@ -63,7 +63,7 @@ func length(edits []Edit) int {
 	return n
 }
 
-// shortest is the length by dynamic programming.
+// shortest computes the same by dynamic programming.
 func shortest(a, b []string) int {
 	prev := make([]int, len(b)+1)
 	for j := range prev {
