@@ -117,7 +117,7 @@ func (st *staging) member(below string, e *staged) member {
 		switch r.Key {
 		case pax.ZOSTag, pax.ZOSExtattr:
 			m.Records = append(m.Records, r)
-		case "atime", "ctime": // the header's time is replaced, so these are dropped
+		case "atime", "ctime": // replaced like the header's time, so not listed as dropped
 		default:
 			st.dropped[clip(r.Key)]++
 		}

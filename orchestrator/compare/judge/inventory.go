@@ -48,7 +48,8 @@ type stated struct {
 	count int
 }
 
-// statedKey identifies a value by a sum, since its text may be cut.
+// statedKey identifies a value by its text and a sum of its bytes, since the text
+// may be cut.
 type statedKey struct {
 	text string
 	sum  uint64

@@ -57,8 +57,8 @@ func (h *handle) close() {
 	}
 }
 
-// reader returns a reader from the beginning. Without at, the bytes can be read
-// once; call again before the next time.
+// reader returns a reader from the beginning. An input that cannot be read in place
+// can be read only once, until the method again reopens it.
 func (h *handle) reader() io.Reader {
 	if h.at != nil {
 		return io.NewSectionReader(h.at, 0, h.size)
