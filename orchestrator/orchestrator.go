@@ -1,13 +1,14 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package orchestrator holds the life of a build as values and pure functions:
-// the stages and the edges between them, what may follow what, what a lost
-// worker costs, and what was recorded on the way.
+// Package orchestrator models the life of a build as values and pure functions: the
+// stages and the edges between them, the legal transitions, the cost of a lost worker,
+// and the records of what was observed.
 //
-// It does no I/O, starts no goroutine and reads no clock; whoever drives a
-// build (orchestrator/engine, over orchestrator/store) hands in what happened and
-// acts on what is ready then. So the same functions serve whatever remembers the
+// It does no I/O, starts no goroutine and reads no clock. The caller
+// (orchestrator/engine, over orchestrator/store) passes in what happened and then acts
+// on the stages that are ready. The same functions therefore work with any store that
+// keeps the values between two transitions.
 // values between two transitions.
 package orchestrator
 
@@ -28,13 +29,13 @@ const (
 	Repeat  StageKind = "repeat"  // build and test once, on one worker
 	Compare StageKind = "compare" // package and compare the repeats
 	Attest  StageKind = "attest"  // sign statements about what was compared
-	Publish StageKind = "publish" // lay out artifacts and bundles
+	Publish StageKind = "publish" // write artifacts and bundles
 )
 
 // StageState is where a stage stands.
 type StageState string
 
-// The states of a stage. The last five are ends.
+// The states of a stage. The last five are final.
 const (
 	Blocked   StageState = "blocked"   // waits for stages before it
 	Ready     StageState = "ready"     // may begin
@@ -42,30 +43,30 @@ const (
 	Succeeded StageState = "succeeded" //
 	Failed    StageState = "failed"    // with a Failure
 	Skipped   StageState = "skipped"   // a stage before it failed
-	Cancelled StageState = "cancelled" // somebody asked for it
+	Cancelled StageState = "cancelled" // on request
 	Reused    StageState = "reused"    // another build with the same inputs has passed it
 )
 
-// Over reports whether the state is an end.
+// Over reports whether the state is final.
 func (s StageState) Over() bool {
 	return s == Succeeded || s == Failed || s == Skipped || s == Cancelled || s == Reused
 }
 
-// FailureKind says whose turn it is when a build ends without a release.
+// FailureKind says who has to act when a build ends without a release.
 type FailureKind string
 
 // The kinds of failure.
 const (
-	FaultyRecipe   FailureKind = "recipe"         // the maintainer: the recipe does not say what it should
+	FaultyRecipe   FailureKind = "recipe"         // the maintainer: the recipe is wrong
 	FaultySource   FailureKind = "source"         // checksum, signature or availability of an input
-	FailedNeed     FailureKind = "need"           // a port that this one needs has not been built
+	FailedNeed     FailureKind = "need"           // a port that this one needs was not built
 	FailedStep     FailureKind = "step"           // the port does not build
-	FailedTests    FailureKind = "tests"          // the port's suite has failures nobody expects
+	FailedTests    FailureKind = "tests"          // the port's suite has unexpected failures
 	OverLimit      FailureKind = "limit"          // a step ran past its limit
 	Infrastructure FailureKind = "infrastructure" // workers were lost too often, a disk is full ...
 	NotReproduced  FailureKind = "different"      // the repeats differ by more than the recipe allows
 	NotComparable  FailureKind = "incomparable"   // an output cannot be read to its end
-	NotSigned      FailureKind = "signing"        // the signer refused or broke
+	NotSigned      FailureKind = "signing"        // the signer refused or failed
 )
 
 // Failure is why a stage failed.
@@ -82,19 +83,19 @@ type Stage struct {
 	State StageState `json:"state"`
 	// Repeat is the number of the repeat, from 0, for stages of that kind.
 	Repeat int `json:"repeat"`
-	// After are the ids of the stages that must have succeeded before.
+	// After lists the ids of the stages that must have succeeded before.
 	After []string `json:"after,omitempty"`
 	// Attempts counts how often the stage has begun.
 	Attempts int `json:"attempts"`
-	// Fence rises with each attempt; what an earlier holder says under an
-	// older fence is refused.
+	// Fence rises with each attempt; a report from an earlier holder under an older
+	// fence is refused.
 	Fence int64 `json:"fence"`
-	// Worker holds the present attempt; Lost are those that were lost at it.
+	// Worker runs the current attempt; Lost lists the workers that lost earlier ones.
 	Worker string   `json:"worker,omitempty"`
 	Lost   []string `json:"lost,omitempty"`
-	// NotBefore is when a retry may begin at the earliest.
+	// NotBefore is the earliest time at which a retry may begin.
 	NotBefore time.Time `json:"not_before,omitzero"`
-	// Since is when the stage came into its state.
+	// Since is when the stage entered its state.
 	Since time.Time `json:"since,omitzero"`
 	// Output names what the stage made, in the artifact store.
 	Output  digest.Digest `json:"output,omitzero"`
@@ -105,27 +106,26 @@ type Stage struct {
 type Build struct {
 	ID     string  `json:"id"`
 	Stages []Stage `json:"stages"`
-	// Cancelled is set once somebody asked for the end.
+	// Cancelled is set once the build's cancellation was requested.
 	Cancelled bool `json:"cancelled,omitempty"`
-	// SameAs is the build whose outcome stands for this one's, because its
-	// inputs were the same.
+	// SameAs is the build with the same inputs whose outcome this one takes over.
 	SameAs string `json:"same_as,omitempty"`
 }
 
 // BuildState sums up the stages of a build.
 type BuildState string
 
-// The states of a build. The last three are ends.
+// The states of a build. The last three are final.
 const (
 	BuildWaiting   BuildState = "waiting"   // for the ports it needs
-	BuildQueued    BuildState = "queued"    // something may begin, nothing has
-	BuildRunning   BuildState = "running"   // something runs
-	BuildSucceeded BuildState = "succeeded" // it may be released, or another build with its inputs was
+	BuildQueued    BuildState = "queued"    // a stage is ready, none has begun
+	BuildRunning   BuildState = "running"   // a stage runs
+	BuildSucceeded BuildState = "succeeded" // it may be released, or it reused a build with the same inputs
 	BuildFailed    BuildState = "failed"    // with a Failure
 	BuildCancelled BuildState = "cancelled" //
 )
 
-// Over reports whether the state is an end.
+// Over reports whether the state is final.
 func (s BuildState) Over() bool {
 	return s == BuildSucceeded || s == BuildFailed || s == BuildCancelled
 }
@@ -170,8 +170,8 @@ const (
 	maxBackoff   = time.Minute
 )
 
-// New returns a build of that many repeats whose first stage is blocked until
-// [Build.Unblock] says that what it needs is there.
+// New returns a build with that many repeats. Its first stage is blocked until
+// [Build.Unblock] reports that every port the build needs is available.
 func New(id string, repeats int, now time.Time) Build {
 	b := Build{ID: id}
 	add := func(id string, kind StageKind, repeat int, after ...string) string {
@@ -198,8 +198,8 @@ func (b Build) Stage(id string) (Stage, bool) {
 	return b.Stages[i], true
 }
 
-// Ready returns the stages that may begin at that time, and the earliest time
-// at which a stage that waits for a retry may (zero if none does).
+// Ready returns the stages that may begin at now, and the earliest time at which a
+// stage that waits for a retry may begin (zero if none waits).
 func (b Build) Ready(now time.Time) (ready []Stage, next time.Time) {
 	for _, s := range b.Stages {
 		switch {
@@ -230,7 +230,7 @@ func (b Build) Failure() *Failure {
 	return nil
 }
 
-// Unblock lets the build begin: every port that it needs is there.
+// Unblock lets the build begin: every port that it needs is available.
 func (b Build) Unblock(now time.Time) (Build, Event, error) {
 	first := b.Stages[0].ID
 	return b.change(first, now, Ready, func(s *Stage) error {
@@ -241,7 +241,7 @@ func (b Build) Unblock(now time.Time) (Build, Event, error) {
 	})
 }
 
-// FailNeed ends a build whose need will not come.
+// FailNeed ends a build one of whose needs cannot be built.
 func (b Build) FailNeed(reason string, now time.Time) (Build, []Event, error) {
 	first := b.Stages[0].ID
 	next, event, err := b.change(first, now, Failed, func(s *Stage) error {
@@ -258,8 +258,8 @@ func (b Build) FailNeed(reason string, now time.Time) (Build, []Event, error) {
 	return next, append([]Event{event}, next.skip(first, now)...), nil
 }
 
-// Reuse ends a build in its first stage: another build had the same inputs,
-// and its outcome stands for this one's.
+// Reuse ends a build in its first stage: another build had the same inputs, and this
+// build takes over its outcome.
 func (b Build) Reuse(id string, fence int64, output digest.Digest, other string, now time.Time) (Build, []Event, error) {
 	if id != b.Stages[0].ID {
 		return b, nil, fmt.Errorf("reusing build %s for build %s: stage %s is not its first", other, b.ID, id)
@@ -281,8 +281,8 @@ func (b Build) Reuse(id string, fence int64, output digest.Digest, other string,
 	return next, events, nil
 }
 
-// Begin starts a ready stage, on a worker if it is a repeat, and draws the
-// fence under which everything about this attempt must be told.
+// Begin starts a ready stage, on a worker if it is a repeat, and raises the fence.
+// Every report about this attempt must carry the new fence.
 func (b Build) Begin(id, worker string, now time.Time) (Build, Event, error) {
 	return b.change(id, now, Running, func(s *Stage) error {
 		if s.State != Ready || s.NotBefore.After(now) {
@@ -296,8 +296,8 @@ func (b Build) Begin(id, worker string, now time.Time) (Build, Event, error) {
 	})
 }
 
-// Succeed ends a running stage well, keeps what it made, and unblocks what
-// waited for it only.
+// Succeed ends a running stage with success, keeps its output, and unblocks the stages
+// that waited for it alone.
 func (b Build) Succeed(id string, fence int64, output digest.Digest, now time.Time) (Build, []Event, error) {
 	next, event, err := b.change(id, now, Succeeded, func(s *Stage) error {
 		s.Output = output
@@ -316,8 +316,8 @@ func (b Build) Succeed(id string, fence int64, output digest.Digest, now time.Ti
 	return next, events, nil
 }
 
-// Fail ends a running stage for good and skips everything after it. Output
-// names what was seen up to then.
+// Fail ends a running stage with a failure and skips everything after it. Output names
+// what was recorded up to then.
 func (b Build) Fail(id string, fence int64, f Failure, output digest.Digest, now time.Time) (Build, []Event, error) {
 	next, event, err := b.change(id, now, Failed, func(s *Stage) error {
 		if err := held(id, fence)(s); err != nil {
@@ -333,9 +333,9 @@ func (b Build) Fail(id string, fence int64, f Failure, output digest.Digest, now
 	return next, append([]Event{event}, next.skip(id, now)...), nil
 }
 
-// Lose takes a running repeat from a worker that was lost. The repeat is ready
-// again after a pause that doubles; a loss costs an attempt, never a repeat.
-// After MaxAttempts losses the stage fails as a matter of infrastructure.
+// Lose ends the attempt of a running repeat whose worker was lost. The repeat becomes
+// ready again after a pause that doubles; a loss costs an attempt, never a repeat.
+// After MaxAttempts losses the stage fails with kind Infrastructure.
 func (b Build) Lose(id string, fence int64, reason string, now time.Time) (Build, []Event, error) {
 	stage, _ := b.Stage(id)
 	if losses := len(stage.Lost) + 1; losses >= MaxAttempts {
@@ -358,9 +358,9 @@ func (b Build) Lose(id string, fence int64, reason string, now time.Time) (Build
 	return next, []Event{event}, nil
 }
 
-// Postpone takes a running stage back because the farm itself could not go on
-// (a full disk, a store that does not answer). Nobody is blamed, and it is
-// tried again for as long as it takes.
+// Postpone takes a running stage back because the farm itself could not go on (a full
+// disk, a store that does not answer). It counts no lost attempt and sets no limit: the
+// stage is tried again for as long as it takes.
 func (b Build) Postpone(id string, fence int64, reason string, now time.Time) (Build, []Event, error) {
 	next, event, err := b.change(id, now, Ready, func(s *Stage) error {
 		if err := held(id, fence)(s); err != nil {
@@ -382,8 +382,8 @@ func backoff(retries int) time.Duration {
 	return min(firstBackoff<<min(retries, 10), maxBackoff) // beyond 10, the shift could overflow
 }
 
-// Cancel ends every stage that has not ended. Whoever holds a running stage
-// learns it from the fence, which rises.
+// Cancel ends every stage that has not ended. It raises the fence, by which the holder
+// of a running stage detects the cancellation.
 func (b Build) Cancel(now time.Time) (Build, []Event) {
 	next := b.clone()
 	next.Cancelled = true
@@ -399,7 +399,7 @@ func (b Build) Cancel(now time.Time) (Build, []Event) {
 	return next, events
 }
 
-// held refuses whoever does not hold the stage under its present fence.
+// held refuses a caller that does not hold the stage under its current fence.
 func held(id string, fence int64) func(*Stage) error {
 	return func(s *Stage) error {
 		if s.State != Running || s.Fence != fence {
@@ -431,8 +431,8 @@ func (b Build) unblocked(s Stage) bool {
 	})
 }
 
-// skip marks every blocked stage that waits, directly or not, for id. Stages
-// stand after those they wait for, so one pass is enough.
+// skip marks every blocked stage that depends on id, directly or not, as skipped.
+// Stages are ordered after their dependencies, so one pass is enough.
 func (b Build) skip(id string, now time.Time) []Event {
 	gone := map[string]bool{id: true}
 	var events []Event

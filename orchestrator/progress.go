@@ -9,7 +9,7 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// ProgressKind says what a Progress tells.
+// ProgressKind says what a Progress reports.
 type ProgressKind string
 
 // The kinds of progress.
@@ -22,8 +22,8 @@ const (
 	Note       ProgressKind = "note"       // Text is a sentence for people
 )
 
-// Progress is one thing worth showing while a build goes on. It is for
-// watchers only: nothing is decided by it, and it may be dropped.
+// Progress is one thing worth showing while a build runs. It is for watchers only: no
+// decision depends on it, and it may be dropped.
 type Progress struct {
 	At     time.Time       `json:"at"`
 	Kind   ProgressKind    `json:"kind"`
@@ -39,5 +39,5 @@ type Progress struct {
 	Total  int64           `json:"total,omitempty"`
 }
 
-// Watch is told of progress, from several goroutines, and must not block long.
+// Watch receives progress from several goroutines and must not block long.
 type Watch func(Progress)

@@ -14,30 +14,29 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// Inputs is everything a build is made of, by digest: what makes two builds
-// the same build.
+// Inputs is everything a build is made of, by digest. Equal inputs make the same build.
 type Inputs struct {
 	Recipe  digest.Digest `json:"recipe"`
 	Sources []Input       `json:"sources"`
 	Files   []Input       `json:"files,omitempty"` // patches and upstream keys of the recipe
 	Plugins []Input       `json:"plugins"`
-	// Needs are the packages of other ports that are put into the workspace,
-	// by their released digest.
+	// Needs are the packages of other ports that are unpacked in the workspace, by the
+	// digest of their release.
 	Needs []Input `json:"needs,omitempty"`
 	// Epoch is the newest time in the sources, in seconds: SOURCE_DATE_EPOCH.
 	Epoch int64 `json:"epoch"`
 }
 
-// Input is one thing that went in.
+// Input is one input of a build.
 type Input struct {
 	Name   string        `json:"name"`
 	URI    string        `json:"uri,omitempty"`
 	Digest digest.Digest `json:"digest"`
-	// Note says what is worth knowing, e.g. whose signature was checked.
+	// Note is a remark for people, e.g. whose signature was checked.
 	Note string `json:"note,omitempty"`
 }
 
-// Digest names the inputs as a whole; its digits begin with the id of a build.
+// Digest identifies the inputs as a whole; the id of a build begins with its digits.
 func (in Inputs) Digest() (digest.Digest, error) {
 	in.Sources, in.Files = withoutNotes(in.Sources), withoutNotes(in.Files)
 	in.Plugins, in.Needs = withoutNotes(in.Plugins), withoutNotes(in.Needs)
@@ -48,7 +47,7 @@ func (in Inputs) Digest() (digest.Digest, error) {
 	return digest.Of(b), nil
 }
 
-// withoutNotes drops what is said about inputs: it may change while they do not.
+// withoutNotes drops the notes: they may change while the inputs do not.
 func withoutNotes(inputs []Input) []Input {
 	bare := make([]Input, len(inputs))
 	for i, in := range inputs {
@@ -57,8 +56,8 @@ func withoutNotes(inputs []Input) []Input {
 	return bare
 }
 
-// Record is what the orchestrator itself saw of one repeat, with what the
-// worker said of itself kept apart in Facts.
+// Record is what the orchestrator itself observed of one repeat. What the worker
+// reported about itself is kept apart, in Facts.
 type Record struct {
 	Repeat  int       `json:"repeat"`
 	Name    string    `json:"name"`
@@ -66,8 +65,8 @@ type Record struct {
 	Attempt int       `json:"attempt"`
 	Begun   time.Time `json:"begun"`
 	Ended   time.Time `json:"ended"`
-	// Vary has the value of each variation, varied or not; one that adds nothing
-	// to this repeat is absent.
+	// Vary has the value of each variation, varied or not. A variation that adds
+	// nothing to this repeat is absent.
 	Vary  map[recipes.Variation]string `json:"conditions"`
 	Steps []StepRecord                 `json:"steps"`
 	// Output is the raw pax of the staged folder.
@@ -76,7 +75,7 @@ type Record struct {
 	Facts  workers.Facts `json:"facts"`
 }
 
-// StepRecord is one step as it was seen from here.
+// StepRecord is one step as the orchestrator observed it.
 type StepRecord struct {
 	Name   string         `json:"name"`
 	Script digest.Digest  `json:"script"`
@@ -86,26 +85,26 @@ type StepRecord struct {
 	Log    digest.Digest  `json:"log,omitzero"`
 }
 
-// Suite is one test block of the recipe and what its suite said.
+// Suite is one test block of the recipe and the report of its suite.
 type Suite struct {
 	Plugin string         `json:"plugin"`
 	Report plugins.Report `json:"report"`
 	Tally  Tally          `json:"tally"`
 }
 
-// Tally holds a report against what the recipe expects of the suite.
+// Tally compares a suite's report with what the recipe expects.
 type Tally struct {
 	Total   int `json:"total"`
 	Passed  int `json:"passed"`
 	Skipped int `json:"skipped"`
 	// Expected counts failures that upstream or the recipe expects.
 	Expected int `json:"expected"`
-	// Failed names the failures that nobody expects.
+	// Failed names the unexpected failures.
 	Failed []string `json:"failed,omitempty"`
-	// UnexpectedlyPassed names known failures that passed, and tests that passed though
-	// upstream expects a failure: the recipe or the port can be tidied.
+	// UnexpectedlyPassed names known failures that passed, and tests that passed
+	// although upstream expects them to fail: the recipe or the port can be tidied.
 	UnexpectedlyPassed []string `json:"unexpectedly_passed,omitempty"`
-	// Missing names known failures that were not in the suite at all.
+	// Missing names known failures that the suite did not run.
 	Missing []string `json:"missing,omitempty"`
 	// Shrunk says that fewer tests ran than the recipe's min_tests.
 	Shrunk   bool `json:"shrunk,omitempty"`
@@ -115,7 +114,7 @@ type Tally struct {
 // OK reports whether the suite is as good as the recipe demands.
 func (t Tally) OK() bool { return len(t.Failed) == 0 && !t.Shrunk }
 
-// String is the tally in a line.
+// String returns the tally on one line.
 func (t Tally) String() string {
 	s := fmt.Sprintf("%d tests: %d passed, %d skipped, %d expected failures, %d failed", t.Total, t.Passed, t.Skipped, t.Expected, len(t.Failed))
 	if t.Shrunk {
@@ -124,7 +123,7 @@ func (t Tally) String() string {
 	return s
 }
 
-// TallyUp holds a report against the test block of the recipe.
+// TallyUp compares a report with the test block of the recipe.
 func TallyUp(r plugins.Report, t recipes.Test) Tally {
 	known := map[string]bool{}
 	for _, k := range t.KnownFailures {

@@ -21,10 +21,10 @@ import (
 	"github.com/zfarm/zfarm/recipes"
 )
 
-// attest signs what may be said after the verdict: everything about a build
-// that was reproduced, the bare fact about one that was not. Every field is
-// composed here, from what was seen here; what workers reported appears as
-// attributes of the worker and as a byproduct, by name and digest.
+// attest signs the statements that the verdict allows: all of them for a build that was
+// reproduced, only the bare result for one that was not. The farm composes every field
+// from what it observed itself; what workers reported appears as attributes of the
+// worker and as a byproduct, by name and digest.
 func (c *stageContext) attest(ctx context.Context) outcome {
 	if c.Signer == nil {
 		c.note("nothing is signed: no key was given")
@@ -85,7 +85,7 @@ func (c *stageContext) recipeResource() statement.Resource {
 	return statement.Resource{URI: c.build.URI, Name: statement.RecipeName, Digest: c.resolved.Inputs.Recipe}
 }
 
-// provenance also returns the digests of the records, which it stores.
+// provenance also stores the records and returns their digests.
 func (c *stageContext) provenance(ctx context.Context) (statement.Provenance, []digest.Digest, error) {
 	byproducts, records, err := c.byproducts(ctx)
 	if err != nil {
@@ -111,7 +111,7 @@ func (c *stageContext) provenance(ctx context.Context) (statement.Provenance, []
 	return p, records, nil
 }
 
-// conditions are all under which a repeat was built, varied or not.
+// conditions returns every condition that a repeat was built under, varied or not.
 func conditions(r orchestrator.Record, epoch int64) map[string]string {
 	all := map[string]string{"SOURCE_DATE_EPOCH": strconv.FormatInt(epoch, 10)}
 	for v, value := range r.Vary {
@@ -120,7 +120,7 @@ func conditions(r orchestrator.Record, epoch int64) map[string]string {
 	return all
 }
 
-// varied are the conditions of a repeat that the recipe varies.
+// varied returns the conditions of a repeat that the recipe varies.
 func varied(r orchestrator.Record, vary []recipes.Variation) map[recipes.Variation]string {
 	all := maps.Clone(r.Vary)
 	maps.DeleteFunc(all, func(v recipes.Variation, _ string) bool { return !slices.Contains(vary, v) })
@@ -148,8 +148,8 @@ func (c *stageContext) dependencies() []statement.Resource {
 	return all
 }
 
-// byproducts are the records of all repeats and the logs of the baseline, by
-// digest, as they lie in the store.
+// byproducts returns the records of all repeats and the logs of the baseline, by their
+// digests in the artifact store.
 func (c *stageContext) byproducts(ctx context.Context) (all []statement.Resource, records []digest.Digest, err error) {
 	for _, r := range c.records() {
 		text, err := json.Marshal(r)
@@ -169,7 +169,7 @@ func (c *stageContext) byproducts(ctx context.Context) (all []statement.Resource
 	return all, records, nil
 }
 
-// suiteNames tells suites of one plugin apart by their number.
+// suiteNames distinguishes suites of the same plugin by a number.
 func (c *stageContext) suiteNames() []string {
 	var names []string
 	for i, s := range c.repeats[0].Record.Suites {
@@ -247,7 +247,7 @@ func (c *stageContext) reproducibility() statement.Reproducibility {
 	return r
 }
 
-// workerAttributes are facts that the worker reported of itself.
+// workerAttributes returns facts that the worker reported about itself.
 func workerAttributes(r orchestrator.Record) map[string]string {
 	all := map[string]string{"uname": r.Facts.Uname, "shell": r.Facts.Shell, "server": r.Facts.Server,
 		"host": r.Facts.Host, "user": r.Facts.User}

@@ -21,8 +21,7 @@ type heldStage struct {
 	ended chan struct{}
 }
 
-// claim begins a stage that is ready, or joins one that is running and that no
-// engine holds.
+// claim begins a ready stage, or joins a running one that no engine holds.
 func (e *Engine) claim(ctx context.Context, build, id string) error {
 	var b store.Build
 	var stage orchestrator.Stage
@@ -59,8 +58,8 @@ func (e *Engine) claim(ctx context.Context, build, id string) error {
 	return e.runClaimed(ctx, b, stage)
 }
 
-// runClaimed takes the hold on the stage and runs it in a goroutine of its own:
-// handling a wake-up must not take as long as a build.
+// runClaimed takes the hold on the stage and runs it in its own goroutine: handling a
+// wake-up must not last as long as a build.
 func (e *Engine) runClaimed(ctx context.Context, b store.Build, s orchestrator.Stage) error {
 	c := e.reserve(stageKey{b.ID, s.ID}, s.Fence)
 	if c == nil {
@@ -91,8 +90,8 @@ func (e *Engine) runClaimed(ctx context.Context, b store.Build, s orchestrator.S
 	return nil
 }
 
-// reserve registers a stage that is about to run here. It returns nil if the
-// stage runs here already or this engine is draining.
+// reserve registers a stage that is about to run here. It returns nil if the stage
+// already runs here or this engine is draining.
 func (e *Engine) reserve(at stageKey, fence int64) *heldStage {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -127,9 +126,8 @@ func (e *Engine) forgetHeld(c *heldStage) {
 	close(c.ended)
 }
 
-// stopAndWait stops running an attempt that has ended, if it runs here, and
-// waits until it has stopped: nothing may be put into a workspace that is being
-// removed.
+// stopAndWait stops an attempt that has ended, if it runs here, and waits until it has
+// stopped: nothing may be written into a workspace that is being removed.
 func (e *Engine) stopAndWait(ctx context.Context, at stageKey, fence int64) error {
 	e.mu.Lock()
 	c := e.held[at]
@@ -153,8 +151,8 @@ func (e *Engine) newHold(at stageKey, fence int64) store.Hold {
 	return store.Hold{Build: at.build, Stage: at.stage, Fence: fence, Until: e.now().Add(e.Settings.Hold)}
 }
 
-// runStage runs the stage to its end and records the outcome, unless this
-// engine lost the hold meanwhile.
+// runStage runs the stage to its end and records the outcome, unless this engine has
+// lost the hold meanwhile.
 func (e *Engine) runStage(ctx context.Context, b store.Build, s orchestrator.Stage) {
 	if s.Kind != orchestrator.Repeat {
 		select {
@@ -169,8 +167,8 @@ func (e *Engine) runStage(ctx context.Context, b store.Build, s orchestrator.Sta
 		return // drained, cancelled, or joined by another engine: not ours to record
 	}
 	if s.Kind == orchestrator.Repeat && errors.Is(result.err, store.ErrRefused) {
-		// This engine stood still and another one went on. That is no fault of
-		// the build; the next engine that holds the attempt joins it again.
+		// This engine stalled and another one went on. The build is not at fault; the
+		// next engine that holds the attempt joins it again.
 		e.Log.Info("another engine went on with an attempt of this one", "build", b.ID, "stage", s.ID, "fence", s.Fence, "error", result.err)
 		return
 	}

@@ -14,8 +14,8 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// cleanWorker removes the workspaces of attempts that have ended, whoever made
-// them, with everything that still runs in them. It returns how many remain.
+// cleanWorker removes the workspaces of attempts that have ended, whichever engine made
+// them, and kills everything that still runs in them. It returns how many remain.
 func (e *Engine) cleanWorker(ctx context.Context, worker string) (left int, err error) {
 	all, err := e.Store.Left(ctx, worker)
 	if err != nil || len(all) == 0 {
@@ -34,8 +34,8 @@ func (e *Engine) cleanWorker(ctx context.Context, worker string) (left int, err 
 	return left, err
 }
 
-// lockCleanup waits until this engine removes nothing else on a worker: the
-// name of a removed workspace may belong to another attempt by then.
+// lockCleanup serializes this engine's removals on one worker: after another removal,
+// the name of a removed workspace may belong to a new attempt.
 func (e *Engine) lockCleanup(ctx context.Context, worker string) (unlock func(), err error) {
 	e.mu.Lock()
 	lock := e.cleanupLocks[worker]
@@ -65,7 +65,7 @@ func (e *Engine) cleanAttempt(ctx context.Context, w workers.Worker, a store.Att
 	}
 	now, err := e.Store.Attempt(bounded, a.Build, a.Stage, a.Fence)
 	if errors.Is(err, store.ErrUnknown) || err == nil && now.Cleaned {
-		return nil // somebody was faster
+		return nil // another engine was faster
 	}
 	if err != nil {
 		return err
@@ -90,18 +90,18 @@ func (e *Engine) cleanAttempt(ctx context.Context, w workers.Worker, a store.Att
 		if err := tx.Cleaned(ctx, a.Build, a.Stage, a.Fence); err != nil {
 			return err
 		}
-		return tx.Wake(ctx, store.Wake{Kind: store.Match}) // somebody may wait for the stageKey
+		return tx.Wake(ctx, store.Wake{Kind: store.Match}) // a repeat may be waiting for the slot
 	})
 }
 
-// cleanUp removes what this engine put on a worker after others had ended the
-// attempt and removed its workspace: it stood still and had not noticed.
+// cleanUp removes what this engine wrote to a worker after another engine had ended the
+// attempt and removed its workspace: this engine had stalled and did not notice.
 func (e *Engine) cleanUp(ctx context.Context, c *heldStage, worker string) {
 	ctx, cancel := context.WithTimeout(ctx, cleanTimeout)
 	defer cancel()
 	a, err := e.Store.Attempt(ctx, c.build, c.stage, c.fence)
 	if err != nil || !a.Cleaned {
-		return // it is still running, or will be cleaned up later
+		return // it still runs, or is cleaned up later
 	}
 	w, err := e.Workers.Get(ctx, worker)
 	if err != nil {
@@ -112,8 +112,8 @@ func (e *Engine) cleanUp(ctx context.Context, c *heldStage, worker string) {
 	}
 }
 
-// removeAgain removes a workspace that was removed before, unless it is somebody
-// else's by now.
+// removeAgain removes a workspace that was removed before, unless another attempt uses
+// it by now.
 func (e *Engine) removeAgain(ctx context.Context, w workers.Worker, a store.Attempt) error {
 	ctx, cancel := context.WithTimeout(ctx, cleanTimeout)
 	defer cancel()
@@ -127,9 +127,9 @@ func (e *Engine) removeAgain(ctx context.Context, w workers.Worker, a store.Atte
 	return nil
 }
 
-// removeUnlessOccupied removes a workspace that others had removed, and that
-// exists again only because we asked for it. One that another attempt uses by
-// now stays.
+// removeUnlessOccupied removes a workspace that another engine had removed and that
+// exists again only because this engine asked for it. It leaves a workspace that
+// another attempt uses by now.
 func (e *Engine) removeUnlessOccupied(ctx context.Context, ws workers.Workspace, a store.Attempt) error {
 	unlock, err := e.lockCleanup(ctx, a.Worker)
 	if err != nil {
@@ -147,14 +147,14 @@ func (e *Engine) removeUnlessOccupied(ctx context.Context, ws workers.Workspace,
 	return ws.Remove(ctx)
 }
 
-// maxStrays bounds the folders on a worker that each probe asks about: it may
-// claim to have any number.
+// maxStrays bounds how many folders on a worker each probe checks in the store: a
+// worker may claim to have any number.
 const maxStrays = 1000
 
-// removeStrays removes workspaces that lie on a worker although they were removed: an
-// engine that stood still, or had lost its database, made them again. What the
-// store does not know stays, since it may be another farm's, and so does what
-// is of a living build. It returns how many remain.
+// removeStrays removes workspaces that exist on a worker although they were removed: an
+// engine that had stalled or lost its database made them again. It leaves those that
+// the store does not know, since they may be another farm's, and those of builds that
+// have not ended. It returns how many remain.
 func (e *Engine) removeStrays(ctx context.Context, worker string) (left int, err error) {
 	if e.Settings.KeepWorkspaces {
 		return 0, nil
@@ -180,8 +180,8 @@ func (e *Engine) removeStrays(ctx context.Context, worker string) (left int, err
 	return left, err
 }
 
-// strayAttempt returns the attempt whose workspace was removed, if its build is over:
-// nobody makes it again but by mistake.
+// strayAttempt returns the attempt whose workspace was removed, if its build has ended:
+// only a mistake can have made that workspace again.
 func (e *Engine) strayAttempt(ctx context.Context, worker, workspace string) (store.Attempt, bool, error) {
 	i := strings.LastIndexByte(workspace, '-')
 	if i < 0 {
@@ -205,8 +205,7 @@ func (e *Engine) strayAttempt(ctx context.Context, worker, workspace string) (st
 	return all[at], true, nil
 }
 
-// Tidy waits until nothing of a build is left on any worker, as far as that
-// can be had until ctx ends.
+// Tidy waits until no worker has anything left of a build, or until ctx ends.
 func (e *Engine) Tidy(ctx context.Context, build string) error {
 	all, err := e.Store.Attempts(ctx, build)
 	if err != nil {

@@ -24,9 +24,9 @@ import (
 	"github.com/zfarm/zfarm/recipes"
 )
 
-// compare packages the output of every repeat as it would be released and
-// compares each package with the baseline's. The verdict is a value: a build
-// that did not reproduce passes this stage, so that the failure is signed too.
+// compare packages the output of every repeat in its released form and compares each
+// package with the baseline's. The verdict is a value: a build that did not reproduce
+// passes this stage, so that its failure is signed too.
 func (c *stageContext) compare(ctx context.Context) outcome {
 	rules, err := RulesOf(c.recipe)
 	if err != nil {
@@ -55,8 +55,8 @@ func (c *stageContext) compare(ctx context.Context) outcome {
 	return result
 }
 
-// judge compares each package with the baseline's. The worst verdict speaks
-// for the build; what was masked in any of them is masked in the build.
+// judge compares each package with the baseline's. The worst verdict becomes the
+// build's; whatever was masked in any comparison is masked in the build.
 func (c *stageContext) judge(ctx context.Context, out *stagevalue.Compared, rules []compare.Rule) error {
 	out.Agreeing = 1
 	for i := 1; i < len(out.Packages); i++ {
@@ -77,7 +77,7 @@ func (c *stageContext) judge(ctx context.Context, out *stagevalue.Compared, rule
 	return nil
 }
 
-// most returns for each field the larger of two counts.
+// most returns the larger of two counts for each field.
 func most(all, more []compare.FieldCount) []compare.FieldCount {
 	for _, f := range more {
 		i := slices.IndexFunc(all, func(x compare.FieldCount) bool { return x.Field == f.Field && x.Tier == f.Tier })
@@ -117,7 +117,8 @@ func (c *stageContext) pack(ctx context.Context, r orchestrator.Record) (stageva
 	return stagevalue.Artifact{Repeat: r.Name, Name: name, Digest: sum, Size: info.Bytes, Pax: info.PaxDigest}, info, nil
 }
 
-// noteContents reports what a package leaves out and which links lead out of it.
+// noteContents reports what a package leaves out and which of its links point outside
+// it.
 func (c *stageContext) noteContents(repeat string, info packaging.Info) {
 	if len(info.Dropped) > 0 {
 		c.note(fmt.Sprintf("%s: the package does not carry %s", repeat, strings.Join(info.Dropped, ", ")))
@@ -151,7 +152,7 @@ func (c *stageContext) input(ctx context.Context, a stagevalue.Artifact) compare
 	}}
 }
 
-// known is what the comparison may find of a repeat in its output.
+// known returns the conditions of a repeat that the comparison may find in its output.
 func (c *stageContext) known(repeat int) compare.Conditions {
 	r := c.repeats[repeat].Record
 	return compare.Conditions{Values: plan.Embedded(r.Vary, c.repeats[repeat].Root, r.Facts),
@@ -166,8 +167,8 @@ func allowed(r *recipes.Recipe) []compare.Tier {
 	return tiers
 }
 
-// RulesOf returns what the recipe says of differences that its port has. The
-// patterns were checked when the recipe was read.
+// RulesOf returns the differences that the recipe declares for its port. The patterns
+// were checked when the recipe was read.
 func RulesOf(r *recipes.Recipe) ([]compare.Rule, error) {
 	var all []compare.Rule
 	for _, x := range r.Reproduce.Rules {
@@ -183,12 +184,12 @@ func RulesOf(r *recipes.Recipe) ([]compare.Rule, error) {
 	return all, nil
 }
 
-// releasable reports whether the verdict lies within the tiers allowed.
+// releasable reports whether the verdict lies within the allowed tiers.
 func releasable(v compare.Verdict) bool {
 	return v.Outcome == compare.Identical || v.Outcome == compare.Equivalent
 }
 
-// gravity orders verdicts: the worst speaks for the build.
+// gravity orders verdicts: the worst becomes the build's.
 func gravity(v compare.Verdict) int {
 	switch v.Outcome {
 	case compare.Identical:

@@ -19,8 +19,8 @@ import (
 	"github.com/zfarm/zfarm/recipes"
 )
 
-// stageContext is a build seen from one of its stages: its recipe, and what
-// earlier stages saved.
+// stageContext is what one stage of a build works with: the recipe, and what earlier
+// stages saved.
 type stageContext struct {
 	*Engine
 	build      store.Build
@@ -39,7 +39,7 @@ type stageContext struct {
 // maxOutput bounds the value that one stage saves for another.
 const maxOutput = 256 << 20
 
-// stageContext reads everything that the stage needs.
+// stageContext reads everything the stage needs.
 func (e *Engine) stageContext(ctx context.Context, b store.Build, s orchestrator.Stage) (*stageContext, error) {
 	c := &stageContext{Engine: e, build: b, stage: s}
 	d, err := readValue[stagevalue.Document](ctx, e, b.Document)
@@ -78,7 +78,7 @@ func (c *stageContext) load(ctx context.Context, s orchestrator.Stage) (err erro
 	return err
 }
 
-// readValue reads what a stage, or the submission, saved.
+// readValue reads a value that a stage, or the submission, saved.
 func readValue[T stagevalue.Value](ctx context.Context, e *Engine, d digest.Digest) (T, error) {
 	var none T
 	r, err := e.Artifacts.Open(ctx, d)
@@ -93,7 +93,7 @@ func readValue[T stagevalue.Value](ctx context.Context, e *Engine, d digest.Dige
 	return stagevalue.Decode[T](text)
 }
 
-// loadFiles gives the files of a recipe their bytes.
+// loadFiles reads the contents of a recipe's files.
 func (e *Engine) loadFiles(ctx context.Context, r *recipes.Recipe) error {
 	load := func(f *recipes.File) error {
 		in, err := e.Artifacts.Open(ctx, f.Digest)
@@ -120,7 +120,7 @@ func (e *Engine) loadFiles(ctx context.Context, r *recipes.Recipe) error {
 	return nil
 }
 
-// save ends a stage with the value that it saves for later ones.
+// save ends a stage and stores its value for later ones.
 func (c *stageContext) save(ctx context.Context, v stagevalue.Value, keep ...digest.Digest) outcome {
 	text, err := stagevalue.Encode(v)
 	if err != nil {
@@ -134,12 +134,12 @@ func (c *stageContext) note(text string) {
 	c.Engine.note(c.build.ID, c.stage.ID, c.stage.Worker, text)
 }
 
-// failed is the outcome of a stage that failed for a reason that lies in the port.
+// failed is the outcome of a stage that failed because of the port.
 func failed(kind orchestrator.FailureKind, message string) outcome {
 	return outcome{failure: &orchestrator.Failure{Kind: kind, Message: message}}
 }
 
-// records are those of the repeats that have ended.
+// records returns the records of the repeats that have ended.
 func (c *stageContext) records() []orchestrator.Record {
 	all := make([]orchestrator.Record, len(c.repeats))
 	for i, r := range c.repeats {
@@ -155,20 +155,20 @@ type Conclusion struct {
 	Records []orchestrator.Record `json:"records"`
 	// Artifacts are the packages of the repeats, the baseline's first.
 	Artifacts []stagevalue.Artifact `json:"artifacts,omitempty"`
-	// Verdict is that of the baseline against the repeat that differs most.
+	// Verdict compares the baseline with the repeat that differs most from it.
 	Verdict *compare.Verdict `json:"verdict,omitempty"`
-	// Agreeing counts the repeats whose verdict against the baseline is
-	// within the tiers allowed, the baseline included.
+	// Agreeing counts the repeats, baseline included, whose verdict against the
+	// baseline lies within the allowed tiers.
 	Agreeing int `json:"agreeing,omitempty"`
-	// Signed says that statements were signed, Files what was published.
+	// Signed reports whether statements were signed; Files are the published files.
 	Signed bool         `json:"signed"`
 	Files  []store.File `json:"files,omitempty"`
 	// Failure is nil when the build may be released.
 	Failure *orchestrator.Failure `json:"failure,omitempty"`
 }
 
-// Conclusion returns the result of a build, or as much as there is of it. For a
-// build that another one stands for, it is that one's.
+// Conclusion returns the result of a build, as far as it is known. A build that reuses
+// another one has that one's result.
 func (e *Engine) Conclusion(ctx context.Context, id string) (Conclusion, error) {
 	b, err := e.Store.Build(ctx, id)
 	if err != nil {
@@ -195,7 +195,7 @@ func (e *Engine) Conclusion(ctx context.Context, id string) (Conclusion, error) 
 	return all, err
 }
 
-// standsFor returns the build whose outcome counts for b.
+// standsFor returns the build whose outcome counts for the build of that id.
 func (e *Engine) standsFor(ctx context.Context, id string) (store.Build, error) {
 	seen := []string{}
 	for {
@@ -208,7 +208,7 @@ func (e *Engine) standsFor(ctx context.Context, id string) (store.Build, error) 
 	}
 }
 
-// begun is when the build's first attempt began.
+// begun returns when the build's first attempt began.
 func (c *stageContext) begun(ctx context.Context) (time.Time, error) {
 	all, err := c.Store.Attempts(ctx, c.build.ID)
 	if err != nil || len(all) == 0 {

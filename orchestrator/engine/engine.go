@@ -1,16 +1,16 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package engine acts on what orchestrator/store remembers: it takes
-// submissions, gives slots to repeats, runs stages to their end, and hands
-// their outcomes to the pure functions of orchestrator. State and wake-up move
-// in one transaction; a wake-up only says where to look.
+// Package engine drives builds by what orchestrator/store keeps: it takes submissions,
+// gives slots to repeats, runs stages to their end, and passes their outcomes to the
+// pure functions of orchestrator. State and wake-up change in one transaction; a
+// wake-up only says what to read again.
 //
-// Several engines may share one database. A running stage is run by the engine
-// that holds it; one whose hold runs out is joined by another under the same
-// fence. Every effect is handed in as an interface (workers, plugins,
-// sources, artifacts, signer): the engine neither knows SSH nor keys nor SQL.
-// What happens inside an attempt is orchestrator/attempt's.
+// Several engines may share one database. The engine that holds a running stage runs
+// it; when a hold runs out, another engine joins the stage under the same fence. Every
+// effect is an interface (workers, plugins, sources, artifacts, signer): the engine
+// knows neither SSH nor keys nor SQL. What happens inside an attempt belongs to
+// orchestrator/attempt.
 package engine
 
 import (
@@ -33,101 +33,101 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// Sources fetches and proves a source.
+// Sources fetches a source and checks its digest and signature.
 type Sources interface {
 	Fetch(ctx context.Context, s recipes.Source) (source.Fetched, error)
 }
 
-// Plugins starts plugins and says what they are.
+// Plugins starts plugins and describes them.
 type Plugins interface {
 	attempt.Starter
-	// Pin returns what the plugin says of itself and the digest of its program.
+	// Pin returns the plugin's description of itself and the digest of its program.
 	Pin(ctx context.Context, name string) (plugins.Description, digest.Digest, error)
 }
 
-// Pool gives connected workers by name.
+// Pool returns connected workers by name.
 type Pool interface {
 	Get(ctx context.Context, name string) (workers.Worker, error)
-	// Probe asks the worker for its facts and those tools now, however often it
-	// failed before.
+	// Probe reads the worker's facts and asks for those tools, now, regardless of how
+	// often probes failed before.
 	Probe(ctx context.Context, name string, tools ...string) (workers.Facts, error)
 }
 
 // Artifacts keeps bytes by digest.
 type Artifacts interface {
 	attempt.Store
-	// Sweep removes what was stored before a time and is not kept, and
-	// returns how many bytes that freed.
+	// Sweep removes what was stored before a time and is not kept, and returns the
+	// number of bytes freed.
 	Sweep(ctx context.Context, before time.Time, kept func(digest.Digest) (bool, error)) (int64, error)
 }
 
-// VerificationMaterial is published beside bundles for those who verify them.
+// VerificationMaterial is published beside the bundles so that they can be verified.
 type VerificationMaterial struct {
 	PublicKey, TrustedRoot []byte
 }
 
-// Deps is what an engine works with.
+// Deps are an engine's dependencies.
 type Deps struct {
 	Store     *store.Store
 	Artifacts Artifacts
 	Workers   Pool
 	Sources   Sources
 	Plugins   Plugins
-	// Signer may be nil: nothing is signed then.
+	// Signer may be nil: then nothing is signed.
 	Signer               attest.Signer
 	VerificationMaterial VerificationMaterial
-	// Health says why a worker must be quarantined, from the facts of the probe
-	// before, those of the last one (nil for none) and its error; nil if it may
-	// get work. Without Health only the error counts.
+	// Health returns why a worker must be quarantined, from the facts of the previous
+	// probe, those of the last one (nil for none) and its error. It returns nil if the
+	// worker may get work. Without Health only the error counts.
 	Health func(was, now *workers.Facts, err error) *workers.Quarantine
-	// Watch is called with everything that this engine does; nil for nobody.
+	// Watch receives the progress of everything this engine does; it may be nil.
 	Watch orchestrator.Watch
 	// Log may be nil.
 	Log *slog.Logger
 	// Temp is a folder for spool files; "" is the system's.
 	Temp string
-	// Version is that of the farm, BuilderID the kind of farm, for provenance.
+	// Version is the farm's, BuilderID says what kind of farm it is; both for
+	// provenance.
 	Version, BuilderID string
 	// Rebuilds are the released ports that are built again from time to time.
 	Rebuilds []Rebuild
 	Settings Settings
-	// Now is the clock by which things are due; nil is time.Now. How long
-	// something lasts here is not measured by it.
+	// Now is the clock that decides what is due; nil is time.Now. Durations are not
+	// measured by it.
 	Now func() time.Time
 }
 
-// Rebuild is a plan of rebuilding released ports to see whether they still
-// reproduce.
+// Rebuild is a plan to rebuild released ports and check that they still reproduce.
 type Rebuild struct {
 	Name     string
 	Ports    []string // patterns as in path.Match
 	Priority int
-	// Next returns when it is due next after a time.
+	// Next returns when the plan is next due after a time.
 	Next func(after time.Time) time.Time
 }
 
-// Settings are what an administrator may choose; zero fields are defaults.
+// Settings are an administrator's choices; zero fields take the defaults.
 type Settings struct {
 	Policy schedule.Policy
-	// Patience is how long an attempt whose worker cannot be reached, or whose
-	// orchestrator cannot write, is joined again before it is given up. It
-	// must be shorter than the lease of steps on the workers. 0: not at all.
+	// Patience is how long an attempt is joined again, while its worker cannot be
+	// reached or its orchestrator cannot write, before it counts as lost. It must be
+	// shorter than the lease of steps on the workers. 0: not at all.
 	Patience time.Duration
-	// Hold is how long a stage stays with an engine that says nothing; 15 s.
+	// Hold is how long an engine keeps a stage without renewing its hold; 15 s.
 	Hold time.Duration
-	// Sweep is how often what is overdue is looked for; 5 s.
+	// Sweep is how often the engine searches for what is overdue; 5 s.
 	Sweep time.Duration
 	// Probe is how often a worker is probed; 10 minutes.
 	Probe time.Duration
-	// Idle is how long a plugin may neither return nor ask for anything; 10 minutes.
+	// Idle is how long a plugin may neither return nor call the farm; 10 minutes.
 	Idle time.Duration
 	// Here is how many stages other than repeats this engine runs at once; 4.
 	Here int
-	// Retain is how long builds that were not released are remembered, Logs
-	// how long the logs of all builds, from their end on. Grace is how long
-	// bytes that nobody keeps are left. 0: for ever.
+	// Retain is how long builds that were not released are kept, Logs how long the logs
+	// of all builds are, both from the end of the build. Grace is how long bytes that
+	// no build keeps stay in the artifact store. 0: for ever.
 	Retain, Logs, Grace time.Duration
-	// KeepWorkspaces leaves the workspaces of attempts on their workers.
+	// KeepWorkspaces leaves the workspaces of ended attempts on their workers.
 	KeepWorkspaces bool
 }
 
@@ -147,14 +147,14 @@ func (s Settings) withDefaults() Settings {
 	return s
 }
 
-// Engine is one orchestrator at work.
+// Engine drives the builds of a farm; several may share one database.
 type Engine struct {
 	Deps
 	now        func() time.Time
 	localSlots chan struct{} // a token for each stage other than a repeat that runs here
 
-	// matching keeps one decision at a time; matched is the state of the store
-	// that the last one saw.
+	// matching allows one scheduling decision at a time; matched is the state of the
+	// store that the last one was made from.
 	matching sync.Mutex
 	matched  int64
 
@@ -162,18 +162,18 @@ type Engine struct {
 	wants          map[string]*schedule.Wants // of builds that wait, by id
 	held           map[stageKey]*heldStage
 	probed         map[string]bool          // workers being probed in the background
-	toolsAsked     map[string][]string      // by worker: tools for which match had it probed
-	cleanupLocks   map[string]chan struct{} // by worker: held while something is removed there
+	toolsAsked     map[string][]string      // by worker: tools that match had it probed for
+	cleanupLocks   map[string]chan struct{} // by worker: held during a removal there
 	draining       bool
 	background     sync.WaitGroup
 	renewRequested chan struct{} // asks for a renewal of all holds at once
 	retention      retention
 }
 
-// place names a stage of a build.
+// stageKey identifies a stage of a build.
 type stageKey struct{ build, stage string }
 
-// New returns an engine of those parts.
+// New returns an engine with those dependencies.
 func New(p Deps) *Engine {
 	p.Settings = p.Settings.withDefaults()
 	if p.Watch == nil {
@@ -203,16 +203,16 @@ var (
 	errHoldLost = errors.New("this orchestrator does not hold the stage any more")
 )
 
-// Run works until ctx ends. Then it releases the stages it holds, without
-// stopping anything on the workers, so that another engine (or the next start
-// of this one) joins them at once.
+// Run works until ctx ends. Then it releases the stages it holds, without stopping
+// anything on the workers, so that another engine (or this one, restarted) joins them
+// at once.
 func (e *Engine) Run(ctx context.Context) error {
 	renewCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	sweepCtx, rest := context.WithCancel(ctx)
 	var beside sync.WaitGroup
 	beside.Go(func() { e.renewLoop(renewCtx) })
 	beside.Go(func() { e.sweepLoop(sweepCtx) })
-	// At once, not when the queue has come to rest.
+	// At once, without waiting for the queue to empty.
 	context.AfterFunc(sweepCtx, e.drain)
 	err := e.Store.Work(ctx, store.Work{Parallel: 32, Handle: e.handle})
 	rest()
@@ -249,7 +249,7 @@ func (e *Engine) note(build, stage, worker, text string) {
 	e.Watch(orchestrator.Progress{At: e.now(), Kind: orchestrator.Note, Build: build, Stage: stage, Worker: worker, Text: text})
 }
 
-// report shows transitions to whoever watches this engine.
+// report passes transitions to Watch.
 func (e *Engine) report(events []orchestrator.Event) {
 	for _, event := range events {
 		e.Watch(orchestrator.Progress{At: event.At, Kind: orchestrator.Transition, Build: event.Build, Stage: event.Stage, Worker: event.Worker, Event: &event})

@@ -21,21 +21,21 @@ import (
 type outcome struct {
 	failure *orchestrator.Failure
 	err     error
-	// output names what the stage made or saw; keep what must stay with it.
+	// output names what the stage made or observed; keep is what must be kept with it.
 	output digest.Digest
 	keep   []digest.Digest
-	// reuse is another build whose outcome stands for this one's.
+	// reuse is another build whose outcome this one takes over.
 	reuse string
-	// change sets what is known of the build from now on.
+	// change updates the stored build; may be nil.
 	change func(*store.Build)
-	// publish is what the build publishes.
+	// publish lists the files that the build publishes.
 	publish []store.File
-	// learnt is how long a repeat took; 0 for nothing to learn.
+	// learnt is how long a repeat took, for the schedule; 0 if unknown.
 	learnt time.Duration
 }
 
-// finish records the outcome of a stage and retries until the store answers:
-// work must not be repeated because a database was away for a while.
+// finish records the outcome of a stage and retries until the store answers: a database
+// that is away for a while must not cost work already done.
 func (e *Engine) finish(ctx context.Context, b store.Build, s orchestrator.Stage, result outcome) {
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 10*time.Second) {
 		var events []orchestrator.Event
@@ -47,7 +47,7 @@ func (e *Engine) finish(ctx context.Context, b store.Build, s orchestrator.Stage
 		switch {
 		case err == nil:
 			e.report(events)
-			if s.Kind == orchestrator.Repeat && result.err == nil { // its logs lie in the artifact store now
+			if s.Kind == orchestrator.Repeat && result.err == nil { // its logs are in the artifact store now
 				if err := e.Store.DeleteLog(ctx, b.ID, s.ID, s.Fence); err != nil {
 					e.Log.Warn("deleting the log of an attempt from the database failed", "build", b.ID, "stage", s.ID, "error", err)
 				}
@@ -66,7 +66,7 @@ func (e *Engine) finish(ctx context.Context, b store.Build, s orchestrator.Stage
 	}
 }
 
-// conclude is finish inside its transaction.
+// conclude is the part of finish that runs inside its transaction.
 func (e *Engine) conclude(ctx context.Context, tx *store.Tx, s orchestrator.Stage, build string, result outcome) ([]orchestrator.Event, error) {
 	was, err := tx.Build(ctx, build)
 	if err != nil {
@@ -94,7 +94,7 @@ func (e *Engine) conclude(ctx context.Context, tx *store.Tx, s orchestrator.Stag
 	return events, wakeAfter(ctx, tx, was, next)
 }
 
-// transition asks the pure functions what follows from the outcome of a stage.
+// transition applies the outcome of a stage to the build through the pure functions.
 func transition(b orchestrator.Build, s orchestrator.Stage, result outcome, now time.Time) (next orchestrator.Build, events []orchestrator.Event, outcome string, err error) {
 	switch {
 	case result.err != nil && s.Kind == orchestrator.Repeat && errors.Is(result.err, workers.ErrLost):
@@ -119,7 +119,7 @@ func transition(b orchestrator.Build, s orchestrator.Stage, result outcome, now 
 	return next, events, outcome, err
 }
 
-// recordOutcome writes what goes along with the outcome of a stage.
+// recordOutcome writes everything else that the outcome of a stage changes.
 func (e *Engine) recordOutcome(ctx context.Context, tx *store.Tx, s orchestrator.Stage, was, next store.Build, result outcome, outcome string) error {
 	detail := ""
 	switch {
@@ -159,7 +159,7 @@ func (e *Engine) recordOutcome(ctx context.Context, tx *store.Tx, s orchestrator
 	return nil
 }
 
-// recordRelease records the published files, as a release if they may be one.
+// recordRelease records the published files, as a release if the build may be one.
 func (e *Engine) recordRelease(ctx context.Context, tx *store.Tx, b store.Build, result outcome) error {
 	r := store.Release{Build: b.ID, At: tx.Now(), Verdict: b.Verdict, Signed: e.Signer != nil}
 	if result.failure == nil {
@@ -168,8 +168,8 @@ func (e *Engine) recordRelease(ctx context.Context, tx *store.Tx, b store.Build,
 	return tx.Publish(ctx, r, result.publish)
 }
 
-// requestCleanup asks for the removal of an attempt that has ended from its
-// worker. A lost attempt quarantines the worker until a probe has succeeded.
+// requestCleanup requests the removal of an ended attempt's workspace from its worker.
+// A lost attempt quarantines the worker until a probe succeeds.
 func requestCleanup(ctx context.Context, tx *store.Tx, worker, outcome string, cause error) error {
 	found := (*quarantined)(nil)
 	switch {
@@ -182,7 +182,7 @@ func requestCleanup(ctx context.Context, tx *store.Tx, worker, outcome string, c
 	return tx.Wake(ctx, store.Wake{Kind: store.Probe, Worker: worker})
 }
 
-// recordRebuild records what a rebuild has shown about the release it checks.
+// recordRebuild records what a rebuild showed about the release it checks.
 func (e *Engine) recordRebuild(ctx context.Context, tx *store.Tx, b store.Build, result outcome) error {
 	if len(result.publish) > 0 {
 		if err := tx.Publish(ctx, store.Release{Build: b.ID, At: tx.Now(), Verdict: b.Verdict, Signed: e.Signer != nil}, result.publish); err != nil {
@@ -229,11 +229,11 @@ func repeatable(kind orchestrator.FailureKind) bool {
 	}
 }
 
-// errTemporary marks errors of the store, which is away for a while or full.
+// errTemporary marks errors of a store that is unreachable for a while or full.
 var errTemporary = errors.New("the farm's database does not answer")
 
-// temporary reports whether an error is one of the farm's own machine that
-// goes away by itself or when somebody has made room there.
+// temporary reports whether an error comes from the farm's own machine and goes away by
+// itself, or once an administrator has freed space there.
 func temporary(err error) bool {
 	for _, cause := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, errTemporary} {
 		if errors.Is(err, cause) {

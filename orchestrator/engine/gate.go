@@ -10,10 +10,10 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare"
 )
 
-// refusal says why the build is not released, or nil. It is the one place that
-// decides this: what is signed, what is published and how the build ends follow
-// from it. Each rule is a function of what earlier stages saved, and a rule that
-// cannot tell refuses.
+// refusal returns why the build is not released, or nil. It is the only place that
+// decides this: what is signed, what is published and how the build ends follow from
+// it. Each rule is a function of what earlier stages saved, and a rule that cannot
+// decide refuses.
 func (c *stageContext) refusal() *orchestrator.Failure {
 	return refusedByVerdict(&c.compared.Verdict)
 }

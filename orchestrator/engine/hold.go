@@ -28,7 +28,7 @@ func (e *Engine) renewLoop(ctx context.Context) {
 	}
 }
 
-// renewNow asks for a renewal at once.
+// renewNow requests a renewal at once.
 func (e *Engine) renewNow() {
 	select {
 	case e.renewRequested <- struct{}{}:
@@ -36,8 +36,8 @@ func (e *Engine) renewNow() {
 	}
 }
 
-// renew renews all holds of this engine, and stops the stages that were
-// cancelled or that another engine holds.
+// renew renews all holds of this engine, and stops the stages that were cancelled or
+// that another engine holds by now.
 func (e *Engine) renew(ctx context.Context) {
 	e.mu.Lock()
 	var holds []store.Hold
@@ -66,8 +66,8 @@ func (e *Engine) renew(ctx context.Context) {
 	}
 }
 
-// drain stops running stages here without ending them. Each hold is released as
-// soon as nothing is done for its stage here any more.
+// drain stops running stages here without ending them. Each hold is released as soon as
+// this engine no longer works on its stage.
 func (e *Engine) drain() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -79,7 +79,7 @@ func (e *Engine) drain() {
 	}
 }
 
-// release gives up the hold on a stage, so that another engine joins it at once.
+// release releases the hold on a stage, so that another engine joins it at once.
 func (e *Engine) release(ctx context.Context, c *heldStage) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()

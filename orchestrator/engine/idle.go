@@ -18,12 +18,12 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// errIdle: a plugin neither returned nor asked for anything.
+// errIdle: a plugin neither returned nor called the farm.
 var errIdle = errors.New("the plugin hangs: fix it, or raise the time that a plugin may be idle")
 
-// idleLimited starts plugins whose calls end when they do nothing for too long.
-// The recipe's limit bounds the steps of a plugin; this bounds what lies
-// between them.
+// idleLimited starts plugins and ends any call during which they do nothing for too
+// long. The recipe's limit bounds the steps of a plugin; this bounds the time between
+// them.
 type idleLimited struct {
 	attempt.Starter
 	idle time.Duration
@@ -59,7 +59,7 @@ func (p idleLimitedProcess) Test(ctx context.Context, ws plugins.Workspace, c pl
 	return report, err
 }
 
-// limitIdle ends the context of call once nothing was asked of ws for too long.
+// limitIdle ends the context of call once ws has been unused for too long.
 func (p idleLimitedProcess) limitIdle(ctx context.Context, ws plugins.Workspace, call func(context.Context, plugins.Workspace) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -74,7 +74,7 @@ func (p idleLimitedProcess) limitIdle(ctx context.Context, ws plugins.Workspace,
 	return err
 }
 
-// activeWorkspace stops a timer for as long as anything is asked of a workspace.
+// activeWorkspace stops a timer while a call of its workspace runs.
 type activeWorkspace struct {
 	plugins.Workspace
 	idle  time.Duration

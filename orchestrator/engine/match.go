@@ -15,15 +15,15 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/store"
 )
 
-// unknownDuration is what a repeat is taken to last until one was seen.
+// unknownDuration is the assumed duration of a repeat until one was measured.
 const unknownDuration = 10 * time.Minute
 
-// atOnce bounds how many slots are given in one transaction, so that others
-// get their turn between two of them.
+// atOnce bounds how many slots one transaction assigns, so that other transactions get
+// their turn in between.
 const atOnce = 64
 
-// match gives free slots to repeats that are ready. It is cheap when nothing
-// has changed since the last time.
+// match gives free slots to ready repeats. It is cheap when nothing has changed since
+// the last time.
 func (e *Engine) match(ctx context.Context) error {
 	e.matching.Lock()
 	defer e.matching.Unlock()
@@ -54,7 +54,7 @@ func (e *Engine) match(ctx context.Context) error {
 	}
 }
 
-// decide asks the schedule.
+// decide computes the assignments with the schedule.
 func (e *Engine) decide(q schedule.Queue) []schedule.Assignment {
 	if len(q.Stages) == 0 {
 		return nil
@@ -62,7 +62,7 @@ func (e *Engine) decide(q schedule.Queue) []schedule.Assignment {
 	return schedule.Assign(e.now(), q, e.Settings.Policy)
 }
 
-// queue reads what a decision is made from.
+// queue reads what a scheduling decision depends on.
 func (e *Engine) queue(ctx context.Context) (schedule.Queue, error) {
 	ready, err := e.Store.Ready(ctx)
 	if err != nil || len(ready) == 0 {
@@ -100,8 +100,8 @@ func (e *Engine) queue(ctx context.Context) (schedule.Queue, error) {
 	return q, nil
 }
 
-// wantsOf reads what builds want, each once for as long as it waits. Several
-// may read the queue at a time: match, and who asks why.
+// wantsOf reads what builds want, each once for as long as it waits. Several goroutines
+// may call it at a time: match, and requests for an explanation.
 func (e *Engine) wantsOf(ready []store.ReadyRepeat) (map[string]*schedule.Wants, error) {
 	e.mu.Lock()
 	known := e.wants // never changed, only replaced
@@ -127,7 +127,7 @@ func (e *Engine) wantsOf(ready []store.ReadyRepeat) (map[string]*schedule.Wants,
 	return all, nil
 }
 
-// scheduleWorker is a registered worker as the schedule sees it.
+// scheduleWorker returns a registered worker as the schedule sees it.
 func scheduleWorker(w store.Worker, expected map[string]time.Duration, owners map[string]string) schedule.Worker {
 	s := schedule.Worker{Name: w.Name, Labels: w.Labels, Facts: w.Facts, Slots: w.Slots, Quarantine: w.Quarantine}
 	for _, l := range w.Held {
@@ -144,8 +144,8 @@ func scheduleWorker(w store.Worker, expected map[string]time.Duration, owners ma
 	return s
 }
 
-// assign begins what was assigned and returns how much of it. What another
-// orchestrator was faster with is left out.
+// assign begins the assigned repeats and returns how many. It leaves out those that
+// another orchestrator began first.
 func (e *Engine) assign(ctx context.Context, all []schedule.Assignment) (int, error) {
 	if len(all) == 0 {
 		return 0, nil
@@ -196,7 +196,7 @@ func beginRepeat(ctx context.Context, tx *store.Tx, a schedule.Assignment) (orch
 		return orchestrator.Event{}, false, err
 	}
 	if occupied, err := tx.Occupied(ctx, a.Worker, workspace); err != nil || occupied {
-		return orchestrator.Event{}, false, err // until what lies there is gone
+		return orchestrator.Event{}, false, err // until what is left there was removed
 	}
 	ok, err := tx.Take(ctx, store.Lease{Worker: a.Worker, Build: a.Build, Stage: a.Stage, Fence: stage.Fence})
 	if err != nil || !ok {
@@ -210,10 +210,9 @@ func beginRepeat(ctx context.Context, tx *store.Tx, a schedule.Assignment) (orch
 	return event, err == nil, err
 }
 
-// workspaceID names the workspace of an attempt. Ids have one length and a
-// letter that is the only thing that says which repeat it is: paths of two
-// repeats differ, and differ in nothing else. Where the path is not varied,
-// they do not differ at all.
+// workspaceID names the workspace of an attempt. Ids have one length, and only one
+// letter says which repeat it is: the paths of two repeats differ, and in nothing else.
+// Where the path is not varied, they do not differ at all.
 func workspaceID(b store.Build, s orchestrator.Stage) (string, error) {
 	w, err := decodeWants(b.ID, b.Wants)
 	if err != nil {

@@ -16,15 +16,15 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// workerError is an error that happened on a worker. It says nothing about the
-// port, and this machine is not at fault: another worker may do better, so
-// every such error is workers.ErrLost.
+// workerError is an error that happened on a worker. It says nothing about the port,
+// and this machine is not at fault. Another worker may succeed, so every such error is
+// workers.ErrLost.
 type workerError struct{ error }
 
 func (t *workerError) Unwrap() []error { return []error{t.error, workers.ErrLost} }
 
-// quarantined is the error of a worker that had to be quarantined right after
-// something had gone wrong there. What went wrong is put down to that.
+// quarantined is the error of a worker that had to be quarantined right after something
+// went wrong there. The quarantine is taken to be the reason.
 type quarantined struct {
 	reason workers.Quarantine
 	cause  string // what went wrong
@@ -43,17 +43,17 @@ type observedError struct {
 func (s *observedError) Error() string   { return s.reported.Error() }
 func (s *observedError) Unwrap() []error { return []error{s.seen, s.reported} }
 
-// observedWorkspace is a workspace that distinguishes faults of the worker from
-// those of this machine, whose store is read and written on the way, and from
-// those of a plugin, which may ask for what is not there.
+// observedWorkspace is a workspace that distinguishes faults of the worker from faults
+// of this machine, whose store is read and written meanwhile, and from those of a
+// plugin, which may ask for what does not exist.
 type observedWorkspace struct {
 	workers.Workspace
 
 	mu    sync.Mutex
-	fault error // the last one after which no call went well
+	fault error // the last one not followed by a successful call
 }
 
-// note keeps the error of a call. ours is what went wrong here meanwhile.
+// note keeps the error of a call. ours is what failed on this machine meanwhile.
 func (s *observedWorkspace) note(ctx context.Context, err, ours error) error {
 	answer := errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)
 	switch {
@@ -71,7 +71,7 @@ func (s *observedWorkspace) note(ctx context.Context, err, ours error) error {
 	return err
 }
 
-// explain returns the error of an attempt with what was seen of it here.
+// explain returns the error of an attempt together with the fault observed here.
 func (s *observedWorkspace) explain(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -104,8 +104,8 @@ func (s *observedWorkspace) Run(ctx context.Context, step workers.Step, log io.W
 	return st, s.note(ctx, err, to.fault())
 }
 
-// observedIO remembers how reading or writing here went wrong. A call that was
-// broken off may still be at it.
+// observedIO remembers the error of a read or write on this machine. A call that was
+// broken off may still be using it.
 type observedIO struct {
 	r io.Reader
 	w io.Writer
@@ -114,7 +114,7 @@ type observedIO struct {
 	err error
 }
 
-// reader keeps the ability to seek, without which nothing is put twice.
+// reader keeps the ability to seek, without which no put can be repeated.
 func (w *observedIO) reader() io.Reader {
 	if s, ok := w.r.(io.Seeker); ok {
 		return struct {
@@ -153,8 +153,8 @@ func (w *observedIO) fault() error {
 	return w.err
 }
 
-// checkWorker probes the worker after something has gone wrong there. An
-// attempt on a worker that has to be quarantined is lost for that reason.
+// checkWorker probes the worker after something went wrong there. If the worker has to
+// be quarantined, its attempt is lost for that reason.
 func (c *stageContext) checkWorker(ctx context.Context, cause string) error {
 	var was *workers.Facts
 	if registered, err := c.Store.Worker(ctx, c.stage.Worker); err == nil {
@@ -167,8 +167,8 @@ func (c *stageContext) checkWorker(ctx context.Context, cause string) error {
 	return nil
 }
 
-// notOfThePort says why a failure may not be the port's: a step that nobody
-// watched for too long, or that somebody stopped, says nothing about it, and
+// notOfThePort returns why a failure may not be the port's: a step that was unwatched
+// for too long, or that was stopped from outside, says nothing about the port, and
 // neither does a worker that has to be quarantined.
 func (c *stageContext) notOfThePort(ctx context.Context, r orchestrator.Record, f *orchestrator.Failure) error {
 	for _, s := range r.Steps {

@@ -13,10 +13,10 @@ import (
 // tidyTimeout bounds the removal of builds that were interrupted.
 const tidyTimeout = 30 * time.Second
 
-// RunSubmission works for one submission only, in this process: it accepts it,
-// runs every build to its end and leaves nothing on the workers. When ctx ends
-// the builds are cancelled. A build that ends without a release is a conclusion
-// with a Failure; an error means that a build reached no conclusion.
+// RunSubmission works for one submission only, in this process: it accepts it, runs
+// every build to its end and leaves nothing on the workers. When ctx ends it cancels
+// the builds. A build that ends without a release is a conclusion with a Failure; an
+// error means that a build reached no conclusion.
 func (e *Engine) RunSubmission(ctx context.Context, s Submission) ([]Conclusion, error) {
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -46,7 +46,7 @@ func (e *Engine) runSubmission(ctx context.Context, s Submission, ended chan err
 	defer cancel(nil)
 	go func() {
 		select {
-		case err := <-ended: // only if it could not work at all
+		case err := <-ended: // only if it could not run at all
 			cancel(err)
 			ended <- nil // it is reported once
 		case <-waited.Done():
@@ -56,7 +56,7 @@ func (e *Engine) runSubmission(ctx context.Context, s Submission, ended chan err
 		if _, err := e.Wait(waited, t.Build.ID); err != nil {
 			what := fmt.Errorf("building %s %s: %w", t.Build.Port, t.Build.Version, err)
 			what = errors.Join(what, e.cancelAll(ctx, taken))
-			all, _ := e.conclusions(context.WithoutCancel(ctx), taken) // as much as there is
+			all, _ := e.conclusions(context.WithoutCancel(ctx), taken) // as far as known
 			return all, what
 		}
 	}
@@ -80,8 +80,8 @@ func (e *Engine) conclusions(ctx context.Context, taken []Taken) ([]Conclusion, 
 	return all, nil
 }
 
-// cancelAll cancels what has not ended and removes it from the workers. It works
-// after ctx has ended, too: nothing may be left running because of Ctrl-C.
+// cancelAll cancels what has not ended and removes it from the workers. It works after
+// ctx has ended, too: Ctrl-C must leave nothing running.
 func (e *Engine) cancelAll(ctx context.Context, taken []Taken) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTimeout)
 	defer cancel()

@@ -24,7 +24,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/store"
 )
 
-// What the files of a build are, for those who fetch them.
+// Descriptions of a build's files, for those who fetch them.
 const (
 	mediaPackage = "application/x-compress"
 	mediaBundle  = "application/vnd.dev.sigstore.bundle.v0.3+json"
@@ -34,8 +34,8 @@ const (
 	mediaPEM     = "application/x-pem-file"
 )
 
-// publish writes the release folder of what was signed. Here, at the last gate,
-// a build that did not reproduce fails.
+// publish writes the release folder of what was signed. It is the last gate: a build
+// that did not reproduce fails here.
 func (c *stageContext) publish(ctx context.Context) outcome {
 	dir, err := os.MkdirTemp(c.Temp, "zfarm-publish-*")
 	if err != nil {
@@ -65,7 +65,7 @@ func (c *stageContext) publish(ctx context.Context) outcome {
 	return result
 }
 
-// gather brings what was laid out into the artifact store.
+// gather stores the written files in the artifact store.
 func (c *stageContext) gather(ctx context.Context, dir string) ([]store.File, []digest.Digest, error) {
 	pieces, sizes, err := kit.Pieces(ctx, dir)
 	if err != nil {
@@ -83,7 +83,7 @@ func (c *stageContext) gather(ctx context.Context, dir string) ([]store.File, []
 	return files, keep, nil
 }
 
-// take stores a piece that is not an artifact; those are stored already.
+// take stores a piece that is not an artifact; artifacts are stored already.
 func (c *stageContext) take(ctx context.Context, p kit.Piece) error {
 	if slices.ContainsFunc(c.compared.Packages, func(a stagevalue.Artifact) bool { return a.Digest == p.Digest }) {
 		return nil
@@ -163,8 +163,8 @@ func (c *stageContext) layOut(ctx context.Context, dir string) error {
 	})
 }
 
-// layOutUnsigned lays out what there is without a signature: the package, if
-// it may be used at all, and what was found.
+// layOutUnsigned writes the files that need no signature: the package, if it may be
+// used at all, and the findings.
 func (c *stageContext) layOutUnsigned(ctx context.Context, dir string) error {
 	extra, err := c.extras()
 	if err != nil {
@@ -200,7 +200,7 @@ func (c *stageContext) bundle(ctx context.Context, d digest.Digest) (attest.Bund
 	return io.ReadAll(io.LimitReader(r, maxBundle))
 }
 
-// extras are the verdict for programs and the report for people.
+// extras returns the verdict for programs and the report for people.
 func (c *stageContext) extras() ([]kit.Extra, error) {
 	verdict, err := json.MarshalIndent(c.compared.Verdict, "", "  ")
 	if err != nil {
@@ -218,7 +218,7 @@ func (c *stageContext) extras() ([]kit.Extra, error) {
 	return []kit.Extra{{Name: "verdict.json", Data: append(verdict, '\n')}, {Name: "report.txt", Data: text.Bytes()}, {Name: "report.html", Data: page.Bytes()}}, nil
 }
 
-// metadata is the description that installers of z/OS open tools read.
+// metadata returns the description that installers of z/OS open tools read.
 func (c *stageContext) metadata() ([]byte, error) {
 	var tests packaging.Tests
 	for _, s := range c.repeats[0].Record.Suites {

@@ -16,9 +16,9 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// probeForTools has workers probed that were never asked for a tool that a
-// waiting build wants. Such a tool is no reason to fit and none to give up: the
-// probe tells. It asks once a tool, so that a worker that keeps a tool to itself
+// probeForTools has workers probed for tools that a waiting build wants and that they
+// were never asked for. Until the probe answers, such a tool neither makes a worker fit
+// nor rules it out. It asks once per tool, so that a worker that does not report a tool
 // is not probed for ever.
 func (e *Engine) probeForTools(ctx context.Context, q schedule.Queue) error {
 	wanted := map[*schedule.Wants]bool{}
@@ -49,8 +49,8 @@ func (e *Engine) probeForTools(ctx context.Context, q schedule.Queue) error {
 	return nil
 }
 
-// toolsOf returns the tools that must be known of workers, sorted, each once:
-// as many as a probe takes.
+// toolsOf returns the tools that must be known of workers, sorted and without
+// duplicates, at most as many as one probe takes.
 func toolsOf(all iter.Seq[*schedule.Wants]) []string {
 	var names []string
 	for w := range all {
@@ -63,8 +63,8 @@ func toolsOf(all iter.Seq[*schedule.Wants]) []string {
 	return names[:min(len(names), workers.MaxTools)]
 }
 
-// wantedTools returns the tools that the next probe of any worker must look for:
-// those of builds that wait, those by which repeats are spread, and more.
+// wantedTools returns the tools that the next probe of any worker must ask for: those
+// that waiting builds want, those that repeats are spread by, and more.
 func (e *Engine) wantedTools(ctx context.Context, more ...string) ([]string, error) {
 	ready, err := e.Store.Ready(ctx)
 	if err != nil {
@@ -83,8 +83,8 @@ func (e *Engine) wantedTools(ctx context.Context, more ...string) ([]string, err
 	return names, nil
 }
 
-// toolsToAsk adds to the wanted tools those that facts know already, so that no
-// probe forgets them, as far as a probe takes so many.
+// toolsToAsk adds the tools that facts already cover to the wanted ones, so that no
+// probe forgets them, up to the number that one probe takes.
 func toolsToAsk(facts *workers.Facts, wanted []string) []string {
 	if facts != nil {
 		known := slices.Concat(slices.Sorted(maps.Keys(facts.Tools)), facts.Absent)
@@ -101,13 +101,13 @@ func toolsToAsk(facts *workers.Facts, wanted []string) []string {
 	return names
 }
 
-// lacksTools reports whether facts do not know one of the tools.
+// lacksTools reports whether facts are silent about one of the tools.
 func lacksTools(facts *workers.Facts, tools []string) bool {
 	return slices.ContainsFunc(tools, func(t string) bool { return !facts.Knows(t) })
 }
 
-// newTools reports whether there is a tool that facts do not know and that the
-// worker was not asked for by this engine, and notes that it is now.
+// newTools reports whether facts are silent about a tool that this engine has not asked
+// the worker for yet, and notes that it has now.
 func (e *Engine) newTools(worker string, facts *workers.Facts, tools []string) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -10,14 +10,14 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/stagevalue"
 )
 
-// encodeWants writes what a build wants of its workers, as the database keeps
-// it beside the build.
+// encodeWants encodes what a build wants of its workers for the column beside the build
+// in the database.
 func encodeWants(w schedule.Wants) ([]byte, error) {
 	return stagevalue.Encode(stagevalue.Wants{Wants: w})
 }
 
-// decodeWants refuses what another version wrote: misread wants would send a
-// build to a worker that does not fit.
+// decodeWants refuses what another version wrote: misread wants would send a build to a
+// worker that does not fit.
 func decodeWants(build string, text []byte) (schedule.Wants, error) {
 	w, err := stagevalue.Decode[stagevalue.Wants](text)
 	if err != nil {
