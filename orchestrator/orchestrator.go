@@ -282,7 +282,7 @@ func (b Build) Reuse(id string, fence int64, output digest.Digest, other string,
 }
 
 // Begin starts a ready stage, on a worker if it is a repeat, and raises the fence.
-// Every report about this attempt must carry the new fence.
+// Every report about this attempt must name the new fence.
 func (b Build) Begin(id, worker string, now time.Time) (Build, Event, error) {
 	return b.change(id, now, Running, func(s *Stage) error {
 		if s.State != Ready || s.NotBefore.After(now) {

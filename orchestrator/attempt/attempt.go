@@ -1,13 +1,13 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package attempt makes one try of a repeat in a workspace: it puts the
-// inputs there, lets the plugins drive their steps under the conditions of the
-// repeat, fetches what was staged, and records what it saw itself.
+// Package attempt makes one try of a repeat in a workspace: it puts the inputs there,
+// lets the plugins run their steps under the conditions of the repeat, fetches the
+// staged output, and records what it observed.
 //
-// It neither chooses the worker nor keeps the workspace: orchestrator/engine
-// does, and judges what comes out. It knows workers and plugins as interfaces
-// only, so the same code serves a machine next door and one across an ocean.
+// It neither chooses the worker nor keeps the workspace: orchestrator/engine does that,
+// and judges the result. Workers and plugins are interfaces here, so the same code
+// serves a machine in the same room and one across an ocean.
 package attempt
 
 import (
@@ -28,7 +28,7 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// Store keeps outputs and logs by digest and gives inputs.
+// Store keeps outputs and logs by digest and provides inputs.
 type Store interface {
 	Fill(ctx context.Context, write func(io.Writer) error) (digest.Digest, error)
 	Open(ctx context.Context, d digest.Digest) (io.ReadCloser, error)
@@ -46,8 +46,8 @@ type Process interface {
 	Close() error
 }
 
-// Order says what is to be done. It can be written down as JSON, so that
-// another process goes on with the attempt.
+// Order says what the attempt has to do. It can be encoded as JSON, so that another
+// process can continue the attempt.
 type Order struct {
 	Recipe     *recipes.Recipe `json:"recipe"`
 	Conditions plan.Conditions `json:"conditions"`
@@ -57,28 +57,28 @@ type Order struct {
 	Worker     string          `json:"worker"`
 	Facts      workers.Facts   `json:"facts"`
 	Sources    []Source        `json:"sources"`
-	// Needs are laid into the workspace before the sources; those that come
-	// first win in search paths.
+	// Needs are unpacked in the workspace before the sources; earlier ones come first
+	// in search paths.
 	Needs []Need `json:"needs,omitempty"`
 	Epoch int64  `json:"epoch"`
-	// Begun is when the attempt began; zero is now. One that is joined again
+	// Begun is when the attempt began; zero is now. An attempt that is joined again
 	// keeps its first time in the record.
 	Begun time.Time `json:"begun,omitzero"`
-	// Output is what was fetched when the attempt was made before (see
-	// Deps.Fetched). It is not fetched again: the suite may have run since,
-	// and could have changed what lies on the worker.
+	// Output is the output that an earlier, interrupted run of the attempt fetched (see
+	// Deps.Fetched). It is not fetched again: the suite may have run since and could
+	// have changed what is on the worker.
 	Output digest.Digest `json:"output,omitzero"`
 }
 
-// Source is a proven source as the worker gets it.
+// Source is a verified source as the worker gets it.
 type Source struct {
-	// Digest is that of what is put: a plain tar made by the farm, or the
-	// file itself.
+	// Digest is that of the bytes put on the worker: a plain tar made by the farm, or
+	// the file itself.
 	Digest digest.Digest `json:"digest"`
-	// File is where below the source folder the file belongs; "" for a tar.
+	// File is the file's path below the source folder; "" for a tar.
 	File string `json:"file,omitempty"`
-	// Patches are applied in order. One without its Data, which JSON does not
-	// carry, is taken from the Store.
+	// Patches are applied in order. A patch without its Data, which JSON omits, is read
+	// from the Store.
 	Patches []recipes.File `json:"patches,omitempty"`
 }
 
@@ -90,35 +90,35 @@ const (
 	tempDir  = "tmp"
 )
 
-// Bounds on what a worker can make the orchestrator keep.
+// Bounds on what a worker can make the orchestrator store.
 const (
 	maxOutput = 64 << 30
 	maxLog    = 2 << 30
 	maxSteps  = 1000
 )
 
-// Deps is what an attempt works with.
+// Deps are the dependencies of an attempt.
 type Deps struct {
 	Plugins Starter
 	Store   Store
 	Watch   orchestrator.Watch
 	Now     func() time.Time
-	// Steps records each step and its log; nil for nobody. An error of it
-	// ends the attempt as a fault of the farm.
+	// Steps records each step and its log; it may be nil. Its error ends the attempt as
+	// a fault of the farm.
 	Steps Journal
-	// Fetched is called with the digest of the output once it is in the Store
-	// and before any suite runs; nil for nobody. Its error is one of the farm.
+	// Fetched is called with the digest of the output once it is in the Store and
+	// before any suite runs; it may be nil. Its error is a fault of the farm.
 	Fetched func(ctx context.Context, output digest.Digest) error
 }
 
-// Do executes the order. A port that does not build or whose tests fail is
-// a Failure; an error means that nothing is known about the port: the worker
-// was lost (workers.ErrLost), ctx ended, or the farm itself is at fault. The
-// record holds what was seen up to then in every case.
+// Do executes the order. A port that does not build or whose tests fail is a Failure;
+// an error means that nothing is known about the port: the worker was lost
+// (workers.ErrLost), ctx ended, or the farm itself is at fault. In every case the
+// record holds what was observed up to then.
 //
-// An attempt that was interrupted is joined by doing the same order again in
-// the same workspace: every step that was begun is joined or recalled by its
-// name, with its whole log, and what is put is put again.
+// To join an interrupted attempt, call Do again with the same order and the same
+// workspace: every step that was begun is joined or recalled by its name, with its
+// whole log, and every input is put again.
 func (c Deps) Do(ctx context.Context, ws workers.Workspace, o Order) (orchestrator.Record, *orchestrator.Failure, error) {
 	a := &attempt{Deps: c, Order: o, ws: ws, source: "src/" + o.Recipe.Port + "-" + o.Recipe.Version, processes: map[string]Process{}}
 	a.record = orchestrator.Record{Repeat: o.Repeat, Name: o.Conditions.Name, Worker: o.Worker, Attempt: o.Attempt,
@@ -142,7 +142,7 @@ type attempt struct {
 	source    string
 	record    orchestrator.Record
 	processes map[string]Process
-	// env is what the needs add to the environment of plugins.
+	// env is what the needs add to the plugins' environment.
 	env  map[string]string
 	farm fault
 }
@@ -195,8 +195,8 @@ func (a *attempt) putSource(ctx context.Context, farm *guarded, i int, s Source)
 		name += ".tar"
 		script = a.Facts.Archiver.UnpackCommand(inRoot(name))
 	} else {
-		// Moved by a step, which is not done again when the attempt is joined
-		// again: by then the file may be patched.
+		// A step moves the file. It is not repeated when the attempt is joined again:
+		// by then the file may be patched.
 		file := workers.Quote("./" + s.File)
 		script = "mkdir -p " + workers.Quote("./"+path.Dir(s.File)) + " && mv " + inRoot(name) + " " + file
 	}
@@ -220,10 +220,10 @@ func (a *attempt) patch(ctx context.Context, farm *guarded, step string, p recip
 	return a.farmStep(ctx, farm, step, a.source, "patch -p1 -s <"+inRoot(name))
 }
 
-// inRoot returns a name of the workspace as a word of a script.
+// inRoot returns the path of a name in the workspace, quoted for a script.
 func inRoot(name string) string { return `"$ZFARM_ROOT/` + name + `"` }
 
-// putStored sends what lies in the store.
+// putStored puts bytes from the Store on the worker.
 func (a *attempt) putStored(ctx context.Context, name string, d digest.Digest) error {
 	r, err := a.Store.Open(ctx, d)
 	if err != nil {
@@ -233,7 +233,7 @@ func (a *attempt) putStored(ctx context.Context, name string, d digest.Digest) e
 	return a.put(ctx, name, r, d)
 }
 
-// put sends bytes and holds what was sent against the digest it must have.
+// put sends bytes and checks their digest against the one they must have.
 func (a *attempt) put(ctx context.Context, name string, r io.Reader, want digest.Digest) error {
 	have, err := a.ws.Put(ctx, name, 0o644, r)
 	if err != nil {
@@ -253,8 +253,7 @@ func (a *attempt) farmStep(ctx context.Context, farm *guarded, name, dir, script
 	return farm.failure(&plugins.StepError{Step: name, Status: st}), nil
 }
 
-// build lets the builder work and fetches what it staged, before any test
-// could touch it.
+// build runs the builder and fetches the staged output before any test can touch it.
 func (a *attempt) build(ctx context.Context) (*orchestrator.Failure, error) {
 	p, err := a.process(ctx, a.Recipe.Build.Plugin)
 	if err != nil {
@@ -305,7 +304,7 @@ func (a *attempt) fetch(ctx context.Context, dir string) (*orchestrator.Failure,
 	return nil, nil
 }
 
-// test runs every suite of the recipe and holds each against what is expected.
+// test runs every suite of the recipe and compares each with what is expected.
 func (a *attempt) test(ctx context.Context) (*orchestrator.Failure, error) {
 	for i, t := range a.Recipe.Tests {
 		p, err := a.process(ctx, t.Plugin)
@@ -327,7 +326,7 @@ func (a *attempt) test(ctx context.Context) (*orchestrator.Failure, error) {
 	return nil, nil
 }
 
-// suiteFailure names the first failures with what the suite said of them.
+// suiteFailure names the first failures and quotes the suite's text about them.
 func suiteFailure(t recipes.Test, report plugins.Report, tally orchestrator.Tally) *orchestrator.Failure {
 	const most = 20
 	var b strings.Builder
@@ -366,23 +365,23 @@ func (a *attempt) process(ctx context.Context, name string) (Process, error) {
 	return p, nil
 }
 
-// guarded returns the workspace for one plugin or the farm itself; more lies
-// over the conditions of the repeat.
+// guarded returns the workspace for one plugin or for the farm itself; more adds to the
+// conditions of the repeat.
 func (a *attempt) guarded(prefix string, limit recipes.Duration, more map[string]string) *guarded {
 	return &guarded{attempt: a, prefix: prefix, limit: time.Duration(limit), env: layered(a.Conditions.Env(a.Facts, a.Epoch), more),
 		tails: map[string]*tail{}, seen: map[string]workers.Status{}}
 }
 
-// config is what a plugin gets to know, without the workspace's own names.
+// config returns what a plugin is given, without the workspace's own variables.
 func (g *guarded) config(block []byte) plugins.Config {
 	return plugins.Config{Block: block, Port: g.Recipe.Port, Version: g.Recipe.Version, Source: g.source, Stage: stageDir,
 		Prefix: g.Recipe.Package.Prefix, Jobs: g.Conditions.JobsOn(g.Facts), Facts: g.Facts}
 }
 
-// errTooMuch marks what a worker sent beyond a bound.
+// errTooMuch marks data from a worker beyond a bound.
 var errTooMuch = errors.New("more than the farm takes")
 
-// bounded passes on at most left bytes.
+// bounded forwards at most left bytes.
 type bounded struct {
 	w    io.Writer
 	left int64

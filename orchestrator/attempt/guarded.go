@@ -19,9 +19,9 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// guarded is the workspace as a plugin gets it: the conditions of the repeat
-// lie over each step, limits hold, names of one plugin never meet those of
-// another, and every step is recorded as it was seen from here.
+// guarded is the workspace as a plugin gets it: the conditions of the repeat apply to
+// each step, limits hold, names of different plugins never collide, and every step is
+// recorded as it was observed here.
 type guarded struct {
 	*attempt
 	prefix string
@@ -45,10 +45,10 @@ func (g *guarded) List(ctx context.Context, dir string) ([]workers.Entry, error)
 	return g.ws.List(ctx, dir)
 }
 
-// Run lays the conditions over the step and runs it. The conditions win over
-// the plugin's environment, so that a plugin cannot undo a variation, but for
-// search paths and flags, which come before the plugin's; a umask the plugin
-// asks for wins, because what it installs must not hang on ours.
+// Run adds the conditions to the step and runs it. They override the plugin's
+// environment, so that a plugin cannot undo a variation; search paths and flags are
+// joined instead, the conditions' part first. A umask that the plugin asks for wins,
+// because what it installs must not depend on the repeat's.
 func (g *guarded) Run(ctx context.Context, s workers.Step, log io.Writer) (workers.Status, error) {
 	own := s.Name
 	s.Name = g.prefix + s.Name
@@ -76,7 +76,7 @@ func (g *guarded) Run(ctx context.Context, s workers.Step, log io.Writer) (worke
 	return entry.Status, nil
 }
 
-// admit bounds the number of steps and gives the step its tail.
+// admit bounds the number of steps and gives the step a buffer for the end of its log.
 func (g *guarded) admit(step string) (*tail, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -118,7 +118,7 @@ func (g *guarded) journalled(ctx context.Context, entry *orchestrator.StepRecord
 	return nil
 }
 
-// logged runs the step with its log going to the store and to all of to.
+// logged runs the step and copies its log to the store and to every writer in to.
 func (g *guarded) logged(ctx context.Context, entry *orchestrator.StepRecord, s workers.Step, to []io.Writer) error {
 	var err error
 	entry.Log, err = g.Store.Fill(ctx, func(w io.Writer) error {
@@ -129,8 +129,8 @@ func (g *guarded) logged(ctx context.Context, entry *orchestrator.StepRecord, s 
 	return err
 }
 
-// farmFault makes an error of the journal one of the farm, which no plugin can hide
-// or take for its own. A call that the plugin itself cancelled is neither.
+// farmFault turns an error of the journal into a fault of the farm, which no plugin can
+// hide or take for its own. A call that the plugin itself cancelled is neither.
 func (g *guarded) farmFault(ctx context.Context, what, step string, err error) error {
 	err = fmt.Errorf("%s step %s in the journal: %w", what, step, err)
 	if ctx.Err() == nil {
@@ -146,8 +146,8 @@ func (g *guarded) recordStep(step string, entry orchestrator.StepRecord) {
 	g.record.Steps = append(g.record.Steps, entry)
 }
 
-// judge turns what a plugin returned into a failure of the port, or leaves it
-// the error it is.
+// judge turns what a plugin returned into a failure of the port, or returns it as an
+// error.
 func (g *guarded) judge(err error) (*orchestrator.Failure, error) {
 	if step, ok := plugins.AsStepError(err); ok {
 		return g.failure(step), nil
@@ -155,8 +155,8 @@ func (g *guarded) judge(err error) (*orchestrator.Failure, error) {
 	return nil, err
 }
 
-// failure describes a step that did not end well, by the status that was seen
-// here, with the last lines of its log.
+// failure describes a step that failed, with the status observed here and the last
+// lines of its log.
 func (g *guarded) failure(e *plugins.StepError) *orchestrator.Failure {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -191,7 +191,7 @@ func (g *guarded) report(p orchestrator.Progress) {
 	g.Watch(p)
 }
 
-// watcher passes a log on as progress.
+// watcher forwards a log as progress.
 type watcher struct {
 	g    *guarded
 	step string
@@ -202,7 +202,7 @@ func (w watcher) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// tail keeps the end of a log.
+// tail keeps the last bytes of a log.
 type tail struct {
 	mu   sync.Mutex
 	last []byte
@@ -227,7 +227,7 @@ func (t *tail) String() string {
 	return string(bytes.Join(lines[max(0, len(lines)-tailLines):], []byte("\n")))
 }
 
-// errPutTooLarge tells a plugin that the farm puts large files itself.
+// errPutTooLarge refuses a plugin's large file: the farm puts large files itself.
 var errPutTooLarge = errors.New("larger than a plugin may put; name it as a source of the recipe")
 
 // atMost reads at most left bytes and fails on more.

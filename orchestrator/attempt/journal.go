@@ -12,41 +12,41 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// Journal records the steps of an attempt while they run. Steps may overlap,
-// and an attempt that is joined again records every step again: Begin, the
-// whole log from its first byte, End.
+// Journal records the steps of an attempt while they run. Steps may overlap. An attempt
+// that is joined again records every step again: Begin, the whole log from its first
+// byte, End.
 type Journal interface {
 	// Begin is called before the step is begun, joined or recalled.
 	Begin(ctx context.Context, step string) error
-	// Append takes the bytes of the log from off on, at most 32 KiB of them.
-	// It must not keep p. It may block for a while: the step goes on.
+	// Append records bytes of the log from offset off, at most 32 KiB per call. It must
+	// not keep p. It may block for a while: the step goes on.
 	Append(ctx context.Context, step string, off int64, p []byte) error
-	// End is called after the last Append. took is by the farm's clock, log
-	// the digest of the whole log, which is in the store. A step that was not
-	// seen to end has no End.
+	// End is called after the last Append. took is measured by the farm's clock, log is
+	// the digest of the whole log, which is in the store. A step whose end was not
+	// observed gets no End.
 	End(ctx context.Context, step string, st workers.Status, took time.Duration, log digest.Digest) error
 }
 
-// How a log is cut for the journal: a batch goes as soon as it is full or the
-// time is up. What the journal has not taken yet is bounded, too.
+// Bounds for batches of a log: a batch is handed over as soon as it is full or its time
+// is up. The bytes that wait for the journal are bounded, too.
 const (
 	batchBytes = 32 << 10
 	batchEvery = 300 * time.Millisecond
 	maxWaiting = 1 << 20
 )
 
-// feed hands a log to the journal from a goroutine of its own, so that a slow
-// journal slows the copying of the log only when much is waiting.
+// feed hands a log to the journal from its own goroutine, so that a slow journal slows
+// the copying of the log only when much is waiting.
 type feed struct {
 	append func(off int64, p []byte) error
 
 	mu      sync.Mutex
 	waiting []byte
-	off     int64 // of waiting in the log
+	off     int64 // of waiting, from the start of the log
 	err     error
 
 	full  chan struct{} // a batch is waiting
-	room  chan struct{} // some was taken
+	room  chan struct{} // signalled after a batch was taken
 	stop  chan struct{}
 	ended chan struct{}
 }
@@ -59,14 +59,14 @@ func startFeed(append func(off int64, p []byte) error) *feed {
 	return f
 }
 
-// end hands over what is waiting and returns the journal's first error.
+// end hands over what is still waiting and returns the journal's first error.
 func (f *feed) end() error {
 	close(f.stop)
 	<-f.ended
 	return f.err
 }
 
-// Write takes p. It fails once the journal has.
+// Write buffers p. It fails once the journal has failed.
 func (f *feed) Write(p []byte) (int, error) {
 	for n := 0; ; {
 		took, err := f.buffer(p[n:])
@@ -81,7 +81,7 @@ func (f *feed) Write(p []byte) (int, error) {
 	}
 }
 
-// buffer takes as much of p as there is room for.
+// buffer takes as much of p as fits.
 func (f *feed) buffer(p []byte) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -132,7 +132,7 @@ func (f *feed) work() {
 	}
 }
 
-// take takes the next batch, nothing if less than minimum is waiting.
+// take takes the next batch, or nothing if less than minimum is waiting.
 func (f *feed) take(minimum int) ([]byte, int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -153,8 +153,8 @@ func (f *feed) fail(err error) {
 	f.waiting = nil
 }
 
-// fault is the first error of the farm itself. It is kept here because the
-// call in which it happened may be a plugin's, which is not believed.
+// fault keeps the first error of the farm itself. It is kept here because the call in
+// which it happened may be a plugin's, and a plugin is not trusted to report it.
 type fault struct {
 	mu  sync.Mutex
 	err error

@@ -17,18 +17,18 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/pax"
 )
 
-// Need is a package of another port that is unpacked in the workspace: below
-// needs/, at the prefix it was configured for.
+// Need is a package of another port that is unpacked in the workspace: below needs/, at
+// the prefix it was configured for.
 type Need struct {
 	Port    string `json:"port"`
 	Version string `json:"version"`
 	// Prefix is absolute, as in the recipe's package block.
 	Prefix string `json:"prefix"`
-	// Digest is that of the plain pax archive that packaging.Sysroot made.
+	// Digest is that of the plain pax archive made by packaging.Sysroot.
 	Digest digest.Digest `json:"digest"`
 }
 
-// putNeeds unpacks each need and gathers the variables by which plugins find it.
+// putNeeds unpacks each need and collects the variables that plugins find it by.
 func (a *attempt) putNeeds(ctx context.Context, farm *guarded) (*orchestrator.Failure, error) {
 	for i, n := range a.Needs {
 		about := fmt.Sprintf("putting the needed %s %s", n.Port, n.Version)
@@ -36,7 +36,7 @@ func (a *attempt) putNeeds(ctx context.Context, farm *guarded) (*orchestrator.Fa
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", about, err)
 		}
-		// Those before lie over this one: they win.
+		// Earlier needs take precedence over this one.
 		a.env = layered(needEnv(n.Prefix, has, a.Facts.System), a.env)
 		name := fmt.Sprintf("in/need-%d.tar", i+1)
 		if err := a.putStored(ctx, name, n.Digest); err != nil {
@@ -50,7 +50,7 @@ func (a *attempt) putNeeds(ctx context.Context, farm *guarded) (*orchestrator.Fa
 	return nil, nil
 }
 
-// folders returns which folders below its prefix the need has.
+// folders returns which of the known folders the need has below its prefix.
 func (a *attempt) folders(ctx context.Context, n Need) (map[string]bool, error) {
 	r, err := a.Store.Open(ctx, n.Digest)
 	if err != nil {
@@ -76,9 +76,8 @@ func (a *attempt) folders(ctx context.Context, n Need) (map[string]bool, error) 
 	}
 }
 
-// needEnv returns the variables by which compilers, pkg-config, aclocal and
-// the loader find a need with those folders. Nothing names a folder that is
-// not there.
+// needEnv returns the variables that let compilers, pkg-config, aclocal and the loader
+// find a need with those folders. No variable names a folder that does not exist.
 func needEnv(prefix string, has map[string]bool, system string) map[string]string {
 	loader := "LD_LIBRARY_PATH"
 	if system == "OS/390" {
@@ -103,17 +102,16 @@ func needEnv(prefix string, has map[string]bool, system string) map[string]strin
 		}
 	}
 	if env["PKG_CONFIG_PATH"] != "" {
-		// The .pc files name the prefix; this goes before what they name.
+		// The .pc files name the prefix; pkg-config prepends this to what they name.
 		env["PKG_CONFIG_SYSROOT_DIR"] = root
 	}
 	return env
 }
 
-// root is where needs lie, in the value of a variable.
+// root is where needs are, as written in the value of a variable.
 const root = "${ZFARM_ROOT}/" + needsDir
 
-// between returns what stands between the values of a variable that is a
-// list; "" for any other.
+// between returns the separator of a variable that holds a list; "" for any other.
 func between(name string) string {
 	switch name {
 	case "PATH", "LD_LIBRARY_PATH", "LIBPATH", "PKG_CONFIG_PATH", "ACLOCAL_PATH":
@@ -124,8 +122,8 @@ func between(name string) string {
 	return ""
 }
 
-// layered returns the variables of under and over. What both have is over's, but for
-// lists: they are joined, over's part first.
+// layered merges the variables of under and over. Where both set one, over wins, except
+// for lists: these are joined, over's part first.
 func layered(under, over map[string]string) map[string]string {
 	all := make(map[string]string, len(under)+len(over))
 	maps.Copy(all, under)

@@ -20,12 +20,12 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// rooted is a workspace that knows where it lies on its worker. The path is
-// one of the values that the comparison looks for.
+// rooted is a workspace that knows its path on the worker. The path is one of the
+// values that the comparison searches outputs for.
 type rooted interface{ Root() string }
 
-// repeat makes one attempt at a repeat in a workspace of its own, or joins the
-// one that another orchestrator began.
+// repeat makes one attempt at a repeat in a workspace of its own, or joins the attempt
+// that another orchestrator began.
 func (c *stageContext) repeat(ctx context.Context) outcome {
 	made, err := c.Store.Attempt(ctx, c.build.ID, c.stage.ID, c.stage.Fence)
 	if err != nil {
@@ -55,8 +55,8 @@ func (c *stageContext) repeat(ctx context.Context) outcome {
 	return result
 }
 
-// kept is what must outlive the attempt. Its logs are kept by its steps, until
-// they are forgotten.
+// kept returns what must outlive the attempt. The stored steps keep its logs, until
+// retention deletes them.
 func kept(r orchestrator.Record) []digest.Digest {
 	var all []digest.Digest
 	if !r.Output.IsZero() {
@@ -66,7 +66,7 @@ func kept(r orchestrator.Record) []digest.Digest {
 }
 
 // attemptUntilDone makes the attempt, and joins it again when the worker cannot be
-// reached or this machine cannot write: what runs there goes on meanwhile.
+// reached or this machine cannot write: the step on the worker goes on meanwhile.
 func (c *stageContext) attemptUntilDone(ctx context.Context, made store.Attempt, o attempt.Order) (orchestrator.Record, string, *orchestrator.Failure, error) {
 	fetched := func(ctx context.Context, output digest.Digest) error {
 		o.Output = output
@@ -97,27 +97,27 @@ func (c *stageContext) attemptUntilDone(ctx context.Context, made store.Attempt,
 	}
 }
 
-// patience says how often an attempt that was interrupted is joined again. It
-// is measured by the monotonic clock, whatever the farm's clock says.
+// patience decides how often an interrupted attempt is joined again. It uses the
+// monotonic clock, whatever the farm's clock says.
 type patience struct {
 	limit  time.Duration
 	since  time.Time // of the first interruption
 	pause  time.Duration
-	faults int // that will hardly pass by themselves
+	faults int // those that will hardly pass by themselves
 }
 
 const (
-	// settled is how long an attempt must have gone well for what was wrong
-	// before to be forgotten; longer than it takes to see that a step is gone.
+	// settled is how long an attempt must run well before its earlier faults are
+	// forgotten; longer than it takes to notice that a step has vanished.
 	settled = time.Minute
-	// rejoins is how often an attempt is joined whose worker or plugin made a
-	// fault that does not look as if it would pass.
+	// rejoins is how often an attempt is joined again after a fault of its worker or
+	// plugin that does not look temporary.
 	rejoins    = 2
 	firstPause = time.Second
 	lastPause  = 30 * time.Second
 )
 
-// again returns the pause after which the attempt is joined once more, or false.
+// again returns the pause before the attempt is joined once more, or false.
 func (p *patience) again(err error, begun, now time.Time) (time.Duration, bool) {
 	if p.since.IsZero() || now.Sub(begun) > max(p.limit/2, settled) {
 		*p = patience{limit: p.limit, since: now}
@@ -127,7 +127,7 @@ func (p *patience) again(err error, begun, now time.Time) (time.Duration, bool) 
 	case errors.Is(err, store.ErrRefused), errors.Is(err, store.ErrUnknown), errors.Is(err, errIdle):
 		return 0, false
 	case errors.Is(err, workers.ErrVanished):
-		p.faults += rejoins // once more, should the look have come at a bad moment
+		p.faults += rejoins // one more try, in case the check came at a bad moment
 	case errors.As(err, &at), !errors.Is(err, workers.ErrLost) && !temporary(err):
 		p.faults++
 	}
@@ -135,8 +135,8 @@ func (p *patience) again(err error, begun, now time.Time) (time.Duration, bool) 
 	return p.pause, p.faults <= rejoins && now.Sub(p.since) < p.limit
 }
 
-// attemptOnce makes the attempt from the top: steps that have ended are recalled, the
-// one that runs is joined.
+// attemptOnce makes the attempt from the start: steps that have ended are recalled, one
+// that still runs is joined.
 func (c *stageContext) attemptOnce(ctx context.Context, made store.Attempt, o attempt.Order,
 	fetched func(context.Context, digest.Digest) error) (orchestrator.Record, string, *orchestrator.Failure, error) {
 	none := orchestrator.Record{}
@@ -162,8 +162,8 @@ func (c *stageContext) attemptOnce(ctx context.Context, made store.Attempt, o at
 	return record, root, failure, ws.explain(err)
 }
 
-// monotonic is a clock that stands still where the other one was set back, so
-// that nothing in a record ends before it began.
+// monotonic returns a clock that stands still where now was set back, so that nothing
+// in a record ends before it began.
 func monotonic(from time.Time, now func() time.Time) func() time.Time {
 	var mu sync.Mutex
 	last := from
@@ -177,10 +177,10 @@ func monotonic(from time.Time, now func() time.Time) func() time.Time {
 	}
 }
 
-// openWorkspace makes the workspace or joins it. Nothing of anybody else may lie in
-// it: steps found there would be recalled instead of run, and two repeats
-// would agree because they are one. So what lies in a workspace of which the
-// store knows no step goes away first.
+// openWorkspace makes the workspace or joins it. It must hold nothing foreign: steps
+// found there would be recalled instead of run, and two repeats would agree because
+// they are one. So whatever is in a workspace is removed first if the store knows no
+// step of the attempt.
 func (c *stageContext) openWorkspace(ctx context.Context, w workers.Worker, made store.Attempt) (*observedWorkspace, error) {
 	if err := c.checkCurrent(ctx, made); err != nil {
 		return nil, err
@@ -223,8 +223,8 @@ func onWorker(ctx context.Context, err error) error {
 	return &workerError{err}
 }
 
-// checkCurrent refuses an attempt that has ended: this engine stood still, and
-// another one went on.
+// checkCurrent refuses an attempt that has ended: this engine had stalled, and another
+// one went on.
 func (c *stageContext) checkCurrent(ctx context.Context, made store.Attempt) error {
 	now, err := c.Store.Attempt(ctx, made.Build, made.Stage, made.Fence)
 	switch {
@@ -236,9 +236,9 @@ func (c *stageContext) checkCurrent(ctx context.Context, made store.Attempt) err
 	return nil
 }
 
-// journal enters the steps of an attempt and their logs in the store, as they
-// come. A store that is away for a while is waited for: the attempt must not
-// end because of it.
+// journal writes the steps of an attempt and their logs to the store as they arrive. It
+// waits for a store that is unreachable for a while: the attempt must not end because
+// of it.
 type journal struct {
 	store *store.Store
 	build string
@@ -246,8 +246,8 @@ type journal struct {
 	fence int64
 }
 
-// Begin refuses a step of an attempt that has ended: an engine that stood still
-// while others ended it must not run anything more.
+// Begin refuses a step of an attempt that has ended: an engine that stalled while
+// another one ended the attempt must not run anything more.
 func (j journal) Begin(ctx context.Context, step string) error {
 	return retryStore(ctx, func() error {
 		if _, err := j.store.BeginStep(ctx, j.build, j.stage, j.fence, step); err != nil {
@@ -269,7 +269,7 @@ func (j journal) End(ctx context.Context, step string, st workers.Status, took t
 	return retryStore(ctx, func() error { return j.store.EndStep(ctx, j.build, j.stage, j.fence, step, st, took, log) })
 }
 
-// retryStore tries again until it works, the store refuses, or ctx ends.
+// retryStore calls try until it succeeds, the store refuses, or ctx ends.
 func retryStore(ctx context.Context, try func() error) error {
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
 		err := try()

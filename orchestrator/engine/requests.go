@@ -10,14 +10,14 @@ import (
 	"github.com/zfarm/zfarm/recipes"
 )
 
-// Submission asks for builds of one or more recipes. What one of them needs is
-// looked for among the others first, then among the builds of the farm.
+// Submission asks for builds of one or more recipes. Each need is searched for among
+// these recipes first, then among the builds of the farm.
 type Submission struct {
 	Recipes []Submitted
-	// Owner is who asks.
+	// Owner is who submits, and owns the builds.
 	Owner    string
 	Priority int
-	// Force builds anew what was built before with the same recipe and needs.
+	// Force makes a new build even if one with the same recipe and needs exists.
 	Force bool
 	// Checks is the released build that a rebuild checks; for one recipe only.
 	Checks string
@@ -30,11 +30,11 @@ type Submitted struct {
 	URI, Path string
 }
 
-// Taken is the result for one recipe of a submission: a new build, or the one
+// Taken is the result for one recipe of a submission: a new build, or the existing one
 // that is the same.
 type Taken struct {
 	Build store.Build `json:"build"`
-	// Fresh is false when the build was there already.
+	// Fresh is false when the build existed already.
 	Fresh bool `json:"fresh"`
 }
 
@@ -44,9 +44,9 @@ type Waiting struct {
 	State orchestrator.StageState `json:"state"`
 	// Why is a sentence for people.
 	Why string `json:"why"`
-	// After is the stage of the same build that it waits for; "" if it waits
-	// for anything else.
+	// After is the stage of the same build that it waits for; "" if it waits for
+	// something else.
 	After string `json:"after,omitempty"`
-	// Workers says for each worker how it stands to a repeat that is ready.
+	// Workers says for each worker whether it can take a repeat that is ready.
 	Workers []schedule.Reason `json:"workers,omitempty"`
 }

@@ -24,11 +24,10 @@ import (
 	"github.com/zfarm/zfarm/recipes/source"
 )
 
-// resolve pins every input: sources are fetched, proven and made into plain
-// archives for the workers, the packages of needs into trees that lie where
-// they were configured for, plugins are asked who they are. Where another
-// build has had the same inputs and was released, that one stands for
-// this one.
+// resolve pins every input. It fetches and verifies sources and makes them into plain
+// archives for the workers, makes the packages of needs into trees at the prefix they
+// were configured for, and asks plugins for their descriptions. If another build with
+// the same inputs was released, this build reuses it.
 func (c *stageContext) resolve(ctx context.Context) outcome {
 	out := stagevalue.Resolved{Inputs: orchestrator.Inputs{Recipe: c.build.Recipe}}
 	for _, src := range c.recipe.Sources {
@@ -55,8 +54,8 @@ func (c *stageContext) resolve(ctx context.Context) outcome {
 	return c.pinned(ctx, out)
 }
 
-// pinned is the outcome of the stage, which ends the build where its inputs are
-// those of another.
+// pinned is the outcome of the stage. It ends the build if another one has the same
+// inputs.
 func (c *stageContext) pinned(ctx context.Context, out stagevalue.Resolved) outcome {
 	inputs, err := out.Inputs.Digest()
 	if err != nil {
@@ -87,8 +86,8 @@ func (c *stageContext) pinned(ctx context.Context, out stagevalue.Resolved) outc
 	return result
 }
 
-// pinNeeds makes the packages of the build needs, and of what those need to
-// run, ready to be put on a worker.
+// pinNeeds prepares the packages that the build needs, and those that these need to
+// run, to be put on a worker.
 func (c *stageContext) pinNeeds(ctx context.Context, out *stagevalue.Resolved) error {
 	seen := map[string]bool{}
 	var add func(needs []store.Need, at string) error
@@ -142,8 +141,8 @@ func (c *stageContext) pinNeed(ctx context.Context, b store.Build, out *stageval
 	return nil
 }
 
-// sourceEnd distinguishes a source that is not what the recipe says from a farm
-// that could not do its work.
+// sourceEnd distinguishes a source that does not match the recipe from a fault of the
+// farm.
 func sourceEnd(ctx context.Context, err error) outcome {
 	var missing *os.PathError
 	if ctx.Err() != nil || temporary(err) || errors.As(err, &missing) {
@@ -152,8 +151,8 @@ func sourceEnd(ctx context.Context, err error) outcome {
 	return failed(orchestrator.FaultySource, err.Error())
 }
 
-// prepareSource makes the bytes that go to the workers and returns the newest time
-// among the members.
+// prepareSource makes the archive that goes to the workers and returns the newest time
+// among its members.
 func (c *stageContext) prepareSource(ctx context.Context, src recipes.Source, f source.Fetched) (attempt.Source, time.Time, error) {
 	name := path.Base(src.URL)
 	file, err := os.Open(f.Path)
@@ -184,7 +183,7 @@ func (c *stageContext) prepareSource(ctx context.Context, src recipes.Source, f 
 	return ready, info.Newest, nil
 }
 
-// pinPlugins asks each plugin that the recipe names who it is.
+// pinPlugins pins each plugin that the recipe names, by description and digest.
 func (c *stageContext) pinPlugins(ctx context.Context, out *stagevalue.Resolved) error {
 	names := []string{c.recipe.Build.Plugin}
 	for _, t := range c.recipe.Tests {

@@ -21,12 +21,12 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// ErrNeeds: a recipe needs a port that nobody has built or submitted, or the
-// needs of a submission run in a circle.
+// ErrNeeds: a recipe needs a port that nobody has built or submitted, or the needs of a
+// submission form a cycle.
 var ErrNeeds = errors.New("needs cannot be met")
 
-// Submit takes a submission: each recipe becomes a build, or is the build that
-// is there already. It takes all of them or none.
+// Submit takes a submission: each recipe becomes a build, or is matched with the
+// existing build that is the same. It takes all of them or none.
 func (e *Engine) Submit(ctx context.Context, s Submission) ([]Taken, error) {
 	order, err := inOrder(s.Recipes)
 	if err != nil {
@@ -60,8 +60,8 @@ func (e *Engine) Submit(ctx context.Context, s Submission) ([]Taken, error) {
 	return taken, nil
 }
 
-// inOrder returns the indexes of the recipes so that each comes after those
-// of the others that it needs.
+// inOrder returns the indexes of the recipes so that each comes after the others that
+// it needs.
 func inOrder(all []Submitted) ([]int, error) {
 	if len(all) == 0 {
 		return nil, errors.New("submitting: there is no recipe")
@@ -104,7 +104,7 @@ func inOrder(all []Submitted) ([]int, error) {
 	return order, nil
 }
 
-// entry is a recipe whose files lie in the artifact store.
+// entry is a recipe whose files are in the artifact store.
 type entry struct {
 	Submitted
 	recipe   digest.Digest
@@ -140,7 +140,7 @@ func (e *Engine) prepare(ctx context.Context, s Submitted, all Submission) (entr
 	return in, err
 }
 
-// files are those that lie beside the recipe.
+// files returns the files beside the recipe.
 func files(r *recipes.Recipe) []recipes.File {
 	var all []recipes.File
 	for _, s := range r.Sources {
@@ -165,7 +165,7 @@ type submissionTx struct {
 	taken []Taken
 }
 
-// accept makes the build of an entry, or finds the one that is the same.
+// accept makes the build of an entry, or finds the existing one that is the same.
 func (t *submissionTx) accept(ctx context.Context, in entry) (Taken, []orchestrator.Event, error) {
 	needs, err := t.needs(ctx, in.Recipe)
 	if err != nil {
@@ -183,7 +183,7 @@ func (t *submissionTx) accept(ctx context.Context, in entry) (Taken, []orchestra
 		return Taken{Build: same}, nil, nil
 	}
 	if t.Checks != "" {
-		identity = digest.Digest{} // a check never stands for the build itself
+		identity = digest.Digest{} // a rebuild must never be matched with the build it checks
 	} else if found {
 		free := same
 		free.Identity = digest.Digest{}
@@ -220,16 +220,16 @@ func (t *submissionTx) create(ctx context.Context, in entry, identity digest.Dig
 	return Taken{Build: b, Fresh: true}, events, t.tx.Wake(ctx, wake)
 }
 
-// buildID is the id of the build with that number. No two builds of a database
-// share their numbers, and the time keeps builds of two databases apart that use
-// one worker: the id names workspaces there. The first million ids have one
-// length, and so have the paths on the workers.
+// buildID is the id of the build with that number. Ids name workspaces on workers: no
+// two builds of a database share a number, and the time distinguishes builds of two
+// databases that use one worker. The first million ids have one length, and so have the
+// paths on the workers.
 func buildID(recipe digest.Digest, now time.Time, seq int64) string {
 	return fmt.Sprintf("%s-%08x%05x", recipe.Short(), now.UnixMilli()&0xffffffff, seq)
 }
 
-// needs are the builds that are needed. A check needs what the build needed that
-// it checks: with other needs, another package would say nothing about it.
+// needs returns the builds that the recipe needs. A rebuild takes those of the build it
+// checks: with other needs, a different package would prove nothing about it.
 func (t *submissionTx) needs(ctx context.Context, r *recipes.Recipe) ([]store.Need, error) {
 	if t.Checks == "" {
 		return t.resolveNeeds(ctx, r)
@@ -250,8 +250,8 @@ func (t *submissionTx) needs(ctx context.Context, r *recipes.Recipe) ([]store.Ne
 	return checked.Needs, nil
 }
 
-// resolveNeeds finds a build for each need: among this submission, then among
-// the builds of the farm, the newest first.
+// resolveNeeds finds a build for each need: in this submission first, then among the
+// builds of the farm, the newest first.
 func (t *submissionTx) resolveNeeds(ctx context.Context, r *recipes.Recipe) ([]store.Need, error) {
 	var all []store.Need
 	for _, n := range r.Needs {
@@ -290,7 +290,7 @@ func (t *submissionTx) findNeed(ctx context.Context, n recipes.Need) (string, er
 	return "", nil
 }
 
-// identify sums up what makes a second submission the same build.
+// identify digests what makes a second submission the same build.
 func identify(recipe digest.Digest, needs []store.Need) (digest.Digest, error) {
 	text, err := json.Marshal(struct {
 		Recipe digest.Digest
@@ -302,8 +302,8 @@ func identify(recipe digest.Digest, needs []store.Need) (digest.Digest, error) {
 	return digest.Of(text), nil
 }
 
-// checkNeeds looks at what a build waits for: it may begin, it must fail, or
-// it goes on waiting.
+// checkNeeds checks the builds that this one waits for: it may begin, must fail, or
+// goes on waiting.
 func (e *Engine) checkNeeds(ctx context.Context, id string) error {
 	var events []orchestrator.Event
 	err := e.Store.Update(ctx, func(ctx context.Context, tx *store.Tx) error {
@@ -342,7 +342,7 @@ func (e *Engine) checkNeeds(ctx context.Context, id string) error {
 	return nil
 }
 
-// needsState says why the build can never begin, or whether it must wait.
+// needsState returns why the build can never begin, or whether it must wait.
 func needsState(ctx context.Context, tx *store.Tx, b store.Build) (failed string, waiting bool, err error) {
 	for _, n := range b.Needs {
 		need, err := tx.Build(ctx, n.Build)
@@ -360,8 +360,7 @@ func needsState(ctx context.Context, tx *store.Tx, b store.Build) (failed string
 	return "", waiting, nil
 }
 
-// wakeAfter wakes whoever must act on the step from one state of a build to
-// the next.
+// wakeAfter wakes whoever must act on a build's change from one state to the next.
 func wakeAfter(ctx context.Context, tx *store.Tx, was, next store.Build) error {
 	var wakes []store.Wake
 	match := false
@@ -397,7 +396,7 @@ func wakeAfter(ctx context.Context, tx *store.Tx, was, next store.Build) error {
 	return tx.Wake(ctx, wakes...)
 }
 
-// Cancel ends a build. What runs on workers is stopped there and removed.
+// Cancel ends a build. Its attempts on workers are stopped and removed there.
 func (e *Engine) Cancel(ctx context.Context, id string) error {
 	var events []orchestrator.Event
 	err := e.Store.Update(ctx, func(ctx context.Context, tx *store.Tx) error {
@@ -425,8 +424,8 @@ func (e *Engine) Cancel(ctx context.Context, id string) error {
 	return nil
 }
 
-// endAttempts ends whatever ran of a build that was cancelled, and quarantines
-// its workers until that is removed there.
+// endAttempts ends the running attempts of a cancelled build, and quarantines their
+// workers until the attempts are removed there.
 func endAttempts(ctx context.Context, tx *store.Tx, was store.Build) error {
 	stopping := workers.Quarantine{Code: workers.QuarantineStopping, Detail: "An attempt that was cancelled there is being stopped."}
 	for _, s := range was.Stages {
@@ -446,7 +445,7 @@ func endAttempts(ctx context.Context, tx *store.Tx, was store.Build) error {
 	return nil
 }
 
-// quarantine keeps a worker from getting work until a probe has succeeded.
+// quarantine keeps a worker from getting work until a probe succeeds.
 func quarantine(ctx context.Context, tx *store.Tx, name string, q workers.Quarantine) error {
 	w, err := tx.Worker(ctx, name)
 	if errors.Is(err, store.ErrUnknown) {

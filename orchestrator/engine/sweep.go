@@ -27,10 +27,10 @@ const (
 	cleanTimeout = 30 * time.Second
 )
 
-// probe removes from a worker what has ended there, and probes it when that is
-// due. Only a worker that answers, is fit and holds no workspace of a lost or
-// cancelled attempt gets work. It is also due when a waiting build wants a tool
-// that the worker was not asked for; more names such tools of other builds.
+// probe removes ended attempts from a worker, and probes the worker when that is due.
+// Only a worker that answers, is healthy and holds no workspace of a lost or cancelled
+// attempt gets work. A probe is also due when a waiting build wants a tool that the
+// worker was not asked for; more names such tools of other builds.
 func (e *Engine) probe(ctx context.Context, name string, more ...string) error {
 	w, err := e.Store.Worker(ctx, name)
 	if errors.Is(err, store.ErrUnknown) {
@@ -71,8 +71,8 @@ func (e *Engine) probe(ctx context.Context, name string, more ...string) error {
 	return nil
 }
 
-// recordProbe records what a probe of a worker has shown. It has not seen what
-// was lost there meanwhile: that keeps the quarantine until the next probe.
+// recordProbe records the result of a probe. The probe saw nothing of attempts that
+// were lost meanwhile: these keep the quarantine until the next probe.
 func (e *Engine) recordProbe(ctx context.Context, name string, due bool, facts *workers.Facts, found *workers.Quarantine) error {
 	return e.Store.Update(ctx, func(ctx context.Context, tx *store.Tx) error {
 		now, err := tx.Worker(ctx, name)
@@ -102,8 +102,8 @@ func (e *Engine) recordProbe(ctx context.Context, name string, due bool, facts *
 	})
 }
 
-// olderThan reports whether a moment is further away than that. One that lies ahead
-// was noted before the clock was set back.
+// olderThan reports whether t is at least that far away. A time in the future was noted
+// before the clock was set back.
 func (e *Engine) olderThan(t time.Time, than time.Duration) bool { return e.now().Sub(t).Abs() >= than }
 
 func (e *Engine) probeFacts(ctx context.Context, name string, tools []string) (*workers.Facts, error) {
@@ -116,12 +116,12 @@ func (e *Engine) probeFacts(ctx context.Context, name string, tools []string) (*
 	return &facts, nil
 }
 
-// sweepLoop looks for what is due until ctx ends. Every engine does: what one
-// of them began to act on and did not live to end is found by the others.
+// sweepLoop searches for what is due until ctx ends. Every engine does: what one engine
+// began and did not finish before it died, the others find.
 func (e *Engine) sweepLoop(ctx context.Context) {
 	tick := time.NewTicker(e.Settings.Sweep)
 	defer tick.Stop()
-	for { // at once, too: what the start before has left is due
+	for { // at once, too: what an earlier run left is due
 		if err := e.sweep(ctx); err != nil && ctx.Err() == nil {
 			e.Log.Error("looking for what is due", "error", err)
 		}
@@ -133,9 +133,9 @@ func (e *Engine) sweepLoop(ctx context.Context) {
 	}
 }
 
-// sweep looks for everything that is due by the tables and acts on it: whatever
-// wake-up was lost is found here. It goes past the queue, where an entry that
-// a dead engine was acting on would stand in the way of a new one.
+// sweep searches the tables for everything that is due and acts on it: it finds
+// whatever wake-up was lost. It bypasses the queue, where an entry that a dead engine
+// was acting on would block a new one.
 func (e *Engine) sweep(ctx context.Context) error {
 	due, err := e.Store.Due(ctx, e.now())
 	if err != nil {
@@ -169,8 +169,8 @@ func (e *Engine) sweep(ctx context.Context) error {
 	return e.retain(ctx)
 }
 
-// handleAll handles wake-ups, a few at a time. It does not wait for a worker
-// that does not answer.
+// handleAll handles wake-ups, a few at a time. It does not wait for a worker that does
+// not answer.
 func (e *Engine) handleAll(ctx context.Context, wakes []store.Wake) error {
 	g, acting := errgroup.WithContext(ctx)
 	g.SetLimit(8)
@@ -184,7 +184,8 @@ func (e *Engine) handleAll(ctx context.Context, wakes []store.Wake) error {
 	return g.Wait()
 }
 
-// probeInBackground probes a worker without making the caller wait, once at a time.
+// probeInBackground probes a worker without making the caller wait, one probe at a
+// time.
 func (e *Engine) probeInBackground(ctx context.Context, name string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -202,8 +203,8 @@ func (e *Engine) probeInBackground(ctx context.Context, name string) {
 	})
 }
 
-// Register makes the workers of the farm's file the registered ones and has
-// each probed.
+// Register replaces the registered workers with those of the farm's file and has each
+// probed.
 func (e *Engine) Register(ctx context.Context, all []store.Worker) error {
 	err := e.Store.Update(ctx, func(ctx context.Context, tx *store.Tx) error {
 		if err := tx.Register(ctx, all); err != nil {
@@ -222,7 +223,7 @@ func (e *Engine) Register(ctx context.Context, all []store.Worker) error {
 	return nil
 }
 
-// submitDueRebuilds submits what is due to be rebuilt.
+// submitDueRebuilds submits the rebuilds that are due.
 func (e *Engine) submitDueRebuilds(ctx context.Context) error {
 	for _, r := range e.Rebuilds {
 		due := false
@@ -290,8 +291,8 @@ func (e *Engine) submitRebuild(ctx context.Context, release store.Release, prior
 // and by the monotonic one.
 type retention struct{ clock, lived time.Time }
 
-// due is true once an hour, which is often enough. A clock that has jumped
-// would make new things look old, so everything has an hour from then on.
+// due returns true once an hour, which is often enough. A clock that has jumped would
+// make new things look old, so after a jump everything is kept for another hour.
 func (r *retention) due(clock, lived time.Time) bool {
 	passed := lived.Sub(r.lived)
 	jumped := !r.clock.IsZero() && (clock.Round(0).Sub(r.clock)-passed).Abs() > time.Minute
@@ -302,7 +303,7 @@ func (r *retention) due(clock, lived time.Time) bool {
 	return !jumped
 }
 
-// retain forgets what need not be remembered any longer.
+// retain deletes what need not be kept any longer.
 func (e *Engine) retain(ctx context.Context) error {
 	now := e.now()
 	e.mu.Lock()
@@ -324,9 +325,9 @@ func (e *Engine) retain(ctx context.Context) error {
 	return e.Forget(ctx, ended, logged, stored)
 }
 
-// Forget removes builds that ended before a time and were not released, the
-// logs of builds that ended before another, and the bytes stored before a third
-// that no build keeps; the zero time is before everything.
+// Forget removes builds that ended before ended and were not released, logs of builds
+// that ended before logged, and bytes stored before stored that no build keeps. The
+// zero time removes nothing.
 func (e *Engine) Forget(ctx context.Context, ended, logged, stored time.Time) error {
 	if err := e.forgetAll(ctx, ended, e.Store.Old, (*store.Tx).Forget); err != nil {
 		return fmt.Errorf("forgetting old builds: %w", err)
@@ -347,7 +348,7 @@ func (e *Engine) Forget(ctx context.Context, ended, logged, stored time.Time) er
 	return nil
 }
 
-// forgetAll forgets what is old, some at a time.
+// forgetAll deletes what is old, in batches.
 func (e *Engine) forgetAll(ctx context.Context, before time.Time, old func(context.Context, time.Time, int) ([]string, error),
 	forget func(*store.Tx, context.Context, string) error) error {
 	for !before.IsZero() {
@@ -371,8 +372,7 @@ func (e *Engine) forgetAll(ctx context.Context, before time.Time, old func(conte
 	return nil
 }
 
-// Fitting says for a recipe why no registered worker could build it; nil when
-// one could.
+// Fitting returns why no registered worker could build a recipe; nil when one could.
 func (e *Engine) Fitting(ctx context.Context, b store.Build) error {
 	w, err := decodeWants(b.ID, b.Wants)
 	if err != nil {
@@ -404,8 +404,8 @@ func (e *Engine) Fitting(ctx context.Context, b store.Build) error {
 	return fmt.Errorf("%w: %w", workers.ErrUnfit, errors.Join(lacks...))
 }
 
-// RegisterLocal probes workers that somebody named and registers them, each with
-// one slot. A worker that cannot be used at all is an error.
+// RegisterLocal probes the given workers and registers them, each with one slot. A
+// worker that cannot be used at all is an error.
 func (e *Engine) RegisterLocal(ctx context.Context, all []workers.Worker) error {
 	registered := make([]store.Worker, len(all))
 	g, looking := errgroup.WithContext(ctx)
