@@ -1,13 +1,13 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package artifacts keeps bytes under their digest: outputs, logs, inputs. What
-// is stored once is never changed and never stored twice.
+// Package artifacts keeps bytes under their digest: outputs, logs, inputs. A stored
+// artifact never changes and is never stored twice.
 //
-// It does not know what the bytes are or who needs them. [Folder] is the one
-// store so far, a folder of this machine. There is no interface here: a package
-// that uses a store declares the methods it calls. Another store (a bucket)
-// must pass orchestrator/artifacts/artifactstest.
+// It knows neither what the bytes are nor who needs them. [Folder], a folder of this
+// machine, is the only store so far. There is no interface here: a package that uses a
+// store declares the methods it calls. Another store (a bucket) must pass
+// orchestrator/artifacts/artifactstest.
 package artifacts
 
 import (
@@ -24,22 +24,22 @@ import (
 	"github.com/zfarm/zfarm/attest/digest"
 )
 
-// Folder is a store in a folder of this machine, laid out as
-// sha256/ab/<64 digits>, with incoming/ for what is not complete yet. Once Put
-// or Fill has returned, the artifact survives a power cut.
+// Folder is a store in a folder of this machine, laid out as sha256/ab/<64 digits>,
+// with incoming/ for incomplete files. Once Put or Fill has returned, the artifact
+// survives a power cut.
 type Folder struct {
 	dir   string
-	fsync func(*os.File) error // (*os.File).Sync, but for tests
-	// sweeping keeps a file from being removed while it is stored again.
+	fsync func(*os.File) error // (*os.File).Sync, except in tests
+	// sweeping keeps Sweep from removing a file while it is stored again.
 	sweeping sync.RWMutex
 
 	mu sync.Mutex
-	// durable holds the folders below sha256 whose names were synced. A
-	// folder that is merely there may be one that somebody else has just made.
+	// durable holds the folders below sha256 whose names were synced. A folder that
+	// merely exists may have just been made by another process.
 	durable map[string]bool
 }
 
-// Open returns the store in dir, which is made if it is not there.
+// Open returns the store in dir, which it makes if necessary.
 func Open(dir string) (*Folder, error) { return openFolder(dir, (*os.File).Sync) }
 
 func openFolder(dir string, fsync func(*os.File) error) (*Folder, error) {
@@ -58,8 +58,8 @@ func openFolder(dir string, fsync func(*os.File) error) (*Folder, error) {
 	return f, nil
 }
 
-// missing returns the folders that get a new entry when dir is made with all
-// its parents, outermost first.
+// missing returns the folders that get a new entry when dir is made with all its
+// parents, outermost first.
 func missing(dir string) []string {
 	if _, err := os.Stat(dir); err == nil || filepath.Dir(dir) == dir {
 		return nil
@@ -67,7 +67,7 @@ func missing(dir string) []string {
 	return append(missing(filepath.Dir(dir)), filepath.Dir(dir))
 }
 
-// Put stores everything r has and returns its digest. An incomplete artifact is
+// Put stores everything r yields and returns its digest. An incomplete artifact is
 // never visible under any digest.
 func (f *Folder) Put(ctx context.Context, r io.Reader) (digest.Digest, error) {
 	return f.Fill(ctx, func(w io.Writer) error {
@@ -106,8 +106,8 @@ func (f *Folder) fill(ctx context.Context, write func(io.Writer) error) (digest.
 	if err := f.rename(file.Name(), path); err != nil {
 		return digest.Digest{}, err
 	}
-	// The new name lies in the folder, not in the file: until the folder is
-	// synced a power cut takes it away.
+	// The new name is an entry of the folder, not of the file: a power cut loses it
+	// until the folder is synced.
 	return sum.Digest(), f.syncFolder(filepath.Dir(path))
 }
 
@@ -147,8 +147,8 @@ func (f *Folder) syncFolder(dir string) error {
 }
 
 // Sweep removes every artifact that was last stored before a time and that kept
-// does not want to keep, and returns how many bytes that freed. An error of
-// kept keeps the artifact and ends the sweep.
+// rejects, and returns the number of bytes freed. An error of kept keeps the artifact
+// and ends the sweep.
 func (f *Folder) Sweep(ctx context.Context, before time.Time, kept func(digest.Digest) (bool, error)) (int64, error) {
 	var freed int64
 	err := filepath.WalkDir(f.dir, func(path string, entry fs.DirEntry, err error) error {
@@ -169,7 +169,7 @@ func (f *Folder) sweepOne(path string, before time.Time, kept func(digest.Digest
 	if info, err := os.Stat(path); err != nil || !info.ModTime().Before(before) {
 		return 0, ignoreMissing(err)
 	}
-	// A file in incoming is not named by a digest: nobody keeps it.
+	// The name of a file in incoming is no digest: nobody keeps it.
 	if d, err := digest.Parse("sha256:" + filepath.Base(path)); err == nil {
 		if keep, err := kept(d); err != nil || keep {
 			return 0, err
@@ -236,7 +236,7 @@ func (f *Folder) path(d digest.Digest) string {
 	return filepath.Join(f.dir, "sha256", name[:2], name)
 }
 
-// cancelled ends a long copy with its context.
+// cancelled ends a long copy when its context ends.
 type cancelled struct {
 	ctx func() error
 	w   io.Writer

@@ -18,14 +18,14 @@ import (
 
 // Connector connects to workers, over SSH or on this machine.
 type Connector struct {
-	// AgentSocket is that of the ssh-agent; "" for none.
+	// AgentSocket is the socket of the ssh-agent; "" for none.
 	AgentSocket string
-	// Passphrase returns that of an encrypted identity; nil knows none.
+	// Passphrase returns the passphrase of an encrypted identity; nil knows none.
 	Passphrase func(file string) ([]byte, error)
 }
 
-// Connect connects to the worker. Its error wraps [ErrConfig] if the worker
-// cannot be what is said of it, and [ErrKnownHosts] if nothing pins its key.
+// Connect connects to the worker. Its error wraps [ErrConfig] if the worker does not
+// match its configuration, and [ErrKnownHosts] if nothing pins its key.
 func (c Connector) Connect(ctx context.Context, w farmfile.Worker) (workers.Worker, error) {
 	connect := c.overSSH
 	if w.Local {

@@ -1,14 +1,14 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package farm puts a farm together: what a farm file names becomes a database,
-// an artifact store, a pool of workers, a signer, an engine and a server, so that
-// the command line, a test or another program can open and serve one.
+// Package farm assembles a farm: from a farm file it opens a database, an artifact
+// store, a pool of workers, a signer, an engine and a server, so that the command line,
+// a test or another program can open and serve one.
 //
-// It is the place besides cmd that knows the adapters (SSH, this machine, the
+// Besides cmd, it is the only place that knows the adapters (SSH, this machine, the
 // plugin host, cosign). It decides nothing itself: orchestrator/engine builds,
-// orchestrator/api answers, and orchestrator/farmfile reads the file. It neither
-// prints nor knows flags and exit codes; these belong to cmd/zfarm.
+// orchestrator/api answers, and orchestrator/farmfile reads the file. It neither prints
+// nor knows flags and exit codes; these belong to cmd/zfarm.
 package farm
 
 import (
@@ -30,9 +30,9 @@ import (
 	"github.com/zfarm/zfarm/workers/pool"
 )
 
-// What errors of this package say besides their text; ask with errors.Is.
+// Kinds of errors of this package; test for them with errors.Is.
 var (
-	// ErrConfig: the farm cannot be what its file says.
+	// ErrConfig: the farm's file is wrong or does not fit this machine.
 	ErrConfig = errors.New("faulty configuration")
 	// ErrSigning: the signing key cannot be opened or is not the one named.
 	ErrSigning = errors.New("signing key not usable")
@@ -40,7 +40,7 @@ var (
 	ErrKnownHosts = errors.New("host key not pinned")
 )
 
-// kind gives an error one of the meanings above and keeps its text.
+// kind marks an error as one of the kinds above and keeps its text.
 func kind(of, err error) error { return kindError{of, err} }
 
 type kindError struct {
@@ -48,27 +48,27 @@ type kindError struct {
 	error
 }
 
-// Unwrap returns both the meaning and the cause.
+// Unwrap returns both the kind and the cause.
 func (e kindError) Unwrap() []error { return []error{e.kind, e.error} }
 
-// Deps are what a farm cannot take from its file.
+// Deps are the dependencies of a farm that its file does not name.
 type Deps struct {
-	// Version is that of the program, for provenance and the API.
+	// Version is the program's, for provenance and the API.
 	Version string
-	// Node names this process among those that share the database; no other
-	// process, running or ended, may have had the name.
+	// Node names this process among those that share the database. The name must be
+	// new: no other process, running or ended, may have used it.
 	Node string
-	// Shared opens the farm beside the process that serves it: nothing is
-	// built here, and no key is opened.
+	// Shared opens the farm beside the process that serves it: such a farm neither
+	// builds nor opens a key.
 	Shared bool
 	// Log may be nil.
 	Log *slog.Logger
-	// Plugins are those that the program brings along; the file may add more.
+	// Plugins are those built into the program; the file may add more.
 	Plugins []host.Entry
-	// Connect connects to a worker of the file; nil means that of the zero
+	// Connect connects to a worker of the file; nil means the method of the zero
 	// [Connector].
 	Connect func(context.Context, farmfile.Worker) (workers.Worker, error)
-	// OpenKey opens the signing key; nil means [OpenKey], which asks nobody.
+	// OpenKey opens the signing key; nil means [OpenKey], which prompts nobody.
 	OpenKey func(context.Context, farmfile.Signing) (Signer, error)
 }
 
@@ -87,7 +87,7 @@ func (d Deps) withDefaults() Deps {
 
 // Farm is an open farm.
 type Farm struct {
-	// Engine takes submissions; it works on them while the farm is served.
+	// Engine takes submissions; it builds them while the farm is served.
 	Engine    *engine.Engine
 	deps      Deps
 	file      *farmfile.Farm
@@ -139,7 +139,7 @@ func (f *Farm) open(ctx context.Context) (err error) {
 	return nil
 }
 
-// Close closes everything that was opened. It stops nothing on any worker.
+// Close closes everything that Open opened. It stops nothing on any worker.
 func (f *Farm) Close() {
 	if f.pool != nil {
 		f.pool.Close() //nolint:errcheck // the connections end either way
@@ -178,7 +178,7 @@ func (f *Farm) connect(ctx context.Context, name string) (workers.Worker, error)
 	return f.deps.Connect(ctx, w)
 }
 
-// ReadRecipe reads the recipe in a folder and has the plugins of the farm check it.
+// ReadRecipe reads the recipe in a folder and has the farm's plugins check it.
 func (f *Farm) ReadRecipe(ctx context.Context, folder fs.FS) (*recipes.Recipe, error) {
 	r, diags := f.plugins.Read(ctx, folder)
 	if r == nil {

@@ -23,32 +23,32 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// LocalOptions are what a [Local] is made of.
+// LocalOptions configure a [Local].
 type LocalOptions struct {
-	// Version is that of the program, for provenance.
+	// Version is the program's, for provenance.
 	Version string
 	// State is the folder of artifacts and fetched sources.
 	State string
-	// Database remembers builds; "" is one that Close removes.
+	// Database is the URL of the database; "" means a temporary one that Close removes.
 	Database string
 	// Mirrors and Offline are as in a farm's file.
 	Mirrors []string
 	Offline bool
-	// Workers are connected already and stay the caller's.
+	// Workers are connected already; the caller closes them.
 	Workers []workers.Worker
-	// Patience is how long a worker that does not answer is waited for.
+	// Patience is how long to wait for a worker that does not answer.
 	Patience time.Duration
 	Plugins  *Plugins
-	// Signer is nil where nothing is signed.
+	// Signer may be nil: then nothing is signed.
 	Signer Signer
 	// KeepWorkspaces leaves the workspaces on the workers.
 	KeepWorkspaces bool
-	// Watch is told what happens.
+	// Watch receives progress.
 	Watch orchestrator.Watch
 }
 
-// Local builds submissions in this process, on workers that nobody registered;
-// so it claims less than a farm does.
+// Local builds submissions in this process, on workers that no administrator
+// registered; so its provenance claims less than a farm's.
 type Local struct {
 	engine    *engine.Engine
 	workers   []workers.Worker
@@ -83,8 +83,8 @@ func OpenLocal(ctx context.Context, o LocalOptions) (*Local, error) {
 	return &Local{engine: engine.New(deps), workers: o.Workers, artifacts: artifacts, close: closeDatabase}, nil
 }
 
-// Build builds the submission to its end. A build that is not released is a
-// conclusion with a Failure; an error means that one has no conclusion.
+// Build builds the submission to its end. A build that is not released is a conclusion
+// with a Failure; an error means that a build has no conclusion.
 func (l *Local) Build(ctx context.Context, s engine.Submission) ([]engine.Conclusion, error) {
 	if err := l.engine.RegisterLocal(ctx, l.workers); err != nil {
 		return nil, err
@@ -92,16 +92,16 @@ func (l *Local) Build(ctx context.Context, s engine.Submission) ([]engine.Conclu
 	return l.engine.RunSubmission(ctx, s)
 }
 
-// Collect puts the files of a conclusion into dir, which must not hold anything.
+// Collect writes the files of a conclusion to dir, which must be empty or absent.
 func (l *Local) Collect(ctx context.Context, dir string, files []store.File) error {
 	return collect(ctx, dir, files, l.artifacts.Open)
 }
 
-// Close closes the database and leaves what was built.
+// Close closes the database and keeps what was built.
 func (l *Local) Close() error { return l.close() }
 
-// Collect puts the files of the release of a port at a version into dir, which
-// must not hold anything. Its error wraps [store.ErrUnknown] while there is none.
+// Collect writes the files of the release of a port at a version to dir, which must be
+// empty or absent. Its error wraps [store.ErrUnknown] while there is none.
 func (f *Farm) Collect(ctx context.Context, port, version, dir string) error {
 	found, err := f.db.Releases(ctx, port, version)
 	if err != nil {
@@ -117,7 +117,7 @@ func (f *Farm) Collect(ctx context.Context, port, version, dir string) error {
 	return collect(ctx, dir, files, f.artifacts.Open)
 }
 
-// collect puts files of the artifact store into a folder.
+// collect writes files of the artifact store to a folder.
 func collect(ctx context.Context, dir string, files []store.File, open func(context.Context, digest.Digest) (io.ReadCloser, error)) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return err
@@ -130,8 +130,7 @@ func collect(ctx context.Context, dir string, files []store.File, open func(cont
 	return kit.Collect(ctx, dir, pieces)
 }
 
-// openLocalDatabase opens the database at url, or one that goes away when it is
-// closed.
+// openLocalDatabase opens the database at url, or a temporary one that closing removes.
 func openLocalDatabase(ctx context.Context, url string) (*store.Store, func() error, error) {
 	remove := func() error { return nil }
 	if url == "" {
@@ -151,7 +150,7 @@ func openLocalDatabase(ctx context.Context, url string) (*store.Store, func() er
 	return db, func() error { return errors.Join(db.Close(), remove()) }, nil
 }
 
-// connected is a pool of workers that are connected already.
+// connected is a pool of workers that are already connected.
 type connected []workers.Worker
 
 // Get returns the worker of that name.
@@ -164,7 +163,7 @@ func (c connected) Get(_ context.Context, name string) (workers.Worker, error) {
 	return nil, fmt.Errorf("worker %s is not among those of this command: %w", name, workers.ErrUnreachable)
 }
 
-// Probe asks the worker of that name for its facts and those tools.
+// Probe reads the facts of the worker of that name and asks for those tools.
 func (c connected) Probe(ctx context.Context, name string, tools ...string) (workers.Facts, error) {
 	w, err := c.Get(ctx, name)
 	if err != nil {

@@ -31,7 +31,7 @@ type Plugins struct {
 
 // OpenPlugins makes a catalog of plugins. The caller closes it.
 func OpenPlugins(entries []host.Entry) (*Plugins, error) {
-	// Sockets lie below this folder, and their paths must be short.
+	// Sockets are made below this folder, and their paths must be short.
 	temp := os.TempDir()
 	if len(temp) > 40 {
 		temp = "/tmp"
@@ -47,18 +47,18 @@ func OpenPlugins(entries []host.Entry) (*Plugins, error) {
 	return &Plugins{catalog: c, entries: entries, dir: dir}, nil
 }
 
-// Close removes what plugins left.
+// Close removes the plugins' temporary files.
 func (p *Plugins) Close() error { return os.RemoveAll(p.dir) }
 
 // Names returns the names of the plugins, sorted.
 func (p *Plugins) Names() []string { return p.catalog.Names() }
 
-// Describe returns what a plugin says of itself.
+// Describe returns a plugin's description of itself.
 func (p *Plugins) Describe(ctx context.Context, name string) (plugins.Description, error) {
 	return p.catalog.Describe(ctx, name)
 }
 
-// Pin returns what the plugin says of itself and the digest of its program.
+// Pin returns the plugin's description of itself and the digest of its program.
 func (p *Plugins) Pin(ctx context.Context, name string) (plugins.Description, digest.Digest, error) {
 	d, err := p.catalog.Describe(ctx, name)
 	if err != nil {
@@ -92,7 +92,7 @@ func (p *Plugins) Read(ctx context.Context, folder fs.FS) (*recipes.Recipe, diag
 	return parse.Dir(folder, schemas{ctx, p.catalog})
 }
 
-// schemas asks plugins what their blocks take.
+// schemas asks plugins which attributes their blocks take.
 type schemas struct {
 	ctx     context.Context //nolint:containedctx // parse is pure and has no context; this lives as long as one call of it
 	catalog *host.Catalog
@@ -126,7 +126,7 @@ func (s schemas) Schema(kind, plugin string) ([]schema.Attribute, error) {
 	return attrs, nil
 }
 
-// Check asks the plugin what is wrong with a block.
+// Check asks the plugin for the errors in a block.
 func (s schemas) Check(kind, plugin string, text json.RawMessage) []parse.Complaint {
 	p, err := s.catalog.Start(s.ctx, plugin)
 	if err != nil {

@@ -14,24 +14,24 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/store"
 )
 
-// roster is the workers of the farm's file, which may be read again while the
+// roster is the list of workers of the farm's file, which can be reloaded while the
 // farm is served. It is safe for concurrent use.
 type roster struct {
 	mu    sync.Mutex
 	named []farmfile.Worker // in the order of the file
-	// known are all that the file ever named: what runs on one that was taken
-	// out of it is still watched to its end.
+	// known are all workers that the file ever named: attempts on one that was removed
+	// from it are still watched to their end.
 	known map[string]farmfile.Worker
 }
 
-// changes are those of the workers of two files. moved are the workers that are
-// new or reached in another way.
+// changes are the differences between the workers of two files. moved are the workers
+// that are new or whose connection settings changed.
 type changes struct {
 	Changes
 	moved []string
 }
 
-// replace takes over the workers of a file and returns what is new.
+// replace takes over the workers of a file and returns what changed.
 func (r *roster) replace(named []farmfile.Worker) changes {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -63,13 +63,14 @@ func (r *roster) replace(named []farmfile.Worker) changes {
 	return c
 }
 
-// access is how a worker is reached: all but its labels and slots.
+// access returns the connection settings of a worker: everything but its labels and
+// slots.
 func access(w farmfile.Worker) farmfile.Worker {
 	w.Labels, w.Slots = nil, 0
 	return w
 }
 
-// worker returns what is known of the worker of that name.
+// worker returns the worker of that name, if the file ever named it.
 func (r *roster) worker(name string) (farmfile.Worker, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -77,7 +78,7 @@ func (r *roster) worker(name string) (farmfile.Worker, bool) {
 	return w, ok
 }
 
-// registered are the workers that the file names as they are remembered.
+// registered returns the workers that the file names, as the store keeps them.
 func (r *roster) registered() []store.Worker {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -88,20 +89,20 @@ func (r *roster) registered() []store.Worker {
 	return all
 }
 
-// Changes are what a farm took over from its file while it was open.
+// Changes are what an open farm took over from its file.
 type Changes struct {
 	// Added, Changed and Removed name workers, in the order of the file.
 	Added, Changed, Removed []string
-	// Restart: the file differs in more than workers, and the rest counts only
-	// from the next start on.
+	// Restart: the file differs in more than workers, and the rest takes effect only at
+	// the next start.
 	Restart bool
 }
 
-// Reload takes over the workers of the farm's file as it is now. An error that
-// wraps [ErrConfig] means that nothing was changed; after another one the same
-// file may be tried again.
+// Reload takes over the workers of the farm's file as it is now. An error that wraps
+// [ErrConfig] means that nothing changed; after any other error the same file may be
+// tried again.
 func (f *Farm) Reload(ctx context.Context, file *farmfile.Farm) (Changes, error) {
-	// Attempts on workers are given up by the patience that was read first.
+	// The engine uses the patience that it was opened with.
 	if file.Patience < f.file.Patience {
 		return Changes{}, kind(ErrConfig, fmt.Errorf("it has a patience of %s, and the farm waits for %s: nothing was changed; start the server again, or give the workers longer leases",
 			file.Patience, f.file.Patience))

@@ -16,9 +16,9 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/store"
 )
 
-// Serve builds what is submitted and answers over HTTP until ctx ends, which
-// stops nothing on any worker. listening is called once, with the address of
-// the server ("http://127.0.0.1:8473"); it may be nil.
+// Serve builds submissions and answers over HTTP until ctx ends, which stops nothing on
+// any worker. It calls listening once, with the address of the server
+// ("http://127.0.0.1:8473"); listening may be nil.
 func (f *Farm) Serve(ctx context.Context, listening func(address string)) error {
 	if err := f.schema(ctx); err != nil {
 		return err
@@ -52,14 +52,14 @@ func (f *Farm) Serve(ctx context.Context, listening func(address string)) error 
 	return g.Wait()
 }
 
-// Embedded returns the farm's API for this process alone, where every caller
-// is that principal. The caller closes it before the farm.
+// Embedded returns the farm's API for this process alone, in which every caller acts as
+// that principal. The caller closes it before the farm.
 func (f *Farm) Embedded(who server.Principal) (*server.Server, error) {
 	return f.server(server.Options{Embedded: &who})
 }
 
-// schema makes a new database the farm's, and refuses an old one: whoever
-// brings it to another schema should have a copy.
+// schema creates the tables in a new database, and refuses an old one: an administrator
+// should make a copy before migrating it.
 func (f *Farm) schema(ctx context.Context) error {
 	err := f.db.Check(ctx)
 	if !errors.Is(err, store.ErrSchema) {
@@ -72,7 +72,7 @@ func (f *Farm) schema(ctx context.Context) error {
 	return err
 }
 
-// server is the farm over HTTP.
+// server returns the HTTP server of the farm.
 func (f *Farm) server(o server.Options) (*server.Server, error) {
 	o.Store, o.Blobs, o.Engine, o.Version, o.Log = server.Stored{Store: f.db}, f.artifacts, f.Engine, f.deps.Version, f.deps.Log
 	o.Parse = f.ReadRecipe
@@ -81,7 +81,7 @@ func (f *Farm) server(o server.Options) (*server.Server, error) {
 	return server.New(o)
 }
 
-// authenticators tell who a caller is: tokens of the farm, then each OIDC issuer.
+// authenticators identify callers: by the farm's tokens, then by each OIDC issuer.
 func (f *Farm) authenticators() ([]server.Authenticator, error) {
 	all := []server.Authenticator{server.NewFarmTokens(server.Stored{Store: f.db}, nil)}
 	for _, o := range f.file.OIDC {

@@ -16,7 +16,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/farmfile"
 )
 
-// Signer signs, and says which public key verifies that.
+// Signer signs, and returns the public key that verifies its signatures.
 type Signer interface {
 	attest.Signer
 	// PublicKey is in PEM.
@@ -54,7 +54,7 @@ func Password(ctx context.Context, s farmfile.Signing, more ...keys.Source) ([]b
 	return keys.Password(ctx, append([]keys.Source{keys.File(s.PasswordFile), keys.Env(lookup)}, more...)...)
 }
 
-// sign has the engine sign with the key that the file names, if it names one.
+// sign gives the engine the key that the file names, if any.
 func (f *Farm) sign(ctx context.Context, deps *engine.Deps) error {
 	s := f.file.Signing
 	if s == nil {
@@ -74,13 +74,13 @@ func (f *Farm) sign(ctx context.Context, deps *engine.Deps) error {
 	return nil
 }
 
-// verificationMaterial is what stock verifiers need beside the bundles.
+// verificationMaterial returns what stock verifiers need beside the bundles.
 func verificationMaterial(s Signer) engine.VerificationMaterial {
 	return engine.VerificationMaterial{PublicKey: s.PublicKey(), TrustedRoot: cosign.TrustedRoot()}
 }
 
-// samePublic compares the public key in a file with that of the signing key:
-// with another one nobody could verify what is signed.
+// samePublic checks that the public key in a file is that of the signing key: with
+// another one nobody could verify the signatures.
 func samePublic(path string, signing []byte) error {
 	given, err := keys.ReadPublic(path)
 	if err != nil {

@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// What holds where a policy says nothing.
+// Defaults for what a policy leaves open.
 const (
 	defaultAging   = time.Hour
 	defaultReserve = 15 * time.Minute
 )
 
-// Assign returns which stage gets which free slot now, the most urgent first. It
-// never gives more slots of a worker than are free, and none of a worker that is
+// Assign returns which stage gets which free slot now, the most urgent first. It never
+// assigns more slots of a worker than are free, and none of a worker that is
 // unavailable or does not fit.
 //
 // Stages go in this order:
@@ -39,11 +39,11 @@ const (
 // owner; and if its owner holds nothing on the workers that it may go to, it
 // goes before everything.
 //
-// A stage goes to the worker on which, by their wants, the fewest other waiting
-// stages depend: one that fits three workers depends on each by a third. Among
-// equals it is the one with the most free slots, then the first by name. Where
-// repeats should be apart and no worker differs in every fact of
-// Policy.Spread, the one that is least like those used comes first.
+// A stage goes to the worker that the fewest other waiting stages depend on: a stage
+// that fits three workers depends on each by a third. Ties go to the worker with the
+// most free slots, then to the first by name. Where repeats should be apart and no
+// worker differs in every fact of Policy.Spread, the one least like those used comes
+// first.
 func Assign(now time.Time, q Queue, p Policy) []Assignment {
 	d := newDecision(now, q, p)
 	d.decide(q.Stages, nil)
@@ -68,21 +68,21 @@ type decision struct {
 	of        map[*Wants]*group
 	spread    *spread
 	owners    map[string]*owner
-	// demand says how much the waiting stages depend on each worker.
+	// demand is how much the waiting stages depend on each worker, in units.
 	demand []int64
-	// siblings are the workers assigned in this decision to repeats of a build.
+	// siblings are the workers that this decision assigned to repeats of a build.
 	siblings map[string][]string
 	assigned []assigned
 }
 
-// group is the stages that fit the same workers.
+// group is the set of stages that fit the same workers.
 type group struct {
 	fit     set // and accept new work
 	choices int
 	waiting int
 }
 
-// assigned is an assignment.
+// assigned is one assignment of the decision.
 type assigned struct {
 	to     *candidate
 	worker int
@@ -125,8 +125,8 @@ func (d *decision) admit(i int) {
 	}
 }
 
-// gather finds out which workers each stage fits, once for all stages with the
-// same wants, and how much the stages depend on each worker.
+// gather computes which workers each stage fits, once for all stages with the same
+// wants, and how much the stages depend on each worker.
 func (d *decision) gather(stages []Stage) {
 	fitting := newFitting(d.workers)
 	d.of = make(map[*Wants]*group)
@@ -162,9 +162,9 @@ func (d *decision) group(fit set, same map[string]*group) *group {
 	return g
 }
 
-// may returns the workers that a stage may go to, now or when they have a free
-// slot. Apart says that it would differ from the other repeats of its build in
-// every fact there. The caller must not change the set.
+// may returns the workers that a stage may go to, now or when they have a free slot.
+// apart means that it would differ from the other repeats of its build in every fact
+// there. The caller must not change the set.
 func (d *decision) may(s *Stage, g *group) (may set, apart bool) {
 	used := d.used(s)
 	if len(used) == 0 && len(s.Lost) == 0 {
@@ -180,7 +180,7 @@ func (d *decision) may(s *Stage, g *group) (may set, apart bool) {
 	return may, apart
 }
 
-// used returns the workers that a repeat should stay away from.
+// used returns the workers that a repeat should avoid.
 func (d *decision) used(s *Stage) []string {
 	if s.Wants == nil || !s.Wants.Apart {
 		return nil
@@ -191,8 +191,8 @@ func (d *decision) used(s *Stage) []string {
 	return s.Used
 }
 
-// decide gives slots to the candidates in their order. before, if any, is
-// called as the turn of each comes, with the workers that it may go to.
+// decide gives slots to the candidates in their order. It calls before, if any, at the
+// turn of each, with the workers that it may go to.
 func (d *decision) decide(stages []Stage, before func(*candidate, set)) {
 	for band := range bands(d.candidates(stages)) {
 		for c := range turns(band) {

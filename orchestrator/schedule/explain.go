@@ -10,10 +10,9 @@ import (
 	"time"
 )
 
-// Explain says for each worker, sorted by name, whether it can take a stage of q
-// at this moment, and why not. Free is true for the workers that have a slot when the turn of the
-// stage comes: Assign gives it one of them. It returns nil if there is no such
-// stage.
+// Explain says for each worker, sorted by name, whether it can take a stage of q now,
+// and why not. Free is true for the workers that have a slot when the stage's turn
+// comes: Assign gives it one of them. Explain returns nil if there is no such stage.
 func Explain(now time.Time, q Queue, p Policy, build, stage string) []Reason {
 	i := slices.IndexFunc(q.Stages, func(s Stage) bool { return s.Build == build && s.ID == stage })
 	if i < 0 {
@@ -25,7 +24,7 @@ func Explain(now time.Time, q Queue, p Policy, build, stage string) []Reason {
 	w.before, w.used = slices.Clone(d.free), d.used(w.stage)
 	w.may, _ = d.may(w.stage, w.group)
 	d.decide(q.Stages, w.turn)
-	if w.left == nil { // its turn did not come: nothing was left for it
+	if w.left == nil { // the stage had no turn: no slot was left
 		w.left, w.ahead = d.free, len(d.assigned)
 	}
 	reasons := make([]Reason, len(d.workers))
@@ -36,15 +35,15 @@ func Explain(now time.Time, q Queue, p Policy, build, stage string) []Reason {
 	return reasons
 }
 
-// watch records what a decision looks like at the turn of one stage.
+// watch records the state of a decision at the turn of one stage.
 type watch struct {
 	*decision
 	stage *Stage
 	group *group
-	// before and left are the free slots at first, and at its turn.
+	// before and left are the free slots at the start, and at its turn.
 	before, left []int
-	// At its turn: where it may go, which workers it should stay away from, and
-	// how many slots others got before.
+	// At its turn: the workers it may go to, those it should avoid, and how many slots
+	// others got before.
 	may   set
 	used  []string
 	ahead int
@@ -58,8 +57,8 @@ func (w *watch) turn(c *candidate, may set) {
 	w.used, w.ahead = slices.Clone(w.decision.used(c.stage)), len(w.assigned)
 }
 
-// reason says whether worker i can take the stage. What has to be fixed first
-// is checked first.
+// reason says whether worker i can take the stage. It checks first what has to be fixed
+// first.
 func (w *watch) reason(i int) Reason {
 	var wants Wants
 	if w.stage.Wants != nil {
@@ -92,7 +91,7 @@ func (w *watch) reason(i int) Reason {
 	return r
 }
 
-// avoided says why the stage stays away from a worker that fits.
+// avoided says why the stage avoids a worker that fits.
 func (w *watch) avoided(i int) (Cause, string) {
 	apart := w.group.fit.clone()
 	if len(w.used) > 0 {
@@ -111,10 +110,10 @@ func (w *watch) avoided(i int) (Cause, string) {
 			return Used, fmt.Sprintf("it does not differ in %s from %s, where another repeat runs or ran, and other workers do", list(same), u)
 		}
 	}
-	return Used, "the repeats of this build should be on different workers" // not reached: it would be in the set
+	return Used, "the repeats of this build should be on different workers" // unreachable: such a worker would be in the set
 }
 
-// passed says which stages got the slots of worker i that were free.
+// passed says which stages got the free slots of worker i.
 func (w *watch) passed(i int) (Cause, string) {
 	var others []string
 	for _, g := range w.assigned[:w.ahead] {
@@ -162,7 +161,7 @@ func held(w *Worker, now time.Time) (Cause, string, time.Time) {
 
 func moment(t time.Time) string { return t.Format("2006-01-02 15:04 MST") }
 
-// list joins names for people; of many it shows the first few.
+// list joins names for people; of many it shows only the first.
 func list(names []string) string {
 	const most = 3
 	if n := len(names); n > most+1 {
@@ -173,7 +172,7 @@ func list(names []string) string {
 	return strings.Join(names, "")
 }
 
-// Sentence sums up what Explain returned.
+// Sentence summarizes what Explain returned.
 func Sentence(reasons []Reason) string {
 	by := make(map[Cause][]Reason)
 	for _, r := range reasons {
@@ -199,7 +198,7 @@ func Sentence(reasons []Reason) string {
 	return fmt.Sprintf("No worker fits: %s; register one that does, or change the recipe.", list(each(by[Mismatch])))
 }
 
-// busy sums up workers of which none has a free slot.
+// busy summarizes workers none of which has a free slot.
 func busy(workers []Reason, avoided int) string {
 	s := "It waits for a slot on " + list(names(workers))
 	if avoided > 0 {

@@ -11,8 +11,8 @@ import (
 	"github.com/zfarm/zfarm/recipes"
 )
 
-// requirement is one thing that a build wants of a worker. It is comparable, so
-// that each is answered only once in a decision.
+// requirement is one thing that a build wants of a worker. It is comparable, so that a
+// decision evaluates equal requirements only once.
 type requirement struct {
 	of string // tool, label, system or release
 	// name and value are those of a label; name is that of a tool or system.
@@ -20,7 +20,7 @@ type requirement struct {
 	within      recipes.Range
 }
 
-// requirements yields what w wants, in the order in which it is shown.
+// requirements yields what w wants, in the order for display.
 func (w Wants) requirements() iter.Seq[requirement] {
 	return func(yield func(requirement) bool) {
 		if w.Worker.System != "" && !yield(requirement{of: "system", name: w.Worker.System}) {
@@ -46,11 +46,11 @@ func (w Wants) requirements() iter.Seq[requirement] {
 	}
 }
 
-// within says whether a version lies in a range, as recipes.Range.Has does.
+// within reports whether a version lies in a range, as recipes.Range.Has does.
 type within func(r recipes.Range, version string) bool
 
-// met reports whether the worker has what is required. A worker that has not
-// been probed has nothing.
+// met reports whether the worker meets the requirement. A worker that was never probed
+// meets none.
 func (r requirement) met(w *Worker, in within) bool {
 	if w.Facts == nil {
 		return false
@@ -69,8 +69,8 @@ func (r requirement) met(w *Worker, in within) bool {
 	}
 }
 
-// lack says why the worker, which was probed, does not have what is required.
-// What a worker says of itself is quoted and cut: it is hostile.
+// lack says why a probed worker does not meet the requirement. It quotes and shortens
+// what the worker reported, which is untrusted.
 func (r requirement) lack(w *Worker) string {
 	switch r.of {
 	case "system":
@@ -98,7 +98,7 @@ func (r requirement) lack(w *Worker) string {
 	}
 }
 
-// leading returns the numbers a release begins with: kernels add words to them
+// leading returns the numbers at the start of a release: kernels append words to them
 // (6.1.0-18-amd64), which would make them previews of a version.
 func leading(release string) string {
 	end := strings.IndexFunc(release, func(r rune) bool { return (r < '0' || r > '9') && r != '.' })
@@ -108,7 +108,7 @@ func leading(release string) string {
 	return strings.TrimRight(release[:end], ".")
 }
 
-// ToolNames returns the tools that must be known of a worker before it can fit.
+// ToolNames returns the tools that a probe must have asked for before a worker can fit.
 func (w Wants) ToolNames() []string {
 	var names []string
 	for r := range w.requirements() {
@@ -119,9 +119,8 @@ func (w Wants) ToolNames() []string {
 	return names
 }
 
-// Mismatches returns why the worker cannot build what has these wants, one
-// sentence each, or nothing. It does not look at whether the worker accepts new
-// work, or whether a slot is free.
+// Mismatches returns why the worker cannot build what has these wants, one sentence
+// each, or nothing. It ignores whether the worker accepts new work or has a free slot.
 func Mismatches(w Wants, worker Worker) []string {
 	if worker.Facts == nil {
 		return []string{"it has not been probed yet"}
@@ -137,8 +136,8 @@ func Mismatches(w Wants, worker Worker) []string {
 	return lacks
 }
 
-// fitting finds the workers that fit wants; each requirement and each version
-// is answered once.
+// fitting finds the workers that fit wants; it evaluates each requirement and each
+// version once.
 type fitting struct {
 	workers  []Worker
 	answers  map[requirement]set
@@ -171,7 +170,7 @@ func (f *fitting) has(r recipes.Range, v string) bool {
 	return has
 }
 
-// of returns the workers that have no Mismatches.
+// of returns the workers without Mismatches.
 func (f *fitting) of(w *Wants) set {
 	fit := f.probed.clone()
 	for r := range w.requirements() {

@@ -12,10 +12,9 @@ import (
 	"time"
 )
 
-// A stage starves when it has waited patience times as long as the longest
-// path takes, which is taken to be leastPath at least. That is far beyond what
-// an order by path alone makes of a farm that keeps up, and so it changes
-// nothing there.
+// A stage starves when it has waited patience times the duration of the longest path,
+// which counts as leastPath at least. On a farm that keeps up, an order by path alone
+// never makes a stage wait that long, so this changes nothing there.
 const (
 	patience  = 8
 	leastPath = 24 * time.Hour
@@ -26,22 +25,21 @@ type candidate struct {
 	stage *Stage
 	group *group
 	owner *owner
-	// may are the workers it may go to, choices their number; apart says that
-	// it differs there from the other repeats of its build in every fact.
+	// may are the workers it may go to, choices their number; apart means that it
+	// differs there from the other repeats of its build in every fact.
 	may     set
 	choices int
 	apart   bool
 	waited  time.Duration
 	// level is the effective priority.
 	level int
-	// reserved says that a slot is reserved for it. Starving stages have waited
-	// too long; first ones have, too, and their owner holds nothing where they
-	// may go.
+	// reserved means that a slot is reserved for it. A starving stage has waited too
+	// long; so has a first one, whose owner also holds nothing where it may go.
 	reserved, starving, first bool
 }
 
-// candidates returns the stages that could have one of the free slots, in the
-// order of their bands and, within each, in the order of byPath.
+// candidates returns the stages that could get one of the free slots, in the order of
+// their bands and, within each, in the order of byPath.
 func (d *decision) candidates(stages []Stage) []*candidate {
 	all := make([]candidate, 0, len(stages))
 	for i := range stages {
@@ -64,7 +62,7 @@ func (d *decision) candidates(stages []Stage) []*candidate {
 	return sorted
 }
 
-// rank finds the level of each candidate, and whether it goes before others.
+// rank computes the level of each candidate, and whether it starves or is first.
 func (d *decision) rank(all []candidate) {
 	if len(all) == 0 {
 		return
@@ -77,7 +75,7 @@ func (d *decision) rank(all []candidate) {
 	for i := range all {
 		c := &all[i]
 		c.level = aged(c.stage.Priority, top, int64(c.waited/d.policy.Aging))
-		// Divided rather than multiplied, which could overflow.
+		// Division instead of multiplication, which could overflow.
 		c.starving = c.level == top && c.waited/patience > longest
 		c.first = c.starving && !c.owner.holds.meets(c.may)
 		c.reserved = c.waited > d.policy.Reserve && c.narrow(widest, d.open)
@@ -86,15 +84,15 @@ func (d *decision) rank(all []candidate) {
 
 // aged adds steps to a priority, up to top.
 func aged(priority, top int, steps int64) int {
-	// As unsigned numbers, the distance of any two is right.
+	// The difference of any two is right as an unsigned number.
 	if uint64(steps) >= uint64(top)-uint64(priority) {
 		return top
 	}
 	return priority + int(steps)
 }
 
-// widest returns, for each worker, how many workers the stage may choose from
-// that has the most to choose from among those that want this one.
+// widest returns, for each worker, the largest number of workers that any stage which
+// wants this one may choose from.
 func (d *decision) widest() []int {
 	widest := make([]int, len(d.workers))
 	for _, g := range d.groups {
@@ -116,7 +114,7 @@ func (c *candidate) narrow(widest []int, open set) bool {
 	return false
 }
 
-// byBand orders by what comes before the shares of owners.
+// byBand compares by the criteria that come before the shares of owners.
 func (c *candidate) byBand(o *candidate) int {
 	switch {
 	case c.first != o.first:
@@ -129,8 +127,8 @@ func (c *candidate) byBand(o *candidate) int {
 	return cmp.Compare(o.level, c.level)
 }
 
-// byPath orders the stages of one owner; it is also what decides between
-// owners with the same share.
+// byPath orders the stages of one owner; it also decides between owners with the same
+// share.
 func (c *candidate) byPath(o *candidate) int {
 	a, b := c.stage, o.stage
 	if c.starving != o.starving {
@@ -149,7 +147,7 @@ func before(first bool) int {
 	return 1
 }
 
-// bands splits sorted candidates into those that only shares and paths order.
+// bands splits sorted candidates into groups that only shares and paths order.
 func bands(sorted []*candidate) iter.Seq[[]*candidate] {
 	return func(yield func([]*candidate) bool) {
 		for from, to := 0, 0; from < len(sorted); from = to {
@@ -162,7 +160,7 @@ func bands(sorted []*candidate) iter.Seq[[]*candidate] {
 	}
 }
 
-// owner is who submitted builds, and the slots that their stages hold.
+// owner is a submitter of builds with the slots that their stages hold.
 type owner struct {
 	weight float64
 	slots  int
@@ -195,9 +193,8 @@ func (o *owner) take(worker int) {
 
 func (o *owner) share() float64 { return float64(o.slots) / o.weight }
 
-// turns yields the candidates of a band: each time, of the owner with the
-// smallest share, its first. What the consumer gives to an owner counts at
-// once.
+// turns yields the candidates of a band: each time the first one of the owner with the
+// smallest share. A slot that the consumer gives to an owner counts at once.
 func turns(band []*candidate) iter.Seq[*candidate] {
 	return func(yield func(*candidate) bool) {
 		q := queues{}
@@ -224,7 +221,7 @@ func turns(band []*candidate) iter.Seq[*candidate] {
 	}
 }
 
-// queues is a heap of what each owner waits for.
+// queues is a heap of the owners' waiting candidates.
 type queues [][]*candidate
 
 func (q queues) Len() int      { return len(q) }
@@ -234,10 +231,10 @@ func (q queues) Less(i, j int) bool {
 	return cmp.Or(cmp.Compare(a.owner.share(), b.owner.share()), a.byPath(b)) < 0
 }
 
-// Push is there for container/heap only.
+// Push implements heap.Interface.
 func (q *queues) Push(x any) { *q = append(*q, x.([]*candidate)) }
 
-// Pop is there for container/heap only.
+// Pop implements heap.Interface.
 func (q *queues) Pop() any {
 	last := len(*q) - 1
 	x := (*q)[last]

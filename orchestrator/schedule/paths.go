@@ -13,19 +13,18 @@ import (
 // Node is a build as Paths sees it.
 type Node struct {
 	Build string
-	// Expected is how long the build is likely to take by itself.
+	// Expected is how long the build alone is likely to take.
 	Expected time.Duration
-	// Needs are the builds that must be there before it begins.
+	// Needs are the builds that must have ended before it begins.
 	Needs []string
 }
 
-// Paths returns, for each build, how long the longest chain of work takes that
-// begins with it and goes on through builds that need it, itself included.
+// Paths returns, for each build, how long the longest chain of work takes that begins
+// with it and goes on through builds that need it, itself included.
 //
-// Needs that are not among g are left out, as are those of a build on itself.
-// Of a cycle, which nothing can build, one need at least is left out as well,
-// always the same. A build that is given twice has the needs of both and the
-// longer time.
+// It ignores needs that are not among g, and those of a build on itself. Of a cycle,
+// which nothing can build, it ignores at least one need, always the same. A build that
+// is given twice has the needs of both and the longer time.
 func Paths(g []Node) map[string]time.Duration {
 	p := paths{at: make(map[string]int, len(g))}
 	for _, n := range g {
@@ -44,17 +43,17 @@ func Paths(g []Node) map[string]time.Duration {
 	return lengths
 }
 
-// paths adds up chains. Expected grows to be the length of the longest.
+// paths adds up chains. It turns Expected into the length of the longest chain.
 type paths struct {
 	at     map[string]int
 	builds []Node
 	needs  [][]int
-	// waits counts the builds that need this one and whose path is not known
-	// yet. Those with none are ready, or done.
+	// waits counts the builds that need this one and whose path is not known yet. A
+	// build with 0 is ready, or finished.
 	waits []int
 	ready []int
 	done  []bool
-	// behind is the longest path known of those that need this one.
+	// behind is the longest known path among the builds that need this one.
 	behind []time.Duration
 }
 
@@ -71,7 +70,7 @@ func (p *paths) add(n Node) {
 	known.Needs = slices.Concat(known.Needs, n.Needs)
 }
 
-// link turns the needs of a build into positions, each once.
+// link turns the needs of a build into positions, without duplicates.
 func (p *paths) link(i int) {
 	for _, name := range p.builds[i].Needs {
 		if n, ok := p.at[name]; ok && n != i {
@@ -85,9 +84,8 @@ func (p *paths) link(i int) {
 	}
 }
 
-// order goes from the builds that nothing needs to what they need. When only
-// cycles are left, and what is needed from within them, it goes on with the
-// first of those by name.
+// order goes from the builds that nothing needs to those that they need. When only
+// cycles and what they need are left, it goes on with the first of those by name.
 func (p *paths) order() {
 	names := make([]int, len(p.builds))
 	for i := range names {
@@ -115,7 +113,7 @@ func (p *paths) drain() {
 	}
 }
 
-// finish adds up the path of a build, and passes it on to what it needs.
+// finish computes the path of a build and passes it on to the builds it needs.
 func (p *paths) finish(i int) {
 	p.done[i] = true
 	b := &p.builds[i]

@@ -3,7 +3,8 @@
 
 // Package schedule decides which ready repeat gets which slot of which worker.
 //
-// It is pure: stages, workers and a time in, assignments out; no I/O, no clock,
-// no goroutine. Which repeats there are is decided in orchestrator/plan, what
+// It is pure: stages, workers and a time in, assignments out; no I/O, no clock, no
+// goroutine. orchestrator/plan decides which repeats there are, orchestrator/engine
+// acts on the assignments.
 // follows from an assignment in orchestrator/engine.
 package schedule

@@ -8,7 +8,7 @@ import (
 	"math/bits"
 )
 
-// set holds workers by their position among those of a decision.
+// set holds workers as bits, by their position in the decision's list.
 type set []uint64
 
 func newSet(size int) set { return make(set, (size+63)/64) }
@@ -38,7 +38,7 @@ func (s set) meets(t set) bool {
 	return false
 }
 
-// keep removes what is not in t.
+// keep removes the workers that are not in t.
 func (s set) keep(t set) {
 	for k := range s {
 		s[k] &= t[k]

@@ -11,8 +11,8 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// Check returns what is wrong with p. A decision under a faulty policy is still
-// sound: workers do not count as different in a fact that is not known.
+// Check returns what is wrong with p. Decisions under a faulty policy are still sound:
+// workers do not count as different in an unknown fact.
 func (p Policy) Check() error {
 	for _, name := range p.Spread {
 		if !KnownFact(name) {
@@ -30,15 +30,14 @@ func (p Policy) Check() error {
 	return nil
 }
 
-// spread answers which workers differ.
+// spread computes which workers differ.
 type spread struct {
 	facts []string
 	size  int
 	at    map[string]int
-	// values holds a number for what is known of each fact of each worker; 0
-	// is what is not known.
+	// values holds a number for the value of each fact of each worker; 0 means unknown.
 	values [][]int
-	// differing holds, for the name of a worker, those that differ from it in
+	// differing holds, by the name of a worker, the workers that differ from it in
 	// every fact.
 	differing map[string]set
 	scratch   set
@@ -71,7 +70,8 @@ func newSpread(facts []string, registered []Worker, at map[string]int) *spread {
 	return s
 }
 
-// Facts returns what [Policy.Spread] may name, for people: NAME stands for a name.
+// Facts returns the names that [Policy.Spread] may contain, for people: NAME is a
+// placeholder.
 func Facts() []string {
 	return []string{"worker", "host", "release", "machine", "label:NAME", "tool:NAME"}
 }
@@ -82,8 +82,8 @@ func KnownFact(name string) bool { return factOf(name) != nil }
 // reader returns a fact of a worker, and whether it is known.
 type reader func(*Worker) (value string, known bool)
 
-// factOf returns the reader of a fact that [Policy.Spread] may name, or nil if
-// there is none of that name.
+// factOf returns the reader of a fact that [Policy.Spread] may name, or nil for any
+// other name.
 func factOf(name string) reader {
 	probed := func(read func(*workers.Facts) string) reader {
 		return func(w *Worker) (string, bool) {
@@ -122,8 +122,8 @@ func (s *spread) position(worker string) int {
 	return gone
 }
 
-// differ reports whether worker i is known to differ from worker j in fact f.
-// Of one that is gone only its name is known.
+// differ reports whether worker i is known to differ from worker j in fact f. Only the
+// name is known of a worker that is gone.
 func (s *spread) differ(f, i, j int) bool {
 	if j == gone {
 		return s.facts[f] == "worker"
@@ -132,7 +132,8 @@ func (s *spread) differ(f, i, j int) bool {
 	return a != 0 && b != 0 && a != b
 }
 
-// same returns the facts in which worker i is not known to differ.
+// same returns the facts in which worker i is not known to differ from the named
+// worker.
 func (s *spread) same(i int, from string) []string {
 	var same []string
 	j := s.position(from)
@@ -164,10 +165,10 @@ workers:
 	return differing
 }
 
-// apart narrows may to the workers on which a repeat is apart from the others,
-// which were given used: those that differ in every fact; where there are none,
-// those with another name; where there are none either, may is not narrowed.
-// It reports whether they differ in every fact.
+// apart narrows may to the workers that keep a repeat apart from the others, which were
+// given used: those that differ in every fact; if there are none, those with another
+// name; if there are none either, apart leaves may as it is. It reports whether they
+// differ in every fact.
 func (s *spread) apart(may set, used []string) bool {
 	s.scratch.copyFrom(may)
 	for _, u := range used {
@@ -181,7 +182,7 @@ func (s *spread) apart(may set, used []string) bool {
 	return false
 }
 
-// without removes the named workers, unless nothing would be left.
+// without removes the named workers, unless that would remove all.
 func (s *spread) without(may set, names []string) {
 	s.scratch.copyFrom(may)
 	for _, n := range names {
@@ -194,8 +195,8 @@ func (s *spread) without(may set, names []string) {
 	}
 }
 
-// similarity counts in what worker i is like those used; less is better. To be
-// the same worker outweighs everything.
+// similarity counts the facts in which worker i equals those used; less is better.
+// Being the same worker outweighs everything.
 func (s *spread) similarity(i int, used []string) int {
 	n := 0
 	for _, u := range used {

@@ -12,20 +12,20 @@ import (
 
 // Wants is what every attempt of a build requires of a worker.
 type Wants struct {
-	// Tools with their version ranges, as the recipe says; Patch says that a
-	// source has patches, so that patch must be there.
+	// Tools are the recipe's, with their version ranges; Patch means that a source has
+	// patches, so that the worker needs the tool patch.
 	Tools []recipes.Tool `json:"tools,omitempty"`
 	Patch bool           `json:"patch,omitempty"`
-	// Worker is the recipe's block about workers.
+	// Worker is the recipe's worker block.
 	Worker recipes.Worker `json:"worker,omitzero"`
-	// Apart says that the repeats should be on different workers.
+	// Apart means that the repeats should be on different workers.
 	Apart bool `json:"apart,omitempty"`
-	// Alike says that all repeats are built in a folder of one name, so that
-	// no two may be on one worker at a time.
+	// Alike means that all repeats are built in folders of the same name, so that no
+	// two may be on one worker at a time.
 	Alike bool `json:"alike,omitempty"`
 }
 
-// Stage is one repeat that is ready. Build and ID together name it in a queue.
+// Stage is one repeat that is ready. Build and ID together identify it in a queue.
 type Stage struct {
 	Build string
 	ID    string
@@ -35,12 +35,12 @@ type Stage struct {
 	Since    time.Time
 	// Wants is shared by the repeats of a build.
 	Wants *Wants
-	// Used are the workers on which the other repeats of the build run or ran;
-	// Lost those that were lost during an earlier attempt of this repeat.
+	// Used are the workers that the other repeats of the build run or ran on; Lost
+	// those that were lost during an earlier attempt of this repeat.
 	Used, Lost []string
-	// Expected is how long the attempt is likely to take, Path how long the
-	// longest chain of work takes that begins with it, itself included: see
-	// [Paths]. Both are 0 where nothing is known; only Path decides anything.
+	// Expected is how long the attempt is likely to take; Path how long the longest
+	// chain of work takes that begins with it, itself included: see [Paths]. Both are 0
+	// if unknown. Only Path affects decisions.
 	Expected, Path time.Duration
 }
 
@@ -53,34 +53,33 @@ type Worker struct {
 	Slots int
 	// Held are the slots that attempts hold now.
 	Held []Held
-	// Quarantine is nil for a worker that is not quarantined. Its text is safe
-	// to show.
+	// Quarantine is nil for a worker that is not quarantined. Its text may be shown to
+	// users.
 	Quarantine *workers.Quarantine
-	// Unavailable says why else it gets no new work (draining, not registered);
-	// "" means that it does.
+	// Unavailable is any other reason why the worker gets no new work (draining, not
+	// registered); "" if there is none.
 	Unavailable string
 }
 
 // Held is one slot that is taken.
 type Held struct {
 	Build, Stage, Owner string
-	// Until is when the attempt will probably have ended.
+	// Until is when the attempt will probably end.
 	Until time.Time
 }
 
-// Policy is what a farm may configure about scheduling.
+// Policy is the configurable part of scheduling.
 type Policy struct {
-	// Spread names what repeats of one build must differ in where they can:
-	// "worker", "host", "release", "machine", "label:NAME" or "tool:NAME".
-	// Empty means worker.
+	// Spread names the facts that the repeats of one build must differ in where they
+	// can: "worker", "host", "release", "machine", "label:NAME" or "tool:NAME". Empty
+	// means worker.
 	Spread []string
-	// Aging is how long a stage waits until it counts as one priority higher;
-	// 0 means an hour.
+	// Aging is how long a stage waits for its priority to rise by one; 0 means an hour.
 	Aging time.Duration
-	// Reserve is how long a stage waits until a slot of a worker that fits
-	// is reserved for it; 0 means a quarter of an hour.
+	// Reserve is how long a stage waits until a slot of a fitting worker is reserved
+	// for it; 0 means a quarter of an hour.
 	Reserve time.Duration
-	// Shares are the weights of owners, above 0; an owner not named has 1.
+	// Shares are the weights of owners, above 0; an owner not listed has 1.
 	Shares map[string]float64
 }
 
@@ -104,26 +103,26 @@ type Reason struct {
 	Free bool `json:"free"`
 	// Cause is the reason for programs.
 	Cause Cause `json:"cause"`
-	// Until is when the first of its slots will probably come free, where that
-	// is what the stage waits for.
+	// Until is when the first of its slots will probably become free, if the stage
+	// waits for that.
 	Until time.Time `json:"until,omitzero"`
-	// Why is the reason for people: "it has no make".
+	// Why is the reason for people, e.g. "it has no make".
 	Why string `json:"why"`
-	// Quarantine is set where it is the cause.
+	// Quarantine is set if it is the cause.
 	Quarantine *workers.Quarantine `json:"quarantine,omitempty"`
 }
 
-// Cause says in a word why a worker does or does not get a stage.
+// Cause says in one word why a worker does or does not get a stage.
 type Cause string
 
-// The causes. With the first two the stage can begin now; with all but Mismatch
+// The causes. With the first two the stage can begin now; with every cause but Mismatch
 // the worker fits.
 const (
 	Assigned    Cause = "assigned"    // the stage gets a slot of this worker
 	Spare       Cause = "spare"       // a slot is free, another worker is a better choice
 	Busy        Cause = "busy"        // no slot is free
 	Behind      Cause = "behind"      // the free slots go to stages that come first
-	Reserved    Cause = "reserved"    // a free slot is reserved for a stage with less choice
+	Reserved    Cause = "reserved"    // a free slot is reserved for a stage that fits fewer workers
 	Used        Cause = "used"        // another repeat of the build runs or ran here
 	Lost        Cause = "lost"        // the worker was lost during an earlier attempt
 	Quarantined Cause = "quarantined" // it gets no new work; Reason.Quarantine says why

@@ -1,14 +1,14 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package stagevalue is what the farm writes down to read again later, perhaps
-// with another version of itself: the submitted recipe, what a build asks of a
-// worker, and what each stage saves for those after it.
+// Package stagevalue defines what the farm writes and later reads again, perhaps with
+// another version of itself: the submitted recipe, what a build wants of a worker, and
+// what each stage saves for later ones.
 //
-// Every value is JSON in an envelope that names its format and version.
-// Reading is strict: a format, a version or a field that is not known is an
-// error, never a guess. Golden files hold the formats still. The package
-// neither stores nor decides anything: orchestrator/engine does.
+// Every value is JSON in an envelope that names its format and version. Reading is
+// strict: an unknown format, version or field is an error, never a guess. Golden files
+// pin the formats. The package neither stores nor decides anything: orchestrator/engine
+// does.
 package stagevalue
 
 import (
@@ -21,17 +21,17 @@ import (
 	"strings"
 )
 
-// ErrFormat: what was read is not a value of the wanted format in a version
-// that this program knows.
+// ErrFormat: the bytes are not a value of the wanted format in a version that this
+// program knows.
 var ErrFormat = errors.New("unknown format")
 
 // Value is one of the types of this package.
 type Value interface {
-	// format is the name of its format and the version that is written.
+	// format returns the name of its format and the version that Encode writes.
 	format() (name string, version int)
 }
 
-// envelope is a value as it is written.
+// envelope is the written form of a value.
 type envelope struct {
 	// Format is e.g. "zfarm.resolved/1".
 	Format string          `json:"format"`
@@ -52,8 +52,8 @@ func Encode(v Value) ([]byte, error) {
 	return text, nil
 }
 
-// Decode reads a value that Encode has written, in this version of the program
-// or in one whose formats it knows. Anything else is ErrFormat.
+// Decode reads a value written by Encode, of this version of the program or of one
+// whose formats it knows. Anything else is ErrFormat.
 func Decode[T Value](text []byte) (T, error) {
 	var v T
 	name, version := v.format()

@@ -14,15 +14,15 @@ import (
 	"github.com/zfarm/zfarm/recipes"
 )
 
-// Document is what is kept of a submitted recipe. The files of the recipe lie
-// in the artifact store by their own digests.
+// Document is the stored form of a submitted recipe. The files of the recipe are in the
+// artifact store under their own digests.
 type Document struct {
 	Recipe *recipes.Recipe `json:"recipe"`
-	// Forced: the outcome of other builds with the same inputs does not count.
+	// Forced: the build does not reuse other builds with the same inputs.
 	Forced bool `json:"forced,omitempty"`
 }
 
-// Wants is what the repeats of a build ask of a worker.
+// Wants is what the repeats of a build want of a worker.
 type Wants struct {
 	schedule.Wants
 }
@@ -46,12 +46,12 @@ type Repeated struct {
 type Compared struct {
 	Packages []Artifact       `json:"packages"`
 	Info     []packaging.Info `json:"info"`
-	// Verdict is that of the baseline against the repeat that differs most.
+	// Verdict compares the baseline with the repeat that differs most from it.
 	Verdict compare.Verdict `json:"verdict"`
-	// Agreeing counts the repeats within the tiers allowed, the baseline included.
+	// Agreeing counts the repeats within the allowed tiers, the baseline included.
 	Agreeing int `json:"agreeing"`
-	// Masked are the fields that differ in some repeat, each as often as in
-	// the repeat in which it does most.
+	// Masked are the fields that differ in some repeat, each with its largest count in
+	// any repeat.
 	Masked []compare.FieldCount `json:"masked,omitempty"`
 }
 
