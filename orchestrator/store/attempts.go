@@ -31,8 +31,8 @@ func (tx *Tx) BeginAttempt(ctx context.Context, a Attempt) error {
 	return nil
 }
 
-// EndAttempt records Ended, Outcome and Detail of an attempt, once: what is reported
-// of it later is dropped.
+// EndAttempt records Ended, Outcome and Detail of an attempt, once: later reports about
+// it are dropped.
 func (tx *Tx) EndAttempt(ctx context.Context, a Attempt) error {
 	if a.Ended.IsZero() {
 		a.Ended = tx.now
@@ -58,7 +58,7 @@ func (tx *Tx) known(ctx context.Context, a Attempt) error {
 	return err
 }
 
-// Cleaned records that nothing of the attempt is left on its worker.
+// Cleaned records that nothing of the attempt remains on its worker.
 func (tx *Tx) Cleaned(ctx context.Context, build, stage string, fence int64) error {
 	cleaned, err := tx.q.CleanAttempt(ctx, query.CleanAttemptParams{Build: build, Stage: stage, Fence: fence})
 	if err == nil && cleaned == 0 {
@@ -82,9 +82,9 @@ func (s *Store) Attempts(ctx context.Context, build string) (all []Attempt, err 
 	return all, err
 }
 
-// Events returns what happened after the event numbered after, to one build or
-// ("") to all, in order. The numbers of a farm have no gaps but those of builds
-// that were forgotten, and an event appears after all those before it.
+// Events returns the events after the one numbered after, of one build or ("") of all,
+// in order. The numbers of a farm have no gaps except where a build was deleted, and no
+// event appears before one with a smaller number.
 func (s *Store) Events(ctx context.Context, after int64, build string, limit int) (all []orchestrator.Event, err error) {
 	err = s.read(ctx, "listing events", func(q *query.Queries) error {
 		var rows []query.Event
@@ -100,7 +100,7 @@ func (s *Store) Events(ctx context.Context, after int64, build string, limit int
 	return all, err
 }
 
-// Audit records that somebody asked for a change.
+// Audit records a change that a person or a program requested.
 func (tx *Tx) Audit(ctx context.Context, a Audit) error {
 	if a.At.IsZero() {
 		a.At = tx.now
@@ -117,7 +117,7 @@ func (tx *Tx) Audit(ctx context.Context, a Audit) error {
 	return nil
 }
 
-// Audits returns what was asked for after the entry numbered after, in order.
+// Audits returns the requested changes after the entry numbered after, in order.
 func (s *Store) Audits(ctx context.Context, after int64, limit int) (all []Audit, err error) {
 	err = s.read(ctx, "listing the audit", func(q *query.Queries) error {
 		rows, err := q.Audits(ctx, query.AuditsParams{After: after, Most: most(limit)})
@@ -127,9 +127,9 @@ func (s *Store) Audits(ctx context.Context, after int64, limit int) (all []Audit
 	return all, err
 }
 
-// Take gives the hold of a running stage to this node until h.Until. It is
-// false if the stage does not run under that fence any more, or if another
-// node holds it and its time has not run out.
+// Take gives this node the hold of a running stage until h.Until. It returns false if
+// the stage does not run under that fence any more, or if another node's hold has not
+// run out.
 func (s *Store) Take(ctx context.Context, h Hold) (taken bool, err error) {
 	if s.options.Node == "" {
 		return false, errNode
@@ -146,8 +146,8 @@ func (s *Store) Take(ctx context.Context, h Hold) (taken bool, err error) {
 
 var errNode = errors.New("this store was opened without Options.Node, which names the holder of a stage")
 
-// Renew prolongs holds of this node to their Until, all in one transaction,
-// and returns those that it has no more.
+// Renew prolongs holds of this node to their Until, all in one transaction, and returns
+// those that this node has lost.
 func (s *Store) Renew(ctx context.Context, hs ...Hold) (lost []Hold, err error) {
 	if len(hs) == 0 {
 		return nil, nil

@@ -15,12 +15,12 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/store/query"
 )
 
-// backend is what differs between the two databases.
+// backend hides the differences between the two databases.
 type backend interface {
 	kind() string
 	pool() *sql.DB
-	// begin begins a transaction that writes and locks it against all others,
-	// so that what it reads is what is.
+	// begin begins a writing transaction and locks out all others, so that what it
+	// reads is current.
 	begin(ctx context.Context) (transaction, error)
 	// exclusively runs fn while no other process migrates.
 	exclusively(ctx context.Context, fn func(ctx context.Context) error) error
@@ -30,7 +30,7 @@ type backend interface {
 	close() error
 }
 
-// transaction is one that writes.
+// transaction is a writing transaction.
 type transaction interface {
 	query.DBTX
 	// counter reads the row that all transitions lock.
@@ -41,16 +41,15 @@ type transaction interface {
 	rollback()
 }
 
-// target is what a url names.
+// target is a parsed database URL.
 type target struct {
 	postgres bool
-	// path is that of the SQLite file, absolute.
+	// path is the absolute path of the SQLite file.
 	path string
 }
 
-// dsn is the path with everything we want of SQLite. Synchronous is FULL unless
-// nothing need be durable: a transition that was reported must
-// survive a power cut.
+// dsn returns the path with the SQLite settings that the store relies on. Synchronous
+// is FULL if durable is set: a reported transition must survive a power cut.
 func (t target) dsn(durable bool) string {
 	name := url.URL{Scheme: "file", Path: filepath.ToSlash(t.path)}
 	synchronous := "synchronous(FULL)"

@@ -15,7 +15,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/store/query"
 )
 
-// Build returns the build as it stands in this transition.
+// Build returns the build in the state that this transition sees.
 func (tx *Tx) Build(ctx context.Context, id string) (Build, error) {
 	b, err := loadBuild(ctx, tx, id)
 	if err != nil {
@@ -24,7 +24,7 @@ func (tx *Tx) Build(ctx context.Context, id string) (Build, error) {
 	return b, nil
 }
 
-// Build returns a build whole; ErrUnknown if there is none of that id.
+// Build returns a complete build; ErrUnknown if there is none with that id.
 func (s *Store) Build(ctx context.Context, id string) (b Build, err error) {
 	err = s.view(ctx, "reading build "+id, func(db query.DBTX) (err error) {
 		b, err = loadBuild(ctx, db, id)
@@ -62,8 +62,8 @@ func fill(ctx context.Context, db query.DBTX, row query.Build) (Build, error) {
 	return b, c.err
 }
 
-// Create adds a build with its stages and needs, and returns it with its Seq
-// and Submitted. It is ErrRefused if the id or the identity is taken.
+// Create adds a build with its stages and needs, and returns it with its Seq and
+// Submitted. It returns ErrRefused if the id or the identity is taken.
 func (tx *Tx) Create(ctx context.Context, b Build) (Build, error) {
 	c := columns{}
 	b.Seq = tx.NextSeq()
@@ -108,13 +108,14 @@ func addStage(c *columns, build string, place int, s orchestrator.Stage) query.A
 	}
 }
 
-// Save writes what differs between was, which this transition has read, and
-// next: the stages, and of the build its inputs, identity, priority, pause,
-// verdict, cancellation and SameAs; everything else is as it was created. It
-// notes when the build became over.
+// Save writes the differences between was, which this transition has read, and next:
+// the stages, and of the build its inputs, identity, priority, pause, verdict,
+// cancellation and SameAs; nothing else of a build ever changes. Save notes when the
+// build ended.
 //
-// A stage whose fence or state is not that of was any more is ErrRefused, and
-// the transition must then be undone. A stage that leaves Running loses its
+// If the fence or state of a stage is no longer that of was, Save returns ErrRefused,
+// and the transition must be undone. A stage that leaves Running loses its hold and its
+// slot. The events are numbered and stored.
 // hold and its slot. The events are numbered and kept.
 func (tx *Tx) Save(ctx context.Context, was, next Build, events ...orchestrator.Event) error {
 	if was.ID != next.ID || len(was.Stages) != len(next.Stages) {
@@ -223,8 +224,8 @@ func (tx *Tx) ByIdentity(ctx context.Context, identity digest.Digest) (Build, bo
 	return tx.maybe(ctx, row, err, "looking for the same build")
 }
 
-// ByInputs returns the newest build that succeeded with these inputs by its
-// own work, if there is one.
+// ByInputs returns the newest build that succeeded with these inputs without reusing
+// another build, if there is one.
 func (tx *Tx) ByInputs(ctx context.Context, inputs digest.Digest) (Build, bool, error) {
 	row, err := tx.q.BuildOfInputs(ctx, sum(inputs))
 	return tx.maybe(ctx, row, err, "looking for a build with the same inputs")
@@ -244,8 +245,8 @@ func (tx *Tx) maybe(ctx context.Context, row query.Build, err error, what string
 	return b, true, nil
 }
 
-// Offers returns the builds of a port that may serve as a need: those that
-// are not over, and those that succeeded; newest first, 50 at most.
+// Offers returns the builds of a port that may serve as a need: those that have not
+// ended, and those that succeeded; newest first, 50 at most.
 func (tx *Tx) Offers(ctx context.Context, port string) ([]Build, error) {
 	rows, err := tx.q.Offers(ctx, port)
 	if err != nil {
@@ -254,7 +255,7 @@ func (tx *Tx) Offers(ctx context.Context, port string) ([]Build, error) {
 	return withStages(ctx, tx, rows)
 }
 
-// Dependants returns the ids of the builds, not over, that need this one, in
+// Dependants returns the ids of the builds that need this one and have not ended, in
 // the order of submission.
 func (tx *Tx) Dependants(ctx context.Context, build string) ([]string, error) {
 	rows, err := tx.q.Dependants(ctx, build)
@@ -268,11 +269,11 @@ func (tx *Tx) Dependants(ctx context.Context, build string) ([]string, error) {
 	return ids, nil
 }
 
-// usual is the length of a page where none is asked for.
+// usual is the default length of a page.
 const usual = 50
 
-// Builds returns the builds that the filter chooses, newest first, with their
-// stages and without their needs.
+// Builds returns the builds that match the filter, newest first, with their stages and
+// without their needs.
 func (s *Store) Builds(ctx context.Context, f Filter) (builds []Build, err error) {
 	if f.Limit <= 0 {
 		f.Limit = usual
@@ -291,7 +292,7 @@ func (s *Store) Builds(ctx context.Context, f Filter) (builds []Build, err error
 	return builds, err
 }
 
-// page asks by the condition that leaves the fewest rows, as far as one can tell.
+// page runs the query by the condition that is likely to leave the fewest rows.
 func page(ctx context.Context, q *query.Queries, f Filter) ([]query.Build, error) {
 	most := int32(min(f.Limit, math.MaxInt32))
 	switch {
@@ -320,7 +321,7 @@ func withStages(ctx context.Context, db query.DBTX, rows []query.Build) ([]Build
 	return builds, errors.Join(err, c.err)
 }
 
-// stagesOf is written by hand: sqlc has no list of values for both databases.
+// stagesOf is written by hand: sqlc cannot pass a list of values to both databases.
 func stagesOf(ctx context.Context, db query.DBTX, ids []string, each func(query.Stage)) error {
 	return inBatches(ids, func(marks string, some []any) error {
 		var s query.Stage
@@ -331,8 +332,8 @@ func stagesOf(ctx context.Context, db query.DBTX, ids []string, each func(query.
 	})
 }
 
-// Forget deletes a build that is over, with everything of it but the audit. A
-// build that is released, or that a living build needs, is ErrRefused.
+// Forget deletes an ended build with everything of it except the audit. It returns
+// ErrRefused for a build that is released, or needed by a build that has not ended.
 func (tx *Tx) Forget(ctx context.Context, build string) error {
 	b, err := tx.Build(ctx, build)
 	if err != nil {
@@ -358,8 +359,8 @@ func (tx *Tx) Forget(ctx context.Context, build string) error {
 	return nil
 }
 
-// Old returns builds that were over before that time, are no release, and are
-// needed by no living build; the longest over first.
+// Old returns builds that ended before that time, are no release, and are not needed by
+// any build that has not ended; the earliest end first.
 func (s *Store) Old(ctx context.Context, before time.Time, limit int) (ids []string, err error) {
 	err = s.read(ctx, "looking for old builds", func(q *query.Queries) error {
 		ids, err = q.OldBuilds(ctx, query.OldBuildsParams{Before: stamp(before), Most: int32(min(max(limit, 0), math.MaxInt32))})

@@ -16,11 +16,11 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// longest bounds one text that comes from a worker or a person.
+// longest bounds one text from a worker or a person, in bytes.
 const longest = 64 << 10
 
-// clean makes foreign text one that both databases take: valid UTF-8 without
-// NUL, and not without bound.
+// clean makes a foreign text acceptable to both databases: valid UTF-8 without NUL, and
+// of bounded length.
 func clean(text string) string {
 	if len(text) > longest {
 		text = text[:longest] + "..."
@@ -56,8 +56,8 @@ func sum(d digest.Digest) string {
 	return d.String()
 }
 
-// columns reads and writes the columns that hold more than a number or a text,
-// and keeps the first error.
+// columns reads and writes the columns that hold more than a number or a text, and
+// keeps the first error.
 type columns struct{ err error }
 
 func (c *columns) fail(err error) {
@@ -74,7 +74,7 @@ func (c *columns) digest(text string) digest.Digest {
 	return d
 }
 
-// decode reads JSON into v; "" leaves it as it is.
+// decode reads JSON into v; "" leaves v as it is.
 func (c *columns) decode(text string, v any) {
 	if text == "" {
 		return
@@ -231,7 +231,7 @@ func convert[From, To any](rows []From, one func(From) To) []To {
 	return all
 }
 
-// most is a limit as the database takes it, usual where none is given.
+// most converts a limit for the database; without one it is usual.
 func most(limit int) int32 {
 	if limit <= 0 {
 		limit = usual

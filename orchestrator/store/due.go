@@ -12,56 +12,56 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/store/query"
 )
 
-// ReadyRepeat is a repeat that may begin as soon as a slot is found for it. Its
-// lists are shared with others: they must not be changed.
+// ReadyRepeat is a repeat that may begin as soon as it gets a slot. Its lists are
+// shared with others: they must not be changed.
 type ReadyRepeat struct {
 	Build string
 	Stage string
 	Port  string
 	Owner string
-	// Priority is that of the build.
+	// Priority is the build's.
 	Priority int
 	// Since is when it became ready.
 	Since time.Time
-	// Wants is that of the build.
+	// Wants are the build's.
 	Wants []byte
-	// Lost are the workers that lost it, Used those that the other repeats of
-	// the build run on or were last done on.
+	// Lost are the workers that lost it, Used those that the other repeats of the build
+	// run on or last ran on.
 	Lost, Used []string
 }
 
-// Node is a build that is not over, in the graph of all of them. Its Needs must
-// not be changed.
+// Node is a build that has not ended, as a node of the graph of all such builds. Its
+// Needs must not be changed.
 type Node struct {
 	ID    string
 	Port  string
 	Owner string
 	State orchestrator.BuildState
-	// Expected is how long a repeat of the port usually takes; 0 is not known.
+	// Expected is how long a repeat of the port usually takes; 0 if unknown.
 	Expected time.Duration
-	// Needs are the builds that this one needs, those that are over too.
+	// Needs are the builds that this one needs, ended ones included.
 	Needs []string
 }
 
-// Due is what should be woken up, by what the tables say.
+// Due lists the wake-ups that the tables call for.
 type Due struct {
-	// Claim are stages that are ready for an orchestrator, and running stages
-	// that nobody holds.
+	// Claim are stages that are ready for an orchestrator, and running stages that
+	// nobody holds.
 	Claim []Wake
-	// Match says that repeats are ready.
+	// Match reports whether repeats are ready.
 	Match bool
-	// Needs are builds that wait for nothing any more.
+	// Needs are waiting builds whose needs have all ended.
 	Needs []Wake
-	// Probe are workers on which something of an attempt is left.
+	// Probe are workers that an attempt has left something on.
 	Probe []string
 }
 
-// sweep bounds each list of Due. The oldest come first, so what is left out
-// comes in a later one.
+// sweep bounds each list of Due. The oldest come first, so a later sweep finds what one
+// leaves out.
 const sweep = 10_000
 
-// Ready returns the repeats that may begin now, in the order of submission:
-// ready, not postponed, and of no paused build.
+// Ready returns the repeats that may begin now, in the order of submission: ready, not
+// postponed, and of no paused build.
 func (s *Store) Ready(ctx context.Context) (ready []ReadyRepeat, err error) {
 	now := stamp(s.now())
 	err = s.view(ctx, "reading what is ready", func(db query.DBTX) error {
@@ -100,7 +100,7 @@ func (s *Store) Ready(ctx context.Context) (ready []ReadyRepeat, err error) {
 	return ready, err
 }
 
-// addWorkers adds Lost and Used, which most of what waits has not.
+// addWorkers adds Lost and Used, which are empty for most waiting repeats.
 func addWorkers(ctx context.Context, q *query.Queries, now int64, ready []ReadyRepeat) error {
 	lost, err := q.LostRepeats(ctx, now)
 	if err != nil {
@@ -129,7 +129,7 @@ func addWorkers(ctx context.Context, q *query.Queries, now int64, ready []ReadyR
 	return c.err
 }
 
-// Graph returns all builds that are not over, in the order of submission.
+// Graph returns all builds that have not ended, in the order of submission.
 func (s *Store) Graph(ctx context.Context) (nodes []Node, err error) {
 	err = s.view(ctx, "reading the graph", func(db query.DBTX) error {
 		q := query.New(db)
@@ -162,14 +162,14 @@ func (s *Store) Graph(ctx context.Context) (nodes []Node, err error) {
 
 // Tally counts builds, and repeats that wait for a slot.
 type Tally struct {
-	// Builds has every state, those that are ends too.
+	// Builds has an entry for every state, final ones included.
 	Builds map[orchestrator.BuildState]int
 	// Ready are the repeats that may begin now.
 	Ready int
 }
 
-// Tally counts all builds by their state. The counting reads an index from end
-// to end: it is for figures that somebody asks for every few seconds.
+// Tally counts all builds by their state. It scans a whole index, so call it every few
+// seconds at most.
 func (s *Store) Tally(ctx context.Context) (t Tally, err error) {
 	now := stamp(s.now())
 	err = s.view(ctx, "counting builds", func(db query.DBTX) error {
@@ -195,8 +195,8 @@ func (s *Store) Tally(ctx context.Context) (t Tally, err error) {
 	return t, nil
 }
 
-// Due returns what should be woken up at that time if nobody had been woken by
-// anything: the queue may lose everything, and a sweep over this finds it.
+// Due returns what should be woken up at that time, from the tables alone: the queue
+// may lose any entry, and a sweep over Due makes up for it.
 func (s *Store) Due(ctx context.Context, now time.Time) (due Due, err error) {
 	at := stamp(now)
 	err = s.view(ctx, "reading what is due", func(db query.DBTX) (err error) {

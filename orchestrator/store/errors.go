@@ -19,23 +19,22 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// ErrFull: the database has no room to write. Nothing of what was to be
-// written is there.
+// ErrFull: the database has no space to write. Nothing of the transition was written.
 var ErrFull = errors.New("no room is left for the database: free some on its disk, and the farm goes on by itself")
 
-// ErrUncertain: the database was lost while a transition was being committed.
-// It has happened or it has not; the caller must read the state again.
+// ErrUncertain: the connection was lost while a transition was being committed. It has
+// happened or it has not; the caller must read the state again.
 var ErrUncertain = errors.New("the database was lost while a transition was being committed: look whether it happened before trying again")
 
-// ErrNested: a method of Store was called from within the function of an Update,
-// with its context. That would take a second connection while the first one
-// holds the lock that every transition waits for. Tx has the method, or wants it.
+// ErrNested: a method of Store was called from within the function of an Update, with
+// its context. It would need a second connection while the first one holds the lock
+// that every transition waits for. Call the method of Tx instead, or add it.
 var ErrNested = errors.New("called within Update, which would take a second connection: call the method of Tx instead")
 
 // updating marks the context of an Update's function.
 type updating struct{}
 
-// outside is ErrNested within an Update.
+// outside returns ErrNested within an Update.
 func outside(ctx context.Context) error {
 	if ctx.Value(updating{}) != nil {
 		return ErrNested
@@ -43,7 +42,7 @@ func outside(ctx context.Context) error {
 	return nil
 }
 
-// wrap adds the errors that callers branch on to those of the database.
+// wrap adds the errors that callers test for to those of the database.
 func wrap(err error) error {
 	switch {
 	case err == nil:
@@ -58,7 +57,7 @@ func wrap(err error) error {
 	return err
 }
 
-// sqliteCode is the primary result code, 0 for other errors.
+// sqliteCode returns the primary result code, 0 for other errors.
 func sqliteCode(err error) int {
 	var e *sqlite.Error
 	if !errors.As(err, &e) {
@@ -67,7 +66,7 @@ func sqliteCode(err error) int {
 	return e.Code() & 0xff
 }
 
-// postgresCode is the SQLSTATE, "" for other errors.
+// postgresCode returns the SQLSTATE, "" for other errors.
 func postgresCode(err error) string {
 	var e *pgconn.PgError
 	if !errors.As(err, &e) {
@@ -81,7 +80,8 @@ func missingTable(err error) bool {
 		sqliteCode(err) == sqlite3.SQLITE_ERROR && strings.Contains(err.Error(), "no such table")
 }
 
-// contended: the database preferred another transaction and changed nothing.
+// contended reports that the database preferred another transaction and changed
+// nothing.
 func contended(err error) bool {
 	switch postgresCode(err) {
 	case "40001", "40P01", "55P03":
@@ -91,7 +91,7 @@ func contended(err error) bool {
 	return code == sqlite3.SQLITE_BUSY || code == sqlite3.SQLITE_LOCKED
 }
 
-// disconnected: the server went away, or is not there yet.
+// disconnected reports that the server went away, or has not started yet.
 func disconnected(err error) bool {
 	switch postgresCode(err) {
 	case "57P01", "57P02", "57P03", "53300", "25P03":
@@ -103,16 +103,16 @@ func disconnected(err error) bool {
 		pgconn.SafeToRetry(err) || strings.Contains(err.Error(), "conn closed") || strings.Contains(err.Error(), "unexpected EOF")
 }
 
-// The pauses between tries double from the first to the longest; all of them
-// together are some seconds, which a server needs to come up again.
+// The pauses between tries double from the first to the longest. Together they last
+// some seconds, which a server needs to restart.
 const (
 	tries        = 14
 	firstPause   = 2 * time.Millisecond
 	longestPause = time.Second
 )
 
-// retry calls fn again while the database gives way or is away. fn has changed
-// nothing when it returns such an error, or may be done twice.
+// retry calls fn again while the database is contended or disconnected. fn must have
+// changed nothing when it returns such an error, or be safe to repeat.
 func retry(ctx context.Context, fn func() error) error {
 	if err := outside(ctx); err != nil {
 		return err

@@ -13,21 +13,20 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/store/query"
 )
 
-// fixedPart is what of a build stays as it was created, as far as a decision
-// about slots needs it.
+// fixedPart is the part of a build that never changes, as far as scheduling needs it.
 type fixedPart struct {
-	// seq is never given twice.
+	// seq is never reused.
 	seq         int64
 	port, owner string
 	wants       []byte
 	needs       []string
 }
 
-// spare is how many builds that are over may be remembered beside the others.
+// spare is how many ended builds the cache may keep beside the others.
 const spare = 1000
 
-// fixedParts returns those of builds by their ids; of others, too. Each is read
-// once: thousands of builds wait through thousands of decisions.
+// fixedParts returns the fixed parts of builds by their ids, perhaps with others. It
+// reads each once: thousands of builds wait through thousands of decisions.
 func (s *Store) fixedParts(ctx context.Context, db query.DBTX, builds iter.Seq2[int64, string]) (map[string]fixedPart, error) {
 	s.mu.Lock()
 	known := s.fixed // never changed, only replaced
@@ -68,7 +67,8 @@ func (s *Store) fixedParts(ctx context.Context, db query.DBTX, builds iter.Seq2[
 	return all, nil
 }
 
-// readFixedParts is written by hand: sqlc has no list of values for both databases.
+// readFixedParts is written by hand: sqlc cannot pass a list of values to both
+// databases.
 func readFixedParts(ctx context.Context, db query.DBTX, ids []string) (map[string]fixedPart, error) {
 	all := make(map[string]fixedPart, len(ids))
 	err := inBatches(ids, func(marks string, some []any) error {
@@ -92,12 +92,12 @@ func readFixedParts(ctx context.Context, db query.DBTX, ids []string) (map[strin
 	return all, err
 }
 
-// batch is how many ids one statement asks for. A short batch is filled up with
-// its last id, so that the text of the statement is one.
+// batch is how many ids one statement asks for. A short batch is padded with its last
+// id, so that the text of the statement is always the same.
 const batch = 50
 
-// inBatches calls read with some ids after the other, and with the marks that
-// stand for them in a statement.
+// inBatches calls read with one batch of ids after the other, and with the placeholders
+// for them in a statement.
 func inBatches(ids []string, read func(marks string, some []any) error) error {
 	marks := make([]string, batch)
 	for i := range marks {
@@ -115,7 +115,7 @@ func inBatches(ids []string, read func(marks string, some []any) error) error {
 	return nil
 }
 
-// scan calls each after every row was read into the values.
+// scan reads each row into the values and then calls each.
 func scan(ctx context.Context, db query.DBTX, statement string, args, values []any, each func()) error {
 	rows, err := db.QueryContext(ctx, statement, args...)
 	if err != nil {
@@ -131,7 +131,7 @@ func scan(ctx context.Context, db query.DBTX, statement string, args, values []a
 	return rows.Err()
 }
 
-// byBuild finds the rows of each build among those of all, which stand together.
+// byBuild finds the rows of each build among rows that are grouped by build.
 func byBuild[Row any](rows []Row, build func(Row) string) map[string][]Row {
 	groups := map[string][]Row{}
 	for first := 0; first < len(rows); {

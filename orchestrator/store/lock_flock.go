@@ -15,8 +15,8 @@ import (
 	"syscall"
 )
 
-// lockFile takes the database at path for its holder, until it is closed or
-// its process ends. The lock file stays: removing it would let two in.
+// lockFile locks the database at path until the result is closed or the process ends.
+// The lock file stays: removing it would let two processes in.
 func lockFile(path string) (io.Closer, error) {
 	name := path + ".lock"
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
@@ -30,7 +30,7 @@ func lockFile(path string) (io.Closer, error) {
 		}
 		return nil, fmt.Errorf("locking database %s: %w", path, err)
 	}
-	// Whom to ask, for people; the lock itself is the kernel's.
+	// The process id is for people; the kernel holds the lock itself.
 	if err := errors.Join(f.Truncate(0), write(f, strconv.Itoa(os.Getpid())+"\n")); err != nil {
 		return nil, errors.Join(fmt.Errorf("locking database %s: %w", path, err), f.Close())
 	}

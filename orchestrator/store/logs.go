@@ -25,12 +25,12 @@ const (
 // ErrGap: bytes of a log arrived before those that precede them.
 var ErrGap = errors.New("a log grows at its end only")
 
-// BeginStep adds a step to an attempt, or returns it as it stands: an attempt
-// that is joined again begins its steps again.
+// BeginStep adds a step to an attempt, or returns the existing one: an attempt that is
+// joined again begins its steps again.
 func (s *Store) BeginStep(ctx context.Context, build, stage string, fence int64, name string) (step Step, err error) {
 	begun := stamp(s.now())
-	// Two that begin different steps at once draw the same number; one of them
-	// finds nothing added, and draws again.
+	// Two goroutines that begin different steps at once get the same number; one of
+	// them adds nothing, and tries again.
 	for range 10 {
 		err = s.write(ctx, "beginning step "+name+" of build "+build, func(q *query.Queries) error {
 			if _, err := q.Build(ctx, build); err != nil {
@@ -59,10 +59,9 @@ func (s *Store) BeginStep(ctx context.Context, build, stage string, fence int64,
 
 var errAgain = errors.New("another process wrote at the same time")
 
-// AppendLog adds bytes to the log of a step, of which off stand before them.
-// What is there already is skipped, so that a log may be sent again from its
-// beginning; a gap is ErrGap. A log whose step has ended does not grow: that
-// is ErrRefused.
+// AppendLog adds bytes at offset off to the log of a step. It skips bytes that are
+// stored already, so that a log can be sent again from its start; a gap is ErrGap. The
+// log of an ended step does not grow: that is ErrRefused.
 func (s *Store) AppendLog(ctx context.Context, build, stage string, fence int64, step string, off int64, data []byte) error {
 	if off < 0 {
 		return fmt.Errorf("adding to the log of step %s of build %s: %w: offset %d", step, build, ErrGap, off)
@@ -77,7 +76,7 @@ func (s *Store) AppendLog(ctx context.Context, build, stage string, fence int64,
 		if grown && err == nil {
 			s.notify()
 		}
-		// Somebody else added to it in between: look again at what is missing.
+		// Another call added to it meanwhile: check again what is missing.
 		if !errors.Is(err, errAgain) {
 			return err
 		}
@@ -120,7 +119,7 @@ func grow(ctx context.Context, q *query.Queries, key query.StepParams, off int64
 	return true, nil
 }
 
-// EndStep notes how a step ended and where its log lies in the artifact store.
+// EndStep records how a step ended and the digest of its log in the artifact store.
 func (s *Store) EndStep(ctx context.Context, build, stage string, fence int64, step string, st workers.Status, took time.Duration, log digest.Digest) error {
 	c := columns{}
 	status := c.encode(st)
@@ -149,9 +148,8 @@ func (s *Store) Steps(ctx context.Context, build, stage string, fence int64) (al
 	return all, err
 }
 
-// Log returns bytes of a step's log from off on, most of them at most (0 means 4 MiB,
-// which is also the most), and fewer where there are fewer. Past the end, and
-// after DeleteLog, it is empty.
+// Log returns at most most bytes of a step's log from offset off (0 means 4 MiB, which
+// is also the maximum). Past the end, and after DeleteLog, it returns nothing.
 func (s *Store) Log(ctx context.Context, build, stage string, fence int64, step string, off int64, most int) ([]byte, error) {
 	if most <= 0 || most > piece {
 		most = piece
@@ -166,7 +164,7 @@ func (s *Store) Log(ctx context.Context, build, stage string, fence int64, step 
 			Build: build, Stage: stage, Fence: fence, Step: step, After: off - chunk, Until: off + int64(most),
 		})
 		for _, row := range rows {
-			from := min(len(row.Data), int(off-row.Off)) // where this chunk begins before off
+			from := min(len(row.Data), int(off-row.Off)) // offset in this chunk; negative if it begins after off
 			log = append(log, row.Data[max(0, from):]...)
 		}
 		return err
@@ -174,7 +172,7 @@ func (s *Store) Log(ctx context.Context, build, stage string, fence int64, step 
 	return log[:min(len(log), most)], err
 }
 
-// DeleteLog deletes the bytes of the logs of an attempt that lie in the artifact
+// DeleteLog deletes from the database those logs of an attempt that are in the artifact
 // store, as EndStep recorded. Others stay.
 func (s *Store) DeleteLog(ctx context.Context, build, stage string, fence int64) error {
 	return s.write(ctx, "dropping logs of build "+build, func(q *query.Queries) error {
@@ -182,9 +180,9 @@ func (s *Store) DeleteLog(ctx context.Context, build, stage string, fence int64)
 	})
 }
 
-// ForgetLogs deletes the logs of a build that is over, and what keeps them in
-// the artifact store: what else keeps the same bytes still does. That the steps
-// were made, how they ended and how long their logs were stays known.
+// ForgetLogs deletes the logs of an ended build, and stops keeping them in the artifact
+// store, unless something else keeps the same bytes. The steps, their status and the
+// sizes of their logs stay known.
 func (tx *Tx) ForgetLogs(ctx context.Context, build string) error {
 	b, err := tx.Build(ctx, build)
 	if err != nil {
@@ -201,8 +199,8 @@ func (tx *Tx) ForgetLogs(ctx context.Context, build string) error {
 	return nil
 }
 
-// OldLogs returns builds that were over before that time and whose logs were
-// not forgotten yet, the longest over first; released ones too.
+// OldLogs returns builds, released ones included, that ended before that time and whose
+// logs are not deleted yet; the earliest end first.
 func (s *Store) OldLogs(ctx context.Context, before time.Time, limit int) (ids []string, err error) {
 	err = s.read(ctx, "looking for old logs", func(q *query.Queries) error {
 		ids, err = q.OldLogs(ctx, query.OldLogsParams{Before: stamp(before), Most: int32(min(max(limit, 0), math.MaxInt32))})

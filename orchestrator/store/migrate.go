@@ -20,9 +20,9 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// Migrate brings the tables, ours and the queue's, to what this program wants.
-// Doing it twice, or from two processes at once, is the same as once. A
-// database newer than the program is ErrSchema.
+// Migrate brings the tables, ours and the queue's, to the schema of this program. Doing
+// it twice, or from two processes at once, is the same as once. For a database newer
+// than the program it returns ErrSchema.
 func (s *Store) Migrate(ctx context.Context) error {
 	provider, err := s.provider()
 	if err != nil {
@@ -37,7 +37,7 @@ func (s *Store) Migrate(ctx context.Context) error {
 		if _, err := s.queueSchema(ctx, true); err != nil {
 			return fmt.Errorf("migrating the queue: %w", err)
 		}
-		// Ours come last: where they are, the queue's are too.
+		// Our tables come last: if they exist, so do the queue's.
 		_, err := provider.Up(ctx)
 		return err
 	})
@@ -78,8 +78,8 @@ func newer(have, wanted int64) error {
 	return fmt.Errorf("%w: it has version %d, which is newer than this program's %d; use the program that migrated it, or a later one", ErrSchema, have, wanted)
 }
 
-// Check reports as ErrSchema, with what to do, that the database is not as
-// this program wants it.
+// Check returns ErrSchema, with what to do, if the schema of the database is not the
+// program's.
 func (s *Store) Check(ctx context.Context) error {
 	provider, err := s.provider()
 	if err != nil {
@@ -117,7 +117,7 @@ func queueSchema[TTx any](ctx context.Context, m *rivermigrate.Migrator[TTx], mi
 	return found.OK, nil
 }
 
-// Status returns what is known of the database itself, migrated or not.
+// Status describes the database itself, migrated or not.
 func (s *Store) Status(ctx context.Context) (Status, error) {
 	status := Status{Kind: s.kind()}
 	provider, err := s.provider()
@@ -143,9 +143,9 @@ func (s *Store) Status(ctx context.Context) (Status, error) {
 	return status, err
 }
 
-// Backup writes the whole database to file, as it is at one moment, replacing
-// what was there. SQLite only; PostgreSQL has its own tools.
+// Backup writes the whole database to file, as it is at one moment, replacing any old
+// content. SQLite only; PostgreSQL has its own tools.
 func (s *Store) Backup(ctx context.Context, file string) error { return s.backup(ctx, file) }
 
-// silent is for libraries that log: this one returns what it knows.
+// silent returns a logger for libraries that log: this one returns errors instead.
 func silent() *slog.Logger { return slog.New(slog.DiscardHandler) }

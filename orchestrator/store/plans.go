@@ -13,8 +13,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/store/query"
 )
 
-// NextDue returns when a plan of rebuilding is due next; false if that was
-// never set.
+// NextDue returns when a rebuild plan is next due; false if that was never set.
 func (tx *Tx) NextDue(ctx context.Context, plan string) (time.Time, bool, error) {
 	due, err := tx.q.Plan(ctx, plan)
 	if errors.Is(wrap(err), ErrUnknown) {
@@ -35,7 +34,7 @@ func (tx *Tx) SetNextDue(ctx context.Context, plan string, at time.Time) error {
 	return nil
 }
 
-// Worker returns a worker with what it holds; ErrUnknown if there is none.
+// Worker returns a worker with its held slots; ErrUnknown if there is none.
 func (s *Store) Worker(ctx context.Context, name string) (w Worker, err error) {
 	err = s.view(ctx, "reading worker "+name, func(db query.DBTX) error {
 		w, err = loadWorker(ctx, query.New(db), name)
@@ -44,8 +43,8 @@ func (s *Store) Worker(ctx context.Context, name string) (w Worker, err error) {
 	return w, err
 }
 
-// Left returns the attempts on a worker that have ended and may still lie
-// there, the oldest first.
+// Left returns the attempts that have ended and may still have a workspace on a worker,
+// the oldest first.
 func (s *Store) Left(ctx context.Context, worker string) (all []Attempt, err error) {
 	err = s.read(ctx, "reading what is left on "+worker, func(q *query.Queries) error {
 		all, err = loadLeft(ctx, q, worker)
@@ -54,7 +53,7 @@ func (s *Store) Left(ctx context.Context, worker string) (all []Attempt, err err
 	return all, err
 }
 
-// Left returns the same as it stands in this transition.
+// Left returns the same in the state that this transition sees.
 func (tx *Tx) Left(ctx context.Context, worker string) ([]Attempt, error) {
 	all, err := loadLeft(ctx, tx.q, worker)
 	if err != nil {
@@ -93,9 +92,8 @@ func (tx *Tx) Occupied(ctx context.Context, worker, workspace string) (bool, err
 	return found, nil
 }
 
-// Fetched remembers what was fetched of an attempt that runs, and keeps it. The
-// first that is reported counts: the same again is no error, anything else is
-// ErrRefused.
+// Fetched records the output fetched of a running attempt, and keeps it in the artifact
+// store. The first report counts: the same again is no error, any other is ErrRefused.
 func (s *Store) Fetched(ctx context.Context, build, stage string, fence int64, output digest.Digest) error {
 	return s.write(ctx, fmt.Sprintf("noting the output of attempt %d at %s of build %s", fence, stage, build), func(q *query.Queries) error {
 		n, err := q.SetAttemptOutput(ctx, query.SetAttemptOutputParams{Output: sum(output), Build: build, Stage: stage, Fence: fence})

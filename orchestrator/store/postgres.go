@@ -26,12 +26,13 @@ const (
 	// migrationLock is the advisory lock that a migrating process holds; the
 	// digits spell "zfarm".
 	migrationLock = 0x7a6661726d
-	// ending bounds a rollback, which must happen though the context is done.
+	// ending bounds a rollback, which must happen even when the context has ended.
 	ending = 5 * time.Second
-	// session is how connections are set up. Every statement here is short;
-	// compiling one takes longer than running it. A transition locks a row that
-	// every other one waits for: the server ends one whose process was stopped,
-	// or whose line is dead, before others think that the farm is. Whoever was
+	// session sets up each connection. Every statement here is short, and JIT
+	// compilation takes longer than running it. A transition locks a row that all
+	// others wait for: if its process stops or its connection breaks, the server ends
+	// it before the others take the farm for dead. A process that was only slow tries
+	// again.
 	// only slow tries again.
 	session = "SET jit = off; SET idle_in_transaction_session_timeout = '5s'"
 )
@@ -61,7 +62,7 @@ func openPostgres(ctx context.Context, url string, o *Options) (*postgresBackend
 		return nil, fmt.Errorf("opening the database: %w", err)
 	}
 	db := stdlib.OpenDBFromPool(pool)
-	// The pool below keeps idle connections; one kept above is one it lacks.
+	// The pgx pool below keeps idle connections; one kept here would be missing there.
 	db.SetMaxIdleConns(0)
 	b := &postgresBackend{options: o, pgx: pool, db: db}
 	if err := db.PingContext(ctx); err != nil {
@@ -82,8 +83,8 @@ func (b *postgresBackend) close() error {
 	return err
 }
 
-// begin opens one transaction for two speakers: our queries, which know
-// database/sql, and the queue, which knows pgx, on the same connection.
+// begin opens one transaction on one connection for two clients: our queries, which use
+// database/sql, and the queue, which uses pgx.
 func (b *postgresBackend) begin(ctx context.Context) (transaction, error) {
 	conn, err := b.db.Conn(ctx)
 	if err != nil {
@@ -148,8 +149,8 @@ func (t *postgresTx) counter(ctx context.Context) (query.Counter, error) {
 	return query.New(t).Lock(ctx)
 }
 
-// own runs fn while the connection is still that of the transaction:
-// database/sql takes a broken one away at once.
+// own runs fn while the transaction still owns the connection: database/sql takes a
+// broken one away at once.
 func (t *postgresTx) own(fn func() error) error {
 	err := t.Raw(func(any) error { return fn() })
 	if errors.Is(err, sql.ErrConnDone) {
@@ -165,7 +166,7 @@ func (t *postgresTx) wake(ctx context.Context, wakes []Wake) error {
 	})
 }
 
-// commit distinguishes an answer of PostgreSQL from no answer at all.
+// commit distinguishes a refusal by PostgreSQL from a lost connection.
 func (t *postgresTx) commit(ctx context.Context) error {
 	return t.own(func() error {
 		err := t.tx.Commit(ctx)

@@ -14,9 +14,9 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/store/query"
 )
 
-// Publish notes the files of r.Build, whose names are unique. If r.Port is not
-// "", the build is from now on the release of that port at that version,
-// instead of any before it.
+// Publish records the files of r.Build, whose names are unique. If r.Port is not "",
+// the build becomes the release of that port at that version and replaces any before
+// it.
 func (tx *Tx) Publish(ctx context.Context, r Release, files []File) error {
 	if _, err := tx.q.Build(ctx, r.Build); err != nil {
 		return fmt.Errorf("publishing build %s: %w", r.Build, wrap(err))
@@ -51,8 +51,8 @@ func (tx *Tx) Publish(ctx context.Context, r Release, files []File) error {
 	return nil
 }
 
-// SetNotReproduced records the finding of a rebuild that did not reproduce a
-// release; "" says that a later rebuild did.
+// SetNotReproduced records the finding of a rebuild that did not reproduce a release;
+// "" means that a later rebuild did.
 func (tx *Tx) SetNotReproduced(ctx context.Context, port, version, finding string) error {
 	n, err := tx.q.SetNotReproduced(ctx, query.SetNotReproducedParams{NotReproduced: clean(finding), Port: port, Version: version})
 	if err == nil && n == 0 {
@@ -90,7 +90,7 @@ func (s *Store) Files(ctx context.Context, build string) (all []File, err error)
 	return all, err
 }
 
-// Files returns the same as it stands in this transition.
+// Files returns the same in the state that this transition sees.
 func (tx *Tx) Files(ctx context.Context, build string) ([]File, error) {
 	all, err := loadFiles(ctx, tx.q, build)
 	if err != nil {
@@ -108,9 +108,9 @@ func loadFiles(ctx context.Context, q *query.Queries, build string) ([]File, err
 	return all, errors.Join(err, c.err)
 }
 
-// Keep notes that the artifact store must keep these for that build. What the
-// store knows of anyway (documents, outputs of stages, logs of steps, published
-// files) need not be listed.
+// Keep records that the artifact store must keep these artifacts for that build. It is
+// not needed for those that the store knows anyway: documents, outputs of stages, logs
+// of steps, published files.
 func (tx *Tx) Keep(ctx context.Context, build string, ds ...digest.Digest) error {
 	for _, d := range ds {
 		if d.IsZero() {
@@ -124,7 +124,7 @@ func (tx *Tx) Keep(ctx context.Context, build string, ds ...digest.Digest) error
 	return nil
 }
 
-// Kept reports whether the artifact store must keep it for any build.
+// Kept reports whether any build requires the artifact store to keep d.
 func (s *Store) Kept(ctx context.Context, d digest.Digest) (kept bool, err error) {
 	err = s.read(ctx, "looking for what keeps "+d.Short(), func(q *query.Queries) error {
 		kept, err = q.Kept(ctx, sum(d))
@@ -133,8 +133,8 @@ func (s *Store) Kept(ctx context.Context, d digest.Digest) (kept bool, err error
 	return kept, err
 }
 
-// Learn notes how long a stage of that kind took for a port. The mean that is
-// kept gives the newest as much weight as all before it.
+// Learn records how long a stage of that kind took for a port. The stored mean gives
+// the newest value as much weight as all before it.
 func (tx *Tx) Learn(ctx context.Context, port, kind string, took time.Duration) error {
 	if err := tx.q.Learn(ctx, query.LearnParams{Port: port, Kind: kind, Took: int64(max(took, 0))}); err != nil {
 		return fmt.Errorf("noting how long %s took: %w", port, err)
@@ -143,7 +143,7 @@ func (tx *Tx) Learn(ctx context.Context, port, kind string, took time.Duration) 
 	return nil
 }
 
-// History returns how long a repeat of each port will probably take.
+// History returns how long a repeat of each port is likely to take.
 func (s *Store) History(ctx context.Context) (h map[string]time.Duration, err error) {
 	err = s.read(ctx, "reading durations", func(q *query.Queries) error {
 		h, err = history(ctx, q)
@@ -184,7 +184,7 @@ func (tx *Tx) AddToken(ctx context.Context, t Token) error {
 	return nil
 }
 
-// RevokeToken ends a credential.
+// RevokeToken revokes a credential.
 func (tx *Tx) RevokeToken(ctx context.Context, id string) error {
 	n, err := tx.q.RevokeToken(ctx, id)
 	if err == nil && n == 0 {
@@ -197,7 +197,7 @@ func (tx *Tx) RevokeToken(ctx context.Context, id string) error {
 	return nil
 }
 
-// Tokens returns all credentials, those that are revoked or have expired too.
+// Tokens returns all credentials, revoked and expired ones included.
 func (s *Store) Tokens(ctx context.Context) (all []Token, err error) {
 	err = s.read(ctx, "listing tokens", func(q *query.Queries) error {
 		rows, err := q.Tokens(ctx)
@@ -208,8 +208,8 @@ func (s *Store) Tokens(ctx context.Context) (all []Token, err error) {
 	return all, err
 }
 
-// Token returns the credential whose secret has that SHA-256. Whether it is
-// still good is the caller's to see.
+// Token returns the credential whose secret has that SHA-256. The caller checks whether
+// it is still valid.
 func (s *Store) Token(ctx context.Context, hash digest.Digest) (t Token, err error) {
 	err = s.read(ctx, "looking for a token", func(q *query.Queries) error {
 		row, err := q.TokenOfHash(ctx, sum(hash))

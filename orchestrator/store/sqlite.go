@@ -20,7 +20,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/store/query"
 )
 
-// Readers beyond this wait for each other; SQLite has one writer anyway.
+// sqliteConnections bounds the readers at a time; SQLite has one writer anyway.
 const sqliteConnections = 4
 
 type sqliteBackend struct {
@@ -65,7 +65,7 @@ func (b *sqliteBackend) begin(ctx context.Context) (transaction, error) {
 	return &sqliteTx{Tx: tx, river: b.river}, nil
 }
 
-// exclusively takes the file for this process if it has not got it.
+// exclusively locks the file for this process if it has not done so yet.
 func (b *sqliteBackend) exclusively(ctx context.Context, fn func(ctx context.Context) error) (err error) {
 	if b.options.Shared {
 		lock, err := lockFile(b.path)
@@ -85,7 +85,7 @@ func (b *sqliteBackend) queueSchema(ctx context.Context, migrate bool) (bool, er
 	return queueSchema(ctx, m, migrate)
 }
 
-// backup writes the whole database to file: aside, then renamed. Readers and
+// backup writes the whole database to a temporary file and renames it. Readers and
 // writers go on meanwhile.
 func (b *sqliteBackend) backup(ctx context.Context, file string) (err error) {
 	dir, err := os.MkdirTemp(filepath.Dir(file), ".zfarm-backup-")

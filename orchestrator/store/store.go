@@ -1,12 +1,13 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package store remembers builds, attempts, leases, events, logs and releases
-// in a database, SQLite or PostgreSQL, and wakes those up who must act on them.
+// Package store keeps builds, attempts, leases, events, logs and releases in a
+// database, SQLite or PostgreSQL, and queues wake-ups for the engines that must act on
+// them.
 //
-// It decides nothing: orchestrator's pure functions say what follows what,
-// orchestrator/schedule who gets which slot, orchestrator/engine acts. SQL and
-// the queue's library are known here only.
+// It decides nothing: orchestrator's pure functions define the transitions,
+// orchestrator/schedule assigns slots, orchestrator/engine acts. No other package knows
+// SQL or the queue's library.
 package store
 
 import (
@@ -23,39 +24,38 @@ import (
 //go:generate sqlc generate
 // with sqlc v1.31.1: go install github.com/sqlc-dev/sqlc/cmd/sqlc@v1.31.1
 
-// Options say how a Store is used. The zero value is enough for reading and
-// for Update.
+// Options configure a Store. The zero value is enough for reading and for Update.
 type Options struct {
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
-	// Node names this process in holds and in the queue. Every process on one
-	// database has its own. Holds and Work need it.
+	// Node names this process in holds and in the queue. Every process on one database
+	// has its own name. Holds and Work need it.
 	Node string
-	// Poll is how often the queue is read where nothing notifies of a new entry:
-	// always with SQLite, as a second way with PostgreSQL. 0 means 50 ms and 1 s.
+	// Poll is how often the queue is read without a notification: always with SQLite (0
+	// means 50 ms), as a fallback with PostgreSQL (0 means 1 s).
 	Poll time.Duration
-	// Shared does not take the SQLite file for this process alone: for
-	// commands that read while a server runs.
+	// Shared does not lock the SQLite file for this process alone: for commands that
+	// read while a server runs.
 	Shared bool
-	// NoSync lets SQLite return before what it wrote is on the disk, so that a
-	// power cut may lose it: for tests.
+	// NoSync lets SQLite return before its writes are on the disk, so that a power cut
+	// may lose them: for tests.
 	NoSync bool
 }
 
-// Store is a database of a farm. Its methods may be called concurrently.
+// Store is the database of a farm. It is safe for concurrent use.
 type Store struct {
 	backend
 	options Options
 	db      *sql.DB
 	q       *query.Queries
-	// writing is held while this process writes a transition, so that its
-	// goroutines queue here rather than inside the database.
+	// writing is held while this process writes a transition, so that its goroutines
+	// queue here instead of inside the database.
 	writing chan struct{}
 	lock    io.Closer
 
 	mu      sync.Mutex
 	changed chan struct{}
-	fixed   map[string]fixedPart    // of builds that are not over, by id
+	fixed   map[string]fixedPart    // of builds that have not ended, by id
 	workers map[string]cachedWorker // by name
 }
 
@@ -63,8 +63,8 @@ type Store struct {
 // "postgres://..." as libpq understands it. It does not migrate: see
 // [Store.Check] and [Store.Migrate].
 //
-// A SQLite file is taken for this process alone (by a lock on PATH.lock) unless
-// it is to be Shared; where another process has it, the error is ErrInUse.
+// A SQLite file is locked for this process alone (by a lock on PATH.lock) unless
+// Options.Shared is set; if another process has the lock, the error is ErrInUse.
 func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	target, err := parse(url)
 	if err != nil {
@@ -95,7 +95,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	return s, nil
 }
 
-// Close gives the database back. Work must have returned.
+// Close closes the database. Work must have returned.
 func (s *Store) Close() error {
 	err := s.close()
 	if s.lock != nil {
@@ -109,15 +109,15 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// Changed returns a channel that is closed after the next Update or AppendLog
-// of this process that wrote something.
+// Changed returns a channel that is closed after the next Update or AppendLog of this
+// process that wrote something.
 func (s *Store) Changed() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.changed
 }
 
-// notify wakes up whoever waits for Changed.
+// notify closes the channel that Changed returned.
 func (s *Store) notify() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -125,8 +125,8 @@ func (s *Store) notify() {
 	s.changed = make(chan struct{})
 }
 
-// Seq counts the Updates of all processes that wrote something: while it stays
-// the same, no state has moved.
+// Seq counts the Updates of all processes that wrote something: while it stays the
+// same, no state has changed.
 func (s *Store) Seq(ctx context.Context) (int64, error) {
 	var n int64
 	err := s.read(ctx, "reading the counter", func(q *query.Queries) error {
@@ -137,5 +137,5 @@ func (s *Store) Seq(ctx context.Context) (int64, error) {
 	return n, err
 }
 
-// now is the clock at the precision of the database.
+// now returns the time, truncated to the precision of the database.
 func (s *Store) now() time.Time { return s.options.Now().UTC().Truncate(time.Millisecond) }

@@ -13,31 +13,31 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/store/query"
 )
 
-// Tx is a transition under way: what [Store.Update] hands to its function. It
-// is for one goroutine, and only until that function returns.
+// Tx is a transition in progress: [Store.Update] passes it to its function. It is for
+// one goroutine, and only until that function returns.
 type Tx struct {
 	transaction
 	q    *query.Queries
 	node string
 	now  time.Time
-	// counter is the row as it will be; moved says that something was written.
+	// counter is the row as it will be written; moved means that something was written.
 	counter query.Counter
 	moved   bool
 	wakes   []Wake
 	woken   map[Wake]struct{}
 }
 
-// Now is the time of the transition, in UTC and milliseconds.
+// Now returns the time of the transition, in UTC and truncated to milliseconds.
 func (tx *Tx) Now() time.Time { return tx.now }
 
-// Update runs fn in one transaction that no other Update on this database
-// overlaps with, whatever process it is in. When fn returns an error, nothing
-// of it has happened.
+// Update runs fn in one transaction that no other Update on this database overlaps
+// with, whatever process it is in. When fn returns an error, the transaction is rolled
+// back.
 //
-// fn is called again when the database gave way or was away, so it has no
-// effects outside tx. It calls no methods of the Store: with the context that it
-// gets they are ErrNested. A database that is lost in the moment of committing is
-// ErrUncertain; one without room is ErrFull.
+// Update calls fn again when the database was contended or disconnected, so fn must
+// have no effects outside tx. It must not call methods of the Store: with the context
+// that it gets they return ErrNested. If the connection is lost during the commit, the
+// error is ErrUncertain; if the database has no space, ErrFull.
 func (s *Store) Update(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
 	if err := outside(ctx); err != nil {
 		return err
@@ -78,7 +78,7 @@ func (s *Store) update(ctx context.Context, fn func(ctx context.Context, tx *Tx)
 	if tx.counter, err = t.counter(ctx); err != nil {
 		return false, err
 	}
-	// Later than the lock, so that times are in the order of transitions.
+	// Read after taking the lock, so that times are in the order of transitions.
 	tx.now = s.now()
 	if err := fn(context.WithValue(ctx, updating{}, true), tx); err != nil {
 		return false, err
@@ -99,14 +99,13 @@ func (s *Store) update(ctx context.Context, fn func(ctx context.Context, tx *Tx)
 	return true, t.commit(ctx)
 }
 
-// NextSeq is the number that the next build created in this transition gets. No
-// other build ever has it, also none that was forgotten.
+// NextSeq returns the number that the next build created in this transition gets. No
+// other build, deleted ones included, ever has it.
 func (tx *Tx) NextSeq() int64 { return tx.counter.Builds + 1 }
 
-// Wake puts wake-ups into the queue when the transition happens, and never
-// otherwise. Those of kind Claim, Needs and Probe are dropped when the same is
-// in the queue already, even if it is being handled now: whoever handles it
-// reads the tables again, and [Store.Due] finds what it missed.
+// Wake queues wake-ups if the transition is committed. It drops those of kind Claim,
+// Needs and Probe when an equal one is in the queue already, even one being handled:
+// its handler reads the tables again, and [Store.Due] finds what it missed.
 func (tx *Tx) Wake(_ context.Context, ws ...Wake) error {
 	for _, w := range ws {
 		if w.Kind == "" {
@@ -129,8 +128,8 @@ func (s *Store) read(ctx context.Context, what string, fn func(q *query.Queries)
 	return nil
 }
 
-// view runs several statements that all see the database as it was at one
-// moment, without keeping anybody from writing.
+// view runs several statements that all see the database as it was at one moment,
+// without blocking writers.
 func (s *Store) view(ctx context.Context, what string, fn func(db query.DBTX) error) error {
 	err := retry(ctx, func() error {
 		tx, err := s.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: s.snapshot()})
@@ -146,7 +145,7 @@ func (s *Store) view(ctx context.Context, what string, fn func(db query.DBTX) er
 	return nil
 }
 
-// write runs statements that move no state in one transaction of their own.
+// write runs statements that change no build state in one transaction of their own.
 func (s *Store) write(ctx context.Context, what string, fn func(q *query.Queries) error) error {
 	err := retry(ctx, func() error {
 		if s.kind() == "sqlite" {
@@ -172,7 +171,7 @@ func (s *Store) write(ctx context.Context, what string, fn func(q *query.Queries
 	return nil
 }
 
-// snapshot is the isolation under which a reader sees one moment. SQLite's
+// snapshot returns the isolation level at which a reader sees one moment. SQLite's
 // readers always do.
 func (s *Store) snapshot() sql.IsolationLevel {
 	if s.kind() == "postgres" {

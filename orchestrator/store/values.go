@@ -12,12 +12,11 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// Errors that callers branch on.
+// Errors that callers test for.
 var (
 	// ErrUnknown: there is no such build, stage, worker, token or release.
 	ErrUnknown = errors.New("not known to this farm")
-	// ErrRefused: the state has moved on; the caller does not hold what it
-	// thinks it holds.
+	// ErrRefused: the state has changed; the caller no longer holds what it acts on.
 	ErrRefused = errors.New("refused: the state has moved on")
 	// ErrInUse: another process serves this database file.
 	ErrInUse = errors.New("database in use")
@@ -25,41 +24,41 @@ var (
 	ErrSchema = errors.New("database schema does not fit this program")
 )
 
-// Build is a build as it is remembered.
+// Build is a build as the database keeps it.
 type Build struct {
 	orchestrator.Build
 	// Seq orders builds by submission; 0 until it is stored.
 	Seq     int64  `json:"seq"`
 	Port    string `json:"port"`
 	Version string `json:"version"`
-	// Recipe is the digest of the canonical form. Document names the JSON in
-	// the artifact store from which the recipe can be read back.
+	// Recipe is the digest of the canonical form. Document is the artifact that the
+	// recipe can be read back from.
 	Recipe   digest.Digest `json:"recipe"`
 	Document digest.Digest `json:"document"`
-	// URI and Path say where the recipe came from.
+	// URI and Path are the source of the recipe.
 	URI  string `json:"uri"`
 	Path string `json:"path"`
-	// Owner is who submitted it; Identity is what makes a second submission
-	// the same build, the zero digest once another one may take its place.
+	// Owner is who submitted it. Identity is equal for submissions that make the same
+	// build; it is the zero digest once another build may take its place.
 	Owner    string        `json:"owner"`
 	Identity digest.Digest `json:"identity,omitzero"`
 	// Inputs is set once every input is pinned.
 	Inputs digest.Digest `json:"inputs,omitzero"`
-	// Priority: higher is sooner; 0 is usual.
+	// Priority: higher is sooner; 0 is the default.
 	Priority int  `json:"priority"`
 	Paused   bool `json:"paused,omitempty"`
-	// Checks is the released build that this one rebuilds to see whether it
-	// still reproduces; "" for an ordinary build.
+	// Checks is the released build that this one rebuilds to check that it still
+	// reproduces; "" for an ordinary build.
 	Checks string `json:"checks,omitempty"`
 	// Needs are the builds whose packages this one needs.
 	Needs []Need `json:"needs,omitempty"`
-	// Wants is what its attempts ask of a worker, as JSON of schedule.Wants.
+	// Wants is what its attempts want of a worker, as JSON of stagevalue.Wants.
 	Wants []byte `json:"-"`
-	// Verdict in a few words, once there is one.
+	// Verdict is a summary in a few words, "" before there is a verdict.
 	Verdict   string    `json:"verdict,omitempty"`
 	Submitted time.Time `json:"submitted"`
 	Ended     time.Time `json:"ended,omitzero"`
-	// LogsForgotten: the logs of its steps are not there any more.
+	// LogsForgotten: the logs of its steps were deleted.
 	LogsForgotten bool `json:"logs_forgotten,omitempty"`
 }
 
@@ -67,11 +66,11 @@ type Build struct {
 type Need struct {
 	Port  string `json:"port"`
 	Build string `json:"build"`
-	// At says when: "build", "run" or both, sorted.
+	// At says when it is needed: "build", "run" or both, sorted.
 	At []string `json:"at"`
 }
 
-// Attempt is one begun stage: a try at a repeat on a worker, or the work of
+// Attempt is one execution of a stage: a try at a repeat on a worker, or the work of
 // another stage in an orchestrator.
 type Attempt struct {
 	Build string `json:"build"`
@@ -85,23 +84,23 @@ type Attempt struct {
 	// Outcome is "", "succeeded", "failed", "lost", "postponed" or "cancelled".
 	Outcome string `json:"outcome,omitempty"`
 	Detail  string `json:"detail,omitempty"`
-	// Cleaned says that nothing of it is left on the worker.
+	// Cleaned: nothing of the attempt remains on the worker.
 	Cleaned bool `json:"cleaned"`
-	// Output is what was fetched of it, before its tests began.
+	// Output is the output fetched before its tests began.
 	Output digest.Digest `json:"output,omitzero"`
 }
 
-// Step is a step of an attempt, as far as it has come.
+// Step is a step of an attempt, running or ended.
 type Step struct {
-	// No orders the steps of an attempt, from 1.
+	// No numbers the steps of an attempt, from 1.
 	No    int64     `json:"no"`
 	Name  string    `json:"name"`
 	Begun time.Time `json:"begun"`
 	// Status is nil while it runs.
 	Status *workers.Status `json:"status,omitempty"`
 	Took   time.Duration   `json:"took,omitempty"`
-	// Size counts the bytes of the log so far. Log names it in the artifact
-	// store once the step has ended.
+	// Size counts the bytes of the log so far. Log is its digest in the artifact store
+	// once the step has ended.
 	Size int64         `json:"size"`
 	Log  digest.Digest `json:"log,omitzero"`
 }
@@ -112,17 +111,17 @@ type Worker struct {
 	Address string            `json:"address"`
 	Labels  map[string]string `json:"labels,omitempty"`
 	Slots   int               `json:"slots"`
-	// Draining: somebody asked that it gets nothing new.
+	// Draining: an administrator asked that it gets no new work.
 	Draining bool `json:"draining,omitempty"`
-	// Quarantine says why it gets nothing new although nobody asked for that;
-	// nil means that it may get work.
+	// Quarantine is why the farm itself gives it no new work; nil means that it may get
+	// work.
 	Quarantine *workers.Quarantine `json:"quarantine,omitempty"`
-	// Facts are those of the last good probe; nil before the first.
+	// Facts are those of the last successful probe; nil before the first.
 	Facts  *workers.Facts `json:"facts,omitempty"`
 	Probed time.Time      `json:"probed,omitzero"`
-	// Registered is false once the farm's file names it no more.
+	// Registered is false once the farm's file no longer names it.
 	Registered bool `json:"registered"`
-	// Held are the attempts that hold its slots now.
+	// Held are the leases of its slots now.
 	Held []Lease `json:"held,omitempty"`
 }
 
@@ -133,7 +132,7 @@ type Lease struct {
 	Build  string `json:"build"`
 	Stage  string `json:"stage"`
 	Fence  int64  `json:"fence"`
-	// Since is when it was given.
+	// Since is when the attempt got the slot.
 	Since time.Time `json:"since,omitzero"`
 }
 
@@ -151,7 +150,7 @@ type Release struct {
 	Version string    `json:"version"`
 	Build   string    `json:"build"`
 	At      time.Time `json:"at"`
-	// Verdict in a few words.
+	// Verdict is a summary in a few words.
 	Verdict string `json:"verdict"`
 	Signed  bool   `json:"signed"`
 	// NotReproduced is the finding of the last rebuild that did not reproduce
@@ -159,7 +158,7 @@ type Release struct {
 	NotReproduced string `json:"not_reproduced,omitempty"`
 }
 
-// File is a file of what a build published, or of what was found about it.
+// File is a file that a build published, or a file of its findings.
 type File struct {
 	Name      string        `json:"name"`
 	Digest    digest.Digest `json:"digest"`
@@ -181,7 +180,7 @@ type Token struct {
 	Revoked bool      `json:"revoked,omitempty"`
 }
 
-// Audit is one change that somebody asked for.
+// Audit is one change that a person or a program requested.
 type Audit struct {
 	Seq     int64     `json:"seq,omitempty"`
 	At      time.Time `json:"at"`
@@ -196,12 +195,13 @@ type Audit struct {
 // WakeKind is what a wake-up is for.
 type WakeKind string
 
-// The wake-ups. Each only says where to look: the tables say what is due.
+// The kinds of wake-ups. A wake-up only says what to read again: the tables say what is
+// due.
 const (
 	Match WakeKind = "match" // repeats may be ready and slots free
-	Claim WakeKind = "claim" // a stage is ready, or running and held by nobody
+	Claim WakeKind = "claim" // a stage is ready, or running and not held
 	Needs WakeKind = "needs" // a build that this one needs has ended
-	Probe WakeKind = "probe" // a worker should be probed and cleaned
+	Probe WakeKind = "probe" // a worker should be probed and cleaned up
 )
 
 // Wake is an entry of the queue.
@@ -212,18 +212,18 @@ type Wake struct {
 	Worker string   `json:"worker,omitempty"`
 }
 
-// Filter chooses builds; zero fields choose all.
+// Filter selects builds; zero fields select all.
 type Filter struct {
 	Port  string
 	Owner string
 	State orchestrator.BuildState
-	// Before is a Seq: only older builds, for the next page.
+	// Before is a Seq: only builds with a smaller one, for the next page.
 	Before int64
 	// Limit is the most builds to return; 0 means 50.
 	Limit int
 }
 
-// Status is what is known of the database itself.
+// Status describes the database itself.
 type Status struct {
 	Kind    string `json:"kind"` // "sqlite" or "postgres"
 	Schema  int64  `json:"schema"`

@@ -13,26 +13,25 @@ import (
 	"github.com/riverqueue/river/rivertype"
 )
 
-// Work is how a process acts on wake-ups.
+// Work says how a process acts on wake-ups.
 type Work struct {
-	// Parallel is how many wake-ups are handled at once, those of kind Match
-	// (always one at a time) not counted.
+	// Parallel is how many wake-ups are handled at once, without those of kind Match,
+	// which are always handled one at a time.
 	Parallel int
-	// Handle acts on one wake-up. Its context ends with the work, and after a
-	// minute. An error is tried again some times.
+	// Handle acts on one wake-up. Its context ends with the work, or after a minute.
+	// After an error the wake-up is tried again a few times.
 	Handle func(ctx context.Context, w Wake) error
 }
 
 const (
-	// slice bounds one call of Handle. A node that dies leaves its calls in
-	// the queue, where they are found again after rescue, so that must be
-	// longer.
+	// slice bounds one call of Handle. A node that dies leaves its calls in the queue,
+	// which offers them again after rescue, so rescue must be longer.
 	slice  = time.Minute
 	rescue = 3 * time.Minute
-	// stopping bounds how long handlers are waited for.
+	// stopping bounds the wait for handlers when the work ends.
 	stopping = 30 * time.Second
-	// attempts bounds how often a wake-up is tried; the sweep finds what was
-	// given up, if it is still due.
+	// attempts bounds how often a wake-up is tried; the sweep finds what failed that
+	// often, if it is still due.
 	attempts   = 5
 	firstRetry = time.Second
 	lastRetry  = 15 * time.Second
@@ -40,8 +39,8 @@ const (
 	queueMatch, queueWake = "match", "wake"
 )
 
-// entry is the one kind of entry of the queue, so that no older program meets
-// one that it does not know, which the queue would discard.
+// entry is the only kind of entry of the queue, so that no older program finds one that
+// it does not know: the queue would discard it.
 type entry struct {
 	For    WakeKind `json:"for"`
 	Build  string   `json:"build,omitempty"`
@@ -49,7 +48,7 @@ type entry struct {
 	Worker string   `json:"worker,omitempty"`
 }
 
-// Kind names the entry in the queue.
+// Kind returns the queue's name for the entry.
 func (entry) Kind() string { return "wake" }
 
 func entries(wakes []Wake) []river.InsertManyParams {
@@ -61,13 +60,12 @@ func entries(wakes []Wake) []river.InsertManyParams {
 	})
 }
 
-// optionsOf chooses the queue of an entry. A match must not be unique: the queue
-// counts one that runs among those that there are, and it may have read the
-// tables too early.
+// optionsOf returns the queue options of an entry. A match must not be unique: a
+// running one counts as a duplicate, and it may have read the tables too early.
 //
-// The others are. One that a node was acting on when it died counts among them
-// until it is rescued, and keeps equal ones out for minutes. That does no harm:
-// every node sweeps over [Store.Due] and acts on what is there past the queue.
+// The others are unique. One that a node was handling when it died counts as a
+// duplicate until it is rescued, and blocks equal ones for minutes. That does no harm:
+// every node sweeps over [Store.Due], which bypasses the queue.
 func optionsOf(kind WakeKind) *river.InsertOpts {
 	o := &river.InsertOpts{MaxAttempts: attempts, Queue: queueWake}
 	if kind == Match {
@@ -81,10 +79,10 @@ func optionsOf(kind WakeKind) *river.InsertOpts {
 	return o
 }
 
-// inserting is for a client of the queue that does not work.
+// inserting configures a queue client that only inserts.
 func inserting() *river.Config { return &river.Config{Logger: silent()} }
 
-// working is for a client that does.
+// working configures a queue client that handles entries.
 func working(o *Options, w Work, over <-chan struct{}) *river.Config {
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &actor{work: w, over: over})
@@ -104,8 +102,7 @@ func working(o *Options, w Work, over <-chan struct{}) *river.Config {
 	}
 }
 
-// backoff tries again soon: while an entry waits for its next try, no equal
-// one can be added.
+// backoff retries soon: while an entry waits for its retry, no equal one can be added.
 type backoff struct{ now func() time.Time }
 
 // NextRetry doubles the pause with each failure.
@@ -113,7 +110,7 @@ func (b backoff) NextRetry(job *rivertype.JobRow) time.Time {
 	return b.now().Add(min(firstRetry<<min(len(job.Errors), 10), lastRetry))
 }
 
-// actor is the queue's worker: it hands each entry to whoever acts on it.
+// actor is the queue's worker: it passes each entry to Work.Handle.
 type actor struct {
 	river.WorkerDefaults[entry]
 	work Work
@@ -121,7 +118,7 @@ type actor struct {
 	over <-chan struct{}
 }
 
-// Work acts on one entry.
+// Work handles one entry.
 func (a *actor) Work(ctx context.Context, job *river.Job[entry]) error {
 	e := job.Args
 	err := a.work.Handle(ctx, Wake{Kind: e.For, Build: e.Build, Stage: e.Stage, Worker: e.Worker})
@@ -130,17 +127,16 @@ func (a *actor) Work(ctx context.Context, job *river.Job[entry]) error {
 	}
 	select {
 	case <-a.over:
-		// This process stops: another one goes on at once.
+		// This process stops: another one can take the entry at once.
 		return river.JobSnooze(0)
 	default:
 		return err
 	}
 }
 
-// Work calls w.Handle for every wake-up in the queue until ctx ends; then it
-// waits for them to return. The queue only says where to look: an entry may be
-// handled twice, and what a lost entry was about is found by the sweep over
-// [Store.Due].
+// Work calls w.Handle for every wake-up in the queue until ctx ends; then it waits for
+// the calls to return. A wake-up only says what to read again: it may be handled twice,
+// and the sweep over [Store.Due] makes up for a lost one.
 func (s *Store) Work(ctx context.Context, w Work) error {
 	switch {
 	case s.options.Node == "":
@@ -156,8 +152,8 @@ func (s *Store) Work(ctx context.Context, w Work) error {
 
 // serve works until ctx ends.
 func serve[TTx any](ctx context.Context, client *river.Client[TTx]) error {
-	// Not ctx itself: with it the queue would not wait. A database that goes
-	// away in this very moment is no reason to give up.
+	// Not with ctx itself: then the queue would not wait for its handlers. A database
+	// that is unreachable at this moment must not stop the process.
 	if err := retry(ctx, func() error { return client.Start(context.WithoutCancel(ctx)) }); err != nil {
 		return fmt.Errorf("starting to work on the queue: %w", err)
 	}

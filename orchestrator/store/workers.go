@@ -12,12 +12,13 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// MaxSlots is the most slots that a worker may be registered with.
+// MaxSlots is the largest number of slots that a worker can be registered with.
 const MaxSlots = 1000
 
-// Register makes the farm's workers what all says: address, labels and slots.
-// Others stay known and get nothing. A worker that shrinks keeps the slots that
-// are held until they are freed. What is known of a worker otherwise survives.
+// Register makes all the registered workers of the farm, with their addresses, labels
+// and slots. Other workers stay known and get no work. A worker with fewer slots than
+// before keeps its held slots until they are freed. Register changes nothing else of a
+// known worker.
 func (tx *Tx) Register(ctx context.Context, all []Worker) error {
 	tx.moved = true
 	if err := tx.q.UnregisterWorkers(ctx); err != nil {
@@ -53,8 +54,8 @@ func (tx *Tx) register(ctx context.Context, w Worker) error {
 }
 
 // SetWorker writes Draining, Quarantine, Facts and Probed of a worker that this
-// transition has read. A quarantine without Since begins now, by this process,
-// unless the worker is quarantined for that reason already.
+// transition has read. A quarantine without Since begins now, by this process, unless
+// the worker is already quarantined for that reason.
 func (tx *Tx) SetWorker(ctx context.Context, w Worker) error {
 	c := columns{}
 	q, err := tx.quarantine(ctx, w)
@@ -75,8 +76,7 @@ func (tx *Tx) SetWorker(ctx context.Context, w Worker) error {
 	return nil
 }
 
-// quarantine returns the quarantine of a worker as it is written, the zero value
-// for none.
+// quarantine returns the quarantine of a worker to be written, the zero value for none.
 func (tx *Tx) quarantine(ctx context.Context, w Worker) (workers.Quarantine, error) {
 	if w.Quarantine == nil {
 		return workers.Quarantine{}, nil
@@ -98,7 +98,7 @@ func (tx *Tx) quarantine(ctx context.Context, w Worker) (workers.Quarantine, err
 	return q, nil
 }
 
-// Worker returns a worker as it stands in this transition.
+// Worker returns a worker in the state that this transition sees.
 func (tx *Tx) Worker(ctx context.Context, name string) (Worker, error) {
 	w, err := loadWorker(ctx, tx.q, name)
 	if err != nil {
@@ -124,8 +124,8 @@ func loadWorker(ctx context.Context, q *query.Queries, name string) (Worker, err
 	return w, c.err
 }
 
-// Workers returns all workers by name, those no longer registered too. Labels
-// and facts are shared with later calls: they must not be changed.
+// Workers returns all workers by name, including those no longer registered. Labels and
+// facts are shared with later calls: they must not be changed.
 func (s *Store) Workers(ctx context.Context) (all []Worker, err error) {
 	err = s.view(ctx, "listing workers", func(db query.DBTX) error {
 		all, err = loadWorkers(ctx, query.New(db), s.cached)
@@ -134,7 +134,7 @@ func (s *Store) Workers(ctx context.Context) (all []Worker, err error) {
 	return all, err
 }
 
-// Workers returns all workers as they stand in this transition.
+// Workers returns all workers in the state that this transition sees.
 func (tx *Tx) Workers(ctx context.Context) ([]Worker, error) {
 	all, err := loadWorkers(ctx, tx.q, (*columns).worker)
 	if err != nil {
@@ -143,14 +143,14 @@ func (tx *Tx) Workers(ctx context.Context) ([]Worker, error) {
 	return all, nil
 }
 
-// cachedWorker is what was read of a worker before, and the columns it was read
-// from: facts are long and rarely change.
+// cachedWorker is a worker that was read before, with the columns it was read from:
+// facts are long and rarely change.
 type cachedWorker struct {
 	row    query.Worker
 	worker Worker
 }
 
-// cached is columns.worker that reads JSON only if it is another than before.
+// cached is columns.worker that decodes JSON only if it has changed.
 func (s *Store) cached(c *columns, row query.Worker) Worker {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -191,8 +191,8 @@ func loadWorkers(ctx context.Context, q *query.Queries, read func(*columns, quer
 	return all, c.err
 }
 
-// Take gives the stage a free slot of l.Worker, whichever. It is false if none
-// is free, if the worker takes nothing now, or if the stage has a slot already.
+// Take gives the stage any free slot of l.Worker. It returns false if none is free, if
+// the worker accepts no work now, or if the stage has a slot already.
 func (tx *Tx) Take(ctx context.Context, l Lease) (bool, error) {
 	taken, err := tx.q.TakeSlot(ctx, query.TakeSlotParams{Build: l.Build, Stage: l.Stage, Fence: l.Fence, Since: stamp(tx.now), Worker: l.Worker})
 	if err != nil {
@@ -202,7 +202,7 @@ func (tx *Tx) Take(ctx context.Context, l Lease) (bool, error) {
 	return taken > 0, nil
 }
 
-// free gives the slot of a lease back; without one there is nothing to do.
+// free frees the slot of a lease; without one it does nothing.
 func (tx *Tx) free(ctx context.Context, l Lease) error {
 	worker, err := tx.q.FreeSlot(ctx, query.FreeSlotParams{Build: l.Build, Stage: l.Stage, Fence: l.Fence})
 	if errors.Is(wrap(err), ErrUnknown) {
