@@ -15,7 +15,7 @@ import (
 	"strings"
 )
 
-// AddressKind is how a worker is reached.
+// AddressKind is the way to reach a worker.
 type AddressKind string
 
 // The kinds of address.
@@ -24,23 +24,23 @@ const (
 	KindLocal AddressKind = "local" // local:TEXT, this machine
 )
 
-// Address says where a worker is and how it is reached. Every address that a
-// person writes, on a command line or in a farm file, is read by [ParseAddress].
+// Address says where a worker is and how to reach it. [ParseAddress] parses every
+// address that a person writes, on a command line or in a farm file.
 type Address struct {
 	Kind AddressKind
-	// User, Host and Port are where to log in over SSH. Host has no brackets.
+	// User, Host and Port are the SSH login. Host has no brackets.
 	User, Host string
 	Port       int
 	// Dir is the folder of workspaces of an SSH worker: absolute, clean, not "/".
 	Dir string
-	// Local is what stands behind "local:": a name on a command line, a folder
-	// or nothing in a farm file. No "?" is in it.
+	// Local is the text after "local:": a name on a command line, a folder or nothing
+	// in a farm file. It contains no "?".
 	Local string
-	// Settings is the query, nil without one. What it means is the caller's.
+	// Settings is the query, nil without one. The caller interprets it.
 	Settings url.Values
 }
 
-// Bounds of an address, in bytes or in number.
+// Bounds of an address, in bytes or in number of settings.
 const (
 	maxAddress  = 4000
 	maxHost     = 255 // RFC 1035
@@ -49,10 +49,10 @@ const (
 	maxSettings = 50
 )
 
-// SSHPort is the port of an address that names none.
+// SSHPort is the default port.
 const SSHPort = 22
 
-// AddressError is why a text is no address of a worker.
+// AddressError says why a text is not the address of a worker.
 type AddressError struct {
 	// Text is the address without its password.
 	Text string
@@ -64,7 +64,7 @@ func (e *AddressError) Error() string {
 	return fmt.Sprintf("address of worker %q: %s; write ssh://user@host:port/folder or local:NAME", e.Text, e.Reason)
 }
 
-// ParseAddress reads the address of a worker. Its error is an [*AddressError].
+// ParseAddress parses the address of a worker. Its error is an [*AddressError].
 func ParseAddress(s string) (Address, error) {
 	a, err := parseAddress(s)
 	if err != nil {
@@ -154,8 +154,8 @@ func hasControl(s string) bool {
 	return strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
 }
 
-// String returns the address as [ParseAddress] reads it: with the port only if
-// it is not 22, and the settings sorted.
+// String returns the address in the form that [ParseAddress] reads: with the port only
+// if it is not 22, and the settings sorted.
 func (a Address) String() string {
 	query := a.Settings.Encode()
 	if a.Kind == KindLocal {
@@ -178,8 +178,8 @@ func (a Address) String() string {
 // HostPort returns "host:port" as net.Dial takes it.
 func (a Address) HostPort() string { return net.JoinHostPort(a.Host, strconv.Itoa(a.Port)) }
 
-// Unknown returns the first setting, by name, that is not among those known;
-// "" if there is none.
+// Unknown returns the first setting, by name, that is not in known; "" if there is
+// none.
 func (a Address) Unknown(known ...string) string {
 	for _, key := range slices.Sorted(maps.Keys(a.Settings)) {
 		if !slices.Contains(known, key) {
@@ -189,8 +189,8 @@ func (a Address) Unknown(known ...string) string {
 	return ""
 }
 
-// withoutPassword returns the text of an address, correct or not, without what
-// can be a password, in at most 200 bytes.
+// withoutPassword returns the text of an address, correct or not, without anything that
+// may be a password, in at most 200 bytes.
 func withoutPassword(s string) string {
 	if at := strings.LastIndex(s, "@"); at >= 0 {
 		start := 0

@@ -5,16 +5,16 @@ package workers
 
 import "time"
 
-// Quarantine says why a worker gets nothing new although nobody asked for that.
-// It ends by itself when a probe finds the reason gone. Draining is another
-// thing: a person asks for it, and a person ends it.
+// Quarantine says why the farm itself gives a worker no new work. It ends by itself
+// when a probe finds the reason gone. Draining is different: a person requests it, and
+// a person ends it.
 type Quarantine struct {
 	Code QuarantineCode `json:"code"`
-	// Since is when the worker came to be quarantined for this reason.
+	// Since is when the worker was quarantined for this reason.
 	Since time.Time `json:"since,omitzero"`
 	// Detail is a sentence for people: what was found, and what to do about it.
 	Detail string `json:"detail"`
-	// Who is the orchestrator that quarantined the worker, by its name.
+	// Who is the name of the orchestrator that quarantined the worker.
 	Who string `json:"who,omitempty"`
 }
 
@@ -22,8 +22,8 @@ type Quarantine struct {
 // constants below and the labels that [QuarantineCode.Label] returns.
 type QuarantineCode string
 
-// The reasons. A new one needs its constant, its row in quarantineLabels, and
-// the place that detects it.
+// The reasons. A new one needs a constant, a row in quarantineLabels, and code that
+// detects it.
 const (
 	QuarantineNotProbed   QuarantineCode = "not-probed"
 	QuarantineUnreachable QuarantineCode = "unreachable"
@@ -63,7 +63,7 @@ func quarantineLabels() []quarantineLabel {
 	}
 }
 
-// QuarantineCodes returns every reason there is, in the order of the docs.
+// QuarantineCodes returns every reason, in the order of the documentation.
 func QuarantineCodes() []QuarantineCode {
 	var all []QuarantineCode
 	for _, l := range quarantineLabels() {
@@ -72,7 +72,7 @@ func QuarantineCodes() []QuarantineCode {
 	return all
 }
 
-// Label is the code in some words for people. A code of another version of this
+// Label returns the code in a few words for people. A code of another version of this
 // program is its own label.
 func (c QuarantineCode) Label() string {
 	for _, l := range quarantineLabels() {
@@ -93,5 +93,5 @@ func (c QuarantineCode) Valid() bool {
 	return false
 }
 
-// String is the label and the detail.
+// String returns the label and the detail.
 func (q *Quarantine) String() string { return q.Code.Label() + ": " + q.Detail }

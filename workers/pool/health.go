@@ -14,24 +14,24 @@ import (
 	"github.com/zfarm/zfarm/workers/humanize"
 )
 
-// Limits say what a worker must be like to get work. Zero fields are defaults.
+// Limits are the requirements for a worker to get work. Zero fields are defaults.
 type Limits struct {
-	// FreeBytes is the least room for workspaces; 0 means 1 GiB.
+	// FreeBytes is the least free space for workspaces; 0 means 1 GiB.
 	FreeBytes int64
-	// Clock is the most that a worker's clock may be off; 0 means 5 minutes.
+	// Clock is the largest error of a worker's clock; 0 means 5 minutes.
 	Clock time.Duration
 }
 
-// maxCause bounds the part of a sentence that comes from elsewhere, in bytes.
+// maxCause bounds the foreign part of a sentence, in bytes.
 const maxCause = 600
 
-// Health returns the reason for which a worker must be quarantined, with a
-// sentence that says what to do about it; nil if it may get work. Was are the
-// facts of the probe before, now those of the last one, err is its error; facts
-// may be nil. Since and Who are left to the caller.
+// Health returns the reason why a worker must be quarantined, with a sentence that says
+// what to do about it; nil if it may get work. was are the facts of the previous probe,
+// now those of the last one, err is its error; facts may be nil. The caller sets Since
+// and Who.
 //
-// Room must have grown by a quarter beyond the limit before a worker that fell
-// below it is taken again, so that it does not come and go with each build.
+// A worker that fell below the limit of free space must exceed it by a quarter before
+// it is accepted again, so that it does not come and go with each build.
 func Health(was, now *workers.Facts, err error, p Limits) *workers.Quarantine {
 	if p.FreeBytes <= 0 {
 		p.FreeBytes = 1 << 30
@@ -65,8 +65,8 @@ func quarantine(code workers.QuarantineCode, format string, args ...any) *worker
 	return &workers.Quarantine{Code: code, Detail: fmt.Sprintf(format, args...)}
 }
 
-// probeFailed is for a probe that failed. The order matters: a worker that
-// refused the credentials is also called unreachable by the pool.
+// probeFailed returns the reason for a failed probe. The order of its cases matters:
+// the pool calls a worker that refused the credentials unreachable as well.
 func probeFailed(err error) *workers.Quarantine {
 	cause := clean(err)
 	switch {
@@ -93,7 +93,7 @@ func missingArchiver(was *workers.Facts) *workers.Quarantine {
 		" Install GNU tar or bsdtar under the name tar (on z/OS, pax), or add its folder to the worker's path.", before)
 }
 
-// nearlyFull passes over a worker that did not say how much room there is.
+// nearlyFull ignores a worker that did not report its free space.
 func nearlyFull(was, now *workers.Facts, least int64) *workers.Quarantine {
 	if now.FreeBytes <= 0 {
 		return nil
@@ -109,8 +109,8 @@ func nearlyFull(was, now *workers.Facts, least int64) *workers.Quarantine {
 		humanize.Bytes(now.FreeBytes), humanize.Bytes(wanted))
 }
 
-// clean is the text of an error that a worker may have had a hand in, as one
-// line of bearable length.
+// clean returns the text of an error that a worker may have influenced, as one line of
+// bounded length.
 func clean(err error) string {
 	text := codepage.Line(strings.Join(strings.Fields(err.Error()), " "), maxCause)
 	if strings.HasSuffix(text, "...") {

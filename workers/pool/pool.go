@@ -1,13 +1,12 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package pool keeps the workers of a farm open: one connection for each,
-// shared by all who use it, and opened again with growing pauses when it is
-// lost. Health says why a worker must be quarantined.
+// Package pool keeps the connections to the workers of a farm: one for each worker,
+// shared by all users, and opened again after growing pauses when it is lost. Health
+// says why a worker must be quarantined.
 //
-// It knows neither addresses nor adapters: how a worker of some name is opened
-// is handed in. Which attempt gets which worker is decided in
-// orchestrator/schedule.
+// It knows neither addresses nor adapters: the caller passes in how to open a worker of
+// some name. orchestrator/schedule decides which attempt gets which worker.
 package pool
 
 import (
@@ -21,20 +20,20 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// Opener opens the worker of that name; the end of ctx ends that. What it
-// returns should connect again by itself after a loss, and say
-// workers.ErrUnreachable when that fails.
+// Opener opens the worker of that name; the end of ctx ends the opening. The worker
+// should reconnect by itself after a loss, and return workers.ErrUnreachable when that
+// fails.
 type Opener func(ctx context.Context, name string) (workers.Worker, error)
 
-// Options say how patient a pool is.
+// Options set the pauses of a pool.
 type Options struct {
-	// The pause after a failure doubles from First to Most. 0 means 1 s and
-	// 1 minute. After a worker that refuses us, or is not who it should be, it is
-	// Most at once.
+	// The pause after a failure doubles from First to Most. 0 means 1 s and 1 minute.
+	// After a worker that refuses the login or has the wrong host key, it is Most at
+	// once.
 	First, Most time.Duration
 }
 
-// Pool is safe for concurrent use.
+// Pool holds the open workers by name. It is safe for concurrent use.
 type Pool struct {
 	open  Opener
 	pause Options
@@ -45,32 +44,32 @@ type Pool struct {
 	all    map[string]*entry
 }
 
-// entry is what is known of one worker. Its fields are guarded by the pool's mu.
+// entry is the state of one worker. The pool's mu guards its fields.
 type entry struct {
 	name   string
 	worker *opened // nil while none is open
-	// lost: the last use of it failed with workers.ErrLost or the like.
+	// lost: its last use failed with workers.ErrLost or the like.
 	lost bool
-	try  *try // under way; nil if there is none
+	try  *try // in progress; nil if there is none
 
 	failures int // in a row
 	cause    error
-	retry    time.Time // before that, Get asks nobody
+	retry    time.Time // until then, Get fails at once
 }
 
 // opened distinguishes a worker from another that was opened under its name.
 type opened struct{ workers.Worker }
 
-// try is one attempt to open a worker, or to find out whether an open one still
-// answers. Everybody who wants the worker waits for it.
+// try is one attempt to open a worker, or to check whether an open one still answers.
+// Every caller that wants the worker waits for it.
 type try struct {
 	entry   *entry
 	check   *opened       // the open one; nil to open one
-	done    chan struct{} // closed when it ended
+	done    chan struct{} // closed when the try has ended
 	cancel  context.CancelFunc
 	waiting int
 
-	// Once done. An abandoned try says nothing about the worker.
+	// Set before done is closed. An abandoned try says nothing about the worker.
 	worker    *opened
 	err       error
 	abandoned bool
@@ -87,19 +86,19 @@ func New(open Opener, o Options) *Pool {
 	return &Pool{open: open, pause: o, all: map[string]*entry{}}
 }
 
-// Get returns the worker of that name, opened if it is not. All who ask share
-// one worker and one attempt to open it; closing it is left to the pool.
+// Get returns the worker of that name and opens it if necessary. All callers share one
+// worker and one attempt to open it; the pool closes it.
 //
-// After a failure Get fails at once until a pause is over. Every error but the
-// end of ctx is workers.ErrUnreachable and workers.ErrLost, and what the cause
+// After a failure Get fails at once until a pause is over. Every error except the end
+// of ctx is workers.ErrUnreachable and workers.ErrLost, and also whatever the cause
 // was.
 func (p *Pool) Get(ctx context.Context, name string) (workers.Worker, error) {
 	return p.get(ctx, name, false)
 }
 
-// Probe asks the worker for its facts and those tools, now, whatever pause there
-// is: somebody may just have repaired it. As with workers.Worker, there may be facts beside
-// an error that is workers.ErrUnfit.
+// Probe reads the worker's facts and asks for those tools, now, even during a pause:
+// somebody may just have repaired it. As with workers.Worker, facts may come with an
+// error that is workers.ErrUnfit.
 func (p *Pool) Probe(ctx context.Context, name string, tools ...string) (workers.Facts, error) {
 	w, err := p.get(ctx, name, true)
 	if err != nil {
@@ -108,8 +107,8 @@ func (p *Pool) Probe(ctx context.Context, name string, tools ...string) (workers
 	return w.Facts(ctx, tools...)
 }
 
-// Disconnect closes the worker of that name, for instance because its entry in
-// the farm's file changed. Whoever uses it loses it; the next Get opens it anew.
+// Disconnect closes the worker of that name, for instance because its entry in the
+// farm's file changed. Its current users lose it; the next Get opens it again.
 func (p *Pool) Disconnect(name string) error {
 	p.mu.Lock()
 	e := p.all[name]
@@ -121,8 +120,8 @@ func (p *Pool) Disconnect(name string) error {
 	return p.end(e)
 }
 
-// Close closes all workers, waits until nothing is being opened any more, and
-// lets nothing be opened again.
+// Close closes all workers, waits until no opening is in progress, and prevents any
+// further one.
 func (p *Pool) Close() error {
 	p.mu.Lock()
 	all := p.all
@@ -136,13 +135,13 @@ func (p *Pool) Close() error {
 	return errors.Join(errs...)
 }
 
-// end closes what an entry holds that is in the pool no more.
+// end closes what an entry that was removed from the pool still holds.
 func (p *Pool) end(e *entry) error {
 	p.mu.Lock()
 	w := e.worker
 	e.worker = nil
 	if e.try != nil {
-		e.try.cancel() // what it may still open is closed by it
+		e.try.cancel() // the try closes what it may still open
 	}
 	p.mu.Unlock()
 	if w == nil {
@@ -179,7 +178,7 @@ func (p *Pool) get(ctx context.Context, name string, insist bool) (workers.Worke
 	}
 }
 
-// find returns the worker if it is open, or else the try to wait for.
+// find returns the worker if it is open, or the try to wait for.
 func (p *Pool) find(ctx context.Context, name string, insist bool) (*shared, *try, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -205,7 +204,7 @@ func (p *Pool) find(ctx context.Context, name string, insist bool) (*shared, *tr
 	return nil, e.try, nil
 }
 
-// stopWaiting cancels a try that nobody waits for any more.
+// stopWaiting cancels a try that no caller waits for any more.
 func (p *Pool) stopWaiting(t *try) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -214,8 +213,8 @@ func (p *Pool) stopWaiting(t *try) {
 	}
 }
 
-// startTry starts a try. It ends by itself or when nobody waits for it any more,
-// not when the first who asked stops waiting. The caller holds mu.
+// startTry starts a try. It ends by itself or when no caller waits for it any more, not
+// when its first caller stops waiting. The caller holds mu.
 func (p *Pool) startTry(ctx context.Context, e *entry) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	t := &try{entry: e, check: e.worker, done: make(chan struct{}), cancel: cancel}
@@ -230,12 +229,12 @@ func (p *Pool) startTry(ctx context.Context, e *entry) {
 // reached is the outcome of a try.
 type reached struct {
 	worker *opened
-	// lost is a worker that is of no use any more, to be closed.
+	// lost is a worker that is useless by now and must be closed.
 	lost *opened
 	err  error
 }
 
-// reach asks an open worker whether it still answers, or opens one.
+// reach checks whether an open worker still answers, or opens one.
 func (p *Pool) reach(ctx context.Context, name string, check *opened) reached {
 	var r reached
 	if check != nil {
@@ -248,7 +247,7 @@ func (p *Pool) reach(ctx context.Context, name string, check *opened) reached {
 		case isRefusal(err):
 			return reached{lost: check, err: err}
 		case errors.Is(err, workers.ErrUnreachable):
-			return reached{worker: check, err: err} // it connects again by itself; steps may be watched through it
+			return reached{worker: check, err: err} // it reconnects by itself; steps may be watched through it
 		}
 		r.lost = check
 	}
@@ -259,18 +258,18 @@ func (p *Pool) reach(ctx context.Context, name string, check *opened) reached {
 	return r
 }
 
-// isLost reports whether an error says that the worker does not answer.
+// isLost reports whether err means that the worker does not answer.
 func isLost(err error) bool {
 	return errors.Is(err, workers.ErrLost) || errors.Is(err, workers.ErrUnreachable) || isRefusal(err)
 }
 
-// isRefusal reports whether an error says that trying again will not help.
+// isRefusal reports whether err means that a retry will not help.
 func isRefusal(err error) bool {
 	return errors.Is(err, workers.ErrHostKey) || errors.Is(err, workers.ErrAuth)
 }
 
-// finish records how a try ended and wakes up those who wait. A cancelled one
-// failed because nobody waited for it.
+// finish records how a try ended and wakes its waiters. A cancelled one failed because
+// no caller waited for it.
 func (p *Pool) finish(t *try, r reached, cancelled bool) {
 	e := t.entry
 	p.mu.Lock()
@@ -298,7 +297,7 @@ func (p *Pool) finish(t *try, r reached, cancelled bool) {
 		}
 	}
 	if r.lost != nil {
-		_ = r.lost.Close() // it is of no use, whatever that says
+		_ = r.lost.Close() // it is useless, whatever the error
 	}
 }
 
@@ -309,13 +308,13 @@ func (p *Pool) fail(e *entry, err error) {
 		pause *= 2
 	}
 	if isRefusal(err) {
-		pause = p.pause.Most // somebody must look; trying on may lock the account
+		pause = p.pause.Most // a person must act; further tries may lock the account
 	}
 	e.failures++
 	e.cause, e.retry = err, time.Now().Add(min(pause, p.pause.Most))
 }
 
-// noteUse records the error of using a worker that Get gave.
+// noteUse records the error of a call on a worker that Get returned.
 func (p *Pool) noteUse(e *entry, w *opened, err error) {
 	if err == nil || !isLost(err) {
 		return
@@ -334,11 +333,11 @@ func (p *Pool) noteUse(e *entry, w *opened, err error) {
 	}
 	p.mu.Unlock()
 	if lost != nil {
-		_ = lost.Close() // it is of no use, whatever that says
+		_ = lost.Close() // it is useless, whatever the error
 	}
 }
 
-// shared is a worker as it is given to many.
+// shared is a worker in the form that many callers get.
 type shared struct {
 	*opened
 	pool  *Pool
@@ -376,7 +375,7 @@ type failure struct {
 func (f *failure) Error() string   { return f.text }
 func (f *failure) Unwrap() []error { return f.kinds }
 
-// naming is the text of an error that is about a worker, which it may name.
+// naming returns the text of an error about a worker, which may name it already.
 func naming(name string, err error) string {
 	if text := err.Error(); strings.Contains(text, name) {
 		return text
@@ -384,7 +383,7 @@ func naming(name string, err error) string {
 	return fmt.Sprintf("worker %s: %v", name, err)
 }
 
-// unreachable is the error of a worker that cannot be had; cause may be nil.
+// unreachable returns the error of a worker that cannot be reached; cause may be nil.
 func unreachable(cause error, format string, args ...any) error {
 	f := &failure{fmt.Sprintf(format, args...), []error{workers.ErrUnreachable, workers.ErrLost}}
 	if cause != nil {

@@ -29,16 +29,16 @@ const (
 	linePrefix  = "zfarm."
 )
 
-// toolNames are the programs that the farm and the plugins that it ships with
-// call, and those whose versions most often explain what a build does.
+// toolNames are the programs that the farm and its own plugins call, and those whose
+// versions most often explain the result of a build.
 func toolNames() []string {
 	return strings.Fields(`make cc gcc clang c99 xlclang ibm-clang64 ld ar tar pax gzip xz patch perl python3
 		sed awk m4 bison flex makeinfo pkg-config git find file`)
 }
 
-// Facts probes the machine with one command. A machine without a fit shell,
-// an archiver, a writable Root or 64 MiB of room is workers.ErrUnfit; what
-// was read is returned with it.
+// Facts probes the machine with one command. For a machine without a usable shell, an
+// archiver, a writable Root or 64 MiB of free space the error is workers.ErrUnfit, and
+// the facts that were read are returned with it.
 func (w *Worker) Facts(ctx context.Context, tools ...string) (workers.Facts, error) {
 	if w.fault != nil {
 		return workers.Facts{}, w.fault
@@ -61,8 +61,8 @@ func (w *Worker) Facts(ctx context.Context, tools ...string) (workers.Facts, err
 	return f, nil
 }
 
-// toolsToFind returns the names to look for, sorted, each once. They become
-// words of a shell script.
+// toolsToFind returns the names to search for, sorted and without duplicates. They
+// become words of a shell script.
 func toolsToFind(more []string) ([]string, error) {
 	if len(more) > workers.MaxTools {
 		return nil, fmt.Errorf("%d tools to look for, %d are the most: %w", len(more), workers.MaxTools, fs.ErrInvalid)
@@ -77,8 +77,8 @@ func toolsToFind(more []string) ([]string, error) {
 	return slices.Compact(names), nil
 }
 
-// probe sends probe.sh as one command, and reads what it printed. Without
-// names of tools it finds the shell and no more.
+// probe sends probe.sh as one command, and parses its output. Without names of tools it
+// only finds the shell.
 func (w *Worker) probe(ctx context.Context, tools []string) (said, error) {
 	shells := []string{"/bin/sh", "bash", "mksh", "ksh"}
 	if w.options.Shell != "" {
@@ -106,11 +106,11 @@ func (w *Worker) probe(ctx context.Context, tools []string) (said, error) {
 	return s, nil
 }
 
-// said is what probe.sh printed, by key.
+// said is the output of probe.sh, by key.
 type said map[string][]string
 
-// parseSaid reads lines "zfarm.KEY=VALUE", bounded in number and length, and
-// passes over all others. Control characters become spaces.
+// parseSaid parses lines "zfarm.KEY=VALUE", bounded in number and length, and ignores
+// all others. Control characters become spaces.
 func parseSaid(b []byte) said {
 	s, lines := said{}, 0
 	for line := range strings.SplitSeq(string(b), "\n") {
@@ -166,8 +166,8 @@ func (s said) facts(tools []string) workers.Facts {
 	return f
 }
 
-// clockOffset is how far the worker's clock is outside of the time in which
-// it was read; 0 also when it could not be.
+// clockOffset returns how far the worker's clock lies outside the interval in which it
+// was read; 0 also if it could not be read.
 func clockOffset(date string, before, after time.Time) time.Duration {
 	t, err := time.Parse("2006-01-02T15:04:05", date)
 	before, after = before.UTC().Truncate(time.Second), after.UTC().Truncate(time.Second)
@@ -182,7 +182,7 @@ func clockOffset(date string, before, after time.Time) time.Duration {
 	return 0
 }
 
-// archiver prefers what keeps everything that the system knows of a file.
+// archiver prefers the archiver that keeps everything the system knows of a file.
 func archiver(f workers.Facts) workers.Archiver {
 	tar := strings.ToLower(f.Tools["tar"].Banner)
 	switch {
@@ -198,8 +198,8 @@ func archiver(f workers.Facts) workers.Archiver {
 	return ""
 }
 
-// versionIn returns what looks most like a version number: the first number
-// with dots, or else the number after the word "version".
+// versionIn returns what looks most like a version number: the first number with dots,
+// or else the number after the word "version".
 func versionIn(banner string) string {
 	plain := ""
 	for rest := banner; ; {
@@ -221,8 +221,8 @@ func versionIn(banner string) string {
 	}
 }
 
-// freeBytes reads the last line of "df -kP": the field before the percentage.
-// A name of a file system may hold blanks, so the fields before do not count.
+// freeBytes parses the last line of "df -kP": the field before the percentage. The name
+// of a file system may contain blanks, so it does not count the fields before.
 func freeBytes(line string) int64 {
 	fields := strings.Fields(line)
 	for i := 3; i < len(fields); i++ {
@@ -237,7 +237,7 @@ func freeBytes(line string) int64 {
 	return 0
 }
 
-// unfitShell is the error of a machine on which no step can be run.
+// unfitShell returns the error of a machine that cannot run any step.
 func (s said) unfitShell() error {
 	if strings.HasPrefix(s.one("shell"), "/") && s.one("codepage") != "" {
 		return nil
@@ -246,7 +246,7 @@ func (s said) unfitShell() error {
 		workers.ErrUnfit, strings.Join(s["refused"], "; "))
 }
 
-// unfit joins everything that the machine lacks.
+// unfit joins errors about everything that the machine lacks.
 func (s said) unfit(f workers.Facts, root string) error {
 	faults := []error{s.unfitShell()}
 	if f.Archiver == "" {

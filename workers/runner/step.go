@@ -16,11 +16,11 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// blueprint is a step as it is sent to the machine.
+// blueprint is a step in the form sent to the machine.
 type blueprint struct {
 	name string
-	// contents is the digest of everything the step may depend on. Lease and
-	// size of the log are the worker's and may change between two calls.
+	// contents is the digest of everything the step may depend on. Lease and maximum
+	// log size are the worker's and may change between two calls.
 	contents    digest.Digest
 	script, env []byte
 }
@@ -66,7 +66,7 @@ func check(s workers.Step) error {
 	return nil
 }
 
-// contentsOf sums the fields in one unambiguous form.
+// contentsOf digests the fields in one unambiguous form.
 func contentsOf(s workers.Step, dir string) digest.Digest {
 	var b strings.Builder
 	fmt.Fprintf(&b, "zfarm step 1\n%q\n%q\n%04o\n%d\n", s.Script, dir, umask(s), seconds(s.Limit))
@@ -76,8 +76,8 @@ func contentsOf(s workers.Step, dir string) digest.Digest {
 	return digest.Of([]byte(b.String()))
 }
 
-// envText is the file "env": shell text that sets what runner.sh asks for,
-// and the environment as "$@".
+// envText returns the file "env": shell text that sets the variables of runner.sh, and
+// the environment as "$@".
 func envText(s workers.Step, dir string, o Options) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "limit=%d\nlease=%d\nlogmax=%d\n", seconds(s.Limit), seconds(o.Lease), (o.LogMax+511)/512)
@@ -99,7 +99,7 @@ func umask(s workers.Step) fs.FileMode {
 
 func seconds(d time.Duration) int64 { return int64(roundUp(d) / time.Second) }
 
-// readStatus understands the file "status": reason, code, seconds.
+// readStatus parses the file "status": reason, code, seconds.
 func readStatus(text string) (workers.Status, error) {
 	var reason string
 	var code, took int64

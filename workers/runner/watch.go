@@ -22,8 +22,8 @@ import (
 const (
 	firstPoll = 20 * time.Millisecond
 	lastPoll  = 500 * time.Millisecond
-	// The runner's pulse is looked at this often, and must have moved within
-	// quiet before anybody is asked whether it lives.
+	// pulseEvery is how often the runner's pulse is checked. If it has not moved for
+	// quiet, the runner's script is asked whether the step lives.
 	pulseEvery = time.Second
 	quiet      = 5 * time.Second
 	smallFile  = 4 << 10
@@ -45,7 +45,7 @@ func (w *workspace) Run(ctx context.Context, s workers.Step, log io.Writer) (wor
 	return status, nil
 }
 
-// orContext prefers the reason why the caller wanted an end.
+// orContext prefers the reason of the context's end to err.
 func orContext(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -62,8 +62,8 @@ func (w *workspace) begin(ctx context.Context, b blueprint) (joined bool, err er
 	if !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}
-	// Named by digest, so that of two who begin at once with different
-	// contents, one wins with all of its files.
+	// Named by digest: if two calls begin at once with different contents, one wins
+	// with all of its files.
 	next := path.Join(w.root, home, "next", b.name+"."+b.contents.Hex())
 	for suffix, content := range map[string][]byte{".step": b.script, ".env": b.env} {
 		if _, err := w.host.Put(ctx, next+suffix, 0o600, bytes.NewReader(content)); err != nil {
@@ -83,8 +83,8 @@ func (w *workspace) begin(ctx context.Context, b blueprint) (joined bool, err er
 	return false, fmt.Errorf("%w: the runner does not start, %w", workers.ErrUnfit, told(out))
 }
 
-// same compares the digest under which the step was begun, which is a line of
-// text, with ours.
+// same compares our digest with the one that the step was begun under, which is a line
+// of text.
 func (b blueprint) same(text string) error {
 	for line := range strings.Lines(text) {
 		if d, err := digest.Parse(strings.TrimSpace(line)); err == nil {
@@ -97,7 +97,7 @@ func (b blueprint) same(text string) error {
 	return fmt.Errorf("contents %q are none of ours: %w", cut(text, 80), workers.ErrVanished)
 }
 
-// small reads a file of a few words that the runner wrote.
+// small reads a small file written by the runner.
 func (w *workspace) small(ctx context.Context, file string) (string, error) {
 	r, err := w.host.Open(ctx, file, 0)
 	if err != nil {
@@ -110,7 +110,7 @@ func (w *workspace) small(ctx context.Context, file string) (string, error) {
 	return w.ground.decode(b)
 }
 
-// watch copies the log until the status is there, and keeps the lease.
+// watch copies the log until there is a status, and renews the lease.
 func (w *workspace) watch(ctx context.Context, name string, joined bool, log io.Writer) (workers.Status, error) {
 	l := look{workspace: w, folder: stepFolder(w.root, name), log: log, moved: time.Now(), alive: time.Now()}
 	status, ended, err := l.once(ctx)
@@ -144,9 +144,9 @@ func (w *workspace) watch(ctx context.Context, name string, joined bool, log io.
 	}
 }
 
-// keep renews the lease until ctx ends. Its faults are not told: where the
-// connection is gone the watcher hears of it sooner, and on a full disk the
-// step should have all the time its lease has left.
+// keep renews the lease until ctx ends. It reports no errors: the watcher notices a
+// lost connection sooner, and on a full disk the step should get all the time that its
+// lease has left.
 func (w *workspace) keep(ctx context.Context, folder string, now bool) {
 	every := w.options.Lease / 3
 	if now {
@@ -179,21 +179,21 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// look is one watching of one step.
+// look is the state of watching one step.
 type look struct {
 	workspace *workspace
 	folder    string
 	log       io.Writer
-	offset    int64 // of the log, copied so far
+	offset    int64 // of the log copied so far
 
-	pulsed time.Time // when the pulse was last looked at
+	pulsed time.Time // when the pulse was last read
 	beat   workers.Entry
-	moved  time.Time // when the pulse was last seen to move, or the runner was said to live
-	alive  time.Time // when the pulse was last seen to move
+	moved  time.Time // when the pulse last moved, or the runner was reported alive
+	alive  time.Time // when the pulse last moved
 }
 
-// once looks at the status and then copies what the log has more: in this
-// order, so that the log is whole when there is a status.
+// once reads the status and then copies the rest of the log, in this order, so that the
+// log is complete when there is a status.
 func (l *look) once(ctx context.Context) (status workers.Status, ended bool, err error) {
 	text, err := l.workspace.small(ctx, path.Join(l.folder, "status"))
 	if err == nil {
@@ -217,9 +217,9 @@ func (l *look) once(ctx context.Context) (status workers.Status, ended bool, err
 	return status, true, err
 }
 
-// pulse returns an ErrLost if the step has gone without a status: its beat
-// stands still, and the runner's own script finds nobody. Neither alone would
-// do: a busy machine can stand still, and a process id can be another's.
+// pulse returns an ErrLost if the step has gone without a status: its beat stands
+// still, and the runner's own script does not find it. Neither suffices alone: a busy
+// machine can stand still, and a process id can belong to another process.
 func (l *look) pulse(ctx context.Context) error {
 	now := time.Now()
 	if now.Sub(l.pulsed) < pulseEvery {
@@ -234,7 +234,7 @@ func (l *look) pulse(ctx context.Context) error {
 		l.beat, l.moved, l.alive = beat, now, now
 		return nil
 	}
-	// A beat that is missing was deleted: it is there before the step is.
+	// A missing beat was deleted: it exists before the step does.
 	if err == nil && now.Sub(l.moved) < quiet {
 		return nil
 	}
@@ -248,7 +248,7 @@ func (l *look) ask(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	// A runner that is there but stands still for so long keeps no lease.
+	// A runner that exists but stood still for so long renews no lease.
 	asleep := now.Sub(l.alive) > 2*w.options.Lease+time.Minute
 	switch words := strings.Fields(string(out.Stdout)); {
 	case out.Code == 0 && len(words) > 0 && words[len(words)-1] == "ended":
@@ -257,7 +257,7 @@ func (l *look) ask(ctx context.Context, now time.Time) error {
 		return nil
 	}
 	if _, ended, err := l.once(ctx); ended || err != nil {
-		return err // the next look tells the status
+		return err // the next check returns the status
 	}
 	return fmt.Errorf("it has gone from the worker without a status: %w", workers.ErrVanished)
 }
@@ -265,7 +265,7 @@ func (l *look) ask(ctx context.Context, now time.Time) error {
 // errEnough ends the copying of a log at its limit.
 var errEnough = errors.New("enough")
 
-// limited passes on the first left bytes.
+// limited forwards the first left bytes.
 type limited struct {
 	w    io.Writer
 	left int64

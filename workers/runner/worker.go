@@ -20,26 +20,26 @@ import (
 //go:embed runner.sh
 var runnerScript string
 
-// Options say how one worker is used. Only Root must be given.
+// Options configure the use of one worker. Only Root is required.
 type Options struct {
-	// Root is the absolute folder of the workspaces on the machine. It is made
-	// if absent, with mode 0700.
+	// Root is the absolute folder of the workspaces on the machine. It is created if
+	// absent, with mode 0700.
 	Root string
-	// Shell is the path or name of the shell for steps; "" means the first fit
-	// one of /bin/sh, bash, mksh and ksh.
+	// Shell is the path or name of the shell for steps; "" means the first usable one
+	// of /bin/sh, bash, mksh and ksh.
 	Shell string
-	// Path lists folders put before those of "getconf PATH": tools that the
-	// admin of the worker adds.
+	// Path lists folders put before those of "getconf PATH": for tools that the
+	// worker's administrator adds.
 	Path []string
-	// Lease is how long a step goes on that nobody watches: whole seconds,
-	// rounded up, at least 2 s; 0 means 60 s.
+	// Lease is how long an unwatched step goes on: rounded up to whole seconds, at
+	// least 2 s; 0 means 60 s.
 	Lease time.Duration
-	// Poll is how often a running step is looked at; 0 means from 20 ms, less
-	// and less often, to 500 ms.
+	// Poll is the interval between checks of a running step; 0 means one that grows
+	// from 20 ms to 500 ms.
 	Poll time.Duration
-	// LogMax is the size in bytes that the log of one step may have; 0 means
-	// 1 GiB. A step that writes more is ended ([workers.LogLimit]), looked at
-	// each second; nothing beyond LogMax is copied.
+	// LogMax is the largest log of one step, in bytes; 0 means 1 GiB. The runner checks
+	// it every second and ends a step that wrote more ([workers.LogLimit]); nothing
+	// beyond LogMax is copied.
 	LogMax int64
 }
 
@@ -73,27 +73,26 @@ func roundUp(d time.Duration) time.Duration {
 	return (d + time.Second - 1).Truncate(time.Second)
 }
 
-// Worker is a Host on which steps are run. It is safe for concurrent use as
-// far as its Host is.
+// Worker runs steps on a Host. It is safe for concurrent use as far as its Host is.
 type Worker struct {
 	name    string
 	host    Host
 	options Options
-	fault   error // of the options, told by every method
+	fault   error // of the options; every method returns it
 
-	turn chan struct{} // held by whoever reads or finds the ground
+	turn chan struct{} // held while reading or finding the ground
 	base *ground
 }
 
-// ground is what must be known of a machine before anything can be run there.
+// ground is what must be known of a machine before it can run anything.
 type ground struct {
 	shell    string // absolute path
 	path     string // getconf PATH
 	codePage string
 }
 
-// New returns the worker of that name on h. Nothing is sent to the machine
-// yet; faults of the options are told by the first call.
+// New returns the worker of that name on h. It sends nothing to the machine yet; the
+// first call reports errors in the options.
 func New(name string, h Host, o Options) *Worker {
 	o, err := o.complete()
 	return &Worker{name: name, host: h, options: o, fault: err, turn: make(chan struct{}, 1)}
@@ -105,8 +104,8 @@ func (w *Worker) Name() string { return w.name }
 // Close closes the Host. Steps go on until their lease runs out.
 func (w *Worker) Close() error { return w.host.Close() }
 
-// Workspace makes or joins the workspace of that id: the folder Root/id, with
-// the runner's own files in .zfarm within.
+// Workspace makes or joins the workspace of that id: the folder Root/id, with the
+// runner's own files in its subfolder .zfarm.
 func (w *Worker) Workspace(ctx context.Context, id string) (workers.Workspace, error) {
 	if !workers.ValidID(id) {
 		return nil, fmt.Errorf("workspace id %q: %w", id, fs.ErrInvalid)
@@ -122,7 +121,7 @@ func (w *Worker) Workspace(ctx context.Context, id string) (workers.Workspace, e
 	return s, nil
 }
 
-// Workspaces returns the folders in Root that can be workspaces.
+// Workspaces returns the names of the folders in Root that can be workspaces.
 func (w *Worker) Workspaces(ctx context.Context) ([]string, error) {
 	if w.fault != nil {
 		return nil, w.fault
@@ -140,7 +139,7 @@ func (w *Worker) Workspaces(ctx context.Context) ([]string, error) {
 	return ids, nil
 }
 
-// ground finds a fit shell, once.
+// ground finds a usable shell, once.
 func (w *Worker) ground(ctx context.Context) (*ground, error) {
 	if w.fault != nil {
 		return nil, w.fault
@@ -165,10 +164,10 @@ func (w *Worker) ground(ctx context.Context) (*ground, error) {
 	return w.base, nil
 }
 
-// encode returns text as the machine's shell reads it.
+// encode returns text in the code page of the machine's shell.
 func (g *ground) encode(text string) ([]byte, error) {
 	if g.codePage == asciiPage {
-		return []byte(text), nil // UTF-8 passes as it is
+		return []byte(text), nil // UTF-8 needs no conversion
 	}
 	page, err := codepage.ForName(g.codePage)
 	if err != nil {
@@ -177,7 +176,7 @@ func (g *ground) encode(text string) ([]byte, error) {
 	return page.NewEncoder().Bytes([]byte(text))
 }
 
-// decode returns the text in a small file that the machine's shell wrote.
+// decode returns the text of a small file written by the machine's shell.
 func (g *ground) decode(b []byte) (string, error) {
 	if g.codePage == asciiPage {
 		return string(b), nil
@@ -190,8 +189,8 @@ func (g *ground) decode(b []byte) (string, error) {
 	return string(b), err
 }
 
-// word returns s as one word of a shell command that consists of printable
-// ASCII only, as Exec demands.
+// word returns s quoted as one word of a shell command, in printable ASCII only, as
+// Exec requires.
 func word(s string) string {
 	plain := true
 	for _, c := range []byte(s) {
@@ -216,8 +215,8 @@ func word(s string) string {
 	return `"$(printf ` + workers.Quote(b.String()) + `)"`
 }
 
-// told is the error of a command that ended with a code of its own, with what
-// it said.
+// told returns the error of a command that failed with an unexpected code, with its
+// output.
 func told(o Output) error {
 	text := strings.TrimSpace(string(o.Stderr))
 	if text == "" {

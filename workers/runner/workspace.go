@@ -17,18 +17,18 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// home is the runner's own folder in a workspace. Nothing in it can be named
-// through a Workspace.
+// home is the runner's own folder in a workspace. No method of Workspace accepts a name
+// in it.
 const home = ".zfarm"
 
-// Codes of our own commands, apart from those of shells and tools.
+// Exit codes of our own commands, distinct from those of shells and tools.
 const (
-	codeNoRunner = 7 // runner.sh is not there
-	codeBegun    = 3 // begun/ is there, who made it is not
+	codeNoRunner = 7 // runner.sh is missing
+	codeBegun    = 3 // begun/ exists, but its watcher does not
 )
 
-// workspace is the folder of one attempt. It keeps no state of its own:
-// everything is on the machine, for whoever comes next.
+// workspace is the folder of one attempt. It keeps no state in this process: everything
+// is on the machine, where another orchestrator can join it.
 type workspace struct {
 	host    Host
 	options Options
@@ -36,7 +36,7 @@ type workspace struct {
 	root    string
 }
 
-// open makes the folders that are absent, and brings the script.
+// open makes missing folders and puts the script there.
 func (w *workspace) open(ctx context.Context) error {
 	root := word(w.root)
 	out, err := w.host.Exec(ctx, "umask 077; mkdir -p "+root+" && [ ! -h "+root+" ] && cd "+root+
@@ -50,7 +50,7 @@ func (w *workspace) open(ctx context.Context) error {
 	return w.bring(ctx)
 }
 
-// bring puts runner.sh. A watcher that runs keeps the file it has open.
+// bring puts runner.sh. A running watcher keeps the file it has open.
 func (w *workspace) bring(ctx context.Context) error {
 	text, err := w.ground.encode(runnerScript)
 	if err != nil {
@@ -75,7 +75,7 @@ func (w *workspace) command(verb string, arguments ...string) string {
 	return line
 }
 
-// within returns name cleaned, or why it cannot be used.
+// within returns the cleaned name, or an error if it must not be used.
 func (w *workspace) within(name string) (string, error) {
 	clean, err := workers.CleanName(name)
 	if err != nil {
@@ -115,8 +115,8 @@ func (w *workspace) makeParent(ctx context.Context, dir string) error {
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	// Below the root only: a workspace that was removed must not come back
-	// because somebody who has not heard of it puts one more file there.
+	// Below the root only: a removed workspace must not come back because an
+	// orchestrator that does not know of the removal puts one more file there.
 	out, err := w.host.Exec(ctx, "umask 022; cd "+word(w.root)+" && mkdir -p "+word("./"+dir))
 	if err == nil && out.Code != 0 {
 		err = fmt.Errorf("making its folder: %w", told(out))
@@ -136,7 +136,7 @@ func (w *workspace) Get(ctx context.Context, name string, to io.Writer) (digest.
 	return sum.Digest(), nil
 }
 
-// copyFrom copies a file from offset to its present end.
+// copyFrom copies a file from offset to its current end.
 func (w *workspace) copyFrom(ctx context.Context, file string, offset int64, to io.Writer) (n int64, err error) {
 	r, err := w.host.Open(ctx, file, offset)
 	if err != nil {
@@ -156,7 +156,7 @@ func (w *workspace) copyFrom(ctx context.Context, file string, offset int64, to 
 				return n, err
 			}
 		}
-		if err == io.EOF { // itself: a lost connection may wrap it
+		if err == io.EOF { // compared, not unwrapped: a lost connection may wrap it
 			return n, nil
 		}
 		if err != nil {
@@ -210,8 +210,8 @@ func (w *workspace) Remove(ctx context.Context) error {
 	if err := w.stop(ctx); err != nil {
 		return fmt.Errorf("removing %s: %w", w.root, err)
 	}
-	// Folders only, and links not followed: chmod -R might go through a link
-	// that a step left to a place outside.
+	// Folders only, and without following links: chmod -R might go through a link that
+	// a step left to a place outside.
 	out, err := w.host.Exec(ctx, "cd "+word(w.options.Root)+" || exit; rm -rf ./"+id+
 		" 2>/dev/null || { find ./"+id+" -type d -exec chmod u+rwx {} \\; ; rm -rf ./"+id+"; }")
 	if err == nil && out.Code != 0 {
