@@ -1,13 +1,12 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package codepage turns the text of z/OS UNIX into UTF-8 and back, and makes
-// the text of a worker fit to be shown to a person.
+// Package codepage converts the text of z/OS UNIX to UTF-8 and back, and makes the text
+// of a worker safe to show to a person.
 //
-// It knows code pages and newlines, not files: tags are read in
-// orchestrator/compare/format/pax, bytes are moved by workers/ssh. Everything here
-// streams and can be wrapped around a reader or writer with
-// golang.org/x/text/transform.
+// It knows code pages and newlines, not files: orchestrator/compare/format/pax reads
+// tags, workers/ssh moves bytes. Everything here streams and can be wrapped around a
+// reader or writer with golang.org/x/text/transform.
 package codepage
 
 import (
@@ -31,14 +30,14 @@ const (
 // Binary is the CCSID in the tag of a file that is not text (chtag -b).
 const Binary = 65535
 
-// ErrUnknown: the code page is not one of those above.
+// ErrUnknown: the code page is not one of the above.
 var ErrUnknown = errors.New("unknown code page")
 
-// ForTag returns the encoding of text whose file tag names that CCSID. The
-// EBCDIC ones read a newline as z/OS UNIX writes it (0x15); all but UTF-8
-// stand for exactly the 256 characters of Latin-1, each by one byte, so that
-// decoding and encoding lose nothing. A character that the page lacks is an
-// error of the encoder. Any other CCSID is ErrUnknown.
+// ForTag returns the encoding of text whose file tag names that CCSID. The EBCDIC
+// encodings read a newline as z/OS UNIX writes it (0x15). All but UTF-8 encode exactly
+// the 256 characters of Latin-1, each as one byte, so that decoding and encoding lose
+// nothing. The encoder fails for a character that the page lacks. For any other CCSID
+// the error is ErrUnknown.
 func ForTag(ccsid int) (encoding.Encoding, error) {
 	switch ccsid {
 	case IBM1047:
@@ -53,8 +52,8 @@ func ForTag(ccsid int) (encoding.Encoding, error) {
 	return nil, fmt.Errorf("CCSID %d: %w", ccsid, ErrUnknown)
 }
 
-// ForName is ForTag by the name that z/OS uses in workers.Facts.CodePage,
-// "locale charmap" and iconv: "IBM-1047", "IBM-037", "ISO8859-1", "UTF-8".
+// ForName is ForTag for the names that z/OS uses in workers.Facts.CodePage, "locale
+// charmap" and iconv: "IBM-1047", "IBM-037", "ISO8859-1", "UTF-8".
 func ForName(name string) (encoding.Encoding, error) {
 	ccsid, ok := map[string]int{"IBM-1047": IBM1047, "IBM-037": IBM037, "ISO8859-1": ISO88591, "UTF-8": UTF8}[name]
 	if !ok {

@@ -42,13 +42,13 @@ func newPage(name string, m *charmap.Charmap) *page {
 // String returns the name of the code page as z/OS writes it.
 func (p *page) String() string { return p.name }
 
-// NewDecoder returns a decoder to UTF-8. It fails for no input.
+// NewDecoder returns a decoder to UTF-8. It accepts any input.
 func (p *page) NewDecoder() *encoding.Decoder {
 	return &encoding.Decoder{Transformer: decoder{page: p}}
 }
 
-// NewEncoder returns an encoder from UTF-8, which fails for characters above
-// U+00FF and for bytes that are no UTF-8.
+// NewEncoder returns an encoder from UTF-8, which fails for characters above U+00FF and
+// for bytes that are not UTF-8.
 func (p *page) NewEncoder() *encoding.Encoder {
 	return &encoding.Encoder{Transformer: encoder{page: p}}
 }
@@ -109,15 +109,15 @@ func (e encoder) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, err err
 	return nDst, nSrc, nil
 }
 
-// unsupported is a character that a code page lacks.
+// unsupported is the error for a character that a code page lacks.
 type unsupported rune
 
 func (u unsupported) Error() string {
 	return fmt.Sprintf("character %+q (%U) is not in the code page", rune(u), rune(u))
 }
 
-// Replacement tells golang.org/x/text/encoding.ReplaceUnsupported that a
-// substitute may stand for the character: EBCDIC's own, SUB.
+// Replacement returns the substitute that golang.org/x/text/encoding.ReplaceUnsupported
+// writes for the character: EBCDIC's own, SUB.
 func (u unsupported) Replacement() byte { return 0x3F }
 
 // Latin1 reads each byte as IBM-1047 and writes it as ISO 8859-1, so that offsets

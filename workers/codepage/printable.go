@@ -11,12 +11,12 @@ import (
 	"golang.org/x/text/transform"
 )
 
-// Printable returns a transformer that makes UTF-8 text of foreign origin
-// safe to show on a terminal or page. Newlines and tabs stay. Whatever could
-// move a cursor, colour, hide or reorder text (control characters, format
-// characters such as bidirectional overrides, line and paragraph separators,
-// private use) becomes \r, \x1b, \u202e; so do bytes that are no UTF-8. A
-// backslash stays as it is: the output is for eyes, not for reading back.
+// Printable returns a transformer that makes foreign UTF-8 text safe to show on a
+// terminal or page. Newlines and tabs stay. Whatever could move a cursor, colour, hide
+// or reorder text (control characters, format characters such as bidirectional
+// overrides, line and paragraph separators, private use) becomes \r, \x1b, \u202e; so
+// do bytes that are not UTF-8. A backslash stays as it is: the output is for eyes, not
+// for decoding.
 func Printable() transform.Transformer { return printable{} }
 
 type printable struct{ transform.NopResetter }
@@ -47,7 +47,7 @@ func (printable) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, err err
 	return nDst, nSrc, nil
 }
 
-// plain copies the ASCII text that src begins with, as far as dst has room.
+// plain copies the ASCII text at the start of src, as far as it fits in dst.
 func plain(dst, src []byte) int {
 	n := 0
 	for n < len(src) && n < len(dst) && (src[n] >= ' ' && src[n] < 0x7f || src[n] == '\n' || src[n] == '\t') {
@@ -76,7 +76,7 @@ func escape(b []byte, r rune) []byte {
 func PrintableString(s string) string {
 	out, _, err := transform.String(Printable(), s)
 	if err != nil {
-		return "" // it has no errors of its own, and a string is not cut short
+		return "" // it returns no errors of its own, and a string is complete
 	}
 	return out
 }

@@ -1,11 +1,11 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package humanize writes sizes, numbers, times and durations for people, in one
-// way everywhere: in lists, reports, messages and sentences.
+// Package humanize formats sizes, numbers, times and durations for people, the same way
+// everywhere: in lists, reports, messages and sentences.
 //
-// Programs read the values themselves, from JSON. Text that came from outside is
-// made safe to show by workers/codepage.
+// Programs read the values themselves, from JSON. workers/codepage makes foreign text
+// safe to show.
 package humanize
 
 import (
@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// Bytes is a number of bytes: whole units, with at least two digits.
+// Bytes formats a number of bytes: whole units, with at least two digits.
 func Bytes(n int64) string {
 	switch {
 	case n == 1:
@@ -29,7 +29,8 @@ func Bytes(n int64) string {
 	return fmt.Sprintf("%d GiB", n>>30)
 }
 
-// Number is a number with commas between its thousands, if it has five digits or more.
+// Number formats a number, with commas between its thousands if it has five or more
+// digits.
 func Number(n int) string {
 	s := strconv.Itoa(n)
 	for at := len(s) - 3; at > 0 && len(s) > 4 && s[at-1] != '-'; at -= 3 {
@@ -38,7 +39,7 @@ func Number(n int) string {
 	return s
 }
 
-// Count is a number of things that take an s in the plural.
+// Count formats a number of things whose plural takes an s.
 func Count(n int, thing string) string {
 	if n == 1 {
 		return "1 " + thing
@@ -46,8 +47,8 @@ func Count(n int, thing string) string {
 	return Number(n) + " " + thing + "s"
 }
 
-// Duration is how long something took: tenths of a second below a minute, else
-// hours, minutes and seconds.
+// Duration formats a duration: tenths of a second below a minute, else hours, minutes
+// and seconds.
 func Duration(d time.Duration) string {
 	if d < time.Minute {
 		return fmt.Sprintf("%.1f s", d.Seconds())
@@ -55,10 +56,10 @@ func Duration(d time.Duration) string {
 	return d.Round(time.Second).String()
 }
 
-// Time is a point in time, to the second, in UTC.
+// Time formats a time, to the second, in UTC.
 func Time(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }
 
-// Ago is how far a time is from now, roughly; "" for no time.
+// Ago says roughly how far a time is from now; "" for the zero time.
 func Ago(t, now time.Time) string {
 	if t.IsZero() {
 		return ""

@@ -1,12 +1,12 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package local is this machine as a worker: for trying recipes out, for tests,
-// and for ports whose cross compiler runs here.
+// Package local makes this machine a worker: for trying out recipes, for tests, and for
+// ports whose cross compiler runs here.
 //
-// It is a runner.Host over the operating system and nothing else; steps are
-// run by workers/runner, exactly as on a machine reached by workers/ssh. It is
-// no sandbox: a step has the rights of this process.
+// It is a runner.Host over the operating system; workers/runner runs the steps, exactly
+// as on a machine reached by workers/ssh. It is no sandbox: a step has the rights of
+// this process.
 package local
 
 import (
@@ -45,9 +45,8 @@ func New(name string, o runner.Options) (*runner.Worker, error) {
 // Host is this machine. The zero value is ready.
 type Host struct{}
 
-// Exec runs command by /bin/sh in a session of its own, without a terminal
-// and with no more of our environment than PATH and HOME. The session is
-// killed when ctx ends.
+// Exec runs command by /bin/sh in its own session, without a terminal and with nothing
+// of our environment but PATH and HOME. The session is killed when ctx ends.
 func (Host) Exec(ctx context.Context, command string) (runner.Output, error) {
 	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", command)
 	cmd.Dir = "/"
@@ -80,7 +79,7 @@ func (Host) Exec(ctx context.Context, command string) (runner.Output, error) {
 	return out, nil
 }
 
-// head keeps the first bytes that are written to it.
+// head keeps the first bytes written to it.
 type head struct{ kept []byte }
 
 func (h *head) Write(p []byte) (int, error) {
@@ -88,7 +87,7 @@ func (h *head) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Put writes a file beside path and renames it.
+// Put writes a file beside path and renames it over path.
 func (Host) Put(ctx context.Context, path string, mode fs.FileMode, r io.Reader) (d digest.Digest, err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), ".part-*")
 	if err != nil {
@@ -132,8 +131,8 @@ func copyAll(ctx context.Context, w io.Writer, r io.Reader) error {
 	}
 }
 
-// Open opens a regular file. Neither a link nor a pipe in its place is
-// followed or waited for.
+// Open opens a regular file. It neither follows a link nor waits for a pipe in its
+// place.
 func (Host) Open(_ context.Context, path string, offset int64) (io.ReadCloser, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -155,7 +154,7 @@ func (Host) Open(_ context.Context, path string, offset int64) (io.ReadCloser, e
 	}{io.LimitReader(f, max(0, info.Size()-offset)), f}, nil
 }
 
-// Stat describes path itself, were it a link.
+// Stat describes path itself, even if it is a link.
 func (Host) Stat(_ context.Context, path string) (workers.Entry, error) {
 	info, err := os.Lstat(path)
 	if err != nil {
@@ -164,8 +163,8 @@ func (Host) Stat(_ context.Context, path string) (workers.Entry, error) {
 	return entry(info), nil
 }
 
-// List returns what is in a folder, by name. What vanishes meanwhile is left
-// out.
+// List returns the entries of a folder, sorted by name. It leaves out what vanishes
+// meanwhile.
 func (Host) List(_ context.Context, path string) ([]workers.Entry, error) {
 	if info, err := os.Lstat(path); err != nil {
 		return nil, err

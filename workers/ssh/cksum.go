@@ -6,9 +6,9 @@ package ssh
 import "hash"
 
 // cksum is the checksum of the POSIX utility cksum: CRC-32 with the polynomial
-// 0x04C11DB7, most significant bit first, over the bytes and then their number,
-// least significant byte first (POSIX.1-2017, Shell & Utilities, cksum). It is
-// the only checksum that every UNIX system has a program for.
+// 0x04C11DB7, most significant bit first, over the bytes and then their number, least
+// significant byte first (POSIX.1-2017, Shell & Utilities, cksum). It is the only
+// checksum that every UNIX system has a program for.
 type cksum struct {
 	table [256]uint32
 	crc   uint32

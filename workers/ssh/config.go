@@ -13,38 +13,37 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// Config says how to reach a worker and by what to know it.
+// Config says how to reach a worker and how to recognize it.
 type Config struct {
 	// User is the account on the worker.
 	User string
 	// Address is "host:port".
 	Address string
-	// HostKeys are the public keys of the machine, any of which will do, each
-	// as a line "ssh-ed25519 AAAA..." with an optional comment. At least one:
-	// there is no trust on first use. See [KnownHosts].
+	// HostKeys are the accepted public keys of the machine, each as a line "ssh-ed25519
+	// AAAA..." with an optional comment. At least one is required: there is no trust on
+	// first use. See [KnownHosts].
 	HostKeys []string
-	// IdentityFiles are private keys to offer, in this order. Where FILE-cert.pub
-	// lies beside FILE, the certificate is offered first.
+	// IdentityFiles are private keys to offer, in this order. If FILE-cert.pub exists
+	// beside FILE, the certificate is offered first.
 	IdentityFiles []string
-	// Passphrase opens an encrypted identity file; nil if there is none. It is
-	// asked once for each such file, by Dial.
+	// Passphrase returns the passphrase of an encrypted identity file; may be nil. Dial
+	// calls it once for each such file.
 	Passphrase func(file string) ([]byte, error)
-	// AgentSocket is the socket of an ssh-agent whose keys are offered after
-	// the files; "" for none. The environment is not looked at.
+	// AgentSocket is the socket of an ssh-agent whose keys are offered after the files;
+	// "" for none. The environment is ignored.
 	AgentSocket string
-	// Ciphers narrows the ciphers of the connection, best first; nil for every
-	// one thought safe. Weaker ones cannot be named.
+	// Ciphers narrows the ciphers of the connection, best first; nil allows every one
+	// considered safe. Weaker ones cannot be named.
 	Ciphers []string
 	// DialTimeout bounds connecting, key exchange, login and opening sftp
 	// together; 0 means 30 s.
 	DialTimeout time.Duration
-	// Keepalive is the time between probes of an idle connection. A probe that
-	// waits for its answer three times as long ends the connection. 0 means
-	// 15 s.
+	// Keepalive is the time between probes of an idle connection. A probe without an
+	// answer for three times as long ends the connection. 0 means 15 s.
 	Keepalive time.Duration
 }
 
-// settings is a Config that was checked.
+// settings is a checked Config.
 type settings struct {
 	user, address        string
 	pinned               pinned

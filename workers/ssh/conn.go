@@ -18,17 +18,17 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// maxExecs is how many commands are under way on one connection. sshd allows
-// ten sessions by default, sftp holds one of them, and a session counts until
-// it is reaped: with four none is refused.
+// maxExecs is how many commands may run on one connection at a time. sshd allows ten
+// sessions by default, sftp holds one of them, and a session counts until it is reaped:
+// with four none is refused.
 const maxExecs = 4
 
-// packets is how many sftp packets of 32 KiB one transfer keeps in flight.
-// Servers are only bound to take 32 KiB; with larger ones a transfer may come
-// out short without an error.
+// packets is how many sftp packets of 32 KiB one transfer keeps in flight. Servers need
+// not accept more than 32 KiB; with larger packets a transfer may be truncated without
+// an error.
 const packets = 64
 
-// conn is one connection. It is used until it fails and never mended.
+// conn is one connection. It is used until it fails and never repaired.
 type conn struct {
 	address string
 	raw     net.Conn
@@ -52,8 +52,8 @@ func connect(ctx context.Context, s settings) (*conn, error) {
 	if err != nil {
 		return nil, unreachable(ctx, s, err)
 	}
-	// One end of time for everything up to a working sftp; closing the socket
-	// is the only thing that gets x/crypto out of a wait.
+	// One deadline for everything up to a working sftp; only closing the socket gets
+	// x/crypto out of a wait.
 	stop := context.AfterFunc(dialing, func() { raw.Close() })
 	c, err := handshake(dialing, s, raw)
 	if err == nil {
@@ -90,7 +90,7 @@ func handshake(ctx context.Context, s settings, raw net.Conn) (*conn, error) {
 		return nil, err
 	}
 	defer offer.close()
-	known := false // the host key was right, so what fails now is the login
+	known := false // the host key was accepted, so a later failure is the login's
 	config := &ssh.ClientConfig{
 		Config:            ssh.Config{Ciphers: s.ciphers},
 		User:              s.user,
@@ -147,8 +147,8 @@ func (c *conn) openSFTP(ctx context.Context) error {
 	return err
 }
 
-// watch probes the connection and ends it when a probe is not answered. There
-// is one probe at a time: x/crypto holds a lock while it waits for the answer.
+// watch probes the connection and ends it when a probe gets no answer. There is one
+// probe at a time: x/crypto holds a lock while it waits for the answer.
 func (c *conn) watch(every, dead time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -181,15 +181,15 @@ func (c *conn) watch(every, dead time.Duration) {
 	}
 }
 
-// fail ends the connection for that reason and returns the reason it first
-// ended for.
+// fail ends the connection with that error and returns the error that it first ended
+// with.
 func (c *conn) fail(err error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err == nil {
 		c.err = err
 		close(c.done)
-		c.raw.Close() // at once, without a word to a peer that may not listen
+		c.raw.Close() // at once, without a message to a peer that may not listen
 	}
 	return c.err
 }
@@ -203,15 +203,16 @@ func (c *conn) alive() bool {
 	}
 }
 
-// The pauses before a refused session is asked for again, and how often.
+// The pauses before a refused session is requested again; their number bounds the
+// retries.
 const (
 	minBackoff = 5 * time.Millisecond
 	maxBackoff = 200 * time.Millisecond
 	maxRefused = 100
 )
 
-// session opens a session channel. A server that is at its limit refuses;
-// nothing was begun by then, so asking again is safe.
+// session opens a session channel. A server at its limit refuses; nothing has begun by
+// then, so a retry is safe.
 func (c *conn) session(ctx context.Context) (*ssh.Session, error) {
 	pause := minBackoff
 	for range maxRefused {
@@ -231,7 +232,7 @@ func (c *conn) session(ctx context.Context) (*ssh.Session, error) {
 		}
 		pause = min(2*pause, maxBackoff)
 	}
-	// Commands that do not end may hold every session; another connection has
-	// sessions of its own.
+	// Hanging commands may occupy every session; another connection has sessions of its
+	// own.
 	return nil, lost(c.fail(fmt.Errorf("it refused a session %d times; raise MaxSessions of its sshd or use fewer slots", maxRefused)), "opening a session on %s", c.address)
 }

@@ -18,13 +18,13 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// credentials are what a worker is offered.
+// credentials are what we offer a worker at login.
 type credentials struct {
 	files []offered
 	agent string
 }
 
-// offered is one key by what it is called in messages.
+// offered is one key, with its name for messages.
 type offered struct {
 	signer ssh.Signer
 	name   string
@@ -97,7 +97,7 @@ func loadCertificate(file string, signer ssh.Signer) (ssh.Signer, error) {
 	return certified, nil
 }
 
-// attempt is the credentials in use by one handshake.
+// attempt is the use of the credentials in one handshake.
 type attempt struct {
 	agentConn net.Conn
 	tried     []string
@@ -149,8 +149,7 @@ func (a *attempt) close() {
 	}
 }
 
-// refused is the error of a login that failed after the host key was found
-// right.
+// refused is the error of a login that failed after the host key was accepted.
 func (a *attempt) refused(user, address string, err error) error {
 	tried := "no key: the agent has none"
 	if len(a.tried) > 0 {

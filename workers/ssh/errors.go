@@ -31,12 +31,12 @@ func (f *failure) Unwrap() []error { return f.kinds }
 // errUnbegun: the worker never saw the command.
 var errUnbegun = errors.New("nothing was begun")
 
-// lost is the ErrLost of whatever was being done when cause came up.
+// lost returns an ErrLost: cause interrupted what is described by doing.
 func lost(cause error, doing string, args ...any) error {
 	return &failure{fmt.Sprintf(doing, args...) + ": worker lost: " + clean(cause), []error{workers.ErrLost, cause}}
 }
 
-// unfit is the ErrUnfit with that text; cause may be nil.
+// unfit returns an ErrUnfit with that text; cause may be nil.
 func unfit(cause error, text string, args ...any) error {
 	f := &failure{fmt.Sprintf(text, args...), []error{workers.ErrUnfit}}
 	if cause != nil {
@@ -45,16 +45,16 @@ func unfit(cause error, text string, args ...any) error {
 	return f
 }
 
-// clean is the text of an error that a worker may have had a hand in, in one
-// line that is safe to show.
+// clean returns the text of an error that a worker may have influenced, as one line
+// that is safe to show.
 func clean(err error) string {
 	return codepage.Line(strings.ReplaceAll(err.Error(), "\n", " "), 1000)
 }
 
 func isLost(err error) bool { return errors.Is(err, workers.ErrLost) }
 
-// sftpErr says what an error of the sftp client means. An answer of the
-// server is an answer; everything else is the end of the connection.
+// sftpErr classifies an error of the sftp client. A status from the server is an
+// answer; anything else is the end of the connection.
 func (c *conn) sftpErr(ctx context.Context, err error, doing, name string) error {
 	if err == nil {
 		return nil
@@ -74,12 +74,12 @@ func (c *conn) sftpErr(ctx context.Context, err error, doing, name string) error
 	return lost(c.fail(err), "%s %s", doing, name)
 }
 
-// roomWanted is less than any file system that still takes files has left.
+// roomWanted is less than the free space of any file system that still takes files.
 const roomWanted = 1 << 20
 
-// refusal says why the server answered with a failure. Version 3 of sftp has
-// no code for a full disk: OpenSSH says "Failure" and nothing else. So the
-// server is asked how much room there is.
+// refusal says why the server answered with a failure. Version 3 of sftp has no code
+// for a full disk: OpenSSH answers "Failure" and nothing else. So refusal asks the
+// server how much space is free.
 func (c *conn) refusal(ctx context.Context, status *sftp.StatusError, doing, name string) error {
 	text := clean(status)
 	full := strings.Contains(text, "EDC5133I") || strings.Contains(strings.ToLower(text), "no space left")

@@ -17,15 +17,14 @@ import (
 	"github.com/zfarm/zfarm/workers/runner"
 )
 
-// maxOutput bounds what is kept of each stream of a command.
+// maxOutput bounds the bytes kept of each stream of a command.
 const maxOutput = 1 << 20
 
-// Exec runs a command line of printable ASCII, tabs and newlines under
-// /bin/sh, whatever the login shell of the account is. A command that does not
-// end with an exit status, or a signal that stands for one, is
-// workers.ErrLost. When ctx ends first, the command is sent TERM and its
-// channel closed; that reaches it if the server knows signals and is no
-// promise that it is gone.
+// Exec runs a command line of printable ASCII, tabs and newlines under /bin/sh,
+// whatever the login shell of the account is. A command that does not end with an exit
+// status, or with a signal that stands for one, is workers.ErrLost. If ctx ends first,
+// Exec sends TERM to the command and closes its channel. The signal arrives only if the
+// server supports signals, and the command may survive it.
 func (h *Host) Exec(ctx context.Context, command string) (runner.Output, error) {
 	for _, b := range []byte(command) {
 		if (b < ' ' || b > '~') && b != '\n' && b != '\t' {
@@ -57,8 +56,8 @@ func (c *conn) runCommand(ctx context.Context, command string) (runner.Output, e
 		return runner.Output{}, err
 	}
 	defer session.Close()
-	// Closing the channel alone leaves the command running, and sshd does not
-	// always pass the signal on. A command that stays must not keep its place.
+	// Closing the channel alone leaves the command running, and sshd does not always
+	// pass the signal on. A command that stays must not keep its slot here.
 	defer context.AfterFunc(ctx, func() {
 		leave()
 		if session.Signal(ssh.SIGTERM) == nil {
@@ -84,8 +83,8 @@ func (c *conn) runCommand(ctx context.Context, command string) (runner.Output, e
 	return runner.Output{Stdout: stdout.kept, Stderr: stderr.kept, Code: code}, nil
 }
 
-// head keeps the first maxOutput bytes written to it. It embeds no buffer:
-// io.Copy would find its ReadFrom and with it a way around the bound.
+// head keeps the first maxOutput bytes written to it. It embeds no buffer: io.Copy
+// would find its ReadFrom and bypass the bound.
 type head struct{ kept []byte }
 
 func (h *head) Write(p []byte) (int, error) {

@@ -14,7 +14,7 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// Stat describes a path, links not followed.
+// Stat describes a path without following links.
 func (h *Host) Stat(ctx context.Context, path string) (workers.Entry, error) {
 	return again(ctx, h, isLost, func(c *conn) (workers.Entry, error) {
 		info, err := await(ctx, func() (fs.FileInfo, error) { return c.sftp.Lstat(path) })
@@ -25,8 +25,8 @@ func (h *Host) Stat(ctx context.Context, path string) (workers.Entry, error) {
 	})
 }
 
-// List returns the entries of a folder sorted by name, links not followed. A
-// worker that gives more than [MaxEntries] of them is dropped.
+// List returns the entries of a folder, sorted by name, without following links. It
+// drops the connection to a worker that returns more than [MaxEntries] of them.
 func (h *Host) List(ctx context.Context, path string) ([]workers.Entry, error) {
 	return again(ctx, h, isLost, func(c *conn) ([]workers.Entry, error) {
 		defer c.listing.begin()()
@@ -46,7 +46,7 @@ func (h *Host) List(ctx context.Context, path string) ([]workers.Entry, error) {
 	})
 }
 
-// readDir looks first: a server lists what a link leads to.
+// readDir checks the path first: a server lists the target of a link.
 func (c *conn) readDir(ctx context.Context, path string) ([]fs.FileInfo, error) {
 	info, err := await(ctx, func() (fs.FileInfo, error) { return c.sftp.Lstat(path) })
 	if err != nil {
@@ -62,9 +62,8 @@ func entry(info fs.FileInfo) workers.Entry {
 	return workers.Entry{Name: info.Name(), Size: info.Size(), Mode: info.Mode(), ModTime: info.ModTime()}
 }
 
-// Open returns the bytes of a regular file from offset to its end as it was
-// just now. Fewer bytes than that are io.ErrUnexpectedEOF, never a clean end.
-// The reading ends with ctx.
+// Open returns the bytes of a regular file from offset to its current end. Fewer bytes
+// than that are io.ErrUnexpectedEOF, never a clean end. Reading ends with ctx.
 func (h *Host) Open(ctx context.Context, path string, offset int64) (io.ReadCloser, error) {
 	if offset < 0 {
 		return nil, fmt.Errorf("opening %s at %d: %w", path, offset, fs.ErrInvalid)
@@ -78,8 +77,8 @@ func (h *Host) Open(ctx context.Context, path string, offset int64) (io.ReadClos
 	})
 }
 
-// open looks before it opens: a named pipe in the place of a file would hold
-// up the whole sftp session of the server.
+// open checks the path before it opens it: a named pipe in the place of a file would
+// block the server's whole sftp session.
 func (c *conn) open(ctx context.Context, path string, offset int64) (*reader, error) {
 	info, err := c.sftp.Lstat(path)
 	if err != nil {

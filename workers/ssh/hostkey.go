@@ -15,12 +15,12 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// pinned are the host keys of a worker, by their wire form.
+// pinned are the pinned host keys of a worker, by their wire form.
 type pinned struct {
 	keys map[string]ssh.PublicKey
-	// algorithms are those of the keys and no others. Otherwise the server
-	// may answer with another of its keys, or with a certificate, and a
-	// worker whose key is right would be refused.
+	// algorithms are those of the pinned keys and no others. Otherwise the server may
+	// answer with another of its keys, or with a certificate, and a worker whose key is
+	// right would be refused.
 	algorithms []string
 }
 
@@ -63,7 +63,7 @@ func clip(s string) string {
 	return s
 }
 
-// noKey is the error of a worker that nobody vouched for yet.
+// noKey is the error of a worker without a pinned host key.
 func noKey(address, why string) error {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {

@@ -20,14 +20,13 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// maxKnownHosts bounds a known_hosts file.
+// maxKnownHosts bounds a known_hosts file, in bytes.
 const maxKnownHosts = 16 << 20
 
-// KnownHosts returns the keys that a known_hosts file of OpenSSH pins for an
-// address ("host:port"), for Config.HostKeys: by name, pattern or hash. Keys
-// under @revoked are left out. Where none is left the error is
-// workers.ErrHostKey and says how to come by one; certificate authorities are
-// not followed.
+// KnownHosts returns the keys that a known_hosts file of OpenSSH pins for an address
+// ("host:port"), for Config.HostKeys: by name, pattern or hash. It leaves out keys
+// under @revoked. If none is left the error is workers.ErrHostKey and says how to get
+// one; certificate authorities are not supported.
 func KnownHosts(file, address string) ([]string, error) {
 	b, err := readBounded(file)
 	if err != nil {
@@ -70,7 +69,7 @@ func knownKeys(file []byte, address string) ([]string, error) {
 			if line[0] == '@' {
 				return nil, fmt.Errorf("line %d: %w; a marked line must not be passed over", number, err)
 			}
-			continue // an old kind of key, or damage; it pins nothing
+			continue // an old kind of key, or a damaged line; it pins nothing
 		}
 		if !hostMatches(hosts, name) {
 			continue
@@ -109,8 +108,8 @@ func withoutRevoked(keys []string, revoked map[string]bool, authority int, addre
 	return nil, noKey(address, "no host key is pinned for it")
 }
 
-// hostMatches reports whether one of the patterns of a line means the name
-// and none excludes it.
+// hostMatches reports whether one of the patterns of a line matches the name and none
+// excludes it.
 func hostMatches(patterns []string, name string) bool {
 	found := false
 	for _, p := range patterns {
@@ -141,8 +140,8 @@ func patternMatches(pattern, name string) bool {
 	return wildcard(strings.ToLower(pattern), name)
 }
 
-// wildcard knows * and ? as ssh does. Brackets are not special there, unlike in
-// path.Match: "[host]:2222" is a name.
+// wildcard matches * and ? as ssh does. Brackets are not special, unlike in path.Match:
+// "[host]:2222" is a name.
 func wildcard(pattern, name string) bool {
 	pattern = strings.NewReplacer("[", `\[`, `\`, `\\`, "/", "\x00").Replace(pattern)
 	ok, err := path.Match(pattern, strings.ReplaceAll(name, "/", "\x00"))

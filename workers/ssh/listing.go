@@ -10,21 +10,21 @@ import (
 	"sync"
 )
 
-// MaxEntries bounds the names that a worker may give for a folder, taken over
-// all listings under way at one time; their packets may make up 64 MiB.
+// MaxEntries bounds the names that a worker may return, over all listings in progress
+// at one time; their packets may take 64 MiB.
 const MaxEntries = 1 << 18
 
 const maxListed = 64 << 20
 
-// listing bounds what a worker may say of its folders. The sftp client
-// gathers names until the server ends the list, and a hostile one never does.
+// listing bounds what a worker may return about its folders. The sftp client collects
+// names until the server ends the list, and a hostile server never does.
 type listing struct {
 	mu             sync.Mutex
 	under          int
 	entries, bytes int64
 }
 
-// begin counts a listing; the function it returns ends it.
+// begin counts a listing; the returned function ends it.
 func (l *listing) begin() func() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -49,13 +49,13 @@ func (l *listing) add(entries, bytes uint32) error {
 	return nil
 }
 
-// meter returns r with a watch on it. What goes beyond the bound is told to
-// end, and what that returns is the error of the reader.
+// meter returns r with its packets checked. It calls end with the error for anything
+// beyond the bound; the reader then returns the error that end returns.
 func (l *listing) meter(r io.Reader, end func(error) error) io.Reader {
 	return &meter{r: r, listing: l, end: end}
 }
 
-// meter looks at the headers of sftp packets as they pass.
+// meter inspects the headers of sftp packets as they pass.
 type meter struct {
 	r       io.Reader
 	listing *listing
@@ -87,7 +87,7 @@ func (m *meter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// parse looks whether the header is whole.
+// parse interprets the header once it is complete.
 func (m *meter) parse() error {
 	if len(m.header) < 5 {
 		return nil

@@ -20,11 +20,10 @@ import (
 	"github.com/zfarm/zfarm/attest/digest"
 )
 
-// Put writes a file beside path under another name and renames it over path.
-// Only the permission bits of mode count. A Put whose reader is an io.Seeker
-// is tried again once after a lost connection. A full disk is
-// workers.ErrUnfit and syscall.ENOSPC. When ctx ends Put returns as soon as r
-// does; r is not read after that.
+// Put writes a file beside path under a temporary name and renames it over path. Only
+// the permission bits of mode count. After a lost connection Put retries once if its
+// reader is an io.Seeker. A full disk is workers.ErrUnfit and syscall.ENOSPC. When ctx
+// ends Put returns as soon as r does; it does not read r after that.
 func (h *Host) Put(ctx context.Context, name string, mode fs.FileMode, r io.Reader) (digest.Digest, error) {
 	rewind := rewinder(r)
 	may := func(err error) bool { return isLost(err) && rewind() }
@@ -39,8 +38,8 @@ func (h *Host) Put(ctx context.Context, name string, mode fs.FileMode, r io.Read
 	})
 }
 
-// rewinder returns a function that brings r back to where it is now and
-// reports whether it could.
+// rewinder returns a function that seeks r back to its current position and reports
+// whether it could.
 func rewinder(r io.Reader) func() bool {
 	s, ok := r.(io.Seeker)
 	if !ok {
@@ -66,9 +65,9 @@ func (c *conn) put(ctx context.Context, name string, mode fs.FileMode, src *gate
 		return src.digest(), nil
 	}
 	err = c.putErr(ctx, src, name, err)
-	// Concurrent writes leave holes, so a part is never gone on with.
+	// Concurrent writes leave holes, so a partial file is never continued.
 	if c.alive() {
-		_ = c.sftp.Remove(part) // it may not be there; it is in nobody's way
+		_ = c.sftp.Remove(part) // it may not exist; it harms nobody
 	}
 	return digest.Digest{}, err
 }
@@ -80,17 +79,17 @@ func (c *conn) putErr(ctx context.Context, src *gate, name string, err error) er
 	return c.sftpErr(ctx, err, "putting", name)
 }
 
-// write fills a new file and looks that it is whole.
+// write fills a new file and checks that it is complete.
 func (c *conn) write(ctx context.Context, part string, mode fs.FileMode, src *gate) error {
 	f, err := c.create(ctx, part, src.zos())
 	if err != nil {
 		return err
 	}
-	// Not ReadFrom: that sends one packet a round trip unless it knows the
-	// size of what it reads.
+	// Not ReadFrom: unless it knows the size of its source, it sends one packet per
+	// round trip.
 	n, err := f.ReadFromWithConcurrency(src, packets)
 	if err == nil {
-		err = src.failed() // sftp takes what wraps io.EOF for the end
+		err = src.failed() // sftp mistakes what wraps io.EOF for the end
 	}
 	if err == nil {
 		err = f.Chmod(mode.Perm())
@@ -119,7 +118,7 @@ func (c *conn) create(ctx context.Context, part string, zos bool) (*sftp.File, e
 	if err != nil || !zos {
 		return f, err
 	}
-	// A new file without a tag may be converted as it is written.
+	// z/OS may convert a new file without a tag while it is written.
 	if err := f.Close(); err != nil {
 		return nil, err
 	}
@@ -129,13 +128,13 @@ func (c *conn) create(ctx context.Context, part string, zos bool) (*sftp.File, e
 	return c.sftp.OpenFile(part, os.O_WRONLY)
 }
 
-// rename puts part in the place of name, whatever was there.
+// rename replaces name by part, whether name exists or not.
 func (c *conn) rename(part, name string) error {
 	if _, ok := c.sftp.HasExtension("posix-rename@openssh.com"); ok {
 		return c.sftp.PosixRename(part, name)
 	}
-	// Without the extension renaming does not replace, and for a moment there
-	// is no file. Two at a time would be in each other's way.
+	// Without the extension a rename does not replace, and for a moment there is no
+	// file. Two renames at a time would collide.
 	c.renaming.Lock()
 	defer c.renaming.Unlock()
 	err := c.sftp.Rename(part, name)
@@ -149,8 +148,8 @@ func (c *conn) rename(part, name string) error {
 	return c.sftp.Rename(part, name)
 }
 
-// gate stands between a reader and a transfer that may have to be left behind:
-// once it is shut nobody reads through it. It sums what passes.
+// gate stands between a reader and a transfer that may have to be abandoned: once it is
+// shut nothing reads through it. It digests what passes.
 type gate struct {
 	mu  sync.Mutex
 	r   *digest.Reader

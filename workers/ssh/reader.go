@@ -13,11 +13,11 @@ import (
 	"github.com/pkg/sftp"
 )
 
-// chunkSize is one packet of sftp.
+// chunkSize is the size of one sftp packet.
 const chunkSize = 32 << 10
 
-// reader reads a stretch of a file with many requests in flight and gives the
-// bytes in order.
+// reader reads a range of a file with many requests in flight and returns the bytes in
+// order.
 type reader struct {
 	c         *conn
 	f         *sftp.File
@@ -25,7 +25,7 @@ type reader struct {
 	off, size int64
 
 	order chan chan chunk // answers, in the order of the file
-	now   chunk           // what Read is giving out
+	now   chunk           // what Read is returning
 	end   context.CancelCauseFunc
 	ended <-chan struct{}
 	why   func() error
@@ -42,14 +42,14 @@ func newReader(ctx context.Context, c *conn, f *sftp.File, path string, offset, 
 		c: c, f: f, path: path, off: offset, size: size, order: make(chan chan chunk, packets),
 		end: end, ended: reading.Done(), why: func() error { return context.Cause(reading) },
 	}
-	// The answer to closing a file that was read tells nothing, and the server
-	// may be slow or gone: nobody waits for it.
+	// Do not wait for the close: after reading, its answer means nothing, and the
+	// server may be slow or gone.
 	context.AfterFunc(reading, func() { _ = f.Close() })
 	go r.request()
 	return r
 }
 
-// request keeps requests in flight until the end of the stretch.
+// request keeps requests in flight until the end of the range.
 func (r *reader) request() {
 	defer close(r.order)
 	for off := r.off; off < r.size; off += chunkSize {
@@ -61,8 +61,8 @@ func (r *reader) request() {
 		}
 		go func() {
 			b := make([]byte, min(chunkSize, r.size-off))
-			// One packet's worth is asked for again until it is whole, so
-			// a server that answers short costs time only.
+			// A short packet is requested again until it is complete, so a server that
+			// answers short costs time only.
 			n, err := r.f.ReadAt(b, off)
 			if n == len(b) {
 				err = nil
@@ -72,7 +72,7 @@ func (r *reader) request() {
 	}
 }
 
-// Read gives the next bytes.
+// Read returns the next bytes.
 func (r *reader) Read(p []byte) (int, error) {
 	for len(r.now.b) == 0 {
 		if r.now.err != nil {

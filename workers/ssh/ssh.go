@@ -1,15 +1,14 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package ssh reaches a worker over SSH: short commands by exec, every byte
-// that matters by sftp, over one long-lived connection that is made again
-// when it was lost.
+// Package ssh reaches a worker over SSH: short commands by exec, all file contents by
+// sftp, over one long-lived connection that it makes again when it is lost.
 //
-// It is a runner.Host; steps, workspaces and facts are workers/runner's. z/OS
-// shapes it: its sshd converts the text of exec channels between ISO8859-1
-// and EBCDIC and leaves sftp alone, so no file ever travels through exec. Host
-// keys are pinned in the configuration; nothing is trusted at first sight.
-// workers/sshtest has the servers that it is tested against.
+// It is a runner.Host; steps, workspaces and facts belong to workers/runner. z/OS
+// shapes it: its sshd converts the text of exec channels between ISO8859-1 and EBCDIC
+// but not sftp, so no file ever travels through exec. Host keys are pinned in the
+// configuration; there is no trust on first use. workers/sshtest has the servers that
+// it is tested against.
 package ssh
 
 import (
@@ -22,10 +21,10 @@ import (
 	"github.com/zfarm/zfarm/workers/runner"
 )
 
-// Host is a machine reached over SSH. Its methods may be called concurrently
-// and connect again by themselves after a lost connection: Open, Stat and List
-// are then tried once more, so is a Put whose reader can seek back, and an
-// Exec of which nothing had begun. Every other loss is workers.ErrLost.
+// Host is a machine reached over SSH. Its methods may be called concurrently and
+// reconnect by themselves after a lost connection. They then retry once: Open, Stat and
+// List always, Put if its reader can seek back, Exec if the worker has not seen the
+// command. Every other loss is workers.ErrLost.
 type Host struct {
 	settings settings
 	done     chan struct{} // closed by Close
@@ -34,22 +33,22 @@ type Host struct {
 	banner string
 	zos    bool
 
-	turn    chan struct{} // one place: who holds it may touch the fields below
+	turn    chan struct{} // holds one token: its holder may use the fields below
 	current *conn
 	pause   time.Duration // before the next try to connect
 	retryAt time.Time
 }
 
-// The pause after a connection could not be made doubles between these.
+// The pause after a failed connection doubles between these.
 const (
 	minPause = 100 * time.Millisecond
 	maxPause = 5 * time.Second
 )
 
-// Dial connects to a worker and learns what system it is. The connection is
-// workers.ErrUnreachable if there is no answer, workers.ErrHostKey if the
-// machine is not the one pinned, workers.ErrAuth if it refuses the
-// credentials, and workers.ErrUnfit if it offers no sftp or no commands.
+// Dial connects to a worker and finds out its system. The error is
+// workers.ErrUnreachable if there is no answer, workers.ErrHostKey if the machine is
+// not the pinned one, workers.ErrAuth if it refuses the credentials, and
+// workers.ErrUnfit if it offers no sftp or no commands.
 func Dial(ctx context.Context, c Config) (*Host, error) {
 	s, err := c.settings()
 	if err != nil {
@@ -73,7 +72,7 @@ func Dial(ctx context.Context, c Config) (*Host, error) {
 // "SSH-2.0-OpenSSH_9.2p1 Debian-2".
 func (h *Host) Banner() string { return h.banner }
 
-// Close drops the connection and makes no other.
+// Close closes the connection and prevents any further one.
 func (h *Host) Close() error {
 	h.close() // ends a connection being made, so that the turn comes soon
 	h.turn <- struct{}{}
@@ -84,7 +83,7 @@ func (h *Host) Close() error {
 	return nil
 }
 
-// conn returns the living connection, and makes one where there is none.
+// conn returns the live connection, or makes one.
 func (h *Host) conn(ctx context.Context) (*conn, error) {
 	select {
 	case h.turn <- struct{}{}:
@@ -130,9 +129,8 @@ func (h *Host) closedOr(err error) error {
 	}
 }
 
-// again calls f with a living connection. Where that fails and may says that
-// the failure is worth it, it calls f once more; a connection that was lost is
-// another one by then.
+// again calls f with a live connection. If that fails and may accepts the error, it
+// calls f once more, with a new connection if the old one was lost.
 func again[T any](ctx context.Context, h *Host, may func(error) bool, f func(*conn) (T, error)) (T, error) {
 	c, err := h.conn(ctx)
 	if err != nil {
@@ -149,7 +147,7 @@ func again[T any](ctx context.Context, h *Host, may func(error) bool, f func(*co
 	return f(c)
 }
 
-// sleep waits for d and reports whether ctx let it.
+// sleep waits for d and returns false if ctx ended first.
 func sleep(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
 		return ctx.Err() == nil
@@ -164,8 +162,8 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// await returns what f returns, or the end of ctx if that comes first; f then
-// goes on by itself until the answer or the end of the connection.
+// await returns what f returns, or the error of ctx if that ends first; f then goes on
+// by itself until the answer or the end of the connection.
 func await[T any](ctx context.Context, f func() (T, error)) (T, error) {
 	type answer struct {
 		v   T

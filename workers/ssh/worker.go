@@ -10,7 +10,7 @@ import (
 	"github.com/zfarm/zfarm/workers/runner"
 )
 
-// New is a worker of that name behind Dial.
+// New connects as Dial does and returns the worker of that name.
 func New(ctx context.Context, name string, c Config, o runner.Options) (*runner.Worker, error) {
 	h, err := Dial(ctx, c)
 	if err != nil {

@@ -16,11 +16,11 @@ import (
 	"github.com/zfarm/zfarm/workers/codepage"
 )
 
-// zosSystem is what "uname -s" says on z/OS, whatever its release.
+// zosSystem is the output of "uname -s" on z/OS, whatever its release.
 const zosSystem = "OS/390"
 
-// isZOS asks the system for its name. A line of its own is looked for, since
-// text printed at login may stand before it.
+// isZOS asks the system for its name. It searches for a whole line, since text printed
+// at login may come first.
 func (c *conn) isZOS(ctx context.Context, patience time.Duration) (bool, error) {
 	asking, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("no answer within %v", patience))
 	defer cancel()
@@ -57,7 +57,7 @@ func hasLine(text []byte, want string) bool {
 	return false
 }
 
-// tagBinary keeps automatic conversion away from a file.
+// tagBinary keeps automatic conversion from changing a file.
 func (c *conn) tagBinary(ctx context.Context, file string) error {
 	out, err := c.exec(ctx, "chtag -b "+workers.Quote(file))
 	if err != nil {
@@ -69,8 +69,8 @@ func (c *conn) tagBinary(ctx context.Context, file string) error {
 	return nil
 }
 
-// verify compares the file on the worker with what was sent, by a program
-// there: reading it back by sftp would undo what a conversion did.
+// verify compares the file on the worker with what was sent, using a program there:
+// reading it back by sftp would undo what a conversion did.
 func (c *conn) verify(ctx context.Context, file string, sum hash.Hash32, size int64) error {
 	out, err := c.exec(ctx, "cksum < "+workers.Quote(file))
 	if err != nil {
