@@ -203,8 +203,7 @@ func (c *conn) alive() bool {
 	}
 }
 
-// The pauses before a refused session is requested again; their number bounds the
-// retries.
+// The pauses between requests for a refused session, and the bound on requests.
 const (
 	minBackoff = 5 * time.Millisecond
 	maxBackoff = 200 * time.Millisecond

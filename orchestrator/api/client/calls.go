@@ -11,11 +11,11 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/api/wire"
 )
 
-// SubmitOptions goes with a submission.
+// SubmitOptions are the parameters of a submission.
 type SubmitOptions struct {
-	// Priority: higher is sooner; 0 is usual.
+	// Priority: higher is sooner; 0 is the default.
 	Priority int
-	// Force builds anew what was built before.
+	// Force makes new builds even of what was built before.
 	Force bool
 }
 
@@ -29,7 +29,7 @@ func (a AttemptID) input() wire.AttemptInput {
 	return wire.AttemptInput{BuildInput: wire.BuildInput{ID: a.Build}, Stage: a.Stage, Fence: a.Fence}
 }
 
-// Whoami returns the principal that the token is for.
+// Whoami returns the principal that the token belongs to.
 func (c *Client) Whoami(ctx context.Context) (wire.Principal, error) {
 	out, err := send(ctx, c, c.calls.Whoami, &wire.NothingInput{})
 	if err != nil {
@@ -138,23 +138,23 @@ func (c *Client) Files(ctx context.Context, build string) ([]wire.File, error) {
 	return out.Body.Files, nil
 }
 
-// Verdict writes the verdict about a build, JSON.
+// Verdict writes the verdict about a build, as JSON.
 func (c *Client) Verdict(ctx context.Context, build string, w io.Writer) error {
 	return copyWhole(ctx, c, c.calls.Verdict, &wire.BuildInput{ID: build}, w)
 }
 
-// Report writes the report about a build, text for people.
+// Report writes the report about a build, as text for people.
 func (c *Client) Report(ctx context.Context, build string, w io.Writer) error {
 	return copyWhole(ctx, c, c.calls.Report, &wire.BuildInput{ID: build}, w)
 }
 
-// File writes a file that a build published. Cut off, it goes on where it was;
-// at the end the digest must be that of the file.
+// File writes a file that a build published. It resumes a download that was cut off;
+// the digest at the end must be that of the file.
 func (c *Client) File(ctx context.Context, build, name string, w io.Writer) error {
 	return copyWhole(ctx, c, c.calls.File, &wire.FileInput{BuildInput: wire.BuildInput{ID: build}, Name: name}, w)
 }
 
-// Releases returns everything that may be collected.
+// Releases returns all releases.
 func (c *Client) Releases(ctx context.Context) ([]wire.Release, error) {
 	out, err := send(ctx, c, c.calls.Releases, &wire.NothingInput{})
 	if err != nil {
@@ -187,7 +187,7 @@ func (c *Client) Workers(ctx context.Context, quarantine string) ([]wire.Worker,
 	return out.Body.Workers, nil
 }
 
-// ChangeWorker drains a worker or gives it work again.
+// ChangeWorker drains a worker or ends its draining.
 func (c *Client) ChangeWorker(ctx context.Context, name string, change wire.WorkerChange) (wire.Worker, error) {
 	return workerOf(send(ctx, c, c.calls.ChangeWorker, &wire.ChangeWorkerInput{WorkerInput: wire.WorkerInput{Name: name}, Body: change}))
 }
@@ -237,7 +237,7 @@ func (c *Client) Audit(ctx context.Context, after int64, limit int) ([]wire.Audi
 	return out.Body.Audit, nil
 }
 
-// Metrics writes the figures for Prometheus.
+// Metrics writes the metrics for Prometheus.
 func (c *Client) Metrics(ctx context.Context, w io.Writer) error {
 	resp, err := open(ctx, c, c.calls.Metrics, &wire.NothingInput{}, func(r *http.Request) { r.Header.Set("Accept", "text/plain") })
 	if err != nil {

@@ -1,12 +1,12 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package client asks a farm over HTTP, or in this process through [Transport].
+// Package client calls a farm over HTTP, or in this process through [Transport].
 //
-// It knows orchestrator/api/wire and nothing else of the farm: neither the
-// database nor the engine is linked by a program that uses it. It tries again
-// what may be tried again, goes on where a file, a log or a stream of events was
-// cut, and proves the digests of files; what is done with them is its caller's.
+// It imports orchestrator/api/wire and no other package of the farm: a program that
+// uses it links neither the database nor the engine. It retries what may be retried,
+// resumes a file, a log or a stream of events that was cut off, and checks the digests
+// of files; its caller decides what to do with them.
 package client
 
 import (
@@ -28,17 +28,17 @@ import (
 	"github.com/zfarm/zfarm/workers/codepage"
 )
 
-// How often and how long a client tries what it may try again.
+// Bounds on the retries of a client.
 const (
 	tries      = 5
 	firstPause = 200 * time.Millisecond
 	maxPause   = 10 * time.Second
-	maxWait    = time.Minute // of what a server may ask for
+	maxWait    = time.Minute // that a server may ask for
 	maxAnswer  = 64 << 20    // bytes of a JSON answer
 )
 
-// Client asks a farm. It is safe for concurrent use. Requests that change
-// nothing are tried again when the way there fails; changes never are.
+// Client calls a farm. It is safe for concurrent use. It retries requests that change
+// nothing when the connection fails; changes never.
 type Client struct {
 	base  *url.URL
 	token string
@@ -47,10 +47,9 @@ type Client struct {
 	fault error
 }
 
-// New returns a client of the farm at base, such as
-// https://farm.example.org. The token is sent over TLS and to loopback
-// addresses only. hc may be nil; with [Transport] it reaches a server in this
-// process. Every call reports what is wrong with base.
+// New returns a client of the farm at base, such as https://farm.example.org. It sends
+// the token only over TLS and to loopback addresses. hc may be nil; with [Transport] it
+// reaches a server in this process. Every call returns an error if base is wrong.
 func New(base, token string, hc *http.Client) *Client {
 	if hc == nil {
 		hc = &http.Client{}
@@ -67,17 +66,17 @@ func New(base, token string, hc *http.Client) *Client {
 	return c
 }
 
-// Check reports what is wrong with the address, nil if nothing is.
+// Check returns what is wrong with the address, or nil.
 func (c *Client) Check() error { return c.fault }
 
-// Problem is what a farm answers when it does not do what was asked.
+// Problem is a farm's answer to a request that it refuses or cannot fulfil.
 type Problem struct {
 	wire.Problem
 	wait time.Duration // how long the farm asks to wait
 }
 
-// Error is the detail, with the faults where it does not name them itself, in
-// text that is safe for a terminal.
+// Error returns the detail, with those faults that it does not mention itself, in text
+// that is safe for a terminal.
 func (p *Problem) Error() string {
 	text := p.Detail
 	if text == "" {
@@ -91,7 +90,7 @@ func (p *Problem) Error() string {
 	return codepage.PrintableString(text)
 }
 
-// request makes the request of a call.
+// request makes the HTTP request of a call.
 func (c *Client) request(ctx context.Context, o wire.Operation, in any) (*http.Request, error) {
 	if c.fault != nil {
 		return nil, c.fault
@@ -107,7 +106,7 @@ func (c *Client) request(ctx context.Context, o wire.Operation, in any) (*http.R
 	return r, nil
 }
 
-// send makes a call that is answered in JSON.
+// send makes a call whose answer is JSON.
 func send[I, O any](ctx context.Context, c *Client, call wire.Call[I, O], in *I) (*O, error) {
 	return sendWith(ctx, c, call, in, nil)
 }
@@ -129,8 +128,8 @@ func sendWith[I, O any](ctx context.Context, c *Client, call wire.Call[I, O], in
 	return out, nil
 }
 
-// open makes a call and returns its answer, which has succeeded. Calls that
-// change nothing are tried again. edit may add to each request.
+// open makes a call and returns its successful answer. It retries calls that change
+// nothing. edit may add to each request.
 func open[I, O any](ctx context.Context, c *Client, call wire.Call[I, O], in *I, edit func(*http.Request)) (*http.Response, error) {
 	for try := 1; ; try++ {
 		r, err := c.request(ctx, call.Operation, in)
@@ -153,7 +152,7 @@ func open[I, O any](ctx context.Context, c *Client, call wire.Call[I, O], in *I,
 	}
 }
 
-// once asks once. A status that is no success is a *Problem.
+// once sends one request. An unsuccessful status is a *Problem.
 func (c *Client) once(r *http.Request) (*http.Response, error) {
 	resp, err := c.http.Do(r)
 	if err != nil {
@@ -188,7 +187,7 @@ func temporary(ctx context.Context, err error) bool {
 	return true
 }
 
-// pause waits longer after each try, and not all clients equally long.
+// pause waits longer after each try, with jitter so that clients do not retry in step.
 func pause(ctx context.Context, try int, err error) error {
 	wait := min(firstPause<<min(try-1, 10), maxPause)
 	wait = wait/2 + rand.N(wait) //nolint:gosec // not a secret

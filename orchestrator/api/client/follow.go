@@ -20,17 +20,17 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/api/wire"
 )
 
-// longEnough is how long a stream must have lasted to count as a success, though
-// it brought nothing: proxies cut what is quiet.
+// longEnough is how long a stream must have lasted to count as a success even without
+// data: proxies cut idle streams.
 const longEnough = 5 * time.Second
 
-// sink is where a client writes; its errors are not those of the network.
+// sink distinguishes errors of the client's writer from those of the network.
 type sink struct {
 	w      io.Writer
 	failed error
 }
 
-// Write notes what went wrong.
+// Write notes the error of the writer.
 func (s *sink) Write(p []byte) (int, error) {
 	n, err := s.w.Write(p)
 	if err != nil {
@@ -39,8 +39,8 @@ func (s *sink) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// copyWhole writes an answer that stands still, in as many parts as it takes,
-// and checks it against the digest that is its ETag.
+// copyWhole writes an answer that does not change, in as many parts as it takes, and
+// checks it against the digest in its ETag.
 func copyWhole[I, O any](ctx context.Context, c *Client, call wire.Call[I, O], in *I, w io.Writer) error {
 	out := &sink{w: w}
 	sum := digest.NewWriter(out)
@@ -69,8 +69,8 @@ func copyWhole[I, O any](ctx context.Context, c *Client, call wire.Call[I, O], i
 	}
 }
 
-// copyPart goes on where sum stands. If the file became another one since, the
-// farm refuses (If-Match).
+// copyPart continues after the bytes that sum has. If the file has been replaced since,
+// the farm refuses (If-Match).
 func copyPart[I, O any](ctx context.Context, c *Client, call wire.Call[I, O], in *I, sum *digest.Writer, tag string) (string, error) {
 	at := sum.Len()
 	resp, err := open(ctx, c, call, in, func(r *http.Request) {
@@ -95,7 +95,7 @@ func copyPart[I, O any](ctx context.Context, c *Client, call wire.Call[I, O], in
 	return resp.Header.Get("ETag"), nil
 }
 
-// checkDigest compares what arrived with the digest that the farm named.
+// checkDigest compares the digest of what arrived with the one that the farm named.
 func checkDigest(have digest.Digest, tag string) error {
 	want, err := digest.Parse(strings.Trim(tag, `"`))
 	if err != nil {
@@ -107,8 +107,8 @@ func checkDigest(have digest.Digest, tag string) error {
 	return nil
 }
 
-// FollowLog writes the log of a step from an offset until the step has ended,
-// and returns the offset it came to. Cut off, it goes on by itself.
+// FollowLog writes the log of a step from an offset until the step has ended, and
+// returns the offset it reached. It resumes a stream that was cut off.
 func (c *Client) FollowLog(ctx context.Context, a AttemptID, step string, offset int64, w io.Writer) (int64, error) {
 	out := &sink{w: w}
 	for try := 1; ; try++ {
@@ -147,8 +147,8 @@ func gaveUp(ctx context.Context, err error) error {
 	return err
 }
 
-// Log writes what there is of the log of a step from an offset, and returns
-// the offset it came to.
+// Log writes the current log of a step from an offset, and returns the offset it
+// reached.
 func (c *Client) Log(ctx context.Context, a AttemptID, step string, offset int64, w io.Writer) (int64, error) {
 	n, err := c.logPart(ctx, wire.LogInput{AttemptInput: a.input(), Step: step, Offset: offset}, w)
 	return offset + n, err
@@ -167,8 +167,8 @@ func (c *Client) logPart(ctx context.Context, in wire.LogInput, w io.Writer) (in
 	return n, nil
 }
 
-// logOver reports whether a stream that ended did so because the step did: a
-// farm that is shut down ends its streams, too.
+// logOver reports whether a stream ended because the step did: a farm that shuts down
+// ends its streams, too.
 func (c *Client) logOver(ctx context.Context, a AttemptID, step string, offset int64) (bool, error) {
 	steps, err := c.Steps(ctx, a)
 	if err != nil {
@@ -186,13 +186,12 @@ func (c *Client) logOver(ctx context.Context, a AttemptID, step string, offset i
 	return i < 0 || !attempts[i].Ended.IsZero(), nil
 }
 
-// ErrEnough is what the function handed to [Client.FollowEvents] returns when
-// it wants no more.
+// ErrEnough is returned by the function passed to [Client.FollowEvents] to stop.
 var ErrEnough = errors.New("enough")
 
-// FollowEvents hands on each event after a number as it happens, of one build
-// or, for "", of all, until handle returns an error or ctx ends. Cut off, it
-// goes on by itself, without loss and without repetition. ErrEnough becomes nil.
+// FollowEvents passes each event after a number to handle as it happens, of one build
+// or, for "", of all, until handle returns an error or ctx ends. It resumes a stream
+// that was cut off, without loss and without repetition. ErrEnough becomes nil.
 func (c *Client) FollowEvents(ctx context.Context, after int64, build string, handle func(wire.Event) error) error {
 	for try := 1; ; try++ {
 		before, begun := after, time.Now()

@@ -11,13 +11,13 @@ import (
 	"sync"
 )
 
-// Transport returns a way for a client to reach a handler in this process,
-// without a network. Answers arrive as they are written, as over one.
+// Transport lets a client reach a handler in this process, without a network. Answers
+// arrive as they are written, as over one.
 func Transport(h http.Handler) http.RoundTripper { return &inside{h} }
 
 type inside struct{ handler http.Handler }
 
-// RoundTrip has the handler answer. It returns with the header.
+// RoundTrip calls the handler. It returns once there is a header.
 func (t *inside) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancel(r.Context())
 	in := r.Clone(ctx)
@@ -58,7 +58,7 @@ func (t *inside) serve(w *pipeWriter, r *http.Request) {
 	t.handler.ServeHTTP(w, r)
 }
 
-// pipeWriter is the answer on its way.
+// pipeWriter passes the handler's answer to the client.
 type pipeWriter struct {
 	header   http.Header
 	pipe     *io.PipeWriter
@@ -79,7 +79,7 @@ func (w *pipeWriter) WriteHeader(status int) {
 	})
 }
 
-// Write waits until it is read.
+// Write waits until the client has read it.
 func (w *pipeWriter) Write(p []byte) (int, error) {
 	w.WriteHeader(http.StatusOK)
 	if w.response.Request.Method == http.MethodHead {
@@ -88,16 +88,16 @@ func (w *pipeWriter) Write(p []byte) (int, error) {
 	return w.pipe.Write(p)
 }
 
-// Flush has nothing to do but to show the header.
+// Flush only sends the header: writes are not buffered.
 func (w *pipeWriter) Flush() { w.WriteHeader(http.StatusOK) }
 
-// pipeBody ends the handler when nobody reads on.
+// pipeBody ends the handler when the client closes it.
 type pipeBody struct {
 	*io.PipeReader
 	cancel context.CancelFunc
 }
 
-// Close gives the rest up.
+// Close drops the rest of the answer.
 func (b *pipeBody) Close() error {
 	b.cancel()
 	return b.PipeReader.Close()

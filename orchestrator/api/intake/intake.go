@@ -1,12 +1,12 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package intake reads the archive of recipe folders that somebody submits,
-// a tar that may be compressed with gzip, into memory, and packs such archives.
+// Package intake reads a submitted archive of recipe folders, a tar that may be
+// compressed with gzip, into memory, and packs such archives.
 //
-// The archive is hostile: its size, its members and their names are bounded,
-// and nothing of it is ever written to a disk. What the recipes mean is
-// recipes/parse; who may submit them is orchestrator/api/server.
+// The archive is hostile: its size, its members and their names are bounded, and
+// nothing of it is ever written to a disk. recipes/parse interprets the recipes;
+// orchestrator/api/server decides who may submit them.
 package intake
 
 import (
@@ -34,9 +34,9 @@ const RecipeFile = "recipe.hcl"
 
 // Limits bound an archive. Sizes are in bytes.
 type Limits struct {
-	// File bounds one file, Expanded all files together once decompressed.
+	// File bounds one file, Expanded all files together after decompression.
 	File, Expanded int64
-	// Members bounds how many members there are, Depth how deep their folders lie.
+	// Members bounds the number of members, Depth that of nested folders.
 	Members, Depth int
 }
 
@@ -48,16 +48,16 @@ func DefaultLimits() Limits {
 const (
 	maxName  = 200      // bytes of a member's name
 	overhead = 16 << 20 // bytes of headers and padding in a whole archive
-	block    = 512      // what tar pads to
+	block    = 512      // size that tar pads to
 )
 
-// RefusedError says why an archive is not taken.
+// RefusedError says why an archive is refused.
 type RefusedError struct {
-	// Member is the name of the member at fault; "" blames the archive.
+	// Member is the name of the faulty member; "" means the archive as a whole.
 	Member string
 	// Reason is a sentence without its subject that says what to do.
 	Reason string
-	// TooLarge: a limit was passed.
+	// TooLarge: a limit was exceeded.
 	TooLarge bool
 }
 
@@ -69,7 +69,7 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("member %q %s", e.Member, e.Reason)
 }
 
-// Archive is what was submitted, in memory.
+// Archive is a submitted archive, in memory.
 type Archive struct {
 	tree    *tree
 	recipes []string
@@ -81,8 +81,8 @@ func (a *Archive) Recipes() []string { return slices.Clone(a.recipes) }
 // Folder returns the folder of a recipe.
 func (a *Archive) Folder(dir string) (fs.FS, error) { return fs.Sub(a.tree, dir) }
 
-// Read reads a tar archive, compressed with gzip or not. What is wrong with it
-// is a *RefusedError; other errors are those of r and ctx.
+// Read reads a tar archive, compressed with gzip or not. A faulty archive is a
+// *RefusedError; other errors are those of r and ctx.
 func Read(ctx context.Context, r io.Reader, l Limits) (*Archive, error) {
 	plain, err := decompress(r)
 	if err != nil {
@@ -119,7 +119,7 @@ func Read(ctx context.Context, r io.Reader, l Limits) (*Archive, error) {
 	return &Archive{tree: in.tree, recipes: found}, nil
 }
 
-// decompress looks at the first bytes, not at what the sender calls them.
+// decompress detects gzip by the first bytes, whatever the sender declares.
 func decompress(r io.Reader) (io.Reader, error) {
 	buffered := bufio.NewReaderSize(r, 64<<10)
 	head, err := buffered.Peek(2)
@@ -136,7 +136,7 @@ func decompress(r io.Reader) (io.Reader, error) {
 	return z, nil
 }
 
-// broken tells faults of the format from those of whoever delivers the bytes.
+// broken distinguishes errors of the format from errors of the reader.
 func broken(err error) error {
 	var refused *RefusedError
 	switch {
@@ -157,7 +157,7 @@ type intake struct {
 	members int
 	size    int64
 	folded  map[string]string // a name without regard to case -> the name
-	told    map[string]bool   // names that have had a member of their own
+	told    map[string]bool   // names that have a member of their own
 }
 
 func (in *intake) member(h *tar.Header, r io.Reader) error {
@@ -165,7 +165,7 @@ func (in *intake) member(h *tar.Header, r io.Reader) error {
 	if in.members > in.limits.Members {
 		return &RefusedError{Reason: fmt.Sprintf("has more than %d members; send recipes with their patches and keys only", in.limits.Members), TooLarge: true}
 	}
-	if h.Typeflag == tar.TypeXGlobalHeader { // written by "git archive"; says nothing that counts here
+	if h.Typeflag == tar.TypeXGlobalHeader { // written by "git archive"; nothing here depends on it
 		return nil
 	}
 	if err := plainMember(h); err != nil {
@@ -269,11 +269,11 @@ func badName(name string, depth int) string {
 	return ""
 }
 
-// fold makes names equal that some file systems hold for the same.
+// fold makes names equal that some file systems treat as the same.
 func fold(name string) string { return cases.Fold().String(norm.NFKC.String(name)) }
 
-// rest reads what follows the archive's end: padding and nothing else, so that
-// no other reader sees more in it than this one.
+// rest reads what follows the archive's end: it must be padding only, so that no other
+// reader finds more in it than this one.
 func (in *intake) rest() error {
 	buf := make([]byte, 64*block)
 	for {
@@ -290,7 +290,7 @@ func (in *intake) rest() error {
 	}
 }
 
-// recipeFolders finds the folders with a recipe, none inside another.
+// recipeFolders returns the folders with a recipe; none may be inside another.
 func recipeFolders(t *tree) ([]string, error) {
 	var found []string
 	for name, e := range t.entries {
@@ -321,7 +321,7 @@ func tooMuch(most int64) error {
 	return &RefusedError{Reason: fmt.Sprintf("expands to more than %d bytes; send recipes with their patches and keys only", most), TooLarge: true}
 }
 
-// capped ends a stream that is longer than any honest one.
+// capped fails on a stream that is longer than any honest one.
 type capped struct {
 	r          io.Reader
 	left, most int64

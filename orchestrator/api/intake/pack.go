@@ -21,8 +21,8 @@ type Folder struct {
 	FS   fs.FS
 }
 
-// Pack writes recipe folders as the archive that [Read] takes. The same
-// folders give the same bytes. Folders named .git stay behind.
+// Pack writes recipe folders as an archive for [Read]. The same folders give the same
+// bytes. It leaves out folders named .git.
 func Pack(ctx context.Context, w io.Writer, folders ...Folder) error {
 	z := gzip.NewWriter(w)
 	tw := tar.NewWriter(z)

@@ -33,7 +33,7 @@ func newTree() *tree {
 	return &tree{entries: map[string]*entry{".": {base: ".", dir: true}}}
 }
 
-// conflict says why name cannot be put beside what is there, "" if it can.
+// conflict says why name cannot be added to the tree, "" if it can.
 func (t *tree) conflict(name string, folder bool) string {
 	if e, ok := t.entries[name]; ok && e.dir != folder {
 		return "is a file and a folder"
@@ -57,7 +57,7 @@ func (t *tree) file(name string, data []byte) {
 	t.entries[name] = &entry{base: path.Base(name), data: data}
 }
 
-// close lists the folders once everything is there.
+// close lists the folders once all files are in the tree.
 func (t *tree) close() {
 	for name, e := range t.entries {
 		if name != "." {
@@ -85,7 +85,7 @@ func (t *tree) Open(name string) (fs.File, error) {
 	return &file{entry: e, Reader: bytes.NewReader(e.data)}, nil
 }
 
-// An entry is its own fs.FileInfo. Modes and times of the archive mean nothing.
+// An entry is its own fs.FileInfo. It ignores modes and times of the archive.
 
 // Name returns the last element.
 func (e *entry) Name() string { return e.base }
@@ -101,13 +101,13 @@ func (e *entry) Mode() fs.FileMode {
 	return 0o444
 }
 
-// ModTime is not known.
+// ModTime returns the zero time.
 func (e *entry) ModTime() time.Time { return time.Time{} }
 
 // IsDir reports whether it is a folder.
 func (e *entry) IsDir() bool { return e.dir }
 
-// Sys has nothing to say.
+// Sys returns nil.
 func (e *entry) Sys() any { return nil }
 
 type file struct {
@@ -142,7 +142,7 @@ func (f *folder) ReadDir(n int) ([]fs.DirEntry, error) {
 	return slices.Clone(left), nil
 }
 
-// isFlate reports whether err says that compressed bytes are damaged.
+// isFlate reports whether err means that compressed bytes are damaged.
 func isFlate(err error) bool {
 	var corrupt flate.CorruptInputError
 	return errors.As(err, &corrupt)

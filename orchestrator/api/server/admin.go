@@ -19,7 +19,7 @@ import (
 	"github.com/zfarm/zfarm/workers/codepage"
 )
 
-// tokenLife is how long a token is valid if nobody said otherwise.
+// tokenLife is the default lifetime of a token.
 const tokenLife = 90 * 24 * time.Hour
 
 func (s *Server) health(context.Context, *wire.NothingInput) (*wire.HealthOutput, error) {

@@ -1,14 +1,14 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package server answers for a farm over HTTP and describes itself (OpenAPI
-// 3.1), both from the table of operations in orchestrator/api/wire.
+// Package server serves a farm over HTTP and describes its API (OpenAPI 3.1), both from
+// the table of operations in orchestrator/api/wire.
 //
-// It decides who may ask for what, bounds what is sent, writes down every
-// change, and hands the rest on: orchestrator/engine submits and cancels,
-// orchestrator/store remembers, orchestrator/artifacts has the bytes. What it
-// answers it converts to the types of the wire, one file a noun. It draws no
-// pages for people and reads no recipes itself; the reader is handed in.
+// It decides who may do what, bounds requests, records every change, and passes the
+// rest on: orchestrator/engine submits and cancels, orchestrator/store keeps state,
+// orchestrator/artifacts has the bytes. It converts its answers to the types of wire,
+// in one file per noun. It serves no pages for people and reads no recipes itself; the
+// caller passes in the parser.
 package server
 
 import (
@@ -31,52 +31,52 @@ import (
 	"github.com/zfarm/zfarm/recipes"
 )
 
-// Options is what a server is made of.
+// Options configure a server.
 type Options struct {
 	Store  Store
 	Blobs  Blobs
 	Engine Engine
-	// Parse reads the recipe in a folder. Its error may have the methods
-	// WriteText(io.Writer, int, bool) error and MarshalJSON of a list of
-	// diagnostics: then the answer shows the lines of source.
+	// Parse reads the recipe in a folder. If its error has the methods
+	// WriteText(io.Writer, int, bool) error and MarshalJSON of a list of diagnostics,
+	// the answer shows the lines of source.
 	Parse func(ctx context.Context, folder fs.FS) (*recipes.Recipe, error)
-	// Authenticators are asked in turn who holds a token.
+	// Authenticators are tried in turn to identify the holder of a token.
 	Authenticators []Authenticator
-	// Embedded makes every caller this principal. Such a server is for one
-	// process, or for loopback addresses.
+	// Embedded makes every caller this principal. Such a server is for this process
+	// only, or for loopback addresses.
 	Embedded *Principal
-	// Log gets requests and faults; nil discards them.
+	// Log receives requests and faults; nil discards them.
 	Log *slog.Logger
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
-	// Version of the program, for the description.
+	// Version is the program's, for the description.
 	Version string
 	Limits  Limits
-	// TLS names certificate and key; nil serves loopback addresses only,
-	// unless Proxied says that a proxy in front ends TLS, and names its
-	// clients in X-Forwarded-For.
+	// TLS names certificate and key; nil serves loopback addresses only, unless Proxied
+	// is set: then a proxy in front terminates TLS and names its clients in
+	// X-Forwarded-For.
 	TLS     *TLSFiles
 	Proxied bool
-	// Heartbeat is how often a quiet stream shows that it lives; 0 means 15 s.
+	// Heartbeat is how often a quiet stream sends a comment; 0 means 15 s.
 	Heartbeat time.Duration
 }
 
-// Limits bound what one caller may do to all others. Zero fields have the
-// defaults in brackets.
+// Limits bound the load that one caller can cause. Zero fields take the defaults in
+// brackets.
 type Limits struct {
 	// Body bounds a submission, in bytes as sent [64 MiB].
 	Body int64
-	// Archive bounds what it expands to [intake.DefaultLimits].
+	// Archive bounds the expanded archive [intake.DefaultLimits].
 	Archive intake.Limits
 	// Submissions is how many are read at once [4].
 	Submissions int
 	// PerAddress and PerPrincipal bound requests [50 a second, 500 at once].
 	PerAddress, PerPrincipal Rate
-	// Streams bounds the logs and events one principal follows at once [1000].
+	// Streams bounds the logs and events that one principal follows at once [1000].
 	Streams int
 }
 
-// Rate is a number of requests a second, and how many may come at once.
+// Rate is a number of requests a second, and of requests at once.
 type Rate struct {
 	PerSecond float64
 	Burst     int
@@ -104,7 +104,7 @@ func (l Limits) complete() Limits {
 	return l
 }
 
-// Server answers for a farm. It is safe for concurrent use.
+// Server serves a farm. It is safe for concurrent use.
 type Server struct {
 	Options
 	mux        *http.ServeMux
@@ -112,13 +112,13 @@ type Server struct {
 	metrics    *metrics
 	addresses  *limiters
 	principals *limiters
-	anonymous  *limiters // bounds how much refused callers without a name are audited
+	anonymous  *limiters // bounds the audit entries of unauthenticated callers
 	shared     *singleflight.Group
 	streams    *counts
 	submitting chan struct{}
 	heartbeat  time.Duration
 	closeOnce  sync.Once
-	closing    chan struct{} // closed when streams are to end
+	closing    chan struct{} // closed to end all streams
 }
 
 // New returns a server; see [Server.Serve] and [Server.Handler].
@@ -157,8 +157,8 @@ func New(o Options) (*Server, error) {
 	return s, nil
 }
 
-// config leaves out what huma would serve by itself: its pages load scripts
-// from elsewhere, and its description is made anew on first use, unguarded.
+// config leaves out what huma would serve by itself: its pages load scripts from other
+// sites, and it generates its description at first use, without a lock.
 func (s *Server) config() huma.Config {
 	return huma.Config{
 		OpenAPI: &huma.OpenAPI{
@@ -186,7 +186,7 @@ const description = `The farm: submit recipes, watch builds, collect what they m
 
 Every answer has the header X-Request-Id. Faults are problem documents (RFC 9457) that say what to do. Times are RFC 3339, digests "sha256:" and 64 hexadecimal digits.`
 
-// describe writes the description once, for everybody.
+// describe generates the description once, for all requests.
 func (s *Server) describe() error {
 	asJSON, err := json.MarshalIndent(s.api.OpenAPI(), "", "  ")
 	if err != nil {

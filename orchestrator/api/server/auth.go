@@ -19,24 +19,24 @@ import (
 
 // Errors of authenticators.
 var (
-	// ErrForeign: the token is of a kind that this authenticator does not know.
+	// ErrForeign: the token is of a kind that this authenticator does not handle.
 	ErrForeign = errors.New("a token of another kind")
 	// ErrToken: the token is refused; the text says why, and is safe to show.
 	ErrToken = errors.New("the token is refused")
 )
 
-// Authenticator knows who holds a token. Errors that are neither ErrForeign
-// nor ErrToken mean that it could not be found out now.
+// Authenticator identifies the holder of a token. Errors that are neither ErrForeign
+// nor ErrToken mean that it cannot find out now.
 type Authenticator interface {
 	Authenticate(ctx context.Context, token string) (Principal, error)
 }
 
-// SecretPrefix begins the secrets of a farm's own tokens, so that scanners for
-// leaked secrets know them.
+// SecretPrefix begins the secrets of a farm's own tokens, so that scanners for leaked
+// secrets recognize them.
 const SecretPrefix = "zft_"
 
-// NewSecret draws the secret of a token, and the digest under which it is
-// remembered: 32 random bytes need no salt and no slow hash.
+// NewSecret generates the secret of a token, and the digest to store: 32 random bytes
+// need no salt and no slow hash.
 func NewSecret() (secret string, hash digest.Digest) {
 	var b [32]byte
 	rand.Read(b[:])
@@ -58,8 +58,8 @@ func NewFarmTokens(tokens Tokens, now func() time.Time) *FarmTokens {
 	return &FarmTokens{tokens: tokens, now: now}
 }
 
-// Authenticate looks the token up by its digest: the comparison is of digests,
-// so its duration reveals nothing about secrets.
+// Authenticate finds the token by its digest: it compares digests, so its duration
+// reveals nothing about secrets.
 func (f *FarmTokens) Authenticate(ctx context.Context, token string) (Principal, error) {
 	if !strings.HasPrefix(token, SecretPrefix) {
 		return Principal{}, ErrForeign

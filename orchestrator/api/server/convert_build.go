@@ -11,7 +11,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/store"
 )
 
-// each converts the elements of a list; none stays none.
+// each converts the elements of a list; nil stays nil.
 func each[A, B any](all []A, convert func(A) B) []B {
 	if all == nil {
 		return nil
@@ -23,7 +23,7 @@ func each[A, B any](all []A, convert func(A) B) []B {
 	return out
 }
 
-// listed is each for a list that is written as [] when it is empty.
+// listed is each for a list that JSON encodes as [] when it is empty.
 func listed[A, B any](all []A, convert func(A) B) []B {
 	if len(all) == 0 {
 		return []B{}

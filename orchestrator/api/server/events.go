@@ -15,8 +15,8 @@ import (
 
 const eventsPage = 500
 
-// sendEvents writes events as they happen (server-sent events, WHATWG HTML
-// 9.2), and a comment where nothing does.
+// sendEvents writes events as they happen (server-sent events, WHATWG HTML 9.2), and a
+// comment when there are none.
 func (s *Server) sendEvents(ctx context.Context, w *streamWriter, after int64, build string) error {
 	beat := time.NewTicker(s.heartbeat)
 	defer beat.Stop()

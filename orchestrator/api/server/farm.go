@@ -14,7 +14,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/store"
 )
 
-// Engine acts on builds.
+// Engine submits and cancels builds.
 type Engine interface {
 	// Submit takes all recipes or none.
 	Submit(ctx context.Context, s engine.Submission) ([]engine.Taken, error)
@@ -22,14 +22,15 @@ type Engine interface {
 	Why(ctx context.Context, build string) ([]engine.Waiting, error)
 }
 
-// Blobs holds bytes by digest.
+// Blobs reads bytes by digest.
 type Blobs interface {
 	Open(ctx context.Context, d digest.Digest) (io.ReadCloser, error)
 	Size(ctx context.Context, d digest.Digest) (int64, error)
 }
 
-// Store is everything the server asks of what the farm remembers. What is not
-// there is store.ErrUnknown. [Stored] makes one of a store.Store.
+// Store is everything that the server reads and changes in the farm's database. For
+// what does not exist the error is store.ErrUnknown. [Stored] makes one of a
+// store.Store.
 type Store interface {
 	Builds
 	Logs
@@ -52,13 +53,13 @@ type Builds interface {
 // Logs reads the logs of steps while they grow.
 type Logs interface {
 	Steps(ctx context.Context, build, stage string, fence int64) ([]store.Step, error)
-	// Log returns at most so many bytes from an offset, none past the end.
+	// Log returns at most that many bytes from an offset, none past the end.
 	Log(ctx context.Context, build, stage string, fence int64, step string, off int64, most int) ([]byte, error)
 	// Changed is closed after the next change that this process makes.
 	Changed() <-chan struct{}
 }
 
-// History reads what happened, oldest first, after a number.
+// History reads events and audit entries after a number, oldest first.
 type History interface {
 	Events(ctx context.Context, after int64, build string, limit int) ([]orchestrator.Event, error)
 	Audits(ctx context.Context, after int64, limit int) ([]store.Audit, error)
@@ -66,7 +67,7 @@ type History interface {
 
 // Shelf reads what builds published.
 type Shelf interface {
-	// Releases of a port at a version; "" stands for all.
+	// Releases returns the releases of a port at a version; "" means all.
 	Releases(ctx context.Context, port, version string) ([]store.Release, error)
 	Files(ctx context.Context, build string) ([]store.File, error)
 }
@@ -79,11 +80,11 @@ type Fleet interface {
 // Tokens reads tokens.
 type Tokens interface {
 	Tokens(ctx context.Context) ([]store.Token, error)
-	// Token finds one by the digest of its secret.
+	// Token returns the token whose secret has that digest.
 	Token(ctx context.Context, hash digest.Digest) (store.Token, error)
 }
 
-// Changes changes what needs no engine. Nil fields stay as they are.
+// Changes makes the changes that need no engine. Nil fields stay as they are.
 type Changes interface {
 	ChangeBuild(ctx context.Context, id string, c wire.BuildChange) (store.Build, error)
 	ChangeWorker(ctx context.Context, name string, c wire.WorkerChange) (store.Worker, error)
@@ -91,7 +92,7 @@ type Changes interface {
 	ProbeWorker(ctx context.Context, name string) error
 }
 
-// TokenChanges changes tokens, and writes down who changed what.
+// TokenChanges changes tokens, and records who changed what.
 type TokenChanges interface {
 	AddToken(ctx context.Context, t store.Token) error
 	RevokeToken(ctx context.Context, id string) error

@@ -23,7 +23,7 @@ import (
 	"github.com/zfarm/zfarm/workers/codepage"
 )
 
-// Names of what every build that was compared publishes (see attest/kit).
+// Names of files that every compared build publishes (see attest/kit).
 const (
 	verdictFile = "verdict.json"
 	reportFile  = "report.txt"
@@ -50,7 +50,7 @@ func (s *Server) report(ctx context.Context, in *wire.BuildInput) (*huma.StreamR
 	return s.about(ctx, in.ID, reportFile, "text/plain; charset=utf-8")
 }
 
-// about sends what was found about a build.
+// about sends the verdict or the report about a build.
 func (s *Server) about(ctx context.Context, id, name, media string) (*huma.StreamResponse, error) {
 	b, err := s.Store.Build(ctx, id)
 	if err != nil {
@@ -146,7 +146,7 @@ func (s *Server) releaseFile(ctx context.Context, in *wire.ReleaseFileInput) (*h
 	return s.send(ctx, f, false)
 }
 
-// send answers with a file, whole or in part. Its digest is its ETag.
+// send answers with a file, complete or in part. Its digest is its ETag.
 func (s *Server) send(ctx context.Context, f store.File, inline bool) (*huma.StreamResponse, error) {
 	size, err := s.Blobs.Size(ctx, f.Digest)
 	if err == nil && size != f.Size {
@@ -180,14 +180,14 @@ func (s *Server) send(ctx context.Context, f store.File, inline bool) (*huma.Str
 	}}, nil
 }
 
-// rangeWriter has a refused range answered as a problem.
+// rangeWriter turns the refusal of a range into a problem.
 type rangeWriter struct {
 	http.ResponseWriter
 	refuse  func()
 	refused bool
 }
 
-// WriteHeader refuses, or passes the status on.
+// WriteHeader refuses, or forwards the status.
 func (w *rangeWriter) WriteHeader(status int) {
 	if status == http.StatusRequestedRangeNotSatisfiable {
 		w.refused = true
@@ -205,10 +205,10 @@ func (w *rangeWriter) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-// Unwrap is for http.ResponseController.
+// Unwrap supports http.ResponseController.
 func (w *rangeWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// blob reads stored bytes from anywhere. What the store gives need not seek.
+// blob reads stored bytes from any offset. The store's readers need not seek.
 type blob struct {
 	ctx    context.Context // lives for one answer only
 	blobs  Blobs
@@ -219,7 +219,7 @@ type blob struct {
 	failed error
 }
 
-// Seek moves; the bytes are looked for by the next Read.
+// Seek sets the offset; the next Read opens the bytes there.
 func (b *blob) Seek(offset int64, whence int) (int64, error) {
 	switch whence {
 	case io.SeekCurrent:
@@ -237,7 +237,7 @@ func (b *blob) Seek(offset int64, whence int) (int64, error) {
 	return offset, nil
 }
 
-// Read reads on.
+// Read reads from the current offset.
 func (b *blob) Read(p []byte) (int, error) {
 	if b.at >= b.size {
 		return 0, io.EOF

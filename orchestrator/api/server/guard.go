@@ -20,8 +20,8 @@ import (
 	"github.com/zfarm/zfarm/workers/codepage"
 )
 
-// admit lets a caller reach an operation, or not. Nothing of the body has been
-// read by then.
+// admit decides whether a caller reaches an operation. It runs before any of the body
+// is read.
 func (s *Server) admit(ctx huma.Context, next func(huma.Context)) {
 	d, ok := ctx.Operation().Metadata[operationKey].(wire.Operation)
 	r, w := humago.Unwrap(ctx)
@@ -63,7 +63,7 @@ func (s *Server) admitted(r *http.Request, d wire.Operation) error {
 	return nil
 }
 
-// principal finds out who asks.
+// principal authenticates the caller.
 func (s *Server) principal(r *http.Request) (Principal, error) {
 	if s.Embedded != nil {
 		return *s.Embedded, nil
@@ -89,7 +89,7 @@ func (s *Server) principal(r *http.Request) (Principal, error) {
 	return Principal{}, unauthorized("invalid_token", "the token is of no kind that this farm takes")
 }
 
-// unauthorized is 401 with the challenge of RFC 6750.
+// unauthorized returns 401 with the challenge of RFC 6750.
 func unauthorized(code, text string) error {
 	challenge := `Bearer realm="zfarm"`
 	if code != "" {
@@ -98,7 +98,7 @@ func unauthorized(code, text string) error {
 	return huma.ErrorWithHeaders(problem(http.StatusUnauthorized, "%s", text), http.Header{"Www-Authenticate": {challenge}})
 }
 
-// who returns the caller of an operation that has a role.
+// who returns the caller of an operation that requires a role.
 func (s *Server) who(ctx context.Context) Principal {
 	if p := exchangeOf(ctx).who; p != nil {
 		return *p
@@ -106,7 +106,7 @@ func (s *Server) who(ctx context.Context) Principal {
 	return Principal{}
 }
 
-// owned refuses those who may not change builds of a port.
+// owned refuses callers that may not change builds of a port.
 func (s *Server) owned(ctx context.Context, port string) error {
 	if p := s.who(ctx); !p.Owns(port) {
 		return problem(http.StatusForbidden, "%s does not own the port %s; its token is for %s", p.Name, port, patterns(p.Ports))
@@ -114,7 +114,7 @@ func (s *Server) owned(ctx context.Context, port string) error {
 	return nil
 }
 
-// collectable refuses those who may not have files of a port.
+// collectable refuses callers that may not download files of a port.
 func (s *Server) collectable(ctx context.Context, port string) error {
 	if p := s.who(ctx); !p.Has(wire.Collector) && !p.Owns(port) {
 		return problem(http.StatusForbidden, "%s lacks the role %s and does not own the port %s; its token is for %s", p.Name, wire.Collector, port, patterns(p.Ports))
@@ -129,8 +129,8 @@ func patterns(ports []string) string {
 	return strings.Join(ports, ", ")
 }
 
-// audited writes a change down before it is made, so that none is made
-// unseen, and writes down, too, that it was refused or broke.
+// audited records a change before making it, so that none goes unrecorded, and also
+// records that it was refused or failed.
 func (s *Server) audited(ctx context.Context, subject, detail string, act func() error) error {
 	x := exchangeOf(ctx)
 	x.subject = subject
@@ -145,7 +145,7 @@ func (s *Server) audited(ctx context.Context, subject, detail string, act func()
 	}
 	entry = s.entry(x, err.Error())
 	entry.Refused = true
-	// The caller may have gone; the outcome is written down all the same.
+	// The caller may have gone; record the outcome all the same.
 	if failed := s.Store.Audit(context.WithoutCancel(ctx), entry); failed != nil {
 		err = errors.Join(err, fmt.Errorf("writing the audit: %w", failed))
 	}
@@ -160,8 +160,8 @@ func (s *Server) entry(x *exchange, detail string) store.Audit {
 	return a
 }
 
-// auditRefusal writes down changes that did not come as far as being audited.
-// The entries of callers without a name are bounded, or they could fill the disk.
+// auditRefusal records changes that were refused before they reached audited. The
+// entries of unauthenticated callers are bounded, or they could fill the disk.
 func (s *Server) auditRefusal(r *http.Request) {
 	x := exchangeOf(r.Context())
 	if !x.change || x.audited {

@@ -26,7 +26,7 @@ func newLimiters(r Rate, now func() time.Time) *limiters {
 	return &limiters{rate: r, now: now, all: map[string]*rate.Limiter{}}
 }
 
-// allow returns 0 if key may go on, else how long it should wait.
+// allow returns 0 if a request of key may go on, else how long it should wait.
 func (l *limiters) allow(key string) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -48,8 +48,8 @@ func (l *limiters) allow(key string) time.Duration {
 	return wait
 }
 
-// forget makes room: first those who have been quiet, and if nobody was, all
-// of them, which costs them nothing but their debts.
+// forget frees memory: it drops the idle keys, and if none is idle, all of them, which
+// only cancels their waits.
 func (l *limiters) forget(now time.Time) {
 	if len(l.all) < maxLimiters {
 		return
@@ -64,7 +64,7 @@ func (l *limiters) forget(now time.Time) {
 	}
 }
 
-// counts bounds how many of something each key has at once.
+// counts bounds how many things each key uses at once.
 type counts struct {
 	most int
 	mu   sync.Mutex
@@ -73,7 +73,7 @@ type counts struct {
 
 func newCounts(most int) *counts { return &counts{most: most, have: map[string]int{}} }
 
-// take counts one more, unless there are enough.
+// take counts one more, unless the bound is reached.
 func (c *counts) take(key string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -92,8 +92,9 @@ func (c *counts) give(key string) {
 	}
 }
 
-// addressKey is what a remote address counts as: one machine, or the network
-// of one customer where a machine has as many addresses as it likes (IPv6).
+// addressKey returns the key that a remote address is limited under: the address of one
+// machine, or with IPv6, where a machine has as many addresses as it likes, the network
+// of one customer.
 func addressKey(remote string) string {
 	host, _, err := net.SplitHostPort(remote)
 	if err != nil {

@@ -21,8 +21,8 @@ import (
 	"github.com/zfarm/zfarm/workers/codepage"
 )
 
-// How watchers find changes. Those of this process wake them, those of other
-// processes they find by asking the store; never more often than the pause.
+// How streams find changes: those of this process wake them, those of other processes
+// they find by polling the store, never more often than the pause.
 const (
 	pollEvery = 250 * time.Millisecond
 	pollPause = 25 * time.Millisecond
@@ -85,7 +85,7 @@ func (s *Server) log(ctx context.Context, in *wire.LogInput) (*huma.StreamRespon
 	})
 }
 
-// remembered returns a problem if the log of a step was forgotten.
+// remembered returns a problem if the log of a step was deleted.
 func (s *Server) remembered(ctx context.Context, build string, step store.Step) error {
 	if !step.Log.IsZero() {
 		return nil
@@ -97,8 +97,8 @@ func (s *Server) remembered(ctx context.Context, build string, step store.Step) 
 	return err
 }
 
-// stream answers with what send writes. An error cuts the connection, so that
-// nobody takes half for the whole.
+// stream answers with what send writes. An error cuts the connection, so that no client
+// takes a part for the whole.
 func (s *Server) stream(ctx context.Context, media string, send func(context.Context, *streamWriter) error) (*huma.StreamResponse, error) {
 	key := s.who(ctx).Name
 	if !s.streams.take(key) {
@@ -124,7 +124,7 @@ func (s *Server) stream(ctx context.Context, media string, send func(context.Con
 	}}, nil
 }
 
-// streamWriter writes what is flushed at once.
+// streamWriter flushes every write at once.
 type streamWriter struct {
 	w       io.Writer
 	control *http.ResponseController
@@ -138,7 +138,7 @@ func (w *streamWriter) flush() error {
 	return nil
 }
 
-// wait returns true once there may be news, false when the stream is to end.
+// wait returns true once there may be news, false when the stream has to end.
 func (s *Server) wait(ctx context.Context, changed <-chan struct{}) bool {
 	pause, poll := time.NewTimer(pollPause), time.NewTimer(pollEvery)
 	defer pause.Stop()
@@ -163,8 +163,8 @@ func (s *Server) wait(ctx context.Context, changed <-chan struct{}) bool {
 	}
 }
 
-// sharedAnswer lets requests for the same thing at the same time share one answer: the
-// many watchers of one log cost as much as one.
+// sharedAnswer lets concurrent requests for the same thing share one answer: many
+// watchers of one log cost as much as one.
 func sharedAnswer[T any](ctx context.Context, s *Server, key string, read func(context.Context) (T, error)) (T, error) {
 	v, err, _ := s.shared.Do(key, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeStall)
@@ -213,7 +213,7 @@ func (t *tail) send(ctx context.Context) error {
 	}
 }
 
-// grown sends the next piece that the store has.
+// grown sends the next piece of the log in the store.
 func (t *tail) grown(ctx context.Context) (int, error) {
 	data, err := sharedAnswer(ctx, t.s, t.key("log"), func(ctx context.Context) ([]byte, error) {
 		return t.s.Store.Log(ctx, t.in.ID, t.in.Stage, t.in.Fence, t.in.Step, t.at, logPiece)
@@ -231,8 +231,8 @@ func (t *tail) write(data []byte) (int, error) {
 	return n, err
 }
 
-// over reports whether nothing more will come, and sends what is in the
-// artifact store only.
+// over reports whether the log is complete, and sends what is only in the artifact
+// store.
 func (t *tail) over(ctx context.Context) (bool, error) {
 	step, err := sharedAnswer(ctx, t.s, t.key("step"), func(ctx context.Context) (store.Step, error) { return t.s.step(ctx, &t.in) })
 	switch {
@@ -245,7 +245,7 @@ func (t *tail) over(ctx context.Context) (bool, error) {
 	case !step.Log.IsZero():
 		return true, t.finished(ctx, step)
 	}
-	// It ended between the two reads; its last bytes are in the store.
+	// The step ended between the two reads; its last bytes are in the store.
 	n, err := t.grown(ctx)
 	if err == nil && n == 0 {
 		err = fmt.Errorf("the log of step %s ends at %d of %d bytes", step.Name, t.at, step.Size)
@@ -253,8 +253,8 @@ func (t *tail) over(ctx context.Context) (bool, error) {
 	return false, err
 }
 
-// abandoned reports whether the attempt ended before its step did: the worker
-// was lost, and the log with it.
+// abandoned reports whether the attempt ended before its step did: the worker was lost,
+// and the rest of the log with it.
 func (t *tail) abandoned(ctx context.Context) (bool, error) {
 	if !t.in.Follow {
 		return true, nil

@@ -19,7 +19,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/api/wire"
 )
 
-// metrics are the figures for Prometheus, in a registry of their own.
+// metrics are the metrics for Prometheus, in their own registry.
 type metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
@@ -42,8 +42,8 @@ func newMetrics(s Store) *metrics {
 	return m
 }
 
-// answered counts a request. Operations are those of the table, so that
-// callers cannot make up series.
+// answered counts a request. The operation labels come from the table, so that callers
+// cannot create new series.
 func (m *metrics) answered(x *exchange, code int, took time.Duration) {
 	operation := x.operation
 	if operation == "" {
@@ -63,7 +63,7 @@ func (s *Server) serveMetrics(context.Context, *wire.NothingInput) (*huma.Stream
 	}}, nil
 }
 
-// farmFigures are read from the store when somebody asks.
+// farmFigures are read from the store at each collection.
 type farmFigures struct {
 	store Store
 
@@ -71,8 +71,8 @@ type farmFigures struct {
 
 	mu    sync.Mutex
 	begun bool
-	last  int64 // the event up to which is counted
-	// Since this process began to count.
+	last  int64 // the last event counted
+	// Counted since this process started.
 	assignments map[string]float64
 	changes     map[orchestrator.StageState]float64
 }
@@ -110,7 +110,7 @@ func (f *farmFigures) Describe(ch chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect implements prometheus.Collector. What cannot be read is left out.
+// Collect implements prometheus.Collector. It leaves out what cannot be read.
 func (f *farmFigures) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), collectLimit)
 	defer cancel()
@@ -148,7 +148,7 @@ func (f *farmFigures) Collect(ch chan<- prometheus.Metric) {
 	gauge(f.up, up)
 }
 
-// count goes on from the event counted last.
+// count continues after the last event counted.
 func (f *farmFigures) count(ctx context.Context, ch chan<- prometheus.Metric) error {
 	err := f.read(ctx)
 	f.mu.Lock()
@@ -165,8 +165,7 @@ func (f *farmFigures) count(ctx context.Context, ch chan<- prometheus.Metric) er
 	return err
 }
 
-// read counts the events since the last time; the first time it only finds
-// where to begin.
+// read counts the events since the last call; the first call only finds where to begin.
 func (f *farmFigures) read(ctx context.Context) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -196,8 +195,8 @@ func (f *farmFigures) read(ctx context.Context) error {
 	return nil
 }
 
-// newest finds the number of the newest event: numbers have no gaps at their
-// end, so halving does it without reading history.
+// newest finds the number of the newest event by bisection: the numbers have no gaps at
+// their end, so it need not read history.
 func newest(ctx context.Context, h History) (int64, error) {
 	beyond := func(n int64) (bool, error) {
 		some, err := h.Events(ctx, n, "", 1)

@@ -22,16 +22,16 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/api/wire"
 )
 
-// Issuer is an OpenID Connect issuer whose tokens the farm takes.
+// Issuer is an OpenID Connect issuer whose tokens the farm accepts.
 type Issuer struct {
-	// URL is the issuer as its tokens name it; https, or http on loopback.
+	// URL is the issuer as in its tokens; https, or http on loopback.
 	URL string
-	// Audience must be among those of the token.
+	// Audience must be among the token's audiences.
 	Audience string
 	// Name is the claim that names the principal; "" means "sub".
 	Name  string
 	Rules []ClaimRule
-	// Client fetches discovery and keys; nil means one with bounds.
+	// Client fetches discovery document and keys; nil means one with bounds.
 	Client *http.Client
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
@@ -39,14 +39,14 @@ type Issuer struct {
 
 // ClaimRule gives roles and ports to tokens whose claims all match.
 type ClaimRule struct {
-	// Claims maps the name of a claim to a pattern (path.Match: * stays
-	// between slashes). Of a list, one element must match.
+	// Claims maps the name of a claim to a pattern (path.Match: * does not match a
+	// slash). If a claim is a list, one element must match.
 	Claims map[string]string
 	Roles  []wire.Role
 	Ports  []string
 }
 
-// Bounds of what an issuer may say.
+// Bounds on an issuer's tokens and answers.
 const (
 	maxToken     = 16 << 10         // bytes of a token
 	maxDiscovery = 1 << 20          // bytes of one answer of the issuer
@@ -54,14 +54,14 @@ const (
 	clockSkew    = time.Minute      // between its clock and ours
 )
 
-// algorithms are those with a public key: a shared secret would let everyone
-// who can check a token make one.
+// algorithms lists those with a public key: with a shared secret, everyone who can
+// verify a token could make one.
 func algorithms() []string {
 	return []string{oidc.RS256, oidc.RS384, oidc.RS512, oidc.ES256, oidc.ES384, oidc.ES512, oidc.PS256, oidc.PS384, oidc.PS512, oidc.EdDSA}
 }
 
-// OIDC authenticates by tokens of an issuer. The issuer is looked up at the
-// first token, and again after a pause while that fails; its keys are cached.
+// OIDC authenticates by tokens of an issuer. It discovers the issuer at the first
+// token, and retries after a pause while that fails; it caches the keys.
 type OIDC struct {
 	issuer   Issuer
 	host     string
@@ -71,7 +71,7 @@ type OIDC struct {
 	failed   error
 }
 
-// NewOIDC checks the configuration; it does not reach out yet.
+// NewOIDC checks the configuration; it does not contact the issuer yet.
 func NewOIDC(i Issuer) (*OIDC, error) {
 	u, err := url.Parse(i.URL)
 	switch {
@@ -124,7 +124,7 @@ func (o *OIDC) Authenticate(ctx context.Context, token string) (Principal, error
 		return Principal{}, err
 	}
 	parsed, err := verifier.Verify(oidc.ClientContext(ctx, o.issuer.Client), token)
-	if err != nil && strings.Contains(err.Error(), "fetching keys") { // the library has no error value for it
+	if err != nil && strings.Contains(err.Error(), "fetching keys") { // the library has no typed error for it
 		return Principal{}, fmt.Errorf("fetching the keys of issuer %s: %w", o.issuer.URL, err)
 	}
 	if err != nil {
@@ -141,7 +141,7 @@ func (o *OIDC) Authenticate(ctx context.Context, token string) (Principal, error
 	if !ok || name == "" {
 		return Principal{}, fmt.Errorf("%w: it has no claim %s", ErrToken, o.issuer.Name)
 	}
-	// The host keeps such names apart from those of the farm's own tokens.
+	// The host distinguishes such names from those of the farm's own tokens.
 	p := Principal{Name: name + "@" + o.host}
 	for _, r := range o.issuer.Rules {
 		if r.fits(claims) {
@@ -152,7 +152,7 @@ func (o *OIDC) Authenticate(ctx context.Context, token string) (Principal, error
 	return p, nil
 }
 
-// times holds the token against the clock, with the same small skew both ways.
+// times checks the token against the clock, with the same small skew both ways.
 func (o *OIDC) times(claims map[string]any) error {
 	now := o.issuer.Now()
 	at := func(claim string) (time.Time, bool) {
@@ -217,7 +217,7 @@ func (o *OIDC) ready(ctx context.Context) (*oidc.IDTokenVerifier, error) {
 		return nil, o.failed
 	}
 	o.tried = now
-	// The key set keeps this context for later fetches; a request's would end.
+	// The key set keeps this context for later fetches; a request's context would end.
 	lasting := oidc.ClientContext(context.WithoutCancel(ctx), o.issuer.Client)
 	provider, err := oidc.NewProvider(lasting, o.issuer.URL)
 	if err != nil {
@@ -226,12 +226,12 @@ func (o *OIDC) ready(ctx context.Context) (*oidc.IDTokenVerifier, error) {
 	}
 	o.verifier = provider.VerifierContext(lasting, &oidc.Config{
 		ClientID: o.issuer.Audience, SupportedSigningAlgs: algorithms(),
-		SkipExpiryCheck: true, // times does it, with a skew of its own
+		SkipExpiryCheck: true, // times checks it, with its own skew
 	})
 	return o.verifier, nil
 }
 
-// bounded ends answers that are longer than any honest one.
+// bounded fails on answers that are longer than any honest one.
 type bounded struct {
 	next http.RoundTripper
 	most int64

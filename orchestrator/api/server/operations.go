@@ -15,7 +15,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/api/wire"
 )
 
-// described is an operation as huma and the description know it.
+// described converts an operation to the form of huma and of the description.
 func described(o wire.Operation) huma.Operation {
 	op := huma.Operation{
 		OperationID: o.ID, Method: o.Method, Path: o.Path, Tags: []string{o.Tag}, Summary: o.Summary, Description: o.Detail,
@@ -46,11 +46,11 @@ func described(o wire.Operation) huma.Operation {
 const (
 	operationKey = "operation"
 	maxJSON      = 1 << 20          // bytes of a JSON body
-	jsonLimit    = 30 * time.Second // for it to arrive
+	jsonLimit    = 30 * time.Second // for the body to arrive
 )
 
-// describedCall adds what follows from the type of the input: a JSON body can
-// be wrong in more ways.
+// describedCall also adds what follows from the type of the input: a JSON body has more
+// ways to be wrong.
 func describedCall[I, O any](c wire.Call[I, O]) huma.Operation {
 	op := described(c.Operation)
 	if _, ok := reflect.TypeFor[I]().FieldByName("Body"); ok {
@@ -59,12 +59,12 @@ func describedCall[I, O any](c wire.Call[I, O]) huma.Operation {
 	return op
 }
 
-// bind has an operation answered in JSON by handle.
+// bind registers handle for an operation that answers in JSON.
 func bind[I, O any](s *Server, c wire.Call[I, O], handle func(context.Context, *I) (*O, error)) {
 	register(s, describedCall(c), handle)
 }
 
-// bindStream has an operation answered in bytes by handle.
+// bindStream registers handle for an operation that answers in bytes.
 func bindStream[I any](s *Server, c wire.Call[I, wire.Stream], handle func(context.Context, *I) (*huma.StreamResponse, error)) {
 	register(s, describedCall(c), handle)
 }
@@ -79,7 +79,7 @@ func register[I, O any](s *Server, op huma.Operation, handle func(context.Contex
 	})
 }
 
-// bindAll is the other half of the table.
+// bindAll registers the handler of every operation of the table.
 func (s *Server) bindAll() {
 	t := wire.NewOperations()
 	bind(s, t.Health, s.health)
@@ -113,7 +113,7 @@ func (s *Server) bindAll() {
 	bind(s, t.Audit, s.audit)
 }
 
-// newRegistry describes the types that are written as text or numbers.
+// newRegistry describes the types that JSON encodes as text or numbers.
 func newRegistry() huma.Registry {
 	r := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
 	r.RegisterTypeAlias(reflect.TypeFor[digest.Digest](), reflect.TypeFor[digestText]())

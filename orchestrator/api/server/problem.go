@@ -24,12 +24,12 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/store"
 )
 
-// problem is an error that is answered with a status and a sentence.
+// problem returns an error that is answered with a status and a sentence.
 func problem(status int, format string, args ...any) *huma.ErrorModel {
 	return &huma.ErrorModel{Title: http.StatusText(status), Status: status, Detail: fmt.Sprintf(format, args...)}
 }
 
-// fault is an error that is answered without telling its text.
+// fault is an error whose text is kept from the caller.
 type fault struct{ err error }
 
 func (f *fault) Error() string { return f.err.Error() }
@@ -41,7 +41,7 @@ func (f *fault) GetStatus() int { return http.StatusInternalServerError }
 // ContentType implements huma.ContentTypeFilter.
 func (f *fault) ContentType(string) string { return "application/problem+json" }
 
-// answerable gives an error the status it is answered with.
+// answerable gives an error the status to answer it with.
 func answerable(err error) error {
 	var refused *intake.RefusedError
 	var large *http.MaxBytesError
@@ -79,14 +79,14 @@ func tooLarge(most int64) error {
 		http.Header{"Connection": {"close"}})
 }
 
-// later asks a caller to come back.
+// later asks a caller to retry after a while.
 func later(status int, wait time.Duration, format string, args ...any) error {
 	seconds := int64(max(1, (wait+time.Second-1)/time.Second))
 	return huma.ErrorWithHeaders(problem(status, format, args...), http.Header{"Retry-After": {strconv.FormatInt(seconds, 10)}})
 }
 
-// stamp puts the id of the request on a problem, keeps for the log and the
-// audit what it says, and keeps from the caller what a fault says.
+// stamp adds the id of the request to a problem, saves its text for the log and the
+// audit, and hides the text of a fault from the caller.
 func (s *Server) stamp(ctx huma.Context, _ string, v any) (any, error) {
 	if f, ok := v.(*fault); ok {
 		return s.hide(ctx.Context(), f), nil
@@ -103,7 +103,7 @@ func (s *Server) stamp(ctx huma.Context, _ string, v any) (any, error) {
 	stamped.Instance = instance(x)
 	x.detail = p.Detail
 	for _, e := range p.Errors {
-		e.Value = nil // it may be a secret, and whoever sent it knows it
+		e.Value = nil // it may be a secret, and its sender knows it
 	}
 	return &stamped, nil
 }
@@ -119,7 +119,7 @@ func (s *Server) hide(ctx context.Context, err error) *huma.ErrorModel {
 
 func instance(x *exchange) string { return "urn:zfarm:request:" + x.id }
 
-// refuse answers before an operation is reached.
+// refuse answers with a problem before a request reaches an operation.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	x := exchangeOf(r.Context())
 	var headers huma.HeadersError
@@ -142,14 +142,14 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	json.NewEncoder(w).Encode(p) //nolint:errcheck // whoever asked has gone
 }
 
-// diagnosed is what the error of a recipe's reader may be besides.
+// diagnosed is an error of Options.Parse that can list the recipe's errors.
 type diagnosed interface {
 	error
 	WriteText(w io.Writer, width int, colour bool) error
 	json.Marshaler
 }
 
-// diagnostic is one fault of a recipe, as its reader writes it in JSON.
+// diagnostic is one error in a recipe, in the JSON that the parser writes.
 type diagnostic struct {
 	Severity string `json:"severity"`
 	Summary  string `json:"summary"`
@@ -159,8 +159,8 @@ type diagnostic struct {
 	Column   int    `json:"column"`
 }
 
-// faulty describes what is wrong with recipes: each fault for programs, and the
-// lines of source for people.
+// faulty describes what is wrong with recipes: each error for programs, and the lines
+// of source for people.
 func faulty(folders []string, errs []error) error {
 	p := problem(http.StatusUnprocessableEntity, "")
 	var text bytes.Buffer

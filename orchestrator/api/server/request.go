@@ -17,32 +17,31 @@ import (
 	"github.com/zfarm/zfarm/workers/codepage"
 )
 
-// Times a connection gets.
+// Time limits of a connection.
 const (
-	writeStall = 30 * time.Second // until the peer has taken a piece of the answer
+	writeStall = 30 * time.Second // for the peer to take a piece of the answer
 	readLimit  = 5 * time.Minute  // for a submission to arrive
 )
 
-// exchange is what is known of one request and its answer, for the log, the
-// figures and the audit.
+// exchange is one request with its answer, for the log, the metrics and the audit.
 type exchange struct {
 	id        string
 	operation string
 	// who is set once the caller is known.
 	who *Principal
-	// change: something may change. audited: that was written down already.
+	// change: the operation may change something. audited: that was recorded already.
 	change, audited bool
 	subject         string
-	// detail is what a problem said.
+	// detail is the text of a problem.
 	detail string
-	// stream: its duration says nothing.
+	// stream: the answer is a stream, whose duration means nothing.
 	stream bool
 }
 
 type exchangeKey struct{}
 
-// exchangeOf returns the exchange that a context belongs to, or a blank one
-// outside any.
+// exchangeOf returns the exchange of a context, or an empty one for a context without
+// any.
 func exchangeOf(ctx context.Context) *exchange {
 	if x, ok := ctx.Value(exchangeKey{}).(*exchange); ok {
 		return x
@@ -50,14 +49,14 @@ func exchangeOf(ctx context.Context) *exchange {
 	return &exchange{}
 }
 
-// named notes which operation a request is for, where the table does not.
+// named notes the operation of a request that is not in the table.
 func named(r *http.Request, operation string) { exchangeOf(r.Context()).operation = operation }
 
-// Handler returns the whole server as a handler. Whoever listens with it must
+// Handler returns the whole server as a handler. A caller that listens with it must
 // bound headers and connections; [Server.Serve] does.
 func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.enter) }
 
-// enter is passed by every request.
+// enter handles every request first.
 func (s *Server) enter(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{id: requestID(r.Header.Get("X-Request-Id"))}
 	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
@@ -79,7 +78,7 @@ func (s *Server) enter(w http.ResponseWriter, r *http.Request) {
 		}
 		s.logged(r, a, s.Now().Sub(begun))
 		if fault != nil {
-			panic(http.ErrAbortHandler) // the answer is cut: the client must see that
+			panic(http.ErrAbortHandler) // cut the connection: the client must notice
 		}
 	}()
 	if err := s.allowed(r); err != nil {
@@ -100,8 +99,8 @@ func (s *Server) allowed(r *http.Request) error {
 	return nil
 }
 
-// localOnly keeps web pages from using an embedded server through the browser
-// of its user: by a name that was made to point here, or by a form.
+// localOnly keeps web pages from using an embedded server through its user's browser:
+// by a name that resolves to this machine, or by a form.
 func localOnly(r *http.Request) error {
 	if r.Context().Value(http.LocalAddrContextKey) == nil {
 		return nil // not from a network
@@ -119,7 +118,7 @@ func localOnly(r *http.Request) error {
 	return nil
 }
 
-// route finds the operation; what there is none for gets a problem, too.
+// route finds the operation; for an unknown one it answers with a problem, too.
 func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 	h, pattern := s.mux.Handler(r)
 	if pattern != "" {
@@ -136,7 +135,7 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 	s.refuse(w, r, problem(http.StatusNotFound, "there is nothing at %s; /openapi.json lists the operations", codepage.Line(r.URL.Path, maxShown)))
 }
 
-// discarded keeps status and header of an answer that is not sent.
+// discarded keeps status and header of an answer and drops its body.
 type discarded struct {
 	header http.Header
 	status int
@@ -148,10 +147,10 @@ func (u *discarded) Header() http.Header { return u.header }
 // WriteHeader keeps the status.
 func (u *discarded) WriteHeader(status int) { u.status = status }
 
-// Write drops the text.
+// Write drops the body.
 func (u *discarded) Write(p []byte) (int, error) { return len(p), nil }
 
-// logged writes down how a request ended.
+// logged logs how a request ended.
 func (s *Server) logged(r *http.Request, a *answer, took time.Duration) {
 	x := exchangeOf(r.Context())
 	code := a.status
@@ -167,8 +166,8 @@ func (s *Server) logged(r *http.Request, a *answer, took time.Duration) {
 		"code", code, "bytes", a.bytes, "took", took, "who", who, "from", s.address(r), "detail", x.detail)
 }
 
-// requestID takes the caller's id if it is a sane one: 8 to 64 letters, digits,
-// dots, dashes and underscores, beginning with a letter or digit.
+// requestID accepts the caller's id if it has 8 to 64 letters, digits, dots, dashes and
+// underscores and begins with a letter or digit.
 func requestID(given string) string {
 	sane := len(given) >= 8 && len(given) <= 64 && strings.IndexByte("._-", given[0]) < 0
 	for _, c := range []byte(given) {
@@ -183,8 +182,8 @@ func requestID(given string) string {
 	return hex.EncodeToString(b[:])
 }
 
-// address is whom a request counts against. Behind a proxy that is the last
-// one that the proxy named itself; what stands before it anybody may write.
+// address returns the address that a request is limited under. Behind a proxy that is
+// the last one, which the proxy itself added; a client can forge those before it.
 func (s *Server) address(r *http.Request) string {
 	if named := r.Header.Values("X-Forwarded-For"); s.Proxied && len(named) > 0 {
 		last := named[len(named)-1]
@@ -214,7 +213,7 @@ func (a *answer) WriteHeader(status int) {
 	a.ResponseWriter.WriteHeader(status)
 }
 
-// Write counts.
+// Write writes and counts.
 func (a *answer) Write(p []byte) (int, error) {
 	if a.status == 0 {
 		a.status = http.StatusOK
@@ -225,13 +224,13 @@ func (a *answer) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Unwrap is for http.ResponseController.
+// Unwrap supports http.ResponseController.
 func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 func (a *answer) extend() {
 	err := a.control.SetWriteDeadline(time.Now().Add(writeStall))
 	if err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return // the connection is gone; the write will say so
+		return // the connection is gone; the write will fail
 	}
 }
 

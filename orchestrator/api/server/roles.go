@@ -10,16 +10,16 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/api/wire"
 )
 
-// Principal is who asks.
+// Principal is the caller of a request.
 type Principal struct {
-	// Name tells principals apart; it becomes the owner of what they submit.
+	// Name identifies the principal; it becomes the owner of what they submit.
 	Name  string
 	Roles []wire.Role
-	// Ports are patterns (path.Match) of the ports that a maintainer owns.
+	// Ports are patterns (path.Match) of the ports that a maintainer may change.
 	Ports []string
 }
 
-// Has reports whether p has a role, itself or through a wider one.
+// Has reports whether p has a role, directly or through a wider one.
 func (p Principal) Has(r wire.Role) bool {
 	return slices.ContainsFunc(p.Roles, func(have wire.Role) bool {
 		return have == r || have == wire.Admin || r == wire.Reader && (have == wire.Collector || have == wire.Maintainer)

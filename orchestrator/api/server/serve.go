@@ -21,17 +21,17 @@ const (
 	headerLimit     = 10 * time.Second // for the header of a request to arrive
 	headerBytes     = 64 << 10
 	idleLimit       = 2 * time.Minute
-	shutdownLimit   = 10 * time.Second // for requests under way when the server ends
-	checkFilesEvery = 5 * time.Second  // between two checks of certificate and key
+	shutdownLimit   = 10 * time.Second // for running requests when the server ends
+	checkFilesEvery = 5 * time.Second  // between two checks of certificate and key for changes
 )
 
-// Serve answers on a listener until ctx ends; then streams end, requests under
-// way get some seconds, and Serve returns nil. The listener is closed.
+// Serve answers on a listener until ctx ends; then streams end, running requests get
+// some seconds, and Serve returns nil. It closes the listener.
 //
-// Without TLS it listens on loopback addresses only, unless a proxy in front
-// ends TLS: a token sent in the clear is everybody's.
+// Without TLS it serves loopback addresses only, unless a proxy in front terminates
+// TLS: everybody on the way can read a token sent in the clear.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	defer l.Close() // Shutdown has closed it when all went well
+	defer l.Close() // Shutdown closes it unless an error came first
 	if err := s.mayListen(l.Addr()); err != nil {
 		return err
 	}
@@ -83,12 +83,12 @@ func (s *Server) mayListen(addr net.Addr) error {
 	return nil
 }
 
-// TLSFiles names PEM files. They are read again when they change.
+// TLSFiles names PEM files. The server reads them again when they change.
 type TLSFiles struct {
 	Cert, Key string
 }
 
-// files is a certificate that follows its files.
+// files is a certificate that is reloaded when its files change.
 type files struct {
 	names TLSFiles
 	log   *slog.Logger
@@ -124,8 +124,8 @@ func (f *files) stamps() (stamp [2]time.Time, err error) {
 	return stamp, nil
 }
 
-// certificate is for tls.Config. A pair that does not load (half of it was
-// renewed yet) leaves the one before in place, and is tried again.
+// certificate implements GetCertificate of tls.Config. While a pair does not load (only
+// half of it is renewed), it keeps the previous one and tries again.
 func (f *files) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

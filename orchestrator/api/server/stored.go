@@ -42,7 +42,7 @@ func (s Stored) ChangeBuild(ctx context.Context, id string, c wire.BuildChange) 
 	return next, err
 }
 
-// wakes returns wake-ups for what of a build may begin now.
+// wakes returns wake-ups for the stages of a build that may begin now.
 func wakes(b store.Build, tx *store.Tx) []store.Wake {
 	if b.Paused {
 		return nil
@@ -83,7 +83,7 @@ func (s Stored) ProbeWorker(ctx context.Context, name string) error {
 		if err != nil {
 			return err
 		}
-		w.Probed = time.Time{} // however lately that was
+		w.Probed = time.Time{} // regardless of when the last probe was
 		if err := tx.SetWorker(ctx, w); err != nil {
 			return err
 		}
@@ -91,17 +91,17 @@ func (s Stored) ProbeWorker(ctx context.Context, name string) error {
 	})
 }
 
-// AddToken remembers a token.
+// AddToken stores a token.
 func (s Stored) AddToken(ctx context.Context, t store.Token) error {
 	return s.Update(ctx, func(ctx context.Context, tx *store.Tx) error { return tx.AddToken(ctx, t) })
 }
 
-// RevokeToken ends a token.
+// RevokeToken revokes a token.
 func (s Stored) RevokeToken(ctx context.Context, id string) error {
 	return s.Update(ctx, func(ctx context.Context, tx *store.Tx) error { return tx.RevokeToken(ctx, id) })
 }
 
-// Audit writes an entry.
+// Audit stores an entry.
 func (s Stored) Audit(ctx context.Context, a store.Audit) error {
 	return s.Update(ctx, func(ctx context.Context, tx *store.Tx) error { return tx.Audit(ctx, a) })
 }

@@ -21,10 +21,10 @@ import (
 	"github.com/zfarm/zfarm/recipes"
 )
 
-// submissionWait is how long a submission waits for others to be read.
+// submissionWait is how long a submission waits its turn to be read.
 const submissionWait = 10 * time.Second
 
-// submitInput is a submission with the request it came in.
+// submitInput is a submission with its HTTP request.
 type submitInput struct {
 	wire.SubmitInput
 
@@ -103,7 +103,7 @@ func (s *Server) take(ctx context.Context, in *submitInput) (*intake.Archive, di
 	return a, sum.Digest(), err
 }
 
-// read reads all recipes of an archive, or says what is wrong with each.
+// read reads all recipes of an archive, or reports what is wrong with each.
 func (s *Server) read(ctx context.Context, a *intake.Archive, sum digest.Digest) ([]engine.Submitted, error) {
 	var all []engine.Submitted
 	var folders []string
@@ -138,7 +138,7 @@ func (s *Server) recipe(ctx context.Context, a *intake.Archive, folder string) (
 	return s.Parse(ctx, dir)
 }
 
-// summary names the first of many.
+// summary names the first few of many.
 func summary(names []string) string {
 	const most = 10
 	if len(names) > most {

@@ -1,13 +1,13 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package wire is what goes over HTTP between a farm and its clients: the table
-// of operations, what goes into each and comes out of it, and the tags by which
-// both sides read and write it.
+// Package wire defines what goes over HTTP between a farm and its clients: the table of
+// operations, their inputs and outputs, and the tags that both sides encode and decode
+// them by.
 //
-// Its types are its own, so that neither the database nor the engine decides
-// what a client sees. They hold values and no rules: orchestrator/api/server
-// makes them of what the farm remembers, orchestrator/api/client reads them.
+// Its types are its own, so that neither the database nor the engine determines what a
+// client sees. They hold values and no rules: orchestrator/api/server converts the
+// farm's values to them, orchestrator/api/client reads them.
 package wire
 
 import (
@@ -19,7 +19,7 @@ import (
 // BuildState sums up the stages of a build.
 type BuildState string
 
-// The states of a build. The last three are ends.
+// The states of a build. The last three are final.
 const (
 	BuildWaiting   BuildState = "waiting"
 	BuildQueued    BuildState = "queued"
@@ -29,7 +29,7 @@ const (
 	BuildCancelled BuildState = "cancelled"
 )
 
-// Over reports whether the state is an end.
+// Over reports whether the state is final.
 func (s BuildState) Over() bool {
 	return s == BuildSucceeded || s == BuildFailed || s == BuildCancelled
 }
@@ -63,8 +63,8 @@ type Build struct {
 	LogsForgotten bool      `json:"logs_forgotten,omitempty" doc:"The logs of its steps are not kept any more"`
 }
 
-// Failure returns why the build failed, nil if it did not: the first failure in
-// the order of the stages.
+// Failure returns why the build failed, or nil: the first failure in the order of the
+// stages.
 func (b Build) Failure() *Failure {
 	for _, s := range b.Stages {
 		if s.State == StageFailed && s.Failure != nil {
@@ -84,7 +84,7 @@ type Need struct {
 // StageState is where a stage stands.
 type StageState string
 
-// The states of a stage. The last five are ends.
+// The states of a stage. The last five are final.
 const (
 	StageBlocked   StageState = "blocked"
 	StageReady     StageState = "ready"
@@ -96,7 +96,7 @@ const (
 	StageReused    StageState = "reused"
 )
 
-// Over reports whether the state is an end.
+// Over reports whether the state is final.
 func (s StageState) Over() bool {
 	switch s {
 	case StageSucceeded, StageFailed, StageSkipped, StageCancelled, StageReused:
@@ -131,7 +131,7 @@ type Failure struct {
 	Message string `json:"message" doc:"What happened and what to do"`
 }
 
-// Attempt is one begun stage: a try at a repeat on a worker, or the work of
+// Attempt is one execution of a stage: a try at a repeat on a worker, or the work of
 // another stage in an orchestrator.
 type Attempt struct {
 	Build     string        `json:"build"`
@@ -156,7 +156,7 @@ type Waiting struct {
 	Workers []Reason   `json:"workers,omitempty" doc:"How each worker stands to a repeat that is ready"`
 }
 
-// Reason says how one worker stands to one stage.
+// Reason says whether one worker can take one stage, and why not.
 type Reason struct {
 	Worker string    `json:"worker"`
 	Fits   bool      `json:"fits" doc:"It could build it, if not now"`
@@ -164,11 +164,11 @@ type Reason struct {
 	Cause  string    `json:"cause" doc:"The reason in a word, for programs"`
 	Until  time.Time `json:"until,omitzero" doc:"When a slot will probably come free, if that is what the stage waits for"`
 	Why    string    `json:"why" doc:"A sentence for people, without its subject"`
-	// Quarantine is that of the worker where it is the cause.
+	// Quarantine is the worker's if it is the cause.
 	Quarantine *Quarantine `json:"quarantine,omitempty"`
 }
 
-// Taken is what became of one recipe of a submission.
+// Taken is the result for one recipe of a submission.
 type Taken struct {
 	Build Build `json:"build"`
 	Fresh bool  `json:"fresh" doc:"False if the build was there already"`
@@ -180,7 +180,7 @@ type BuildsPage struct {
 	Before int64   `json:"before,omitempty" doc:"Ask for the next page with this; absent when there is none"`
 }
 
-// BuildChange is what may be changed of a build; nil fields stay.
+// BuildChange changes a build; nil fields stay as they are.
 type BuildChange struct {
 	Priority *int  `json:"priority,omitempty" minimum:"-100" maximum:"100" doc:"Higher is sooner; 0 is usual"`
 	Paused   *bool `json:"paused,omitempty"`

@@ -9,7 +9,7 @@ import (
 	"github.com/zfarm/zfarm/attest/digest"
 )
 
-// Step is a step of an attempt, as far as it has come.
+// Step is a step of an attempt, running or ended.
 type Step struct {
 	No     int64         `json:"no" doc:"Orders the steps of an attempt, from 1"`
 	Name   string        `json:"name"`

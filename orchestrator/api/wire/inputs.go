@@ -3,16 +3,15 @@
 
 package wire
 
-// What goes into the operations and comes out of them. Server and client read
-// the same tags.
+// Inputs and outputs of the operations. Server and client read the same tags.
 
-// NothingInput is that of operations without parameters.
+// NothingInput is the input of operations without parameters.
 type NothingInput struct{}
 
-// NothingOutput is that of operations that answer nothing.
+// NothingOutput is the output of operations that return nothing.
 type NothingOutput struct{}
 
-// HealthOutput says how the farm is.
+// HealthOutput is the condition of the farm.
 type HealthOutput struct {
 	Body struct {
 		Status  string `json:"status" doc:"\"ok\""`
@@ -20,23 +19,23 @@ type HealthOutput struct {
 	}
 }
 
-// WhoOutput is who the token is for.
+// WhoOutput is the principal that the token belongs to.
 type WhoOutput struct{ Body Principal }
 
-// SubmitInput is a submission; its body is read as it comes.
+// SubmitInput is a submission; its body is read as a stream.
 type SubmitInput struct {
 	Priority int  `query:"priority" minimum:"-100" maximum:"100" doc:"Higher is sooner; 0 is usual"`
 	Force    bool `query:"force" doc:"Build anew what was built before"`
 }
 
-// SubmitOutput is what became of each recipe, in the order of their folders.
+// SubmitOutput is the result for each recipe, in the order of their folders.
 type SubmitOutput struct {
 	Body struct {
 		Taken []Taken `json:"taken" nullable:"false"`
 	}
 }
 
-// BuildsInput chooses builds.
+// BuildsInput selects builds.
 type BuildsInput struct {
 	Port   string     `query:"port" maxLength:"200"`
 	Owner  string     `query:"owner" maxLength:"400"`
@@ -105,7 +104,7 @@ type StepsOutput struct {
 	}
 }
 
-// LogInput chooses a part of a log.
+// LogInput selects a part of a log.
 type LogInput struct {
 	AttemptInput
 	Step   string `path:"step" maxLength:"200" doc:"The name of the step"`
@@ -113,7 +112,7 @@ type LogInput struct {
 	Follow bool   `query:"follow" doc:"Go on until the step has ended"`
 }
 
-// EventsInput chooses events.
+// EventsInput selects events.
 type EventsInput struct {
 	After int64  `query:"after" minimum:"0" doc:"Only events with a higher seq"`
 	Build string `query:"build" maxLength:"200" doc:"Only those of this build"`
@@ -127,7 +126,7 @@ type EventsOutput struct {
 	}
 }
 
-// FollowInput chooses events to follow.
+// FollowInput selects events to follow.
 type FollowInput struct {
 	After int64  `query:"after" minimum:"0" doc:"Only events with a higher seq"`
 	Build string `query:"build" maxLength:"200" doc:"Only those of this build"`
@@ -203,7 +202,7 @@ type TokenInput struct {
 	ID string `path:"token" maxLength:"200" doc:"The id of the token"`
 }
 
-// AuditInput chooses entries.
+// AuditInput selects entries.
 type AuditInput struct {
 	After int64 `query:"after" minimum:"0" doc:"Only entries with a higher seq"`
 	Limit int   `query:"limit" minimum:"0" maximum:"1000" doc:"At most so many; 100 if not given"`

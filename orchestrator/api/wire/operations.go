@@ -8,40 +8,40 @@ import (
 	"reflect"
 )
 
-// Operation is what server, description and client all know of an operation.
+// Operation is the part of an operation that server, description and client share.
 type Operation struct {
 	ID, Method, Path string
 	Tag, Summary     string
-	// Detail is what a caller should know besides.
+	// Detail is what else a caller should know.
 	Detail string
-	// Role is asked for; "" lets everybody in. Owned says that for a
-	// maintainer the port decides, which the operation itself checks.
+	// Role is the required role; "" admits everybody. Owned means that a maintainer
+	// also needs the right to the port, which the operation itself checks.
 	Role  Role
 	Owned bool
-	// Status is that of success; 0 means 200.
+	// Status is the status of success; 0 means 200.
 	Status int
 	// Content is the media type of an answer that is not JSON.
 	Content string
-	// Archive: the body is an archive, read as it comes.
+	// Archive: the body is an archive, read as a stream.
 	Archive bool
-	// Ranges: parts of the answer can be asked for.
+	// Ranges: the client can request parts of the answer.
 	Ranges bool
-	// Stream: the answer goes on until somebody ends it.
+	// Stream: the answer goes on until one side ends it.
 	Stream bool
-	// Errors are the statuses of its own refusals.
+	// Errors are the statuses that this operation itself refuses with.
 	Errors []int
 }
 
 // Changes reports whether the operation changes anything.
 func (o Operation) Changes() bool { return o.Method != http.MethodGet }
 
-// Call is an operation with the types of what goes in and comes out: fields
-// with path, query and header tags, and Body. An answer that is no JSON is a
-// [Stream].
+// Call is an operation with the types of its input and output: structs of fields with
+// path, query and header tags, and Body. The output is a [Stream] if the answer is not
+// JSON.
 type Call[I, O any] struct{ Operation }
 
-// Definition returns the operation and the types of its input and output, for
-// those who walk the table.
+// Definition returns the operation and the types of its input and output, for programs
+// that walk the table.
 func (c Call[I, O]) Definition() (Operation, reflect.Type, reflect.Type) {
 	return c.Operation, reflect.TypeFor[I](), reflect.TypeFor[O]()
 }
@@ -82,10 +82,10 @@ type Operations struct {
 	Whoami       Call[NothingInput, WhoOutput]
 }
 
-// Octets is the media type of bytes of which nothing is known.
+// Octets is the media type of arbitrary bytes.
 const Octets = "application/octet-stream"
 
-// NewOperations returns the one definition of the API.
+// NewOperations returns the table: the only definition of the API.
 func NewOperations() Operations {
 	t := Operations{}
 	t.defineFarm()

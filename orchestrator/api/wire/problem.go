@@ -3,21 +3,21 @@
 
 package wire
 
-// Problem is what a farm answers when it does not do what was asked (RFC 9457).
+// Problem is a farm's answer to a request that it refuses or cannot fulfil (RFC 9457).
 type Problem struct {
 	Title  string `json:"title"`
 	Status int    `json:"status"`
 	// Detail says what happened and what to do.
 	Detail string `json:"detail"`
-	// Instance names the request, for the farm's admin.
+	// Instance identifies the request, for the farm's administrator.
 	Instance string  `json:"instance"`
 	Faults   []Fault `json:"errors"`
 }
 
-// Fault is one of several things that are wrong with a request or a recipe.
+// Fault is one of several errors in a request or a recipe.
 type Fault struct {
 	Message string `json:"message"`
-	// Location is a parameter or a place in the body as "body.name", or a
-	// place in a recipe as "gzip/recipe.hcl:12,3".
+	// Location is a parameter, a place in the body such as "body.name", or a place in a
+	// recipe such as "gzip/recipe.hcl:12,3".
 	Location string `json:"location"`
 }

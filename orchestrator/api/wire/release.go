@@ -20,7 +20,7 @@ type Release struct {
 	NotReproduced string    `json:"not_reproduced,omitempty" doc:"The finding of the last rebuild that did not reproduce it; absent while it reproduces"`
 }
 
-// File is a file of what a build published, or of what was found about it.
+// File is a file that a build published, or a file of its findings.
 type File struct {
 	Name      string        `json:"name"`
 	Digest    digest.Digest `json:"digest"`

@@ -17,9 +17,9 @@ import (
 	"strings"
 )
 
-// NewRequest makes the request of an operation on the farm at base. in is a
-// pointer to the operation's input: the tags by which the server reads its
-// fields say where each goes.
+// NewRequest makes the request of an operation on the farm at base. in is a pointer to
+// the operation's input. Its tags, which the server reads too, say where in the request
+// each field goes.
 func NewRequest(ctx context.Context, base *url.URL, o Operation, in any) (*http.Request, error) {
 	e := &encoder{path: o.Path, raw: o.Path, query: url.Values{}, header: http.Header{}}
 	if err := e.fields(reflect.ValueOf(in).Elem()); err != nil {
@@ -36,7 +36,7 @@ func NewRequest(ctx context.Context, base *url.URL, o Operation, in any) (*http.
 	return r, nil
 }
 
-// encoder takes an input apart.
+// encoder distributes the fields of an input over a request.
 type encoder struct {
 	path, raw string
 	query     url.Values
@@ -71,8 +71,7 @@ func (e *encoder) fields(v reflect.Value) error {
 	return nil
 }
 
-// parameter writes a field; fields that are zero are left out, as nothing has
-// a default but zero.
+// parameter writes a field; it leaves out zero fields, as no field has another default.
 func (e *encoder) parameter(f reflect.StructField, v reflect.Value) error {
 	text, err := parameterText(v)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Role is what somebody may do on a farm.
+// Role is what a principal may do on a farm.
 type Role string
 
 // The roles. All of them may read.
@@ -46,7 +46,7 @@ func CheckRoles(roles []Role, ports []string) error {
 	return nil
 }
 
-// Principal is somebody who holds a token.
+// Principal is the holder of a token.
 type Principal struct {
 	Name  string   `json:"name" doc:"The owner of what is submitted with the token"`
 	Roles []Role   `json:"roles"`
@@ -64,7 +64,7 @@ type Token struct {
 	Revoked bool      `json:"revoked,omitempty"`
 }
 
-// NewToken is what a token is to be.
+// NewToken is a request for a token.
 type NewToken struct {
 	Name    string    `json:"name" minLength:"1" maxLength:"100" pattern:"^[A-Za-z0-9][A-Za-z0-9._-]*$" doc:"Whose it is; the owner of what is submitted with it"`
 	Roles   []Role    `json:"roles" minItems:"1" maxItems:"4" enum:"reader,release,maintainer,admin" nullable:"false"`
@@ -72,13 +72,13 @@ type NewToken struct {
 	Expires time.Time `json:"expires,omitzero" doc:"In 90 days if not given"`
 }
 
-// MadeToken is a token with its secret, which is shown once.
+// MadeToken is a token with its secret, which is shown only once.
 type MadeToken struct {
 	Token  Token  `json:"token"`
 	Secret string `json:"secret" doc:"To be sent as Authorization: Bearer; it is not stored"`
 }
 
-// Audit is one change that somebody asked for.
+// Audit is one change that a principal requested.
 type Audit struct {
 	Seq     int64     `json:"seq,omitempty"`
 	At      time.Time `json:"at"`

@@ -19,7 +19,7 @@ type Worker struct {
 	Held       []Lease           `json:"held,omitempty" doc:"The attempts that hold its slots now"`
 }
 
-// Quarantine says why a worker gets nothing new although nobody asked for that.
+// Quarantine says why the farm itself gives a worker no new work.
 type Quarantine struct {
 	Code   string    `json:"code" doc:"The reason, one of a closed set, for programs"`
 	Since  time.Time `json:"since,omitzero" doc:"When the worker came to be quarantined for this reason"`
@@ -37,7 +37,8 @@ type Lease struct {
 	Since  time.Time `json:"since,omitzero"`
 }
 
-// Facts is what a probe read off a worker: the worker's word, not the farm's.
+// Facts is what a probe read off a worker: the worker reported it, and the farm does
+// not vouch for it.
 type Facts struct {
 	Uname       string          `json:"uname" doc:"The line of uname -a"`
 	System      string          `json:"system"`
@@ -65,7 +66,7 @@ type Tool struct {
 	Version string `json:"version" doc:"What looks like a version number in the banner"`
 }
 
-// WorkerChange is what may be changed of a worker; nil fields stay.
+// WorkerChange changes a worker; nil fields stay as they are.
 type WorkerChange struct {
 	Draining *bool `json:"draining,omitempty" doc:"Whether it gets nothing new"`
 }
