@@ -19,14 +19,14 @@ import (
 	"github.com/zfarm/zfarm/workers/codepage"
 )
 
-// commandBase is what every command has that talks to a farm: which farm, and
-// whether its answer is printed as JSON.
+// commandBase has the flags of every command that calls a farm: which farm, and whether
+// to print its answer as JSON.
 type commandBase struct {
 	farm   serverFlags
 	asJSON bool
 }
 
-// command makes c a command that talks to a farm: run gets a session with it.
+// command makes c a command that calls a farm: run gets a session with it.
 func (a *commandBase) command(c *cobra.Command, run func(context.Context, *session, []string) error) *cobra.Command {
 	a.farm.add(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -46,8 +46,8 @@ func (a *commandBase) json(c *cobra.Command) {
 	c.Flags().BoolVar(&a.asJSON, "json", false, "print the answer as JSON")
 }
 
-// session is what one command has while it runs: a client of the farm, and
-// where its output goes.
+// session is the state of one command while it runs: a client of the farm, and the
+// writers for its output.
 type session struct {
 	*client.Client
 	out, errs io.Writer
@@ -59,13 +59,13 @@ func (c *session) notice(format string, args ...any) {
 	fmt.Fprintln(c.errs, codepage.PrintableString(fmt.Sprintf(format, args...))) //nolint:errcheck // nowhere left to say it
 }
 
-// writeText writes text for people, who may be at a terminal.
+// writeText writes text for people, who may read it on a terminal.
 func (c *session) writeText(text string) error {
 	_, err := io.WriteString(c.out, codepage.PrintableString(text))
 	return err
 }
 
-// withExitCode gives an error of a farm the code that ends the program.
+// withExitCode gives an error of a farm its exit code.
 func withExitCode(err error) error {
 	var known exit
 	var refused *client.Problem
@@ -83,8 +83,8 @@ func withExitCode(err error) error {
 	return err
 }
 
-// unreachable reports whether an error says that the farm cannot be reached or
-// cannot answer now.
+// unreachable reports whether an error means that the farm cannot be reached or cannot
+// answer now.
 func unreachable(err error) bool {
 	var refused *client.Problem
 	if errors.As(err, &refused) {
@@ -94,7 +94,7 @@ func unreachable(err error) bool {
 	return errors.As(err, &broken)
 }
 
-// statusCode is the exit code for an answer that is no success (RFC 9110).
+// statusCode returns the exit code for an unsuccessful HTTP status (RFC 9110).
 func statusCode(status int) int {
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden:
@@ -107,8 +107,8 @@ func statusCode(status int) int {
 	return usageError
 }
 
-// notFound reports whether an error says that the farm does not have what was
-// asked for.
+// notFound reports whether an error means that the farm does not know what was
+// requested.
 func notFound(err error) bool {
 	var refused *client.Problem
 	return errors.As(err, &refused) && refused.Status == http.StatusNotFound
@@ -155,8 +155,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// await returns the build once it has ended, and hands every event up to then
-// to show.
+// await returns the build once it has ended, and passes every event up to then to show.
 func (c *session) await(ctx context.Context, id string, show func(wire.Event) error) (wire.Build, error) {
 	var b wire.Build
 	var after int64
@@ -185,7 +184,7 @@ func (c *session) await(ctx context.Context, id string, show func(wire.Event) er
 	return b, c.pastEvents(ctx, after, id, shown)
 }
 
-// pastEvents hands the events after a number to show, oldest first.
+// pastEvents passes the events after a number to show, oldest first.
 func (c *session) pastEvents(ctx context.Context, after int64, build string, show func(wire.Event) error) error {
 	const page = 500
 	for {

@@ -25,7 +25,7 @@ import (
 	"github.com/zfarm/zfarm/workers/codepage"
 )
 
-// buildFlags are those of "zfarm build".
+// buildFlags are the flags of "zfarm build".
 type buildFlags struct {
 	connect connectFlags
 	fetch   fetchFlags
@@ -41,7 +41,7 @@ type buildFlags struct {
 	members int
 }
 
-// fetchFlags say where sources come from.
+// fetchFlags say where to get sources from.
 type fetchFlags struct {
 	mirrors []string
 	offline bool
@@ -146,7 +146,7 @@ func (f *buildFlags) submission(ctx context.Context, paths []string, plugins *fa
 	return s, nil
 }
 
-// labelled puts the name of the port before the stage.
+// labelled adds the name of the port before the stage.
 func labelled(watch orchestrator.Watch, s engine.Submission) orchestrator.Watch {
 	ports := map[string]string{}
 	for _, r := range s.Recipes {
@@ -163,8 +163,8 @@ func labelled(watch orchestrator.Watch, s engine.Submission) orchestrator.Watch 
 	}
 }
 
-// folder is where the files of a port are written: --out itself for one recipe, a folder in
-// it for several.
+// folder returns the folder for the files of a port: --out itself for one recipe, a
+// subfolder of it for several.
 func (f *buildFlags) folder(port, version string, several bool) string {
 	name := port + "-" + version
 	switch {
@@ -177,7 +177,7 @@ func (f *buildFlags) folder(port, version string, several bool) string {
 	}
 }
 
-// vacant refuses folders that hold something.
+// vacant refuses output folders that are not empty.
 func (f *buildFlags) vacant(s engine.Submission, signed bool) error {
 	if !signed {
 		if f.out != "" {
@@ -194,7 +194,7 @@ func (f *buildFlags) vacant(s engine.Submission, signed bool) error {
 	return nil
 }
 
-// local opens what builds in this process.
+// local opens the farm that builds in this process.
 func (f *buildFlags) local(ctx context.Context, all []workers.Worker, plugins *farm.Plugins, signer farm.Signer, watch orchestrator.Watch) (*farm.Local, error) {
 	state := f.state
 	if state == "" {
@@ -212,8 +212,8 @@ func (f *buildFlags) local(ctx context.Context, all []workers.Worker, plugins *f
 		Workers: all, Patience: f.connect.lease / 4, Plugins: plugins, Signer: signer, KeepWorkspaces: f.keep, Watch: watch})
 }
 
-// conclude writes the files of the builds, shows their conclusions, and returns
-// the exit code of the first that is not released.
+// conclude writes the files of the builds, shows their conclusions, and returns the
+// exit code of the first that is not released.
 func (f *buildFlags) conclude(ctx context.Context, local *farm.Local, all []engine.Conclusion, out io.Writer) error {
 	code := 0
 	for _, c := range all {

@@ -17,7 +17,7 @@ import (
 	"github.com/zfarm/zfarm/workers/humanize"
 )
 
-// buildCommands are those about builds of a farm.
+// buildCommands are the commands about builds of a farm.
 func buildCommands() []*cobra.Command {
 	return []*cobra.Command{
 		listCommand(), showCommand(), whyCommand(), reportCommand(),
@@ -67,7 +67,7 @@ func listCommand() *cobra.Command {
 	return c
 }
 
-// builds returns f.Limit builds, over as many pages as it takes.
+// builds returns f.Limit builds, from as many pages as that takes.
 func (c *session) builds(ctx context.Context, f wire.BuildsInput) ([]wire.Build, error) {
 	const page = 500
 	all := []wire.Build{}
@@ -93,7 +93,7 @@ func (c *session) writeBuilds(all []wire.Build) error {
 	return tableOf(all, buildColumns(time.Now())).write(c.out)
 }
 
-// buildColumns are those of zfarm list.
+// buildColumns are the columns of zfarm list.
 func buildColumns(now time.Time) []column[wire.Build] {
 	return []column[wire.Build]{
 		{style{head: "BUILD"}, func(b wire.Build) string { return b.ID }},
@@ -106,7 +106,7 @@ func buildColumns(now time.Time) []column[wire.Build] {
 	}
 }
 
-// stateWord is the state of a build, or "paused".
+// stateWord returns the state of a build, or "paused".
 func stateWord(b wire.Build) string {
 	if b.Paused && !b.State.Over() {
 		return "paused"
@@ -114,7 +114,7 @@ func stateWord(b wire.Build) string {
 	return string(b.State)
 }
 
-// outcome says in a word or two how a build ended.
+// outcome returns a word or two about how a build ended.
 func outcome(b wire.Build) string {
 	switch f := b.Failure(); {
 	case f != nil:
@@ -151,7 +151,7 @@ type buildView struct {
 	Build    wire.Build     `json:"build"`
 	Attempts []wire.Attempt `json:"attempts"`
 	Files    []wire.File    `json:"files"`
-	// Needs are the states of the builds that this one needs, by build.
+	// Needs has the states of the builds that this one needs, by build.
 	Needs map[string]wire.BuildState `json:"needs"`
 }
 
@@ -236,7 +236,7 @@ func fileColumns() []column[wire.File] {
 	}
 }
 
-// writeTables writes tables that have anything in them, a line apart.
+// writeTables writes the tables that have rows, with an empty line between them.
 func (c *session) writeTables(all ...table) error {
 	all = slices.DeleteFunc(all, func(t table) bool { return len(t.rows) == 0 })
 	for i, t := range all {
@@ -309,7 +309,7 @@ func (c *session) writeWhy(b wire.Build, waiting []wire.Waiting) error {
 	return c.writeText("\n" + wrapped("then: "+strings.Join(then, ", "), width(c.out), 2) + "\n")
 }
 
-// writeWaiting says what one stage waits for, worker by worker.
+// writeWaiting explains what one stage waits for, worker by worker.
 func (c *session) writeWaiting(w wire.Waiting) error {
 	if err := c.writeText("\n" + wrapped(fmt.Sprintf("%s is %s: %s", w.Stage, w.State, w.Why), width(c.out), 2) + "\n"); err != nil {
 		return err
@@ -328,7 +328,7 @@ func reportCommand() *cobra.Command {
 		Example: "  zfarm report 1c0a9b83f8d2-5e1f --json > verdict.json",
 	}, func(ctx context.Context, c *session, args []string) error {
 		id := args[0]
-		// A build with the inputs of another has no report of its own.
+		// A build that reuses another one has no report of its own.
 		for range 10 {
 			b, err := c.Build(ctx, id)
 			if err != nil {
@@ -352,7 +352,7 @@ func reportCommand() *cobra.Command {
 	return c
 }
 
-// changeCommand is a command that changes one build.
+// changeCommand makes a command that changes one build.
 func changeCommand(name, short, long string, change func(context.Context, *session, string) (wire.Build, error)) *cobra.Command {
 	var a commandBase
 	if long != "" {

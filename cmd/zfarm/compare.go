@@ -25,7 +25,7 @@ const (
 	compareTrouble = 2
 )
 
-// mostFindings bounds the findings that a report made by hand may show.
+// mostFindings bounds the findings in a report by "zfarm compare".
 const mostFindings = 20_000
 
 func compareCommand() *cobra.Command {
@@ -146,7 +146,7 @@ func (f *compareFlags) compare(c *cobra.Command, a, b string) error {
 	}
 }
 
-// coloured says whether the report has colours.
+// coloured reports whether the report has colours.
 func (f *compareFlags) coloured(out io.Writer) (bool, error) {
 	switch f.colour {
 	case "always":
@@ -159,7 +159,7 @@ func (f *compareFlags) coloured(out io.Writer) (bool, error) {
 	return false, fmt.Errorf("--color %s: want auto, always or never", f.colour)
 }
 
-// options are the conditions of the comparison.
+// options returns the options of the comparison.
 func (f *compareFlags) options(ctx context.Context, errs io.Writer) (compare.Options, error) {
 	if f.mostMembers < 1 || f.mostGiB < 1 || f.mostGiB > 1<<20 {
 		return compare.Options{}, errors.New("--max-members and --max-gib must be at least 1, and --max-gib no more than 1048576")
@@ -202,11 +202,10 @@ func (f *compareFlags) writePage(v compare.Verdict, a, b string) error {
 	return errors.Join(err, file.Close())
 }
 
-// standardInput is the name of it on the command line.
+// standardInput is its name on the command line.
 const standardInput = "-"
 
-// comparables opens both sides. What is returned with them is to be called when
-// they are no longer needed.
+// comparables opens both sides. The caller calls done when it no longer needs them.
 func comparables(a, b string, in io.Reader, workdir string) (left, right compare.Input, done func(), err error) {
 	done = func() {}
 	if a == standardInput && b == standardInput {
@@ -237,7 +236,7 @@ func comparables(a, b string, in io.Reader, workdir string) (left, right compare
 	return left, right, done, nil
 }
 
-// alike wants two files or two folders.
+// alike requires two files or two folders.
 func alike(a, b string) error {
 	kinds := [2]bool{}
 	for i, name := range []string{a, b} {
@@ -276,7 +275,7 @@ func comparable(name string) (compare.Input, error) {
 	return compare.Input{Name: filepath.Base(name), Open: func() (io.ReadCloser, error) { return os.Open(name) }}, nil
 }
 
-// keptInput is standard input in a file, for it is read more than once.
+// keptInput is standard input copied to a file, since it is read more than once.
 type keptInput struct{ f *os.File }
 
 func keepInput(in io.Reader, dir string) (*keptInput, error) {
@@ -293,7 +292,7 @@ func keepInput(in io.Reader, dir string) (*keptInput, error) {
 }
 
 func (k *keptInput) close() {
-	_ = k.f.Close() // to be thrown away
+	_ = k.f.Close() // the file is thrown away
 	_ = os.Remove(k.f.Name())
 }
 

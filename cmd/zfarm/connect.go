@@ -21,7 +21,7 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// connectFlags say how workers are reached.
+// connectFlags say how to reach workers.
 type connectFlags struct {
 	workers    []string
 	knownHosts string
@@ -84,13 +84,13 @@ func (f *connectFlags) openOne(ctx context.Context, address string) (workers.Wor
 	}
 	c := farm.Connector{AgentSocket: os.Getenv("SSH_AUTH_SOCK"), Passphrase: passphrases(ctx)}
 	w, err := c.Connect(ctx, described)
-	if err != nil && !described.Local && codeOf(ctx, err) == otherError { // it never came to the worker
+	if err != nil && !described.Local && codeOf(ctx, err) == otherError { // the error came before the worker was contacted
 		err = exit{usageError, err}
 	}
 	return w, err
 }
 
-// describe reads the address of a worker, with the settings in its query.
+// describe parses the address of a worker, with the settings in its query.
 func (f *connectFlags) describe(address string) (farmfile.Worker, error) {
 	a, err := workers.ParseAddress(address)
 	if err != nil {
@@ -118,7 +118,7 @@ func (f *connectFlags) describe(address string) (farmfile.Worker, error) {
 	return w, nil
 }
 
-// passphrases asks the person at the terminal.
+// passphrases prompts at the terminal.
 func passphrases(ctx context.Context) func(file string) ([]byte, error) {
 	return func(file string) ([]byte, error) {
 		answer, ok, err := keys.Prompt(os.Stdin, "Passphrase of "+file+": ")(ctx)

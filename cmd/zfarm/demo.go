@@ -26,8 +26,8 @@ import (
 	"github.com/zfarm/zfarm/attest/keys"
 )
 
-// demoPorts are two small ports: one that is the same however it is built, and
-// one that tells when and where it was built.
+// demoPorts are two small ports: one whose output never changes, and one whose output
+// depends on when and where it was built.
 //
 //go:embed demo
 var demoPorts embed.FS
@@ -77,7 +77,7 @@ Then: zfarm build RECIPE --worker ssh://user@host/folder, and docs/.
 	return nil
 }
 
-// needCompiler says what to install where no C compiler is found.
+// needCompiler returns what to install if there is no C compiler.
 func needCompiler(look func(string) (string, error)) error {
 	for _, name := range []string{"cc", "gcc", "clang"} {
 		if _, err := look(name); err == nil {
@@ -98,7 +98,7 @@ func demoFolder(dir string) (string, error) {
 	return filepath.Abs(dir)
 }
 
-// demonstration is the demo on its way.
+// demonstration is a running demo.
 type demonstration struct {
 	dir       string
 	out, errs io.Writer
@@ -141,8 +141,8 @@ func (d *demonstration) prepare(context.Context) error {
 	return errors.Join(os.WriteFile(d.path("password"), []byte(password+"\n"), 0o600), keys.WritePair(d.path("demo"), private, public))
 }
 
-// demoSource packs the sources of a demo port, the same bytes each time: the
-// recipe pins them.
+// demoSource packs the sources of a demo port into the same bytes each time: the recipe
+// pins them.
 func demoSource(ports fs.FS, port string) ([]byte, error) {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
@@ -190,7 +190,7 @@ func (d *demonstration) steady(ctx context.Context) error {
 	return verifyFolder(ctx, d.path("signed"), d.path("demo.pub"), false, d.out)
 }
 
-// tamper changes a byte of a copy and expects it to be refused.
+// tamper changes a byte of a copy and expects the verification to fail.
 func (d *demonstration) tamper(ctx context.Context) error {
 	if err := os.CopyFS(d.path("tampered"), os.DirFS(d.path("signed"))); err != nil {
 		return err
@@ -215,7 +215,7 @@ func (d *demonstration) tamper(ctx context.Context) error {
 	return os.RemoveAll(d.path("tampered"))
 }
 
-// stamped expects the second port not to be released.
+// stamped expects that the second port is not released.
 func (d *demonstration) stamped(ctx context.Context) error {
 	d.say("A port that embeds the time and the path of its build:\n")
 	err := d.build(ctx, "stamped", "not-released")

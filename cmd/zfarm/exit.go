@@ -15,7 +15,7 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// The exit codes, as docs/cli.md tells them.
+// The exit codes, as docs/cli.md documents them.
 const (
 	notReproduced  = 1
 	usageError     = 2 // also a faulty recipe
@@ -31,7 +31,7 @@ const (
 	workerUnfit    = 12
 	otherError     = 13
 	notYet         = 14 // not released, and nothing has failed
-	notAllowed     = 15 // the farm does not take the token, or not for this
+	notAllowed     = 15 // the farm refuses the token, or its rights do not suffice
 	serverAway     = 16
 	needFailed     = 17
 	cancelled      = 18
@@ -39,7 +39,7 @@ const (
 	interrupted    = 130
 )
 
-// exit is an error with the code it ends the program with.
+// exit is an error with an exit code.
 type exit struct {
 	code int
 	error
@@ -47,7 +47,7 @@ type exit struct {
 
 func (e exit) Unwrap() error { return e.error }
 
-// codeOf returns the exit code for an error of a command.
+// codeOf returns the exit code for a command's error.
 func codeOf(ctx context.Context, err error) int {
 	var e exit
 	var ended stopped

@@ -21,8 +21,8 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/farmfile"
 )
 
-// serverFlags say which farm a command is about: one that is served somewhere,
-// or the one of a file on this machine.
+// serverFlags select the farm of a command: one that is served somewhere, or the one of
+// a file on this machine.
 type serverFlags struct {
 	server    string
 	tokenFile string
@@ -35,7 +35,7 @@ func (f *serverFlags) add(c *cobra.Command) {
 	c.PersistentFlags().StringVar(&f.file, "farm", "", "work on the database of this farm.hcl instead of asking a server")
 }
 
-// client returns a client of the farm. It must be closed.
+// client returns a client of the farm. The caller closes it.
 func (f *serverFlags) client(ctx context.Context, errs io.Writer) (*client.Client, func(), error) {
 	server := f.server
 	if server == "" && f.file == "" {
@@ -60,8 +60,8 @@ func (f *serverFlags) client(ctx context.Context, errs io.Writer) (*client.Clien
 	return embeddedClient(ctx, f.file, errs)
 }
 
-// embeddedClient returns a client of the farm of that file, opened beside the
-// process that serves it. It must be closed.
+// embeddedClient returns a client of the farm of that file, opened beside the process
+// that serves it. The caller closes it.
 func embeddedClient(ctx context.Context, path string, errs io.Writer) (*client.Client, func(), error) {
 	file, err := loadFarm(path, errs)
 	if err != nil {
@@ -87,7 +87,7 @@ func embeddedClient(ctx context.Context, path string, errs io.Writer) (*client.C
 	}, nil
 }
 
-// token reads the token for the server: from the file, else from the environment.
+// token reads the token for the server from the file, else from the environment.
 func (f *serverFlags) token() (string, error) {
 	if f.tokenFile == "" {
 		return os.Getenv("ZFARM_TOKEN"), nil
@@ -106,7 +106,7 @@ func trimNewline(b []byte) []byte {
 	return b
 }
 
-// openFarm opens the farm of that file with what this program brings along.
+// openFarm opens the farm of that file with the built-in plugins.
 func openFarm(ctx context.Context, file *farmfile.Farm, deps farm.Deps) (_ *farm.Farm, err error) {
 	if deps.Plugins, err = shippedEntries(); err != nil {
 		return nil, err

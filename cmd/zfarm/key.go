@@ -28,7 +28,7 @@ func (f *keyFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.passwordFile, "key-password-file", "", "file with the password of the key (default $"+keys.PasswordVariable+", then the terminal)")
 }
 
-// signer opens the key; nil where none is named.
+// signer opens the key; nil if none is named.
 func (f *keyFlags) signer(ctx context.Context) (farm.Signer, error) {
 	if f.key == "" {
 		return nil, nil
@@ -40,8 +40,8 @@ func (f *keyFlags) signer(ctx context.Context) (farm.Signer, error) {
 	return openKey(ctx, farmfile.Signing{Key: ref, PasswordFile: f.passwordFile})
 }
 
-// openKey opens a signing key. If nothing else has its password, the person at
-// the terminal is asked.
+// openKey opens a signing key. If the password comes from nowhere else, it prompts for
+// it at the terminal.
 func openKey(ctx context.Context, s farmfile.Signing) (farm.Signer, error) {
 	return farm.OpenKey(ctx, s, keys.Prompt(os.Stdin, "Password of "+s.Key.Path+": "))
 }

@@ -12,18 +12,18 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare"
 )
 
-// knownFlags are --known-a and --known-b: what a farm would know of the two
-// builds because it made them.
+// knownFlags are --known-a and --known-b: what a farm would know about the two builds
+// because it made them.
 type knownFlags struct {
 	a, b []string
 }
 
-// knownKeys are the keys, and what the comparison calls the values.
+// knownKeys maps the keys to the comparison's names of the values.
 func knownKeys() map[string]string {
 	return map[string]string{"path": "build path", "home": "HOME", "user": "user", "host": "host", "locale": "locale", "zone": "time zone", "begun": "", "ended": ""}
 }
 
-// known reads both. What is known of one side only would tell nothing, so it is
+// known parses both. A key that is given for one side only explains nothing, so it is
 // an error.
 func (f knownFlags) known() (compare.Known, error) {
 	a, err := keysOf("--known-a", f.a)
@@ -74,7 +74,7 @@ func keysOf(flag string, given []string) (map[string]string, error) {
 	return out, nil
 }
 
-// conditions are those of one side.
+// conditions returns the conditions of one side.
 func conditions(flag string, keys map[string]string) (compare.Conditions, error) {
 	c := compare.Conditions{Values: map[string]string{}, Zone: keys["zone"]}
 	for key, name := range knownKeys() {

@@ -25,7 +25,7 @@ import (
 	"github.com/zfarm/zfarm/workers/humanize"
 )
 
-// logFlags are those of "zfarm logs".
+// logFlags are the flags of "zfarm logs".
 type logFlags struct {
 	commandBase
 	stage, step     string
@@ -95,10 +95,10 @@ type logReader struct {
 	wrote bool
 }
 
-// pollPause is how long a follower waits before it asks for new steps or attempts.
+// pollPause is the time between two requests for new steps or attempts.
 const pollPause = 300 * time.Millisecond
 
-// repeat writes the logs of the newest attempt of a stage. A follower goes on
+// repeat writes the logs of the newest attempt of a stage. With --follow it goes on
 // with the attempt after one that was lost.
 func (r *logReader) repeat(ctx context.Context, stage string) error {
 	for after := int64(0); ; {
@@ -116,7 +116,7 @@ func (r *logReader) repeat(ctx context.Context, stage string) error {
 	}
 }
 
-// newest is the attempt to show; its fence is 0 if there is none. A follower
+// newest returns the attempt to show; its fence is 0 if there is none. With --follow it
 // waits until there is one, or the stage has ended.
 func (r *logReader) newest(ctx context.Context, stage string, after int64) (wire.Attempt, error) {
 	var found wire.Attempt
@@ -143,7 +143,7 @@ func (r *logReader) newest(ctx context.Context, stage string, after int64) (wire
 	return found, err
 }
 
-// poll calls done until it returns true; only once without --follow.
+// poll calls done until it returns true; without --follow only once.
 func (r *logReader) poll(ctx context.Context, done func() (bool, error)) error {
 	for {
 		var over bool
@@ -164,7 +164,7 @@ func (r *logReader) poll(ctx context.Context, done func() (bool, error)) error {
 func (r *logReader) attempt(ctx context.Context, a wire.Attempt) error {
 	written := map[string]bool{}
 	return r.poll(ctx, func() (bool, error) {
-		// First whether it has ended, then its steps: so none is missed.
+		// Ask whether it has ended before reading its steps, so that none is missed.
 		over, err := r.ended(ctx, a)
 		if err != nil {
 			return false, err
@@ -225,8 +225,8 @@ func (r *logReader) stepLog(ctx context.Context, a wire.Attempt, s wire.Step) er
 	return errors.Join(err, w.Close())
 }
 
-// safeForTerminal returns a writer for bytes from outside: it escapes them on a
-// terminal and passes them on unchanged anywhere else.
+// safeForTerminal returns a writer for foreign bytes: it escapes them on a terminal and
+// writes them unchanged anywhere else.
 func safeForTerminal(w io.Writer) io.WriteCloser {
 	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		return transform.NewWriter(w, codepage.Printable())
@@ -236,10 +236,10 @@ func safeForTerminal(w io.Writer) io.WriteCloser {
 
 type unchanged struct{ io.Writer }
 
-// Close does nothing: whoever opened the writer closes it.
+// Close does nothing: the opener of the writer closes it.
 func (unchanged) Close() error { return nil }
 
-// eventFlags are those of "zfarm events".
+// eventFlags are the flags of "zfarm events".
 type eventFlags struct {
 	commandBase
 	after int64
@@ -278,7 +278,7 @@ func (f *eventFlags) events(ctx context.Context, c *session, args []string) erro
 		return c.writeText(eventLine(e) + "\n")
 	}
 	if len(args) > 0 {
-		if _, err := c.Build(ctx, args[0]); err != nil { // an unknown build has no events: say that it is unknown
+		if _, err := c.Build(ctx, args[0]); err != nil { // an unknown build has no events: report that it is unknown
 			return err
 		}
 		if f.wait {

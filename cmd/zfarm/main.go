@@ -1,9 +1,9 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Command zfarm builds ports from recipes on workers, compares repeated builds
-// and signs what was reproduced. It has the flags, the printing and the exit
-// codes; orchestrator/farm puts the parts of a farm together.
+// Command zfarm builds ports from recipes on workers, compares repeated builds and
+// signs what was reproduced. It has the flags, the output and the exit codes;
+// orchestrator/farm assembles a farm.
 package main
 
 import (
@@ -30,7 +30,7 @@ func main() {
 	os.Exit(code)
 }
 
-// run is main with its surroundings handed in.
+// run is main with its environment as parameters.
 func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
 	root := rootCommand()
 	root.SetIn(in)

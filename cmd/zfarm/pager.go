@@ -21,8 +21,8 @@ import (
 	"github.com/zfarm/zfarm/workers/humanize"
 )
 
-// show writes a text to out: through a pager if out is a terminal on which the
-// text has no room. Readers who go away early are no error.
+// show writes a text to out, through a pager if out is a terminal too small for it. A
+// reader that quits early is no error.
 func show(out, errs io.Writer, text []byte, paging bool) error {
 	if f, ok := out.(*os.File); ok && paging && term.IsTerminal(int(f.Fd())) {
 		columns, lines, err := term.GetSize(int(f.Fd()))
@@ -36,7 +36,7 @@ func show(out, errs io.Writer, text []byte, paging bool) error {
 	return unlessGone(err)
 }
 
-// unlessGone is err, unless it says that nobody reads any more.
+// unlessGone returns err, or nil if it means that the reader has quit.
 func unlessGone(err error) error {
 	if errors.Is(err, syscall.EPIPE) || errors.Is(err, io.ErrClosedPipe) {
 		return nil
@@ -44,8 +44,8 @@ func unlessGone(err error) error {
 	return err
 }
 
-// tooLong reports whether a text has no room on a screen, the prompt included.
-// Colours count as characters, which does no harm.
+// tooLong reports whether a text does not fit on a screen together with the prompt. It
+// counts colour codes as characters, which does no harm.
 func tooLong(text []byte, columns, lines int) bool {
 	rows := 1
 	for line := range bytes.Lines(text) {
@@ -57,7 +57,7 @@ func tooLong(text []byte, columns, lines int) bool {
 	return false
 }
 
-// pager is the command that people page with; "" if there is none.
+// pager returns the command of the user's pager; "" if there is none.
 func pager(getenv func(string) string, look func(string) (string, error)) string {
 	if command := getenv("PAGER"); command != "" {
 		if command == "cat" {
@@ -71,8 +71,8 @@ func pager(getenv func(string) string, look func(string) (string, error)) string
 	return "less -R"
 }
 
-// page shows a text through a command. It reports false, having shown nothing,
-// if the command cannot be started.
+// page shows a text through a command. It returns false, having shown nothing, if the
+// command cannot be started.
 func page(command string, out *os.File, errs io.Writer, text []byte) (bool, error) {
 	if command == "" {
 		return false, nil
@@ -84,8 +84,8 @@ func page(command string, out *os.File, errs io.Writer, text []byte) (bool, erro
 	var ended *exec.ExitError
 	switch {
 	case errors.As(err, &ended) && (ended.ExitCode() == 126 || ended.ExitCode() == 127):
-		return false, nil // the shell found no such command
-	case errors.As(err, &ended): // it was ended in some way of its own
+		return false, nil // the shell did not find the command
+	case errors.As(err, &ended): // it failed, or a signal ended it
 		return true, nil
 	case err != nil && c.Process == nil:
 		return false, nil
@@ -93,9 +93,9 @@ func page(command string, out *os.File, errs io.Writer, text []byte) (bool, erro
 	return true, unlessGone(err)
 }
 
-// watched shows on a terminal how much has been read, while that takes long.
+// watched shows on a terminal how much has been read, if reading takes long.
 type watched struct {
-	w     io.Writer // nil: nobody looks
+	w     io.Writer // nil: show nothing
 	began time.Time
 	read  atomic.Int64
 	total int64
@@ -108,7 +108,7 @@ const (
 	pace     = 200 * time.Millisecond // between one line and the next
 )
 
-// watchReading begins to watch if errs is a terminal.
+// watchReading starts showing progress if errs is a terminal.
 func watchReading(errs io.Writer) *watched {
 	p := &watched{began: time.Now(), stop: make(chan struct{})}
 	if f, ok := errs.(*os.File); ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" {
@@ -138,7 +138,7 @@ func (p *watched) tick() {
 	}
 }
 
-// line is what is shown.
+// line returns the progress line.
 func (p *watched) line(took time.Duration) string {
 	read := p.read.Load()
 	if read < p.total {
@@ -147,13 +147,13 @@ func (p *watched) line(took time.Duration) string {
 	return fmt.Sprintf("comparing: %s read, looking into what differs, %s", humanize.Bytes(read), took.Round(time.Second))
 }
 
-// close ends the watch and clears the line.
+// close ends the display and clears the line.
 func (p *watched) close() {
 	close(p.stop)
 	p.done.Wait()
 }
 
-// input counts what is read of in, which is the file of that name.
+// input counts the bytes read of in, which is the file of that name.
 func (p *watched) input(in compare.Input, name string) compare.Input {
 	if p.w == nil {
 		return in
@@ -175,7 +175,7 @@ func (p *watched) input(in compare.Input, name string) compare.Input {
 	return in
 }
 
-// counted counts what is read.
+// counted counts the bytes read.
 type counted struct {
 	io.ReadCloser
 	n *atomic.Int64
@@ -187,7 +187,7 @@ func (c counted) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// countedFile is counted, and can be read anywhere.
+// countedFile is counted with random access.
 type countedFile struct {
 	counted
 	at io.ReaderAt

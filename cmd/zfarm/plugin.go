@@ -21,7 +21,7 @@ import (
 	"github.com/zfarm/zfarm/plugins/serve"
 )
 
-// shipped are the plugins that this program is when it is started as one.
+// shipped returns the plugins built into this program.
 func shipped() []plugins.Plugin {
 	return []plugins.Plugin{autotools.New(version()), make.New(version()), script.New(version())}
 }
@@ -35,8 +35,8 @@ func (f *pluginFlags) add(c *cobra.Command) {
 	c.Flags().StringArrayVar(&f.more, "plugin", nil, "another plugin, NAME=FILE@sha256:DIGITS; repeatable")
 }
 
-// open returns the plugins shipped and named, pinned by digest. They must be
-// closed.
+// open returns the built-in and the named plugins, pinned by digest. The caller closes
+// them.
 func (f *pluginFlags) open() (*farm.Plugins, error) {
 	entries, err := shippedEntries()
 	if err != nil {
@@ -52,7 +52,7 @@ func (f *pluginFlags) open() (*farm.Plugins, error) {
 	return farm.OpenPlugins(entries)
 }
 
-// shippedEntries are the plugins that this program is.
+// shippedEntries returns the catalog entries of the built-in plugins.
 func shippedEntries() ([]host.Entry, error) {
 	self, err := os.Executable()
 	if err != nil {

@@ -30,8 +30,8 @@ type display interface {
 	Close()
 }
 
-// newDisplay chooses how to show progress: JSON lines, a live block on a
-// terminal, plain lines elsewhere.
+// newDisplay chooses how to show progress: JSON lines, a live block on a terminal,
+// plain lines anywhere else.
 func newDisplay(w io.Writer, asJSON bool) display {
 	if asJSON {
 		return &jsonLines{enc: json.NewEncoder(w)}
@@ -55,7 +55,7 @@ func (j *jsonLines) Show(p orchestrator.Progress) {
 
 func (j *jsonLines) Close() {}
 
-// plainLines writes a line for everything that begins or ends.
+// plainLines writes a line whenever something begins or ends.
 type plainLines struct {
 	mu sync.Mutex
 	w  io.Writer
@@ -73,7 +73,7 @@ func (l *plainLines) Show(p orchestrator.Progress) {
 
 func (l *plainLines) Close() {}
 
-// sentence is the line about a piece of progress, "" if it needs none.
+// sentence returns the line about a piece of progress, "" if it needs none.
 func sentence(p orchestrator.Progress) string {
 	who := p.Stage
 	if p.Worker != "" {
@@ -109,7 +109,7 @@ func transition(who string, e wire.Event) string {
 	}
 }
 
-// stepResult says how a step ended.
+// stepResult describes how a step ended.
 func stepResult(state workers.State, code int) string {
 	switch {
 	case state == workers.Exited && code == 0:
@@ -121,8 +121,8 @@ func stepResult(state workers.State, code int) string {
 	}
 }
 
-// live keeps one line for each stage at work at the foot of a terminal: its
-// step, how long it has taken, and the last line of its log.
+// live keeps one line per running stage at the bottom of a terminal: its step, how long
+// it has taken, and the last line of its log.
 type live struct {
 	mu     sync.Mutex
 	f      *os.File
@@ -180,7 +180,7 @@ func (l *live) Show(p orchestrator.Progress) {
 	}
 }
 
-// note keeps what the lines at the foot show.
+// note updates the state that the lines show.
 func (l *live) note(p orchestrator.Progress) {
 	s := l.stages[p.Stage]
 	switch p.Kind {
@@ -205,7 +205,7 @@ func (l *live) note(p orchestrator.Progress) {
 	}
 }
 
-// log keeps the last whole line.
+// log keeps the last complete line.
 func (s *stageLine) log(text string) {
 	const most = 1024
 	s.partial = append(s.partial, text[max(0, len(text)-most):]...)
@@ -218,7 +218,7 @@ func (s *stageLine) log(text string) {
 	}
 }
 
-// draw replaces the foot, with text above it.
+// draw redraws the lines at the bottom, with text above them.
 func (l *live) draw(text string) {
 	var b strings.Builder
 	if l.drawn > 0 {

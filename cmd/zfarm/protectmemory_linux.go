@@ -6,7 +6,7 @@ package main
 import "golang.org/x/sys/unix"
 
 // protectMemory keeps other processes of the same user, plugins among them, from
-// reading this one's memory and environment, where a key may be.
+// reading this one's memory and environment, which may contain a key.
 func protectMemory() error {
 	return unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
 }

@@ -5,6 +5,6 @@
 
 package main
 
-// protectMemory does nothing where the system itself keeps processes of the same
-// user from reading each other.
+// protectMemory does nothing: the system itself keeps processes of the same user from
+// reading each other's memory.
 func protectMemory() error { return nil }

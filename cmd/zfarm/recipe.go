@@ -21,7 +21,7 @@ import (
 	"github.com/zfarm/zfarm/recipes/parse"
 )
 
-// recipeDir returns the folder of a recipe that was named by folder or file.
+// recipeDir returns the folder of a recipe, given the folder or its file.
 func recipeDir(name string) (string, error) {
 	info, err := os.Stat(name)
 	switch {
@@ -36,7 +36,7 @@ func recipeDir(name string) (string, error) {
 	}
 }
 
-// loadRecipe reads a recipe. Faults are written to errs.
+// loadRecipe reads a recipe. It writes errors in the recipe to errs.
 func loadRecipe(ctx context.Context, name string, catalog *farm.Plugins, errs io.Writer) (*recipes.Recipe, error) {
 	dir, err := recipeDir(name)
 	if err != nil {
@@ -57,7 +57,7 @@ func loadRecipe(ctx context.Context, name string, catalog *farm.Plugins, errs io
 	return r, nil
 }
 
-// width is how many columns a person sees.
+// width is the number of columns of a terminal.
 func width(w io.Writer) int {
 	if f, ok := w.(*os.File); ok {
 		if columns, _, err := term.GetSize(int(f.Fd())); err == nil && columns > 40 {
@@ -85,7 +85,7 @@ func recipeCommand() *cobra.Command {
 	return c
 }
 
-// recipeReader is a command that reads recipes and shows something of each.
+// recipeReader makes a command that reads recipes and shows something of each.
 func recipeReader(use, short string, show func(io.Writer, *recipes.Recipe) error) *cobra.Command {
 	var flags pluginFlags
 	c := &cobra.Command{Use: use, Short: short, Args: cobra.MinimumNArgs(1), Example: "  zfarm recipe " + strings.Replace(use, "RECIPE ...", "ports/gzip", 1), RunE: func(c *cobra.Command, args []string) error {

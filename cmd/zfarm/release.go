@@ -65,7 +65,7 @@ func (c *session) writeReleases(all []wire.Release) error {
 	return tableOf(all, releaseColumns(time.Now())).write(c.out)
 }
 
-// releaseColumns are those of zfarm release list.
+// releaseColumns are the columns of zfarm release list.
 func releaseColumns(now time.Time) []column[wire.Release] {
 	return []column[wire.Release]{
 		{style{head: "PORT", most: 20}, func(r wire.Release) string { return r.Port }},
@@ -77,7 +77,7 @@ func releaseColumns(now time.Time) []column[wire.Release] {
 	}
 }
 
-// trust says how far a release can be relied on.
+// trust says whether a release is signed, and still reproduces.
 func trust(r wire.Release) string {
 	switch {
 	case r.NotReproduced != "":
@@ -88,7 +88,7 @@ func trust(r wire.Release) string {
 	return "signed"
 }
 
-// collectFlags are those of "zfarm release collect".
+// collectFlags are the flags of "zfarm release collect".
 type collectFlags struct {
 	commandBase
 	out        string
@@ -127,9 +127,9 @@ type collected struct {
 	wire.Release
 	Out   string      `json:"out"`
 	Files []wire.File `json:"files"`
-	// Verified: the signatures hold, by the key that was given.
+	// Verified: the signatures verify under the given key.
 	Verified bool `json:"verified"`
-	// Unchanged: the folder was there already, with these files.
+	// Unchanged: the folder existed already, with these files.
 	Unchanged bool `json:"unchanged"`
 }
 
@@ -186,7 +186,7 @@ func (c *session) writeCollected(done collected) error {
 	return c.writeText(fmt.Sprintf("not verified yet: zfarm verify %s --key FILE, with the farm's public key\n", done.Out))
 }
 
-// find returns the release, waiting for it if that is asked for.
+// find returns the release, and waits for it if the flags say so.
 func (f *collectFlags) find(ctx context.Context, c *session, port, ver string) (wire.ReleaseFiles, error) {
 	waiting := ctx
 	if f.timeout > 0 {
@@ -202,7 +202,7 @@ func (f *collectFlags) find(ctx context.Context, c *session, port, ver string) (
 			return err
 		}
 		var err error
-		if reported == "" { // a farm that has never answered is not waited for
+		if reported == "" { // do not wait for a farm that has never answered
 			err = look()
 		} else {
 			err = c.retryWhileUnreachable(waiting, look)
@@ -225,8 +225,7 @@ func (f *collectFlags) find(ctx context.Context, c *session, port, ver string) (
 	}
 }
 
-// unreleased returns the release, or an error that says how the newest build
-// stands.
+// unreleased returns the release, or an error with the state of the newest build.
 func (c *session) unreleased(ctx context.Context, port, ver string) (wire.ReleaseFiles, error) {
 	found, err := c.Release(ctx, port, ver)
 	if err == nil || !notFound(err) {
@@ -243,14 +242,14 @@ func (c *session) unreleased(ctx context.Context, port, ver string) (wire.Releas
 	case buildCode(b) != 0:
 		return found, exit{buildCode(b), errors.New(ended(b))}
 	}
-	// It may have been released since we asked.
+	// It may have been released since the last request.
 	if found, err = c.Release(ctx, port, ver); err != nil && notFound(err) {
 		err = exit{otherError, fmt.Errorf("%s, and yet there is no release; ask the farm's admin", ended(b))}
 	}
 	return found, err
 }
 
-// newestBuild finds the newest build of a port at a version that is no rebuild.
+// newestBuild finds the newest build of a port at a version, other than rebuilds.
 func (c *session) newestBuild(ctx context.Context, port, ver string) (wire.Build, bool, error) {
 	f := wire.BuildsInput{Port: port, Limit: 100}
 	for {
@@ -270,8 +269,8 @@ func (c *session) newestBuild(ctx context.Context, port, ver string) (wire.Build
 	}
 }
 
-// layOut makes the folder: aside first, verified there, and renamed. One that
-// is there already is only compared.
+// layOut writes the folder under a temporary name, verifies it there, and renames it.
+// It only compares a folder that exists already.
 func (f *collectFlags) layOut(ctx context.Context, dir string, pieces []kit.Piece, v verifying) (unchanged bool, err error) {
 	if kit.Vacant(dir) != nil {
 		if err := kit.Collect(ctx, dir, pieces); err != nil {
@@ -300,7 +299,7 @@ func (f *collectFlags) layOut(ctx context.Context, dir string, pieces []kit.Piec
 	if err := v.check(ctx, whole); err != nil {
 		return false, fmt.Errorf("%s was not made: %w", dir, err)
 	}
-	// A folder takes the place of none, not even of an empty one.
+	// os.Rename replaces no folder, not even an empty one.
 	if err := os.Remove(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return false, fmt.Errorf("making room for %s: %w", dir, err)
 	}
@@ -310,10 +309,10 @@ func (f *collectFlags) layOut(ctx context.Context, dir string, pieces []kit.Piec
 	return false, flushed(parent)
 }
 
-// leftBehind is the age at which nobody is still filling a folder.
+// leftBehind is the age at which no command is still filling a folder.
 const leftBehind = 24 * time.Hour
 
-// discard removes what commands that were killed before then left in parent.
+// discard removes from parent what commands killed before a time left there.
 func discard(parent, prefix string, before time.Time) error {
 	all, err := os.ReadDir(parent)
 	if err != nil {
@@ -322,7 +321,7 @@ func discard(parent, prefix string, before time.Time) error {
 	for _, e := range all {
 		info, err := e.Info()
 		if err != nil || !e.IsDir() || !strings.HasPrefix(e.Name(), prefix) || info.ModTime().After(before) {
-			continue // gone meanwhile, somebody else's, or still in use
+			continue // gone meanwhile, another user's, or still in use
 		}
 		if err := os.RemoveAll(filepath.Join(parent, e.Name())); err != nil {
 			return fmt.Errorf("removing what an earlier command left: %w", err)
@@ -331,7 +330,7 @@ func discard(parent, prefix string, before time.Time) error {
 	return nil
 }
 
-// flushed has a folder's names survive a power cut.
+// flushed makes a folder's entries survive a power cut.
 func flushed(dir string) error {
 	f, err := os.Open(dir)
 	if err != nil {
@@ -340,8 +339,8 @@ func flushed(dir string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// pieces are the files of a release, read from the farm. They are asked for by
-// the build, so that another release meanwhile cannot mix two.
+// pieces are the files of a release, read from the farm. It requests them by build, so
+// that a new release meanwhile cannot mix the files of two.
 func (c *session) pieces(r wire.ReleaseFiles) []kit.Piece {
 	all := make([]kit.Piece, len(r.Files))
 	for i, file := range r.Files {
@@ -354,7 +353,7 @@ func (c *session) pieces(r wire.ReleaseFiles) []kit.Piece {
 	return all
 }
 
-// download reads what send writes.
+// download returns a reader of what send writes.
 func download(ctx context.Context, send func(context.Context, io.Writer) error) io.ReadCloser {
 	ctx, cancel := context.WithCancel(ctx)
 	r, w := io.Pipe()
@@ -373,13 +372,13 @@ func (d *downloading) Close() error {
 	return d.PipeReader.Close()
 }
 
-// bounded takes as many bytes as a file was said to have.
+// bounded accepts as many bytes as the file is declared to have.
 type bounded struct {
 	w    io.Writer
 	left int64
 }
 
-// Write writes, or refuses what is too much.
+// Write writes, or fails beyond that size.
 func (b *bounded) Write(p []byte) (int, error) {
 	if int64(len(p)) > b.left {
 		return 0, errors.New("the farm sends more bytes than it said the file has")

@@ -56,8 +56,8 @@ SIGHUP the server reads the workers of its file again. --check only reads the fi
 	return c
 }
 
-// nodeName is never that of a process before: what another one holds under its
-// own name must not look like ours.
+// nodeName is unique to this process: the holds of an earlier process must not look
+// like its own.
 func nodeName() string {
 	host, err := os.Hostname()
 	if err != nil {
@@ -148,7 +148,7 @@ func reload(ctx context.Context, f *farm.Farm, path string, log *slog.Logger) {
 	}
 }
 
-// checkFarm says whether the farm's file is sound.
+// checkFarm reports whether the farm's file is valid.
 func checkFarm(path string, out, errs io.Writer) error {
 	file, err := loadFarm(path, errs)
 	if err != nil {
@@ -162,10 +162,10 @@ func checkFarm(path string, out, errs io.Writer) error {
 	return err
 }
 
-// stopped is the end of a server that was asked to stop.
+// stopped is the error of a server that was asked to stop.
 type stopped struct{ error }
 
-// Error is that of the server, "" if it stopped well.
+// Error returns the server's error, "" if it stopped cleanly.
 func (s stopped) Error() string {
 	if s.error == nil {
 		return ""

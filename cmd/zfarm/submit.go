@@ -24,7 +24,7 @@ import (
 	"github.com/zfarm/zfarm/recipes/parse"
 )
 
-// submitFlags are those of "zfarm submit".
+// submitFlags are the flags of "zfarm submit".
 type submitFlags struct {
 	commandBase
 	priority int
@@ -69,7 +69,7 @@ func (f *submitFlags) submit(ctx context.Context, c *session, paths []string) er
 	return c.follow(ctx, taken)
 }
 
-// packed is the archive of the folders of recipes.
+// packed returns an archive of the folders of recipes.
 func packed(ctx context.Context, paths []string) (*bytes.Buffer, error) {
 	var folders []intake.Folder
 	from := map[string]string{}
@@ -104,8 +104,8 @@ func packed(ctx context.Context, paths []string) (*bytes.Buffer, error) {
 	return archive, nil
 }
 
-// upload is the folder of a recipe as it is sent: without names that begin
-// with a dot, and not more than a farm takes.
+// upload is the folder of a recipe as it is sent: without names that begin with a dot,
+// and within the farm's limits.
 type upload struct {
 	fs.FS
 	limits  intake.Limits
@@ -156,9 +156,9 @@ func (c *session) writeTaken(taken []wire.Taken, oneLine bool) error {
 	}).write(c.out)
 }
 
-// follow prints what happens to builds until all have ended.
+// follow prints the progress of builds until all have ended.
 func (c *session) follow(ctx context.Context, taken []wire.Taken) error {
-	// What others need has the lower number.
+	// A build that others need has a lower number.
 	inOrder := slices.SortedFunc(slices.Values(taken), func(a, b wire.Taken) int { return cmp.Compare(a.Build.Seq, b.Build.Seq) })
 	ended := map[string]wire.Build{}
 	for _, t := range inOrder {
@@ -181,8 +181,8 @@ func (c *session) follow(ctx context.Context, taken []wire.Taken) error {
 	return c.conclude(all)
 }
 
-// writeEvent writes a line for what people want to know of an event, or all of
-// it for a program.
+// writeEvent writes a line about an event if it matters to people, or with --json the
+// whole event.
 func (c *session) writeEvent(port string, e wire.Event) error {
 	if c.asJSON {
 		return json.NewEncoder(c.out).Encode(struct {
@@ -200,8 +200,8 @@ func (c *session) writeEvent(port string, e wire.Event) error {
 	return c.writeText(text + "\n")
 }
 
-// conclude prints how builds have ended. The error has the code of the first
-// that may not be released.
+// conclude prints how builds ended. Its error has the code of the first that must not
+// be released.
 func (c *session) conclude(all []wire.Build) error {
 	if c.asJSON {
 		err := json.NewEncoder(c.out).Encode(struct {
@@ -228,7 +228,7 @@ func (c *session) conclude(all []wire.Build) error {
 	return nil
 }
 
-// ended is a sentence about how a build has ended.
+// ended returns a sentence about how a build ended.
 func ended(b wire.Build) string {
 	text := fmt.Sprintf("%s %s: build %s %s", b.Port, b.Version, b.ID, b.State)
 	switch f := b.Failure(); {

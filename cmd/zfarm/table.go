@@ -15,30 +15,30 @@ import (
 	"github.com/zfarm/zfarm/workers/codepage"
 )
 
-// column is one column of a list of T: all there is to say about it stands in
-// one row of the list's columns.
+// column is one column of a list of T. It has everything there is to know about the
+// column.
 type column[T any] struct {
 	style
-	cell func(T) string // may return text from anywhere
+	cell func(T) string // may return foreign text
 }
 
-// style is how a column is shown.
+// style is the presentation of a column.
 type style struct {
 	head string
-	// most is how many characters of a cell are shown; 0 for all. The last
-	// column gets what is left of the width.
+	// most is how many characters of a cell are shown; 0 means all. The last column
+	// gets the rest of the width.
 	most int
-	// state: the cells are words that get a colour on a terminal.
+	// state: the cells are words that are coloured on a terminal.
 	state bool
 }
 
-// table is a list laid out in rows and columns.
+// table is a list in rows and columns.
 type table struct {
 	columns []style
 	rows    [][]string
 }
 
-// tableOf lays a list out.
+// tableOf makes a table of a list.
 func tableOf[T any](list []T, columns []column[T]) table {
 	var t table
 	for _, c := range columns {
@@ -54,8 +54,8 @@ func tableOf[T any](list []T, columns []column[T]) table {
 	return t
 }
 
-// write aligns the table to the width of w, or to 100 columns. Without heads
-// there is no first line.
+// write writes the table, aligned to the width of w, or to 100 columns. Without heads
+// it has no heading line.
 func (t table) write(w io.Writer) error {
 	shown, wide := t.shown()
 	last := len(wide) - 1
@@ -85,8 +85,8 @@ func (t table) write(w io.Writer) error {
 
 const gap = "  "
 
-// shown are the cells as they are shown, the heads first, and how wide the
-// columns are.
+// shown returns the cells in their final form, the heads first, and the widths of the
+// columns.
 func (t table) shown() (cells [][]string, wide []int) {
 	rows := t.rows
 	if t.columns[0].head != "" {
@@ -108,8 +108,8 @@ func (t table) shown() (cells [][]string, wide []int) {
 	return cells, wide
 }
 
-// oneLine makes text from anywhere one line of at most so many characters; 0 is
-// any number.
+// oneLine makes foreign text one line of at most that many characters; 0 means any
+// number.
 func oneLine(s string, most int) string {
 	s = codepage.PrintableString(strings.ToValidUTF8(s, "?"))
 	if most == 0 {
@@ -118,7 +118,7 @@ func oneLine(s string, most int) string {
 	return clip(strings.TrimRight(s, " \n\t"), most)
 }
 
-// wrapped breaks text for people into lines of a width, the later ones indented.
+// wrapped breaks text for people into lines of a width, and indents all but the first.
 func wrapped(text string, most, indent int) string {
 	var b strings.Builder
 	at := 0
@@ -145,7 +145,7 @@ func colours(w io.Writer) bool {
 	return ok && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(f.Fd()))
 }
 
-// paint gives a word for how something stands its colour.
+// paint colours a word that describes a state.
 func paint(word string) string {
 	const green, red, yellow, blue, off = "\x1b[32m", "\x1b[31m", "\x1b[33m", "\x1b[34m", "\x1b[0m"
 	switch word {
@@ -161,8 +161,8 @@ func paint(word string) string {
 	return word
 }
 
-// fields writes names and values below each other. Values may hold anything;
-// those that are empty are left out.
+// fields writes names and values, one pair per line. Values may be foreign text; empty
+// ones are left out.
 func fields(b *strings.Builder, pairs ...string) {
 	for i := 0; i+1 < len(pairs); i += 2 {
 		value := strings.TrimRight(codepage.PrintableString(pairs[i+1]), "\n ")

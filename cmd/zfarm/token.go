@@ -129,7 +129,7 @@ func (c *session) writeTokens(all []wire.Token) error {
 	return tableOf(all, tokenColumns(time.Now())).write(c.out)
 }
 
-// tokenColumns are those of zfarm token list.
+// tokenColumns are the columns of zfarm token list.
 func tokenColumns(now time.Time) []column[wire.Token] {
 	state := func(t wire.Token) string {
 		switch {
@@ -205,7 +205,7 @@ func (c *session) audit(ctx context.Context, after int64) error {
 	}
 }
 
-// auditColumns are those of zfarm audit.
+// auditColumns are the columns of zfarm audit.
 func auditColumns() []column[wire.Audit] {
 	result := func(e wire.Audit) string {
 		if e.Refused {

@@ -40,10 +40,10 @@ the folder. Without --key the key in the folder is used, and you trust the folde
 	return c
 }
 
-// verifying is how folders are verified; without options they are not.
+// verifying says how to verify folders; with nil options they are not verified.
 type verifying struct{ options *kit.Options }
 
-// newVerifying trusts the key in a file, or for "" that of the folder.
+// newVerifying trusts the key in a file, or, for "", the one in the folder.
 func newVerifying(key string) (verifying, error) {
 	options := kit.Options{Open: func(public []byte) (attest.Verifier, error) { return cosign.NewVerifier(public) }}
 	if key != "" {
@@ -53,8 +53,7 @@ func newVerifying(key string) (verifying, error) {
 		}
 		options.PublicKey = public
 	}
-	// A build on somebody's own machine can be verified as what it is: the
-	// report names its builder.
+	// Accept builds on a user's own machine as well: the report names the builder.
 	options.Builders = append(statement.Builders(), statement.BuilderLocal)
 	return verifying{&options}, nil
 }

@@ -12,22 +12,21 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// stamp is the version that a packager gives the program, without a "v":
-// go build -ldflags "-X main.stamp=1.2.3".
+// stamp is the version that a packager sets, without a "v": go build -ldflags "-X
+// main.stamp=1.2.3".
 var stamp string
 
-// unversioned is the version of a program whose sources nobody can name.
+// unversioned is the version of a program built from unknown sources.
 const unversioned = "0.0.0-devel"
 
-// version is that of this program.
+// version returns the version of this program.
 func version() string {
 	info, _ := debug.ReadBuildInfo()
 	return versionOf(stamp, info)
 }
 
-// versionOf returns the version stamped, else that of the module, else the
-// commit and its time in the form of a Go pseudo-version. A dirty tree is nobody's
-// version.
+// versionOf returns the stamp, else the version of the module, else the commit and its
+// time in the form of a Go pseudo-version. A modified tree has no version.
 func versionOf(stamp string, info *debug.BuildInfo) string {
 	if stamp != "" {
 		return strings.TrimPrefix(stamp, "v")

@@ -89,7 +89,7 @@ func (c *session) writeWorkers(all []wire.Worker) error {
 	return tableOf(all, workerColumns(time.Now())).write(c.out)
 }
 
-// workerColumns are those of zfarm worker list.
+// workerColumns are the columns of zfarm worker list.
 func workerColumns(now time.Time) []column[wire.Worker] {
 	system := func(w wire.Worker) string {
 		if w.Facts == nil {
@@ -130,7 +130,7 @@ func workerReason(w wire.Worker, now time.Time) string {
 	return quarantineText(w.Quarantine, now)
 }
 
-// quarantineText is the code, when the quarantine began, and why.
+// quarantineText returns the code, the time it began, and the reason.
 func quarantineText(q *wire.Quarantine, now time.Time) string {
 	if q == nil {
 		return ""

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=sh
 #
-# Says what this machine is, as lines "zfarm.KEY=VALUE" of ASCII; everything else that
-# is printed (messages of the day, complaints) means nothing. What stands before this
-# text sets: "$@" (shells to try), extra (folders for PATH), root, tools, all (1 or "").
+# Prints facts about this machine as lines "zfarm.KEY=VALUE" in ASCII; the caller ignores
+# all other output (messages of the day, errors). The text sent before this script sets
+# "$@" (shells to try), extra (folders for PATH), root, tools, all (1 or "").
 # shellcheck disable=SC2154
 
 say() { printf 'zfarm.%s=%.1000s\n' "$1" "$2"; }
@@ -60,8 +60,8 @@ facts() {
 	aside=$root/.probe.$$
 	if (umask 077 && mkdir "$aside" && echo x >"$aside/x" && [ -s "$aside/x" ]) 2>/dev/null; then
 		say writable yes
-		# By exec, and not beside a function whose redirection keeps a copy: whoever
-		# holds our output open is waited for.
+		# By exec, and not beside a function whose redirection keeps a copy: the
+		# caller waits for every process that holds our output open.
 		(exec </dev/null >/dev/null 2>&1 && keeper) &
 		banners 2>/dev/null
 		rm -rf "$aside"

@@ -6,12 +6,12 @@
 #
 # Needs in its environment: PATH, ZFARM_ROOT (the workspace) and ZFARM_SHELL (the
 # shell that runs this and the steps). POSIX only: no setsid, no /proc, no GNU tools.
-# Two processes look after a step: "watch" waits for it and writes its status, "tick"
-# counts seconds, keeps limit and lease, and ends the step should the other vanish.
+# Two processes supervise a step: "watch" waits for it and writes its status, "tick"
+# counts seconds, enforces limit and lease, and ends the step if the other vanishes.
 # Each step has a folder: step, env (by the orchestrator); contents (its digest);
 # begun/, runner, ticker, pgid, log, beat, ended/reason, status. status comes last.
 #
-# "env" sets limit, lease, logmax, mask, dir and "$@"; take and pid assign by name:
+# "env" sets limit, lease, logmax, mask, dir and "$@"; take and pid set named variables:
 # shellcheck disable=SC1091,SC2119,SC2120,SC2154
 
 alive() { kill -s 0 -- "$1" 2>/dev/null; }
@@ -140,8 +140,8 @@ tick() {
 	trap : HUP INT
 	total=0 quiet=0 old='' last=$(seconds)
 	while sleep 1; do
-		# A second is a second where the shell cannot tell; a jump of the clock, or
-		# a machine that slept, counts as two at most.
+		# Where the shell has no clock, each turn counts as a second; a jump of the
+		# clock, or a machine that slept, counts as two at most.
 		[ -f status ] && exit
 		now=$(seconds) spent=1
 		[ "$((now - last))" -gt 1 ] && spent=2
