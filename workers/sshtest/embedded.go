@@ -15,51 +15,50 @@ import (
 	xssh "golang.org/x/crypto/ssh"
 )
 
-// Faults are the ways in which the embedded server misbehaves, besides those
-// of its line. The zero value is a server as good as OpenSSH. They hold from
-// when they are set: for connections, sessions, files opened and commands
-// begun after that.
+// Faults are the ways in which the embedded server misbehaves, besides those of its
+// line. The zero value is a server as good as OpenSSH. A change applies to connections,
+// sessions, opened files and commands that begin after it.
 type Faults struct {
-	// Refuse is how many sessions are yet to be refused.
+	// Refuse is how many more sessions to refuse.
 	Refuse int
 	// MaxSessions is the number of sessions on one connection; 0 means 10.
 	// One more is refused, as by sshd.
 	MaxSessions int
-	// NoExitStatus: channels of commands close without a word on how they ended.
+	// NoExitStatus: channels of commands close without an exit status.
 	NoExitStatus bool
 	// NoSignals: signals for a command are ignored, as by OpenSSH before 7.9.
 	NoSignals bool
-	// ShortReads: each read of a file gives a third of what was asked for.
+	// ShortReads: each read of a file returns a third of the requested bytes.
 	ShortReads bool
-	// LoseWrites: writes to files are acknowledged and not made.
+	// LoseWrites: writes to files are acknowledged but not made.
 	LoseWrites bool
-	// DiskFull: writes to files fail and no room is said to be left.
+	// DiskFull: writes to files fail, and the server reports no free space.
 	DiskFull bool
 	// NoPosixRename: no sftp extensions, and renaming over a file fails.
 	NoPosixRename bool
-	// NoSFTP and NoExec: no such sessions.
+	// NoSFTP and NoExec: such sessions are refused.
 	NoSFTP, NoExec bool
 	// EndlessList: listing a folder never ends.
 	EndlessList bool
-	// ExecEBCDIC: what commands print arrives in IBM-1047, as from a z/OS
-	// system whose sshd converts nothing.
+	// ExecEBCDIC: the output of commands arrives in IBM-1047, as from a z/OS system
+	// whose sshd converts nothing.
 	ExecEBCDIC bool
-	// ExecDamage: whatever is not ASCII text is changed on its way through
-	// the channel of a command, as by an sshd that converts code pages.
+	// ExecDamage: the channel of a command changes whatever is not ASCII text, as an
+	// sshd that converts code pages does.
 	ExecDamage bool
-	// ZOS plays a z/OS system: ExecDamage and NoSignals, the banner of OpenSSH
-	// 7.6, uname and chtag, and files without a binary tag are converted as
-	// they are written.
+	// ZOS imitates a z/OS system: ExecDamage and NoSignals, the banner of OpenSSH 7.6,
+	// uname and chtag, and conversion of files without a binary tag as they are
+	// written.
 	ZOS bool
 	// NoChtag: on z/OS, tagging a file fails.
 	NoChtag bool
 	// DeafToTags: on z/OS, files are converted whatever their tag.
 	DeafToTags bool
-	// Banner is the version that the server says it is.
+	// Banner is the version that the server claims.
 	Banner string
-	// OtherHostKey: the host key is another than Config says.
+	// OtherHostKey: the server has a different host key than Config says.
 	OtherHostKey bool
-	// RefuseKeys: nobody gets in.
+	// RefuseKeys: every login fails.
 	RefuseKeys bool
 }
 
@@ -70,7 +69,7 @@ type EmbeddedServer struct {
 	allowed   []byte
 	host      []xssh.Signer
 	otherHost xssh.Signer
-	bin, tags string // for playing z/OS
+	bin, tags string // for imitating z/OS
 	all       sync.WaitGroup
 
 	mu     sync.Mutex
@@ -115,7 +114,7 @@ func (e *EmbeddedServer) Set(change func(*Faults)) {
 	change(&e.faults)
 }
 
-// Commands is the number of commands that are under way.
+// Commands returns the number of running commands.
 func (e *EmbeddedServer) Commands() int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -138,7 +137,7 @@ func (e *EmbeddedServer) now() Faults {
 	return f
 }
 
-// refuses takes one of the refusals due.
+// refuses uses up one of the refusals.
 func (e *EmbeddedServer) refuses() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -185,7 +184,7 @@ func (e *EmbeddedServer) accept() {
 	}
 }
 
-// serve is one connection.
+// serve serves one connection.
 func (e *EmbeddedServer) serve(raw net.Conn) {
 	f := e.now()
 	config := &xssh.ServerConfig{
@@ -243,7 +242,7 @@ func take(places chan struct{}) bool {
 	}
 }
 
-// environment is what sshd gives a command: little.
+// environment returns the small environment that sshd gives a command.
 func (e *EmbeddedServer) environment(f Faults) []string {
 	path := os.Getenv("PATH")
 	if f.ZOS {

@@ -13,7 +13,7 @@ import (
 	"github.com/pkg/sftp"
 )
 
-// files are the files of this machine as sftp shows them, with faults.
+// files are the files of this machine, served by sftp with faults.
 type files struct{ server *EmbeddedServer }
 
 // Fileread opens a file to read.
@@ -30,7 +30,7 @@ type reading struct {
 	short bool
 }
 
-// ReadAt gives fewer bytes than asked for where the fault says so, and no error.
+// ReadAt returns fewer bytes than requested if the fault is set, and no error.
 func (f *reading) ReadAt(p []byte, off int64) (int, error) {
 	if f.short {
 		p = p[:len(p)/3+1]
@@ -74,8 +74,8 @@ func (f *writing) WriteAt(p []byte, off int64) (int, error) {
 	return f.File.WriteAt(p, off)
 }
 
-// failure is an error as OpenSSH passes it on: version 3 of the protocol has
-// few words, and most errors are "Failure".
+// failure returns an error in OpenSSH's form: version 3 of the protocol has few codes,
+// and most errors are "Failure".
 func failure(err error) error {
 	if err == nil || errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
 		return err
@@ -83,7 +83,7 @@ func failure(err error) error {
 	return sftp.ErrSSHFxFailure
 }
 
-// Filecmd does what changes folders.
+// Filecmd performs commands that change folders.
 func (h *files) Filecmd(r *sftp.Request) error {
 	switch r.Method {
 	case "Setstat":
@@ -118,12 +118,12 @@ func setstat(r *sftp.Request) error {
 	return nil
 }
 
-// PosixRename renames over what is there.
+// PosixRename renames and replaces an existing file.
 func (h *files) PosixRename(r *sftp.Request) error {
 	return failure(os.Rename(r.Filepath, r.Target))
 }
 
-// StatVFS says how much room there is.
+// StatVFS reports the free space.
 func (h *files) StatVFS(*sftp.Request) (*sftp.StatVFS, error) {
 	room := &sftp.StatVFS{Bsize: 4096, Frsize: 4096, Blocks: 1 << 20, Bfree: 1 << 19, Bavail: 1 << 19, Files: 1000, Ffree: 500, Favail: 500}
 	if h.server.now().DiskFull {
@@ -144,7 +144,7 @@ func (h *files) Filelist(r *sftp.Request) (sftp.ListerAt, error) {
 	return nil, sftp.ErrSSHFxOpUnsupported
 }
 
-// Lstat follows no link.
+// Lstat does not follow links.
 func (h *files) Lstat(r *sftp.Request) (sftp.ListerAt, error) {
 	info, err := os.Lstat(r.Filepath)
 	return infos{info}, failure(err)
@@ -169,7 +169,7 @@ func (h *files) list(name string) (sftp.ListerAt, error) {
 
 type infos []os.FileInfo
 
-// ListAt gives a stretch of the entries.
+// ListAt returns a range of the entries.
 func (l infos) ListAt(out []os.FileInfo, off int64) (int, error) {
 	if off >= int64(len(l)) {
 		return 0, io.EOF
@@ -191,10 +191,10 @@ type numbered struct {
 
 func (n numbered) Name() string { return n.name }
 
-// Sys is nil, or the server would look up the owner of each file.
+// Sys returns nil, or the server would look up the owner of each file.
 func (n numbered) Sys() any { return nil }
 
-// ListAt always has more.
+// ListAt always returns more entries.
 func (endless) ListAt(out []os.FileInfo, off int64) (int, error) {
 	info, err := os.Lstat("/")
 	if err != nil {

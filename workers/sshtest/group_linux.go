@@ -5,12 +5,12 @@ package sshtest
 
 import "syscall"
 
-// ownGroup is a process group of its own, which dies with this process.
+// ownGroup puts a process in its own group, which dies with this process.
 func ownGroup() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
-// ownSession is what sshd gives a command.
+// ownSession puts a command in its own session, as sshd does.
 func ownSession() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setsid: true}
 }

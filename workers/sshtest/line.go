@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Line passes TCP connections on to a server and can fail as a network does.
+// Line forwards TCP connections to a server and can fail as a network does.
 type Line struct {
 	listener net.Listener
 	to       string
@@ -42,7 +42,7 @@ func newLine(t testing.TB, to string) *Line {
 	return l
 }
 
-// Address is where the line begins.
+// Address returns the client's end of the line.
 func (l *Line) Address() string { return l.listener.Addr().String() }
 
 // Cut closes every connection. New ones may be made.
@@ -61,8 +61,8 @@ func (l *Line) Refuse(yes bool) {
 	l.refuse = yes
 }
 
-// Freeze stops every byte in both directions and closes nothing, as when a
-// firewall forgets: both ends believe in the connection.
+// Freeze stops every byte in both directions and closes nothing, like a firewall that
+// forgets a connection: both ends believe that it exists.
 func (l *Line) Freeze() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -84,22 +84,22 @@ func (l *Line) Thaw() {
 	}
 }
 
-// Delay makes every byte take that long in each direction, without narrowing
-// the line.
+// Delay makes every byte take that long in each direction, without reducing the
+// bandwidth.
 func (l *Line) Delay(d time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.delay = d
 }
 
-// CutAfter cuts once, when the server has sent n bytes more.
+// CutAfter cuts the line once, after the server has sent n more bytes.
 func (l *Line) CutAfter(n int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.limit = n
 }
 
-// Passed is the number of bytes that the server sent so far.
+// Passed returns the number of bytes that the server has sent so far.
 func (l *Line) Passed() int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -162,14 +162,14 @@ func (l *Line) drop(conns ...net.Conn) {
 	}
 }
 
-// late is some bytes and when they are due.
+// late is a block of bytes and the time when it is due.
 type late struct {
 	b   []byte
 	due time.Time
 }
 
-// pump carries bytes from one end to the other until either closes, and closes
-// both then.
+// pump copies bytes from one end to the other until either closes, and then closes
+// both.
 func (l *Line) pump(to, from net.Conn, fromServer bool) {
 	queue := make(chan late, 1024)
 	var sending sync.WaitGroup
@@ -207,8 +207,8 @@ func (l *Line) pump(to, from net.Conn, fromServer bool) {
 	sending.Wait()
 }
 
-// pass waits while the line is frozen and says how many of n bytes get through
-// and when.
+// pass waits while the line is frozen and returns how many of n bytes get through and
+// when.
 func (l *Line) pass(n int, fromServer bool) (int, time.Time) {
 	for {
 		l.mu.Lock()

@@ -19,7 +19,7 @@ import (
 	"github.com/zfarm/zfarm/workers/ssh"
 )
 
-// Options are what tests want different of a real sshd.
+// Options configure a real sshd.
 type Options struct {
 	// KeyTypes are the host keys it has: ed25519, ecdsa, rsa. Nil is ed25519.
 	KeyTypes []string
@@ -27,8 +27,8 @@ type Options struct {
 	MaxSessions int
 }
 
-// OpenSSH starts a real sshd as a child in the foreground with a configuration
-// and keys of its own. It skips the test where there is no sshd.
+// OpenSSH starts a real sshd as a child in the foreground with its own configuration
+// and keys. It skips the test if there is no sshd.
 func OpenSSH(t testing.TB, o Options) *Server {
 	t.Helper()
 	d := &Daemons{}
@@ -36,8 +36,8 @@ func OpenSSH(t testing.TB, o Options) *Server {
 	return d.OpenSSH(t, o)
 }
 
-// Daemons are the sshds of a whole test binary, one for each set of options,
-// each started when the first test needs it. The zero value has none yet.
+// Daemons are the sshds of a whole test binary, one for each set of options; each
+// starts when the first test needs it. The zero value is ready to use.
 type Daemons struct {
 	mu      sync.Mutex
 	running map[string]*daemon
@@ -52,8 +52,8 @@ type daemon struct {
 	end              func() // the process
 }
 
-// OpenSSH is as the function of that name, but for the process, which the
-// tests share. Line and folder are the test's own.
+// OpenSSH is like the function of that name, but the tests share the process. Line and
+// folder are the test's own.
 func (d *Daemons) OpenSSH(t testing.TB, o Options) *Server {
 	t.Helper()
 	if o.KeyTypes == nil {
@@ -88,7 +88,7 @@ func (d *Daemons) Close() {
 	d.running = nil
 }
 
-// get returns the sshd with those options, and starts it if nobody has.
+// get returns the sshd with those options, and starts it if it does not run yet.
 func (d *Daemons) get(t testing.TB, o Options) *daemon {
 	t.Helper()
 	d.mu.Lock()
@@ -145,7 +145,7 @@ func startDaemon(t testing.TB, sshd, folder string, o Options) *daemon {
 	return nil
 }
 
-// findSSHD returns the absolute path of sshd, without which it does not start.
+// findSSHD returns the path of sshd, which must be absolute for sshd to start.
 func findSSHD(t testing.TB) string {
 	t.Helper()
 	for _, name := range []string{"sshd", "/usr/sbin/sshd", "/usr/local/sbin/sshd"} {
@@ -166,8 +166,7 @@ func findSSHD(t testing.TB) string {
 	return ""
 }
 
-// mayLogIn skips the test for an account that no sshd lets in, such as one of
-// a service.
+// mayLogIn skips the test if sshd refuses this account, such as that of a service.
 func (d *daemon) mayLogIn(t testing.TB) {
 	t.Helper()
 	user := userName(t)
@@ -191,8 +190,8 @@ func (d *daemon) start(t testing.TB, sshd, config string) error {
 	file := filepath.Join(d.folder, "sshd_config")
 	writeFile(t, file, fmt.Sprintf("ListenAddress 127.0.0.1\nPort %d\n%s", port, config))
 	arguments := []string{"-D", "-e", "-f", file}
-	// Since 9.8, clients that break off are kept out for a while; tests break
-	// off on purpose. Older ones do not know the option.
+	// Since 9.8, sshd locks out clients that break off for a while; tests break off on
+	// purpose. Older versions do not know the option.
 	if exec.Command(sshd, "-t", "-f", file, "-o", "PerSourcePenalties=no").Run() == nil {
 		arguments = append(arguments, "-o", "PerSourcePenalties=no")
 	}
@@ -221,7 +220,7 @@ func (d *daemon) start(t testing.TB, sshd, config string) error {
 	return nil
 }
 
-// awaitBanner waits until the server says what it is.
+// awaitBanner waits until the server sends its banner.
 func awaitBanner(address string, ended <-chan struct{}, log *lockedBuffer) error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -254,7 +253,7 @@ func freePort(t testing.TB) (string, int) {
 	return l.Addr().String(), l.Addr().(*net.TCPAddr).Port
 }
 
-// ClosedAddress is an address of this machine that nobody listens on.
+// ClosedAddress returns an address of this machine that no process listens on.
 func ClosedAddress(t testing.TB) string {
 	t.Helper()
 	address, _ := freePort(t)

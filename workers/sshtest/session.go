@@ -14,8 +14,7 @@ import (
 	xssh "golang.org/x/crypto/ssh"
 )
 
-// session is one channel of the embedded server, which becomes a command or
-// sftp.
+// session is one channel of the embedded server. It becomes a command or sftp.
 type session struct {
 	server  *EmbeddedServer
 	channel xssh.Channel
@@ -38,8 +37,8 @@ func (s *session) serve(requests <-chan *xssh.Request) {
 			s.then = nil
 		}
 	}
-	// The client closed the channel or the connection ended. A command goes
-	// on as under sshd, so nobody waits for its output; sftp ends.
+	// The client closed the channel or the connection ended. A command goes on as under
+	// sshd, so do not wait for its output; sftp ends.
 	s.work.Wait()
 }
 
@@ -68,8 +67,8 @@ func (s *session) handle(r *xssh.Request) bool {
 	return false
 }
 
-// start begins a command. The session is over when it ended and its output was
-// sent.
+// start begins a command. The session is over when the command has ended and its output
+// was sent.
 func (s *session) start(command string, f Faults) error {
 	c := exec.Command("/bin/sh", "-c", command)
 	c.Dir = s.server.dir
@@ -123,7 +122,7 @@ func (s *session) end() {
 	s.group = 0
 }
 
-// tell says how a command ended (RFC 4254, 6.10).
+// tell reports how a command ended (RFC 4254, 6.10).
 func (s *session) tell(c *exec.Cmd, err error) {
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
@@ -181,7 +180,7 @@ func (s *session) files(f Faults) {
 	s.channel.Close()
 }
 
-// plainSFTP leaves the extensions out of the packet that the server begins with.
+// plainSFTP removes the extensions from the server's first packet.
 type plainSFTP struct {
 	io.ReadWriteCloser
 	first  []byte

@@ -1,14 +1,13 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package sshtest has SSH servers for tests: a real sshd as a child process,
-// and one in this process that plays z/OS and fails in every way that a
-// machine far away can.
+// Package sshtest has SSH servers for tests: a real sshd as a child process, and one in
+// this process that imitates z/OS and fails in every way that a remote machine can.
 //
-// Only tests import it. Both servers stand behind a [Line] that can be cut,
-// frozen and slowed; both listen on 127.0.0.1, let one key in, run commands
-// as the user that the test runs as, and are gone when the test ends. What a
-// worker must do on top of a server is workers/workertest.
+// Only tests import it. Both servers are behind a [Line] that can be cut, frozen and
+// slowed; both listen on 127.0.0.1, accept one key, run commands as the user that the
+// test runs as, and are gone when the test ends. workers/workertest tests what a worker
+// must do on top of a server.
 package sshtest
 
 import (
@@ -32,7 +31,7 @@ import (
 
 // Server is an SSH server behind a line.
 type Server struct {
-	// Line is what lies between the server and whoever uses Config.
+	// Line is the connection between the server and the users of Config.
 	Line *Line
 
 	user, identity, dir string
@@ -40,23 +39,24 @@ type Server struct {
 	hostKeys            []string
 }
 
-// Config reaches the server over its line, with the right key and host keys.
+// Config returns the settings to reach the server over its line, with the right key and
+// host keys.
 func (s *Server) Config() ssh.Config {
 	return ssh.Config{User: s.user, Address: s.Line.Address(), HostKeys: s.hostKeys, IdentityFiles: []string{s.identity}}
 }
 
-// Direct is Config past the line, for measuring.
+// Direct is Config without the line, for measurements.
 func (s *Server) Direct() ssh.Config {
 	c := s.Config()
 	c.Address = s.address
 	return c
 }
 
-// Dir is an empty folder on the server, an absolute path.
+// Dir returns the absolute path of an empty folder on the server.
 func (s *Server) Dir() string { return s.dir }
 
-// newServer makes the folder and the key of the user. The folder is not one of
-// t's: a test that leaves things in it is no failure of its own.
+// newServer makes the folder and the key of the user. The folder is not one of t's: a
+// test that leaves files in it has not failed.
 func newServer(t testing.TB) (*Server, xssh.PublicKey) {
 	t.Helper()
 	identity := filepath.Join(t.TempDir(), "id_ed25519")
@@ -105,7 +105,7 @@ func newKey(kind string) (crypto.Signer, error) {
 	return key, err
 }
 
-// KeyLine is a public key as authorized_keys and ssh.Config.HostKeys have it.
+// KeyLine returns a public key in the form of authorized_keys and ssh.Config.HostKeys.
 func KeyLine(key xssh.PublicKey) string {
 	return strings.TrimSpace(string(xssh.MarshalAuthorizedKey(key)))
 }

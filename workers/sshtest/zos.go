@@ -17,8 +17,8 @@ import (
 	"github.com/zfarm/zfarm/workers/codepage"
 )
 
-// The programs of z/OS that matter to a transport. Tags are names of files in
-// one list, which sftp looks into.
+// The programs of z/OS that matter to a transport. Tags are names of files in one list,
+// which the sftp server reads.
 const (
 	uname = `#!/bin/sh
 case $1 in
@@ -53,7 +53,7 @@ func (e *EmbeddedServer) tagged(file string) bool {
 	return err == nil && slices.Contains(strings.Split(string(list), "\n"), file)
 }
 
-// table returns what becomes of each byte from one code page to another.
+// table returns the conversion of each byte from one code page to another.
 func table(from, to encoding.Encoding) [256]byte {
 	var t [256]byte
 	for b := range t {
@@ -87,16 +87,16 @@ func toEBCDIC(p []byte) []byte {
 	return out
 }
 
-// convert is how the output of a command goes through its channel.
+// convert passes the output of a command through its channel, with the faults.
 func convert(w io.Writer, f Faults) io.Writer {
 	c := &converter{w: w}
 	switch {
 	case f.ExecEBCDIC:
 		c.table = table(charmap.ISO8859_1, ebcdic())
 	case f.ExecDamage:
-		// Programs here print ASCII where those of z/OS print EBCDIC, which
-		// sshd makes ASCII: text passes. What is no text was not EBCDIC and
-		// is made something else.
+		// Programs here print ASCII where those of z/OS print EBCDIC, which sshd
+		// converts to ASCII: text passes. Bytes that are not text were not EBCDIC and
+		// become something else.
 		c.table = table(ebcdic(), charmap.ISO8859_1)
 		for b := range 128 {
 			if b >= ' ' && b < 0x7f || b == '\n' || b == '\t' {

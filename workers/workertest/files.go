@@ -89,7 +89,7 @@ func testPutReplaces(t *testing.T, w workers.Worker) {
 	}
 }
 
-// broken gives half of a file and then waits to be told to fail.
+// broken returns half of a file and then waits for the signal to fail.
 type broken struct {
 	half    *strings.Reader
 	reached chan<- struct{}

@@ -18,8 +18,8 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// gated says one, waits for the file "go", says two, and counts how often it
-// was started.
+// gated prints one, waits for the file "go", prints two, and counts how often it was
+// started.
 const gated = `echo x >>count
 printf 'one\n'
 while [ ! -f go ]; do sleep 1; done
@@ -67,7 +67,7 @@ func testBeginAtOnce(t *testing.T, w workers.Worker) {
 	}
 	onceOnly(t, ws)
 
-	// Of two with other contents, one begins and the other is told.
+	// Of two with different contents, one begins and the other gets an error.
 	a := begin(t.Context(), ws, step("rival", "printf 'a\n'"))
 	b := begin(t.Context(), ws, step("rival", "printf 'b\n'"))
 	ea, eb := a.end(t), b.end(t)
@@ -116,7 +116,7 @@ func testStepChanged(t *testing.T, w workers.Worker) {
 			t.Errorf("with another %s: %+v, %v", what, status, err)
 		}
 	}
-	same := base // what means the same is no change
+	same := base // an equivalent form is no change
 	same.Dir, same.Umask = ".", 0o022
 	does(t, ws, same)
 	onceOnly(t, ws)
@@ -222,8 +222,8 @@ printf 'end\n'`))
 	gone(t, ws, "gone")
 }
 
-// testLost: a step that destroys what is known of it is lost, and nothing of
-// it lives on.
+// testLost: a step that destroys the runner's files about it is lost, and none of its
+// processes survives.
 func testLost(t *testing.T, w workers.Worker) {
 	ws := workspace(t, w, "lost")
 	s := step("wrecks", `echo $$ >>pids; rm -rf "$ZFARM_ROOT/.zfarm"; while :; do sleep 1; done`)

@@ -58,7 +58,7 @@ func testFacts(t *testing.T, w workers.Worker) {
 	if f.ClockOffset.Abs() > 24*time.Hour {
 		t.Errorf("clock offset %s", f.ClockOffset)
 	}
-	ws := workspace(t, w, "facts") // what Facts says must hold for a step
+	ws := workspace(t, w, "facts") // what Facts reports must hold for a step
 	s := step("path", "command -v sed")
 	s.Env["PATH"] = f.Path
 	if got := strings.TrimSpace(does(t, ws, s)); got != f.Tools["sed"].Path {
@@ -94,7 +94,7 @@ func testExitCodes(t *testing.T, w workers.Worker) {
 func testLog(t *testing.T, w workers.Worker) {
 	ws := workspace(t, w, "log")
 	put(t, ws, "all", allBytes())
-	// Marks in octal: the machine's own code page would make other bytes.
+	// Marks in octal: the machine's own code page would produce other bytes.
 	got := does(t, ws, step("log", `printf '\001'; printf '\002' >&2; cat all; printf '\003'; cat all >&2`))
 	want := "\x01\x02" + string(allBytes()) + "\x03" + string(allBytes())
 	if diff := cmp.Diff([]byte(want), []byte(got)); diff != "" {
@@ -105,7 +105,7 @@ func testLog(t *testing.T, w workers.Worker) {
 	}
 }
 
-// counter checks that it is written the numbers from 0, a line each.
+// counter checks that the numbers from 0 are written to it, one per line.
 type counter struct {
 	rest  []byte
 	next  int
@@ -209,8 +209,8 @@ func testDir(t *testing.T, w workers.Worker) {
 	}
 }
 
-// testFreshProcess: a step starts with signals as the system has them, and
-// nothing to read.
+// testFreshProcess: a step starts with the system's default signal handling, and
+// without input.
 func testFreshProcess(t *testing.T, w workers.Worker) {
 	ws := workspace(t, w, "fresh")
 	for signal, want := range map[string]int{"HUP": 129, "INT": 130, "PIPE": 141} {

@@ -1,12 +1,12 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package workertest is the contract of workers.Worker and workers.Workspace
-// as a test, for everything that claims to be a worker.
+// Package workertest is the contract of workers.Worker and workers.Workspace as a test,
+// for every implementation of a worker.
 //
-// It tests what a caller can see, on the machine as it is: steps are small
-// POSIX shell scripts. What an adapter alone can do wrong (connections, keys,
-// code pages) is tested beside the adapter.
+// It tests what a caller can observe, on the machine as it is: steps are small POSIX
+// shell scripts. What only one adapter can get wrong (connections, keys, code pages) is
+// tested beside the adapter.
 package workertest
 
 import (
@@ -20,21 +20,20 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// patience bounds every wait for something that must happen. It is far more
-// than that takes, even on a machine that does ten other things.
+// patience bounds every wait for something that must happen. It is far longer than that
+// takes, even on a machine that does ten other things.
 const patience = 5 * time.Minute
 
-// The leases of the suite. A step of a worker with the short one must last while
-// it is watched, so it bounds for how long this machine may stand still.
+// The leases of the suite. A step of a worker with the short one must live while it is
+// watched, so it bounds how long this machine may stall.
 const (
 	shortLease = 8 * time.Second
 	longLease  = 2 * time.Minute
 )
 
-// Test runs the whole suite. open makes a worker with that lease whose root no
-// other test uses; it is called once for each part of the suite. The parts wait
-// much more than they compute: they run side by side as far as -parallel lets
-// them.
+// Test runs the whole suite. open makes a worker with that lease whose root no other
+// test uses; Test calls it once for each part of the suite. The parts wait much more
+// than they compute, so they run in parallel as far as -parallel allows.
 func Test(t *testing.T, open func(t *testing.T, lease time.Duration) workers.Worker) {
 	parts := []struct {
 		name       string
@@ -92,7 +91,7 @@ func Test(t *testing.T, open func(t *testing.T, lease time.Duration) workers.Wor
 	}
 }
 
-// workspace opens a workspace that goes with the test.
+// workspace opens a workspace that is removed at the end of the test.
 func workspace(t *testing.T, w workers.Worker, id string) workers.Workspace {
 	t.Helper()
 	ws, err := w.Workspace(t.Context(), id)
@@ -109,7 +108,7 @@ func workspace(t *testing.T, w workers.Worker, id string) workers.Workspace {
 	return ws
 }
 
-// step returns a step with nothing but a search path.
+// step returns a step with only a search path.
 func step(name, script string) workers.Step {
 	return workers.Step{Name: name, Script: script, Env: map[string]string{"PATH": "/bin:/usr/bin"}}
 }
@@ -125,7 +124,7 @@ func does(t *testing.T, ws workers.Workspace, s workers.Step) string {
 	return log.String()
 }
 
-// ended is what came of a Run in the background.
+// ended is the result of a Run in the background.
 type ended struct {
 	status workers.Status
 	err    error
@@ -197,8 +196,8 @@ func (w *watched) String() string {
 	return w.b.String()
 }
 
-// gone runs a step that waits until none of the processes lives whose ids
-// stand in the file pids. One that is dead but was never reaped is gone.
+// gone runs a step that waits until none of the processes whose ids are in the file
+// pids lives. A dead process that was never reaped counts as gone.
 func gone(t *testing.T, ws workers.Workspace, name string) {
 	t.Helper()
 	does(t, ws, step(name, `[ -s pids ] || exit 8

@@ -1,10 +1,10 @@
 // Copyright The zfarm Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package artifactstest is what every store of artifacts must do, as a test.
+// Package artifactstest is the contract of an artifact store as a test.
 //
-// Only tests import it. orchestrator/artifacts has the stores; how a store
-// survives a power cut is for its own tests, since each does it in its own way.
+// Only tests import it. orchestrator/artifacts has the stores; each store's own tests
+// check that it survives a power cut, since each does so in its own way.
 package artifactstest
 
 import (
@@ -22,9 +22,9 @@ import (
 	"github.com/zfarm/zfarm/attest/digest"
 )
 
-// Store is everything that the farm calls on a store of artifacts.
+// Store has every method that the farm calls on an artifact store.
 type Store interface {
-	// Put stores everything the reader has and returns its digest.
+	// Put stores everything the reader yields and returns its digest.
 	Put(context.Context, io.Reader) (digest.Digest, error)
 	// Fill stores what the function writes and returns its digest.
 	Fill(context.Context, func(io.Writer) error) (digest.Digest, error)
@@ -32,8 +32,8 @@ type Store interface {
 	Open(context.Context, digest.Digest) (io.ReadCloser, error)
 	Size(context.Context, digest.Digest) (int64, error)
 	Verify(context.Context, digest.Digest) error
-	// Sweep removes what was last stored before a time and is not kept, and
-	// returns how many bytes that freed.
+	// Sweep removes what was last stored before a time and is not kept, and returns the
+	// number of bytes freed.
 	Sweep(ctx context.Context, before time.Time, keep func(digest.Digest) (bool, error)) (int64, error)
 }
 
@@ -41,9 +41,9 @@ type Store interface {
 type Kind struct {
 	// Open returns an empty store.
 	Open func(testing.TB) Store
-	// Age makes an artifact look as if it was stored that much earlier.
+	// Age makes an artifact look as if it had been stored that much earlier.
 	Age func(t testing.TB, s Store, d digest.Digest, by time.Duration)
-	// Damage puts other bytes in the place of an artifact.
+	// Damage replaces the bytes of an artifact.
 	Damage func(t testing.TB, s Store, d digest.Digest, b []byte)
 }
 
@@ -104,7 +104,7 @@ func holds(t testing.TB, s Store, content string) {
 	}
 }
 
-// lacks reports an error unless the store says that it does not have these bytes.
+// lacks reports an error if the store has these bytes.
 func lacks(t testing.TB, s Store, content string) {
 	t.Helper()
 	d := digest.Of([]byte(content))
@@ -126,7 +126,7 @@ func putAndOpen(t *testing.T, k Kind) {
 		put(t, s, content)
 		holds(t, s, content)
 	}
-	// An empty read is no end, and bytes that come with io.EOF count.
+	// An empty read is not the end, and bytes that come with io.EOF count.
 	content := strings.Repeat("slow", 1000)
 	for _, r := range []io.Reader{iotest.OneByteReader(strings.NewReader(content)), iotest.DataErrReader(strings.NewReader(content))} {
 		if d, err := s.Put(t.Context(), r); err != nil || d != digest.Of([]byte(content)) {
@@ -176,7 +176,7 @@ func sameBytesTwice(t *testing.T, k Kind) {
 		t.Errorf("a reader opened before reads %q, %v", have, err)
 	}
 	holds(t, s, "same")
-	// Once, not twice: that is what a sweep frees.
+	// Counted once, not twice: that is what a sweep frees.
 	if n, err := s.Sweep(t.Context(), time.Now().Add(time.Hour), keepNothing); err != nil || n != int64(len("same")) {
 		t.Errorf("a sweep freed %d bytes, %v; want %d", n, err, len("same"))
 	}
@@ -220,8 +220,8 @@ func incomplete(t *testing.T, k Kind) {
 	lacks(t, s, "all of it")
 }
 
-// notVisibleEarly: neither what was written so far nor the whole can be seen
-// before Fill returned, and a failed attempt does not harm what is there.
+// notVisibleEarly: neither a part nor the whole can be read before Fill has returned,
+// and a failed attempt does not harm a stored artifact.
 func notVisibleEarly(t *testing.T, k Kind) {
 	s := k.Open(t)
 	put(t, s, "there already")
@@ -262,7 +262,7 @@ func cancelled(t *testing.T, k Kind) {
 		t.Errorf("Put with a context that has ended = %v; want context.Canceled", err)
 	}
 	lacks(t, s, "late")
-	// There is no byte after which a cancelled Fill becomes a good one.
+	// A Fill that was cancelled fails, however late.
 	last, cancelLast := context.WithCancel(t.Context())
 	_, err := s.Fill(last, func(w io.Writer) error {
 		_, err := io.WriteString(w, "written before the end")
@@ -275,13 +275,14 @@ func cancelled(t *testing.T, k Kind) {
 	lacks(t, s, "written before the end")
 }
 
-// counting is an endless reader that calls a function once it gave so many bytes.
+// counting is an endless reader that calls a function once it has returned that many
+// bytes.
 type counting struct {
 	at   int
 	then func()
 }
 
-// Read gives zeros.
+// Read returns zeros.
 func (c *counting) Read(p []byte) (int, error) {
 	clear(p)
 	if c.at -= len(p); c.at <= 0 {
@@ -297,7 +298,7 @@ func verify(t *testing.T, k Kind) {
 	if err := s.Verify(t.Context(), d); err == nil || errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("verifying damaged bytes = %v; want an error that says so", err)
 	}
-	// Storing the right bytes again mends it.
+	// Storing the right bytes again repairs it.
 	put(t, s, "good")
 	holds(t, s, "good")
 }
@@ -351,7 +352,7 @@ func sweepCancelled(t *testing.T, k Kind) {
 	holds(t, s, "there")
 }
 
-// sweepAgainstPut: what is stored again while a sweep finds it old stays.
+// sweepAgainstPut: an artifact stored again while a sweep finds it old stays.
 func sweepAgainstPut(t *testing.T, k Kind) {
 	s := k.Open(t)
 	content := strings.Repeat("wanted again", 100)

@@ -25,17 +25,17 @@ import (
 
 const (
 	install = "PostgreSQL's initdb and postgres were not found: install them (Debian: apt-get install postgresql; macOS: brew install postgresql) to run this test on them"
-	// starting bounds how long a server may take to come up or go down.
+	// starting bounds how long a server may take to start or stop.
 	starting = time.Minute
 )
 
-// Server is a PostgreSQL server of a test, with a cluster of its own.
+// Server is a PostgreSQL server for tests, with its own cluster.
 type Server struct {
 	dir, programs string
-	// durable writes through to the disk, as a server in use does.
+	// durable syncs to the disk, as a server in use does.
 	durable   bool
 	port      int
-	fixed     bool // the port has been told to a test
+	fixed     bool // a test knows the port
 	account   *syscall.SysProcAttr
 	process   *exec.Cmd
 	output    *bytes.Buffer
@@ -44,12 +44,12 @@ type Server struct {
 	alive     *os.File
 }
 
-// shared is the server that all tests of a program use, each with a database
-// of its own: making a cluster takes longer than most tests. It ends with the
-// program (see Server.watch). It does not write through to the disk.
+// shared is the server that all tests of a program share, each with its own database:
+// making a cluster takes longer than most tests. It ends with the program (see
+// Server.watch). It does not sync to the disk.
 var shared = sync.OnceValues(func() (*Server, error) { return start(false) })
 
-// template makes the database that those of the tests are copies of.
+// template makes the database that the tests' databases are copies of.
 var template = sync.OnceValue(func() error {
 	server, err := shared()
 	if err != nil {
@@ -58,12 +58,12 @@ var template = sync.OnceValue(func() error {
 	return errors.Join(server.exec("CREATE DATABASE "+migrated), migrate(server.url(migrated)))
 })
 
-// migrated names the database that has all tables and is empty.
+// migrated is the name of the database that has all tables and no rows.
 const migrated = "migrated"
 
-// Database returns the address of a new, migrated database on the server that
-// all tests of this program share. It does not survive a power cut. Without
-// PostgreSQL the test is skipped.
+// Database returns the address of a new, migrated database on the server that all tests
+// of this program share. It does not survive a power cut. Without PostgreSQL it skips
+// the test.
 func Database(tb testing.TB) string {
 	tb.Helper()
 	server := use(tb, shared)
@@ -79,9 +79,9 @@ func EmptyDatabase(tb testing.TB) string {
 	return use(tb, shared).database(tb, "")
 }
 
-// Postgres starts a server for this test alone, to restart and kill it, and
-// returns the address of a database on it, which has no tables. It writes
-// through to the disk. Without PostgreSQL the test is skipped.
+// Postgres starts a server for this test alone, to restart and kill it, and returns the
+// address of a database on it, which has no tables. The server syncs to the disk.
+// Without PostgreSQL it skips the test.
 func Postgres(tb testing.TB) (url string, server *Server) {
 	tb.Helper()
 	server = use(tb, func() (*Server, error) { return start(true) })
@@ -93,7 +93,7 @@ func Postgres(tb testing.TB) (url string, server *Server) {
 	return server.database(tb, ""), server
 }
 
-// use skips the test where PostgreSQL is not installed.
+// use skips the test if PostgreSQL is not installed.
 func use(tb testing.TB, get func() (*Server, error)) *Server {
 	tb.Helper()
 	server, err := get()
@@ -106,13 +106,13 @@ func use(tb testing.TB, get func() (*Server, error)) *Server {
 	return server
 }
 
-// Restart ends the server as an administrator does, its clients' transactions
-// rolled back, and starts it again. A killed one is started.
+// Restart stops the server as an administrator does, which rolls back its clients'
+// transactions, and starts it again. It starts a killed server.
 func (s *Server) Restart() error {
 	return errors.Join(s.stop(syscall.SIGINT), s.launch())
 }
 
-// Kill ends the server as a power cut does, and leaves it down.
+// Kill ends the server as a power cut does, and does not restart it.
 func (s *Server) Kill() error { return s.stop(syscall.SIGKILL) }
 
 func (s *Server) url(name string) string {
@@ -155,7 +155,7 @@ func (s *Server) running() bool {
 	}
 }
 
-// start makes a cluster in a folder of its own and launches a server on it.
+// start makes a cluster in a new folder and launches a server on it.
 func start(durable bool) (*Server, error) {
 	programs, err := find()
 	if err != nil {
@@ -206,8 +206,7 @@ func (s *Server) prepare() error {
 			return err
 		}
 	}
-	// The cluster is nobody's but the tests': it need not survive a power cut
-	// while it is made.
+	// Only the tests use the cluster: it need not survive a power cut while it is made.
 	initdb := exec.Command(filepath.Join(s.programs, "initdb"), "-D", s.data(), "-U", "zfarm", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
 	initdb.Dir, initdb.SysProcAttr = s.dir, s.account
 	if out, err := initdb.CombinedOutput(); err != nil {
@@ -218,10 +217,10 @@ func (s *Server) prepare() error {
 
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
-// launch starts the server on a free port, or on the one that a test knows, and
-// waits until it answers.
+// launch starts the server on a free port, or on the one that a test knows, and waits
+// until it answers.
 func (s *Server) launch() error {
-	// What a killed server left takes a moment to go; until then the next one
+	// The remains of a killed server take a moment to go; until then the next one
 	// refuses to start. And a port that was free may be taken a moment later.
 	for deadline := time.Now().Add(starting); ; {
 		err := s.choosePort()
@@ -310,8 +309,8 @@ func (s *Server) stop(signal syscall.Signal) error {
 	}
 }
 
-// watch leaves a shell behind that ends the server and removes its folder when
-// this program has ended, however it did: its standard input ends with us.
+// watch starts a shell that stops the server and removes its folder when this program
+// has ended, however that happens: the shell's standard input ends with it.
 func (s *Server) watch() error {
 	const script = `cat >/dev/null
 pid=$(head -n 1 data/postmaster.pid 2>/dev/null) && kill -QUIT "$pid" 2>/dev/null
@@ -327,13 +326,13 @@ cd / && rm -rf "$1"`
 	if err := errors.Join(shell.Start(), read.Close()); err != nil {
 		return err
 	}
-	// The end that we write to stays open for as long as this program lives.
+	// Our end of the pipe stays open for as long as this program lives.
 	s.alive = write
 	return nil
 }
 
-// account returns whom the server must run as: PostgreSQL refuses to run as
-// root. -1 is whoever runs the tests.
+// account returns the account that the server must run as: PostgreSQL refuses to run as
+// root. -1 is the account that runs the tests.
 func account() (uid, gid int, err error) {
 	if os.Getuid() != 0 {
 		return -1, -1, nil
@@ -350,7 +349,7 @@ func account() (uid, gid int, err error) {
 	return 0, 0, errors.New("PostgreSQL does not run as root, and there is no account \"postgres\" or \"nobody\": run the tests as another user")
 }
 
-// Own gives a folder to the account that the server runs as.
+// Own makes the server's account the owner of a folder.
 func (s *Server) Own(dir string) error {
 	if s.account.Credential == nil {
 		return nil

@@ -12,7 +12,7 @@ import (
 	_ "modernc.org/sqlite"             // the driver "sqlite"
 )
 
-// SQL opens the database behind a store's back, for tests that tamper with it.
+// SQL opens the database without the store, for tests that tamper with it.
 func SQL(tb testing.TB, url string) (*sql.DB, error) {
 	tb.Helper()
 	driver, name := "pgx", url

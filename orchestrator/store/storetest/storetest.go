@@ -36,9 +36,9 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/store"
 )
 
-// Each runs fn on each database. Every call of open opens the same, migrated
-// database once more, as another node: "node-1", "node-2" ... All are closed at
-// the end.
+// Each runs fn on each database. Every call of open opens the same, migrated database
+// once more, as another node: "node-1", "node-2" ... Each closes all of them at the
+// end.
 func Each(t *testing.T, fn func(t *testing.T, open func() *store.Store)) {
 	t.Helper()
 	EachURL(t, func(t *testing.T, url string) {
@@ -64,16 +64,16 @@ func EachEmpty(t *testing.T, fn func(t *testing.T, url string)) {
 	t.Run("postgres", func(t *testing.T) { fn(t, EmptyDatabase(t)) })
 }
 
-// Open opens the database, migrates it if it has no tables, and closes it when
-// the test ends. It does not wait for the disk.
+// Open opens the database, migrates it if it has no tables, and closes it when the test
+// ends. It does not sync to the disk.
 func Open(tb testing.TB, url string, o store.Options) *store.Store {
 	tb.Helper()
 	o.NoSync = true
 	return OpenDurable(tb, url, o)
 }
 
-// OpenDurable is Open as a server in use does it, which writes through to the
-// disk; on PostgreSQL that is up to the server.
+// OpenDurable is Open as a server in use does it, with writes synced to the disk; on
+// PostgreSQL that depends on the server.
 func OpenDurable(tb testing.TB, url string, o store.Options) *store.Store {
 	tb.Helper()
 	s, err := store.Open(tb.Context(), url, o)
@@ -108,7 +108,7 @@ func SQLite(tb testing.TB) string {
 	return url
 }
 
-// EmptySQLite returns the address of a SQLite database that is not there yet.
+// EmptySQLite returns the address of a SQLite database that does not exist yet.
 func EmptySQLite(tb testing.TB) string {
 	tb.Helper()
 	return "sqlite:" + filepath.Join(tb.TempDir(), "farm.db")
