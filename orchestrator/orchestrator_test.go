@@ -26,7 +26,7 @@ func states(b orchestrator.Build) map[string]orchestrator.StageState {
 	return m
 }
 
-// unblocked returns a new build that needs nothing any more.
+// unblocked returns a new build whose needs are available.
 func unblocked(t *testing.T, id string, repeats int) orchestrator.Build {
 	t.Helper()
 	b, _, err := orchestrator.New(id, repeats, start).Unblock(start)
@@ -36,7 +36,7 @@ func unblocked(t *testing.T, id string, repeats int) orchestrator.Build {
 	return b
 }
 
-// pass begins and ends a stage well.
+// pass begins a stage and ends it with success.
 func pass(t *testing.T, b orchestrator.Build, id string) orchestrator.Build {
 	t.Helper()
 	b, event, err := b.Begin(id, "w", start)
@@ -97,7 +97,7 @@ func TestFailureSkipsWhatFollows(t *testing.T) {
 	if len(events) != 4 {
 		t.Errorf("%d events, want one for each stage that changed: %v", len(events), events)
 	}
-	b = pass(t, b, "repeat-0") // the other repeat still ends, and tells whether it fails too
+	b = pass(t, b, "repeat-0") // the other repeat still ends, and shows whether it fails too
 	if !b.Over() {
 		t.Errorf("build is not over: %v", states(b))
 	}
@@ -144,8 +144,8 @@ func TestLostWorkerCostsAnAttempt(t *testing.T) {
 	}
 }
 
-// TestTransitionsShareNothing: what follows from one value does not change what
-// follows from it otherwise.
+// TestTransitionsShareNothing: a transition from a value does not affect other
+// transitions from the same value.
 func TestTransitionsShareNothing(t *testing.T) {
 	b, now := pass(t, unblocked(t, "b1", 1), "resolve"), start
 	lose := func(b orchestrator.Build, worker string) orchestrator.Build {
@@ -244,7 +244,8 @@ func TestBuildStateOver(t *testing.T) {
 	}
 }
 
-// TestBuildState sums up builds of two stages, whatever transitions lead there.
+// TestBuildState checks the state of builds of two stages, whatever transitions lead
+// there.
 func TestBuildState(t *testing.T) {
 	const (
 		blocked, ready, running = orchestrator.Blocked, orchestrator.Ready, orchestrator.Running
@@ -288,8 +289,8 @@ func TestBuildState(t *testing.T) {
 	}
 }
 
-// TestOnlySuccessUnblocks: a stage that ended in another way never lets one
-// begin that comes after it, whatever left the value in that state.
+// TestOnlySuccessUnblocks: a stage that ended without success never lets a later one
+// begin, however the value got into that state.
 func TestOnlySuccessUnblocks(t *testing.T) {
 	for _, state := range []orchestrator.StageState{orchestrator.Failed, orchestrator.Skipped, orchestrator.Cancelled, orchestrator.Reused} {
 		b := orchestrator.Build{Stages: []orchestrator.Stage{{ID: "one", State: state}, {ID: "two", State: orchestrator.Running, Fence: 1},

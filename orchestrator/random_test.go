@@ -18,7 +18,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator"
 )
 
-// step is one transition that was tried, and what came of it.
+// step is one attempted transition, and its result.
 type step struct {
 	op     string
 	stage  orchestrator.Stage // before
@@ -31,10 +31,10 @@ type step struct {
 	err    error
 }
 
-// TestNoSequenceBreaksABuild throws transitions at builds at random, with
-// right and wrong fences, through JSON in between, and checks what must hold:
-// a refused step changes nothing, an accepted one changes what it should, and
-// exactly one event tells of each stage that changed.
+// TestNoSequenceBreaksABuild applies random transitions to builds, with right and wrong
+// fences, through JSON in between, and checks the invariants: a refused step changes
+// nothing, an accepted one changes what it should, and exactly one event reports each
+// stage that changed.
 func TestNoSequenceBreaksABuild(t *testing.T) {
 	accepted, ends := map[string]int{}, map[orchestrator.BuildState]int{}
 	for seed := range uint64(300) {
@@ -152,7 +152,7 @@ func checkStep(t *testing.T, s step) {
 	}
 }
 
-// may says whether the step is one that the state of the stage allows.
+// may reports whether the state of the stage allows the step.
 func (s step) may() bool {
 	switch first := s.before.Stages[0]; s.op {
 	case "cancel":
@@ -169,7 +169,7 @@ func (s step) may() bool {
 	return s.stage.State == orchestrator.Running && s.fence == s.stage.Fence
 }
 
-// changed is what a stage should be once the step has brought it into a state.
+// changed returns what a stage should be once the step has brought it into a state.
 func (s step) changed(was orchestrator.Stage, to orchestrator.StageState) orchestrator.Stage {
 	want := was
 	want.State, want.Since = to, s.now
@@ -199,7 +199,7 @@ func (s step) changed(was orchestrator.Stage, to orchestrator.StageState) orches
 	return want
 }
 
-// told is the worker and the detail that the event of a stage should name.
+// told returns the worker and the detail that the event of a stage should name.
 func (s step) told(e orchestrator.Event, is orchestrator.Stage) (worker, detail string) {
 	was := s.before.Stages[s.index(e.Stage)]
 	switch {
@@ -252,7 +252,7 @@ func same[T any](t *testing.T, what string, want, have T) {
 	}
 }
 
-// remembered is b after it was written down and read again.
+// remembered returns b after encoding and decoding.
 func remembered(t *testing.T, b orchestrator.Build) orchestrator.Build {
 	t.Helper()
 	text, err := json.Marshal(b)

@@ -56,7 +56,7 @@ func TestTallyString(t *testing.T) {
 	}
 }
 
-// TestInputsDigest: what is said about inputs is not part of them; everything else is.
+// TestInputsDigest: notes on inputs are not part of them; everything else is.
 func TestInputsDigest(t *testing.T) {
 	one := func(name, note string) []orchestrator.Input {
 		return []orchestrator.Input{{Name: name, URI: "https://" + name, Digest: digest.Of([]byte(name)), Note: note}}

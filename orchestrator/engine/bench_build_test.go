@@ -23,8 +23,8 @@ import (
 	"github.com/zfarm/zfarm/recipes"
 )
 
-// BenchmarkEmptyBuild is what the farm itself costs around a build that does
-// next to nothing: two repeats, comparison, signature, publication.
+// BenchmarkEmptyBuild measures the cost of the farm itself for a build that does next
+// to nothing: two repeats, comparison, signature, publication.
 func BenchmarkEmptyBuild(b *testing.B) {
 	s := newScene(b, installing, "w1", "w2")
 	e := s.engine()
@@ -38,8 +38,8 @@ func BenchmarkEmptyBuild(b *testing.B) {
 	}
 }
 
-// BenchmarkLogLine is how long a line takes from the worker's clock to a
-// watcher of the API.
+// BenchmarkLogLine measures the delay of a line from the worker's clock to a watcher of
+// the API.
 func BenchmarkLogLine(b *testing.B) {
 	const lines = 40
 	s := newScene(b, fmt.Sprintf("for i in $(seq %d); do date +%%s%%N; sleep 0.1; done\n%s", lines, installing), "w1", "w2")
@@ -78,7 +78,7 @@ func BenchmarkLogLine(b *testing.B) {
 	}
 }
 
-// delays reads lines that say when they were written, in nanoseconds.
+// delays reads lines that contain their time of writing, in nanoseconds.
 type delays struct {
 	rest []byte
 	all  []time.Duration

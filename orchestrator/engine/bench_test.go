@@ -20,8 +20,8 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// BenchmarkAssign gives 10,000 queued repeats to 200 simulated workers with the
-// real schedule and the real store, as fast as the workers can be made free.
+// BenchmarkAssign assigns 10,000 queued repeats to 200 simulated workers with the real
+// schedule and the real store, as fast as the workers can be freed.
 func BenchmarkAssign(b *testing.B) {
 	b.Run("sqlite", func(b *testing.B) { benchmarkAssign(b, storetest.SQLite(b)) })
 	b.Run("postgres", func(b *testing.B) { benchmarkAssign(b, storetest.Database(b)) })

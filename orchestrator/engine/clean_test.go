@@ -15,8 +15,8 @@ import (
 	"github.com/zfarm/zfarm/orchestrator"
 )
 
-// TestStraysGo: what comes back after it was removed is removed again, and what
-// is nobody's business stays.
+// TestStraysGo: a workspace that comes back after its removal is removed again, and one
+// that the farm does not know stays.
 func TestStraysGo(t *testing.T) {
 	each(t, func(t *testing.T, fresh func(t *testing.T) string) {
 		s := newScene(t, installing, "w1", "w2")

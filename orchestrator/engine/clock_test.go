@@ -16,8 +16,8 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// TestClockJumps sets the clock of the farm an hour ahead and two back while
-// steps run. What runs goes on or is joined; only retries wait.
+// TestClockJumps sets the farm's clock an hour ahead and two back while steps run.
+// Running steps go on or are joined; only retries wait.
 func TestClockJumps(t *testing.T) {
 	each(t, func(t *testing.T, fresh func(*testing.T) string) {
 		dir, g, c := t.TempDir(), newGate(t), &clock{}
@@ -50,7 +50,7 @@ func TestClockJumps(t *testing.T) {
 	})
 }
 
-// held reports whether everything that runs is held until a moment soon after now.
+// held reports whether everything that runs is held until some time soon after now.
 func held(t *testing.T, url string, now time.Time) bool {
 	t.Helper()
 	db, err := storetest.SQL(t, url)
@@ -95,8 +95,8 @@ func (v vanishingWorkspace) Run(ctx context.Context, s workers.Step, log io.Writ
 	return v.Workspace.Run(ctx, s, log)
 }
 
-// TestRetryOfTheFuture loses an attempt while the clock is an hour ahead, and
-// sets it right: the retry, which is due in an hour, comes then and not never.
+// TestRetryOfTheFuture loses an attempt while the clock is an hour ahead, and then
+// corrects the clock: the retry, which is due in an hour, comes then and not never.
 func TestRetryOfTheFuture(t *testing.T) {
 	t.Parallel()
 	c := &clock{}

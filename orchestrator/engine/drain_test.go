@@ -19,14 +19,14 @@ import (
 	"github.com/zfarm/zfarm/workers/runner"
 )
 
-// TestDrainedInMidStep ends an engine as SIGTERM does while steps run. They run
-// on, and the next engine joins them.
+// TestDrainedInMidStep ends an engine as SIGTERM does while steps run. The steps go on,
+// and the next engine joins them.
 func TestDrainedInMidStep(t *testing.T) {
 	each(t, func(t *testing.T, fresh func(*testing.T) string) {
 		dir, g := t.TempDir(), newGate(t)
 		s := newScene(t, g.script()+counted(dir), "w1", "w2")
 		s.parts.Settings = fast()
-		s.parts.Settings.Hold = time.Hour // dropped, or nobody could go on
+		s.parts.Settings.Hold = time.Hour // released, or no other engine could go on
 		url := fresh(t)
 		first := s.node(url, "first", nil)
 		id := s.submit(first.Engine, submission(s.port("base")))[0].Build.ID
@@ -65,8 +65,8 @@ func TestDrainedInMidStep(t *testing.T) {
 	})
 }
 
-// TestAwayForLongerThanTheLease has no orchestrator while a step runs, until
-// the worker itself ends it. That says nothing about the port.
+// TestAwayForLongerThanTheLease has no orchestrator while a step runs, until the worker
+// ends the step. That says nothing about the port.
 func TestAwayForLongerThanTheLease(t *testing.T) {
 	t.Parallel()
 	dir, g := t.TempDir(), newGate(t)
@@ -100,8 +100,8 @@ func TestAwayForLongerThanTheLease(t *testing.T) {
 	}
 }
 
-// another fetches the output of attempts before the engine can say that it has:
-// as an engine does that went on while this one stood still.
+// another fetches the output of attempts before the engine can record that it has: an
+// engine does so that went on while this one had stalled.
 type another struct {
 	engine.Artifacts
 	fetched func(digest.Digest) error
@@ -115,8 +115,8 @@ func (a *another) Fill(ctx context.Context, write func(io.Writer) error) (digest
 	return d, a.fetched(d)
 }
 
-// TestAttemptThatWentOnElsewhere has what was fetched refused, though the
-// attempt still runs. The build goes on with what the other engine fetched.
+// TestAttemptThatWentOnElsewhere has the fetched output refused, although the attempt
+// still runs. The build goes on with what the other engine fetched.
 func TestAttemptThatWentOnElsewhere(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, installing, "w1", "w2")
@@ -138,7 +138,7 @@ func TestAttemptThatWentOnElsewhere(t *testing.T) {
 			return err // a log
 		}
 		theirs, err := inner.Fill(t.Context(), func(w io.Writer) error {
-			_, err := w.Write(append(tree, make([]byte, 512)...)) // the same in other bytes
+			_, err := w.Write(append(tree, make([]byte, 512)...)) // the same in different bytes
 			return err
 		})
 		for _, a := range running {

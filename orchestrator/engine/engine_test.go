@@ -37,7 +37,7 @@ import (
 	"github.com/zfarm/zfarm/workers/runner"
 )
 
-// acts is a plugin in this process whose build is a script.
+// acts is a plugin in this process that runs a script as its build.
 type acts struct{ script string }
 
 func (a acts) Start(context.Context, string) (attempt.Process, error) { return a, nil }
@@ -71,7 +71,7 @@ func (a acts) Test(ctx context.Context, ws plugins.Workspace, _ plugins.Config) 
 	return plugins.Report{Format: "tap", Cases: []plugins.Case{{Name: "it works", Outcome: outcome}}}, nil
 }
 
-// sources gives one file for every source.
+// sources returns one file for every source.
 type sources struct{ path string }
 
 func (s sources) Fetch(context.Context, recipes.Source) (source.Fetched, error) {
@@ -93,7 +93,7 @@ var keyOfTests = sync.OnceValues(func() (key, error) {
 	return key{public, signer}, err
 })
 
-// scene is an engine on workers of this machine.
+// scene is an engine with workers on this machine.
 type scene struct {
 	t       testing.TB
 	parts   engine.Deps
@@ -108,7 +108,7 @@ type scene struct {
 	seen []orchestrator.Progress
 }
 
-// same installs what is the same under all conditions.
+// same installs a file that is the same under all conditions.
 const same = `mkdir -p "$ZFARM_ROOT/stage/opt/p" && umask 022 && cp file "$ZFARM_ROOT/stage/opt/p/file" && chmod 755 "$ZFARM_ROOT/stage/opt" "$ZFARM_ROOT/stage/opt/p"`
 
 func newScene(t testing.TB, script string, names ...string) *scene {
@@ -137,8 +137,8 @@ func newScene(t testing.TB, script string, names ...string) *scene {
 	return s
 }
 
-// tidy ends what tests leave running: it would still write into folders that
-// are about to go.
+// tidy ends what tests leave running: it would still write into folders that are about
+// to be deleted.
 func tidy(t testing.TB, w workers.Worker) {
 	ctx := context.Background()
 	ids, err := w.Workspaces(ctx)
@@ -171,8 +171,8 @@ func (s *scene) worker(name string) workers.Worker {
 	return probed{w, facts}
 }
 
-// probed is a worker of this machine that has been probed: its facts do not
-// change while the tests run.
+// probed is a worker of this machine that has been probed: its facts do not change
+// while the tests run.
 type probed struct {
 	workers.Worker
 	facts workers.Facts
@@ -224,7 +224,7 @@ func (s *scene) watch(p orchestrator.Progress) {
 	s.seen = append(s.seen, p)
 }
 
-// told reports whether a note or an event said that.
+// told reports whether a note or an event contains the text.
 func (s *scene) told(text string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -255,7 +255,7 @@ func (s *scene) Probe(ctx context.Context, name string, tools ...string) (worker
 	return w.Facts(ctx, tools...)
 }
 
-// open returns a store of this test alone.
+// open returns a new store for this test.
 func (s *scene) open() *store.Store {
 	s.t.Helper()
 	db, err := store.Open(s.t.Context(), "sqlite:"+filepath.Join(s.t.TempDir(), "farm.db"), store.Options{Node: "test"})
@@ -338,8 +338,8 @@ func TestMoreRepeatsThanWorkers(t *testing.T) {
 	}
 }
 
-// TestUnvariedPathOnOneWorker builds both repeats in folders of one name, one
-// after the other, and neither finds anything of the other.
+// TestUnvariedPathOnOneWorker builds both repeats in folders of the same name, one
+// after the other; neither finds anything of the other.
 func TestUnvariedPathOnOneWorker(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, `mkdir -p "$ZFARM_ROOT/stage/opt/p"; echo "$ZFARM_ROOT" >>file; cp file "$ZFARM_ROOT/stage/opt/p/file"`, "w1")
@@ -470,7 +470,7 @@ func TestNothingIsBuiltThatCannotBe(t *testing.T) {
 	})
 }
 
-// brokenSigner refuses.
+// brokenSigner always fails.
 type brokenSigner struct{}
 
 func (brokenSigner) Sign(context.Context, attest.Statement) (attest.Bundle, error) {

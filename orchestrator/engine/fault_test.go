@@ -20,18 +20,18 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/store/storetest"
 )
 
-// fast makes an engine notice soon that another one is gone.
+// fast makes an engine notice quickly that another one has died.
 func fast() engine.Settings {
 	return engine.Settings{Hold: time.Second, Sweep: 100 * time.Millisecond, Patience: 2 * time.Second}
 }
 
-// counted is a build that notes outside of its workspace that it was run.
+// counted is a build that notes each run in a file outside its workspace.
 func counted(dir string) string {
 	return fmt.Sprintf("echo run >>%s/$(basename \"$ZFARM_ROOT\")\n", dir) + installing
 }
 
-// killer lets an engine lose its database at the n-th thing it tells: it goes
-// on as a process would that was cut off, and can change nothing any more.
+// killer makes an engine lose its database at the n-th progress it reports: it goes on
+// like a process that was cut off, and can change nothing any more.
 type killer struct {
 	mu   sync.Mutex
 	left int
@@ -51,8 +51,8 @@ func (k *killer) watch(p orchestrator.Progress) {
 	}
 }
 
-// points are the moments at which an engine is cut off: transitions, and steps
-// that begin and end, of one build.
+// points are the moments at which an engine is cut off: transitions, and beginnings and
+// ends of steps, of one build.
 func points(stride int) []int {
 	var all []int
 	for point := 1; point <= 32; point += stride {
@@ -61,7 +61,7 @@ func points(stride int) []int {
 	return all
 }
 
-// TestKilledAtEveryPoint loses an orchestrator at each thing it tells and lets
+// TestKilledAtEveryPoint loses an orchestrator at each progress it reports and lets
 // another one go on.
 func TestKilledAtEveryPoint(t *testing.T) {
 	stride := thorough(t, 14, 4)
@@ -70,9 +70,9 @@ func TestKilledAtEveryPoint(t *testing.T) {
 	})
 }
 
-// doomed submits one build to an engine that is cut off at a point, and
-// returns when it is, or when the build has ended. What is left of the engine
-// goes on while others work.
+// doomed submits one build to an engine that is cut off at a point, and returns when
+// that happens, or when the build has ended. The rest of the engine goes on while
+// others work.
 func (s *scene) doomed(url string, point int) (build string) {
 	k := &killer{left: point, next: s.watch}
 	n := s.node(url, "doomed", func(p *engine.Deps) { p.Watch = k.watch })
@@ -109,8 +109,8 @@ func killedAt(t *testing.T, url string, point int) {
 	}
 }
 
-// TestCancelledAtEveryPoint cancels a build after its orchestrator was lost at
-// each thing it tells.
+// TestCancelledAtEveryPoint cancels a build after its orchestrator was lost at each
+// progress it reports.
 func TestCancelledAtEveryPoint(t *testing.T) {
 	stride := thorough(t, 14, 6)
 	each(t, func(t *testing.T, fresh func(*testing.T) string) {
@@ -135,7 +135,7 @@ func cancelledAt(t *testing.T, url string, point int) {
 	s.endedOnce(b)
 	s.eventually("all workspaces to be gone", func() bool { return s.clean(id) })
 	s.ranOnce(dir)
-	if b.State() == orchestrator.BuildSucceeded { // it was over before anybody asked
+	if b.State() == orchestrator.BuildSucceeded { // it ended before the cancellation
 		s.wait(heir.Engine, dependant, orchestrator.BuildSucceeded)
 	} else if f := s.wait(heir.Engine, dependant, orchestrator.BuildFailed).Failure(); f.Kind != orchestrator.FailedNeed {
 		t.Errorf("what needs a cancelled build ended with %+v", f)
@@ -153,7 +153,7 @@ func cancelledAt(t *testing.T, url string, point int) {
 	s.empty()
 }
 
-// endedOnce checks that every stage came to its end once.
+// endedOnce checks that every stage ended exactly once.
 func (s *scene) endedOnce(b store.Build) {
 	s.t.Helper()
 	events, err := s.parts.Store.Events(s.t.Context(), 0, b.ID, 1000)
@@ -188,7 +188,7 @@ func (s *scene) clean(id string) bool {
 	return true
 }
 
-// TestQueueIsOnlyABell empties the queue over and over while builds go on.
+// TestQueueIsOnlyABell empties the queue again and again while builds run.
 func TestQueueIsOnlyABell(t *testing.T) {
 	each(t, func(t *testing.T, fresh func(*testing.T) string) {
 		url := fresh(t)
@@ -209,8 +209,8 @@ func TestQueueIsOnlyABell(t *testing.T) {
 	})
 }
 
-// emptying deletes every entry of the queue until it is stopped, and returns
-// how many there were.
+// emptying deletes every entry of the queue until it is stopped, and returns their
+// number.
 func emptying(t *testing.T, url string) (stop func() int64) {
 	t.Helper()
 	db, err := storetest.SQL(t, url)
@@ -241,8 +241,8 @@ func emptying(t *testing.T, url string) (stop func() int64) {
 	}
 }
 
-// TestFenceHolds gives a repeat to another worker while the one that had it
-// lives on, and lets the old holder record its outcome.
+// TestFenceHolds gives a repeat to another worker while its first holder lives on, and
+// lets the old holder record its outcome.
 func TestFenceHolds(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, installing, "w1", "w2")
@@ -293,7 +293,7 @@ func TestFenceHolds(t *testing.T) {
 	}); err == nil {
 		t.Error("the old holder ended the stage by the pure functions")
 	}
-	// Even a holder that works on what it read before is refused.
+	// Even a holder that works on what it read earlier is refused.
 	late, events, err := stale.Succeed("repeat-0", 1, digest.Of([]byte("old")), time.Now())
 	must(err)
 	err = db.Update(t.Context(), func(ctx context.Context, tx *store.Tx) error {

@@ -153,7 +153,7 @@ func TestSameSubmissionIsTheSameBuild(t *testing.T) {
 	}
 	s.wait(e, first[1].Build.ID, orchestrator.BuildSucceeded)
 
-	// A need that is built anew and comes out the same rebuilds nobody.
+	// A need that is rebuilt with the same output rebuilds no port.
 	sub.Force = true
 	sub.Recipes = sub.Recipes[:1]
 	forced := s.submit(e, sub)
@@ -188,7 +188,8 @@ func TestNeedThatFails(t *testing.T) {
 			t.Errorf("%s failed with %+v", b.Port, f)
 		}
 	}
-	// What failed for its own reasons is not tried again unasked; what waited for it is.
+	// A port that failed by itself is not retried without a request; one that waited
+	// for it is.
 	again := s.submit(e, submission(s.port("base"), s.port("middle", "base")))
 	if again[0].Fresh || !again[1].Fresh {
 		t.Errorf("fresh: base %v, middle %v; want false, true", again[0].Fresh, again[1].Fresh)
@@ -257,7 +258,7 @@ func (s *scene) steps(b store.Build, name string) []string {
 	return all
 }
 
-// eventually polls a condition that nothing tells of.
+// eventually polls a condition that no event reports.
 func (s *scene) eventually(what string, is func() bool) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), patience)

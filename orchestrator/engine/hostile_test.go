@@ -20,8 +20,7 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// mortal is a plugin that dies after its step a number of times, or never
-// answers.
+// mortal is a plugin that dies after its step a number of times, or never answers.
 type mortal struct {
 	acts
 	deaths *atomic.Int64
@@ -42,8 +41,8 @@ func (m mortal) Build(ctx context.Context, ws plugins.Workspace, c plugins.Confi
 	return outputs, err
 }
 
-// TestPluginThatDies starts a plugin again that was killed. What it had done is
-// recalled; one that always dies is told to be at fault.
+// TestPluginThatDies restarts a plugin that was killed. Its steps are recalled; a
+// plugin that always dies is reported to be at fault.
 func TestPluginThatDies(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -69,8 +68,8 @@ func TestPluginThatDies(t *testing.T) {
 	n.drain(t)
 }
 
-// TestPluginThatHangs ends a plugin that does nothing, and lets go of one in
-// time when the engine stops.
+// TestPluginThatHangs ends a plugin that does nothing, and abandons one in time when
+// the engine stops.
 func TestPluginThatHangs(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, installing, "w1", "w2")
@@ -95,7 +94,7 @@ func TestPluginThatHangs(t *testing.T) {
 	n.drain(t)
 }
 
-// liar is a worker that is well when asked and fails at its work.
+// liar is a worker that passes every probe and fails at its work.
 type liar struct {
 	workers.Worker
 	lie func(ctx context.Context, step string) error
@@ -125,8 +124,8 @@ func (l lyingWorkspace) Run(ctx context.Context, s workers.Step, log io.Writer) 
 	return l.Workspace.Run(ctx, s, log)
 }
 
-// TestWorkerThatLies has a worker whose answers make no sense. What it had is
-// done elsewhere.
+// TestWorkerThatLies has a worker whose answers make no sense. Its repeats move to
+// another worker.
 func TestWorkerThatLies(t *testing.T) {
 	t.Parallel()
 	at := func(step string, err error) func(context.Context, string) error {
@@ -160,8 +159,7 @@ func TestWorkerThatLies(t *testing.T) {
 	}
 }
 
-// TestWorkerThatNeverAnswers lets the engine go though a worker keeps it
-// waiting.
+// TestWorkerThatNeverAnswers: an engine can stop although a worker keeps it waiting.
 func TestWorkerThatNeverAnswers(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, installing, "w1", "w2")

@@ -44,8 +44,8 @@ func (s *scene) far(t *testing.T, name string) *sshtest.EmbeddedServer {
 	return server
 }
 
-// TestLineThatComesBack cuts the line to a worker, again and again, within the
-// farm's patience: the attempt is joined, and nothing is done twice.
+// TestLineThatComesBack cuts the line to a worker again and again, within the farm's
+// patience: the attempt is joined, and nothing is done twice.
 func TestLineThatComesBack(t *testing.T) {
 	t.Parallel()
 	dir, g := t.TempDir(), newGate(t)
@@ -72,7 +72,7 @@ func TestLineThatComesBack(t *testing.T) {
 	}
 }
 
-// count is how often a note said that.
+// count returns how many notes contain the text.
 func (s *scene) count(text string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -85,8 +85,8 @@ func (s *scene) count(text string) int {
 	return n
 }
 
-// TestGivenUpWorkerThatComesBack loses a worker for longer than the farm's
-// patience. It gets nothing more until what was left there is gone.
+// TestGivenUpWorkerThatComesBack loses a worker for longer than the farm's patience.
+// The worker gets nothing more until what was left there is removed.
 func TestGivenUpWorkerThatComesBack(t *testing.T) {
 	t.Parallel()
 	dir, g := t.TempDir(), newGate(t)
@@ -94,8 +94,8 @@ func TestGivenUpWorkerThatComesBack(t *testing.T) {
 	server := s.far(t, "far")
 	s.parts.Settings = fast()
 	var mu sync.Mutex
-	var early []string // what began on the worker while something was left there
-	old := ""          // what lies there from before
+	var early []string // what began on the worker while it still had leftovers
+	old := ""          // the workspace left there
 	n := s.node(storetest.SQLite(t), "one", func(p *engine.Deps) {
 		p.Watch = func(e orchestrator.Progress) {
 			s.watch(e)
@@ -130,7 +130,7 @@ func TestGivenUpWorkerThatComesBack(t *testing.T) {
 	if s.quarantine(n, "far") == "" {
 		t.Error("the worker serves though nobody could look at it")
 	}
-	s.draining(n, "near", "nearer") // whatever comes now waits for the one that is away
+	s.draining(n, "near", "nearer") // new repeats wait for the lost one
 	other := s.submit(n.Engine, submission(s.port("other")))[0].Build.ID
 	server.Line.Refuse(false)
 	s.eventually("the worker to serve again", func() bool { return s.quarantine(n, "far") == "" })
@@ -146,7 +146,7 @@ func TestGivenUpWorkerThatComesBack(t *testing.T) {
 	s.ranOnce(dir)
 }
 
-// draining keeps workers from getting anything new.
+// draining keeps workers from getting new attempts.
 func (s *scene) draining(n *node, names ...string) {
 	s.t.Helper()
 	err := n.db.Update(s.t.Context(), func(ctx context.Context, tx *store.Tx) error {
@@ -182,7 +182,7 @@ func lying(t *testing.T, root string) []string {
 	return all
 }
 
-// quarantine is the code for which a worker gets nothing; "" if it may get work.
+// quarantine returns the code of a worker's quarantine; "" if it may get work.
 func (s *scene) quarantine(n *node, worker string) workers.QuarantineCode {
 	s.t.Helper()
 	w, err := n.db.Worker(s.t.Context(), worker)
@@ -213,8 +213,8 @@ func (s *scene) lost(n *node, id, worker string) bool {
 	return false
 }
 
-// TestRebootedWorker kills everything of an attempt, as a reboot does. The
-// repeat is tried again soon, however patient the farm is.
+// TestRebootedWorker kills everything of an attempt, as a reboot does. The repeat is
+// retried soon, whatever the farm's patience.
 func TestRebootedWorker(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -251,8 +251,8 @@ func TestRebootedWorker(t *testing.T) {
 	}
 }
 
-// reboot kills all processes that look after the steps below a root, and the
-// steps. The keepers go first: they would say how the step ended.
+// reboot kills the runner's processes for all steps below a root, and the steps. The
+// runner's go first: they would record how the step ended.
 func reboot(t *testing.T, root string) {
 	t.Helper()
 	for _, file := range []string{"ticker", "runner", "pgid"} {
@@ -262,7 +262,7 @@ func reboot(t *testing.T, root string) {
 		}
 		for _, name := range found {
 			if _, err := os.Stat(filepath.Join(filepath.Dir(name), "status")); err == nil {
-				continue // it has ended, and its process id may be another's
+				continue // it has ended, and its process id may be reused
 			}
 			text, err := os.ReadFile(name)
 			pid, bad := strconv.Atoi(strings.TrimSpace(string(text)))

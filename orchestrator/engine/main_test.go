@@ -25,8 +25,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// patience bounds waiting for what must happen. It only ends tests that would
-// wait for ever: no slow machine reaches it.
+// patience bounds the wait for what must happen. It only ends tests that would wait for
+// ever: no machine is slow enough to reach it.
 const patience = 5 * time.Minute
 
 // thorough returns how much of something a test tries: more when ZFARM_LONG is set.

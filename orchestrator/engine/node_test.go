@@ -24,7 +24,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/store/storetest"
 )
 
-// each runs a test on both databases, with as many fresh ones as it asks for.
+// each runs a test on both databases, with as many new ones as it asks for.
 func each(t *testing.T, fn func(t *testing.T, fresh func(t *testing.T) string)) {
 	t.Helper()
 	t.Parallel()
@@ -38,7 +38,7 @@ func each(t *testing.T, fn func(t *testing.T, fresh func(t *testing.T) string)) 
 	})
 }
 
-// atOnce runs some cases of a test that wait more than they work.
+// atOnce runs in parallel some cases of a test that wait more than they compute.
 func atOnce[T any](t *testing.T, cases []T, fn func(t *testing.T, c T)) {
 	t.Helper()
 	places := make(chan struct{}, 4)
@@ -53,7 +53,7 @@ func atOnce[T any](t *testing.T, cases []T, fn func(t *testing.T, c T)) {
 	all.Wait()
 }
 
-// node is an engine with a connection of its own to the database.
+// node is an engine with its own connection to the database.
 type node struct {
 	*engine.Engine
 	db     *store.Store
@@ -62,8 +62,8 @@ type node struct {
 	ended  chan error
 }
 
-// node starts an engine on a database, with the parts of the scene as change
-// leaves them. The first one of a scene registers its workers.
+// node starts an engine on a database, with the parts of the scene after change has
+// edited them. The first one of a scene registers its workers.
 func (s *scene) node(url, name string, change func(*engine.Deps)) *node {
 	s.t.Helper()
 	var p engine.Deps
@@ -103,7 +103,7 @@ func (s *scene) node(url, name string, change func(*engine.Deps)) *node {
 	return n
 }
 
-// drain ends the engine as SIGTERM does and gives the database back.
+// drain ends the engine as SIGTERM does and closes its database.
 func (n *node) drain(t *testing.T) {
 	t.Helper()
 	n.cancel()
@@ -121,11 +121,11 @@ func (n *node) drain(t *testing.T) {
 	}
 }
 
-// cut takes the database away, as when a process is killed: whatever it does
-// from now on, it can change nothing any more.
+// cut takes the database away, as when a process is killed: from then on the engine can
+// change nothing any more.
 func (n *node) cut() { n.db.Close() } //nolint:errcheck // it is cut off
 
-// kill ends whatever is left of it.
+// kill ends what is left of the engine.
 func (n *node) kill() {
 	n.cancel()
 	n.ended <- <-n.ended
@@ -149,7 +149,7 @@ func (g gate) script() string {
 	return fmt.Sprintf("echo $$ >\"$ZFARM_ROOT/pid\"\nn=0\nwhile [ ! -e %s ] && [ $n -lt 6000 ]; do sleep 0.1; n=$((n+1)); done\n", g.file)
 }
 
-// pids are the processes of scripts that wait at a gate, in all workspaces.
+// pids returns the processes of scripts that wait at a gate, in all workspaces.
 func (s *scene) pids() []int {
 	s.t.Helper()
 	var all []int
@@ -170,14 +170,14 @@ func (s *scene) pids() []int {
 
 func lives(pid int) bool { return !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) }
 
-// waiting waits until n scripts stand at a gate and returns their processes.
+// waiting waits until n scripts wait at a gate and returns their processes.
 func (s *scene) waiting(n int) []int {
 	s.t.Helper()
 	s.eventually(fmt.Sprintf("%d scripts to stand at the gate", n), func() bool { return len(s.pids()) == n })
 	return s.pids()
 }
 
-// empty wants nothing to be left on any worker.
+// empty requires that nothing is left on any worker.
 func (s *scene) empty() {
 	s.t.Helper()
 	for _, name := range s.left() {
@@ -185,7 +185,7 @@ func (s *scene) empty() {
 	}
 }
 
-// left are the workspaces on all workers.
+// left returns the workspaces on all workers.
 func (s *scene) left() (names []string) {
 	s.t.Helper()
 	for _, root := range s.roots {
@@ -194,7 +194,7 @@ func (s *scene) left() (names []string) {
 			s.t.Fatal(err)
 		}
 		for _, e := range left {
-			if !strings.HasPrefix(e.Name(), ".probe.") { // somebody looks at it
+			if !strings.HasPrefix(e.Name(), ".probe.") { // a probe is running
 				names = append(names, e.Name())
 			}
 		}
@@ -202,8 +202,8 @@ func (s *scene) left() (names []string) {
 	return names
 }
 
-// ranOnce checks what counted scripts noted: no workspace, which is one
-// attempt, ran its script twice. It returns how many did run it.
+// ranOnce checks what counted scripts noted: no workspace (one per attempt) ran its
+// script twice. It returns how many ran it.
 func (s *scene) ranOnce(dir string) int {
 	s.t.Helper()
 	runs, err := filepath.Glob(filepath.Join(dir, "*"))
@@ -218,7 +218,7 @@ func (s *scene) ranOnce(dir string) int {
 	return len(runs)
 }
 
-// unblamed checks that a build lost no worker and began everything once.
+// unblamed checks that a build lost no worker and began every stage once.
 func (s *scene) unblamed(b store.Build) {
 	s.t.Helper()
 	for _, stage := range b.Stages {
@@ -228,8 +228,8 @@ func (s *scene) unblamed(b store.Build) {
 	}
 }
 
-// clock is a clock that somebody sets. It says what the machine's would: no
-// time since anything.
+// clock is a clock that tests set. Like the machine's, it says nothing about elapsed
+// time.
 type clock struct{ off atomic.Int64 }
 
 func (c *clock) now() time.Time { return time.Now().Round(0).Add(time.Duration(c.off.Load())) }

@@ -18,7 +18,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/store"
 )
 
-// changing is a plugin whose script somebody changes.
+// changing is a plugin whose script the test changes.
 type changing struct {
 	acts
 	mu *sync.Mutex
@@ -39,7 +39,7 @@ func (c changing) Start(context.Context, string) (attempt.Process, error) {
 	return acts{*c.to}, nil
 }
 
-// release returns what a port is released as.
+// release returns the release of a port.
 func (s *scene) release(n *node, port string) store.Release {
 	s.t.Helper()
 	all, err := n.db.Releases(s.t.Context(), port, "")
@@ -69,12 +69,12 @@ func (s *scene) checks(n *node, id string) (all []store.Build) {
 	return all
 }
 
-// otherwise installs what is the same under all conditions, and not what
-// installing does.
+// otherwise installs a file that is the same under all conditions, but differs from
+// what installing installs.
 const otherwise = installing + "\necho more >>\"$ZFARM_ROOT/stage/opt/$port/bin/$port\""
 
-// TestRebuilds checks releases every hour: one that comes out the same, one
-// that does not build, one that comes out otherwise, and the same once more.
+// TestRebuilds rebuilds releases every hour: one with the same output, one that does
+// not build, one with a different output, and the same once more.
 func TestRebuilds(t *testing.T) {
 	each(t, func(t *testing.T, fresh func(*testing.T) string) {
 		c, script := &clock{}, newChanging(installing)
@@ -87,7 +87,7 @@ func TestRebuilds(t *testing.T) {
 		top, base := taken[0].Build.ID, taken[1].Build.ID
 		s.wait(n.Engine, top, orchestrator.BuildSucceeded)
 
-		// Another base is released meanwhile. The check is made with the old one.
+		// Another base is released meanwhile. The rebuild uses the old one.
 		script.set(otherwise)
 		forced := submission(s.port("base"))
 		forced.Force = true
@@ -117,8 +117,8 @@ func TestRebuilds(t *testing.T) {
 	})
 }
 
-// TestRetention forgets an old build that is no release, with its bytes, and
-// nothing of a release.
+// TestRetention deletes an old build that is no release, with its bytes, and nothing of
+// a release.
 func TestRetention(t *testing.T) {
 	each(t, func(t *testing.T, fresh func(*testing.T) string) {
 		script := newChanging(otherwise)
@@ -137,8 +137,8 @@ func TestRetention(t *testing.T) {
 		}
 		n.drain(t)
 
-		// Forgotten by an engine that does nothing else.
-		// A process that is just being started elsewhere has all files open for a moment.
+		// Deleted by an engine that does nothing else. Any process that is just being
+		// started elsewhere has all files open for a moment.
 		s.eventually("the database to be free", func() bool {
 			n.db, err = store.Open(t.Context(), n.url, store.Options{Node: "two"})
 			if err != nil && !errors.Is(err, store.ErrInUse) {

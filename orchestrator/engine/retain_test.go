@@ -13,8 +13,8 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/engine"
 )
 
-// TestForgottenLogsLeaveTheRest: the bytes of logs go, and everything that a
-// release is stays.
+// TestForgottenLogsLeaveTheRest: the bytes of logs are deleted, and everything that
+// belongs to a release stays.
 func TestForgottenLogsLeaveTheRest(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, "echo building; "+same, "w1", "w2")

@@ -18,8 +18,8 @@ import (
 	"github.com/zfarm/zfarm/orchestrator"
 )
 
-// TestFullDatabase leaves the database without room while steps run. The build
-// waits, and goes on once there is room.
+// TestFullDatabase leaves no space for the database while steps run. The build waits,
+// and goes on once there is space.
 func TestFullDatabase(t *testing.T) {
 	t.Parallel()
 	disk := t.TempDir()
@@ -27,7 +27,8 @@ func TestFullDatabase(t *testing.T) {
 		t.Skipf("a small file system cannot be mounted (%v): run as root, where mounting is allowed", err)
 	}
 	t.Cleanup(func() {
-		// A process that is just being started elsewhere has all files open for a moment.
+		// A process that is just being started elsewhere has all files open for a
+		// moment.
 		tick := time.NewTicker(20 * time.Millisecond)
 		defer tick.Stop()
 		err := syscall.Unmount(disk, 0)
@@ -85,7 +86,7 @@ func (l *lines) has(text string) bool {
 	return strings.Contains(l.text.String(), text)
 }
 
-// fill writes a file until there is no room left.
+// fill writes a file until no space is left.
 func fill(t *testing.T, name string) {
 	t.Helper()
 	f, err := os.Create(name)

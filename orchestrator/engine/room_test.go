@@ -17,8 +17,8 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/store/storetest"
 )
 
-// full is a store of artifacts whose disk is full for some writes, after some
-// that went well.
+// full is an artifact store whose disk is full for some writes, after some that
+// succeeded.
 type full struct {
 	engine.Artifacts
 
@@ -39,7 +39,7 @@ func (f *full) Fill(ctx context.Context, write func(io.Writer) error) (digest.Di
 	if !short {
 		return f.Artifacts.Fill(ctx, write)
 	}
-	// The last byte is the one for which there is no room.
+	// Only for the last byte there is no space.
 	_, err := f.Artifacts.Fill(ctx, func(w io.Writer) error {
 		if err := write(w); err != nil {
 			return err
@@ -49,8 +49,8 @@ func (f *full) Fill(ctx context.Context, write func(io.Writer) error) (digest.Di
 	return digest.Digest{}, fmt.Errorf("storing an artifact: %w", err)
 }
 
-// TestFullDiskIsWaitedFor fills the disk of the farm itself in each stage of a
-// build. It waits, and blames nobody.
+// TestFullDiskIsWaitedFor fills the disk of the farm itself in each stage of a build.
+// The build waits, and neither port nor worker counts as faulty.
 func TestFullDiskIsWaitedFor(t *testing.T) {
 	const writes = 18 // of one build, about
 	stride := thorough(t, 8, 3)

@@ -20,7 +20,7 @@ import (
 	"github.com/zfarm/zfarm/workers/codepage"
 )
 
-// noArguments knows one plugin, which takes none.
+// noArguments knows one plugin, which takes no arguments.
 type noArguments struct{}
 
 func (noArguments) Plugins(string) []string                           { return []string{"acts"} }
@@ -57,7 +57,7 @@ func rulesOfTheDocs(t *testing.T) []recipes.Rule {
 	return r.Reproduce.Rules
 }
 
-// staging is a script that stages a program, which holds another text in the
+// staging is a script that stages a program, which contains a different text in the
 // varied repeat.
 func staging(baseline, varied []byte) string {
 	octal := func(b []byte) string {
@@ -74,8 +74,8 @@ ZFA*) printf '` + octal(baseline) + `' ;;
 esac >"$ZFARM_ROOT/stage/opt/p/program"`
 }
 
-// TestRuleOfTheDocs builds a port whose program carries the text that the
-// environment hook of zoslib leaves, with times at which nothing was built.
+// TestRuleOfTheDocs builds a port whose program contains the text that the environment
+// hook of zoslib leaves, with times at which nothing was built.
 func TestRuleOfTheDocs(t *testing.T) {
 	t.Parallel()
 	const hook = "\x01\x02\x00\x00$Id: Vendor:ZOPEN Community BuildRev:1a2b3c4 2026-01-0%d 11:59:0%d %s $\x00\x00\x03\x04"
@@ -163,8 +163,8 @@ find "$ZFARM_ROOT/stage" -type d -exec chmod 755 '{}' ';'`
 	}
 }
 
-// TestMaskOfEveryRepeat: a field that differs in one repeat only is signed,
-// though another repeat speaks for the build.
+// TestMaskOfEveryRepeat: a field that differs in one repeat only is signed, even if the
+// verdict of another repeat becomes the build's.
 func TestMaskOfEveryRepeat(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, `umask 022; mkdir -p "$ZFARM_ROOT/stage/opt/p"; chmod 755 "$ZFARM_ROOT/stage" "$ZFARM_ROOT/stage/opt" "$ZFARM_ROOT/stage/opt/p"
@@ -190,8 +190,8 @@ echo "number two: $two" >"$ZFARM_ROOT/stage/opt/p/two"`, "w1", "w2")
 	}
 }
 
-// TestRuleThatCannotBeRead: recipes reach the engine checked, and one that did
-// not ends for a reason that is told, rather than being tried forever.
+// TestRuleThatCannotBeRead: recipes are checked before they reach the engine; one that
+// was not fails with a reported reason instead of being retried for ever.
 func TestRuleThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, same, "w1")

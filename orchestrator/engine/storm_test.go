@@ -20,9 +20,9 @@ import (
 	"github.com/zfarm/zfarm/recipes"
 )
 
-// TestStorm has two engines on one PostgreSQL build a graph of ports while they
-// are cut off, frozen, drained and started again, the queue is emptied and the
-// database restarted. What must hold is read from outside.
+// TestStorm has two engines on one PostgreSQL build a graph of ports while they are cut
+// off, frozen, drained and restarted, the queue is emptied and the database restarted.
+// The test checks the invariants from outside.
 func TestStorm(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(thorough(t, 1, 3)) {
@@ -46,8 +46,8 @@ type storm struct {
 	names  int
 }
 
-// stormy is an engine that can be frozen: it gets no clock and can tell
-// nothing, so that it neither renews what it holds nor goes on.
+// stormy is an engine that can be frozen: without a clock and unable to report
+// progress, it neither renews its holds nor goes on.
 type stormy struct {
 	*node
 	mu     sync.Mutex
@@ -132,8 +132,8 @@ func (st *storm) run(t *testing.T) {
 	t.Logf("%d faults", faults)
 }
 
-// probe has every worker looked at now: that finds what an engine without its
-// database made where others had tidied up.
+// probe has every worker probed now: that finds what an engine without its database
+// made after others had cleaned up.
 func (st *storm) probe() {
 	st.t.Helper()
 	err := st.nodes[0].db.Update(st.t.Context(), func(ctx context.Context, tx *store.Tx) error {
@@ -149,7 +149,7 @@ func (st *storm) probe() {
 	}
 }
 
-// slots gives every worker that many.
+// slots sets the number of slots of every worker.
 func (st *storm) slots(n int) {
 	st.t.Helper()
 	db := st.nodes[0].db
@@ -183,7 +183,7 @@ func (st *storm) graph(n int) []*recipes.Recipe {
 	return all
 }
 
-// strike lets one thing go wrong.
+// strike makes one thing go wrong.
 func (st *storm) strike(t *testing.T) {
 	i := st.random.IntN(len(st.nodes))
 	n := st.nodes[i]
@@ -196,7 +196,7 @@ func (st *storm) strike(t *testing.T) {
 		n.thaw()
 		n.drain(t)
 		st.nodes[i] = st.start()
-	case 2, 3: // longer than it holds anything, until it is struck again
+	case 2, 3: // longer than its holds last, until the next strike
 		n.freeze()
 	case 4:
 		db, err := storetest.SQL(t, st.url)
@@ -211,7 +211,7 @@ func (st *storm) strike(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// One at least works.
+	// At least one engine works.
 	if other := st.nodes[1-i]; st.random.IntN(2) == 0 {
 		n.thaw()
 	} else {
@@ -219,7 +219,7 @@ func (st *storm) strike(t *testing.T) {
 	}
 }
 
-// judge looks at what happened from outside.
+// judge checks the events and the state from outside.
 func (st *storm) judge(t *testing.T, taken []engine.Taken) {
 	db := storetest.Open(t, st.url, store.Options{})
 	st.parts.Store = db

@@ -10,11 +10,11 @@ import (
 	"github.com/zfarm/zfarm/recipes"
 )
 
-// TestNewTool: a recipe names a tool that no probe has looked for. The worker
-// is probed again and the build fits, in one command and in a farm.
+// TestNewTool: a recipe names a tool that no probe has asked for. The worker is probed
+// again and the build fits, in one command and in a farm.
 func TestNewTool(t *testing.T) {
 	t.Parallel()
-	const tool = "tee" // everywhere, and not among those that every probe looks for
+	const tool = "tee" // on every machine, and not among those that every probe asks for
 	t.Run("one command", func(t *testing.T) {
 		t.Parallel()
 		s := newScene(t, same, "w1", "w2")

@@ -12,9 +12,9 @@ import (
 	"testing"
 )
 
-// TestTransactionsUseOneConnection: what runs within Store.Update asks its Tx,
-// never the Store. The Store would take a second connection, see another state
-// than the transaction, and wait for ever where connections are few.
+// TestTransactionsUseOneConnection: code inside Store.Update calls its Tx, never the
+// Store. The Store would take a second connection, see a different state than the
+// transaction, and wait for ever where connections are few.
 func TestTransactionsUseOneConnection(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("*.go")

@@ -19,15 +19,15 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// crammed is a worker whose disk is full while full is set: what is put there
-// fails as said, steps see it, and it says itself that there is no room.
+// crammed is a worker whose disk is full while full is set: puts fail with the usual
+// message, steps notice it, and the probe reports that there is no space.
 type crammed struct {
 	workers.Worker
 	full *atomic.Bool
 	put  error
-	// silent: what it says of itself does not show it.
+	// silent: the probe does not report it.
 	silent bool
-	// suite: it is full while the tests run only.
+	// suite: the disk is full only while the tests run.
 	suite bool
 }
 
@@ -63,7 +63,7 @@ func (c crammedWorkspace) Run(ctx context.Context, s workers.Step, log io.Writer
 	return c.Workspace.Run(ctx, s, log)
 }
 
-// roomy asks for a megabyte.
+// roomy requires a megabyte.
 func roomy(_, now *workers.Facts, err error) *workers.Quarantine {
 	switch {
 	case err != nil:
@@ -75,8 +75,8 @@ func roomy(_, now *workers.Facts, err error) *workers.Quarantine {
 	}
 }
 
-// TestFullDiskOfAWorker: a worker without room fails in all the ways there are.
-// No port is blamed for it, and no worker that has room.
+// TestFullDiskOfAWorker: a worker without space fails in every possible way. Neither a
+// port nor a worker with space counts as faulty.
 func TestFullDiskOfAWorker(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]crammed{
@@ -110,8 +110,8 @@ func TestFullDiskOfAWorker(t *testing.T) {
 	}
 }
 
-// TestFailureOfThePort is the other side: where the workers are fit, a step
-// that fails is the port's failure, at once.
+// TestFailureOfThePort is the opposite: on healthy workers, a failed step is the port's
+// failure, at once.
 func TestFailureOfThePort(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, "echo no such header; exit 2", "w1", "w2")

@@ -29,15 +29,15 @@ import (
 
 var update = flag.Bool("update", false, "make the database of the upgrade test anew")
 
-// upgradeFile is a farm's database and artifacts with builds under way, made by
-// the first version whose databases later ones must read. It is only made anew
-// before that version is released: see docs/upgrading.md.
+// upgradeFile is a farm's database and artifacts with running builds, made by the first
+// version whose databases later ones must read. It may be regenerated only before that
+// version is released: see docs/upgrading.md.
 const upgradeFile = "testdata/upgrade.tar.gz"
 
 const upgradeScript = installing + "\ncase $port in failed) echo no such header; exit 3;; esac"
 
-// upgradeEnds are the builds of the file by port, where each stands there, and
-// how it must end.
+// upgradeEnds are the builds of the file by port, with the state of each there, and how
+// it must end.
 var upgradeEnds = map[string]orchestrator.BuildState{
 	"top":       orchestrator.BuildSucceeded, // blocked: base is not built
 	"base":      orchestrator.BuildSucceeded, // ready to be resolved
@@ -141,7 +141,7 @@ func (s *scene) pause(id string, paused bool) {
 	}
 }
 
-// stopper pauses builds while the last stage runs that is to end.
+// stopper pauses builds while the last stage that should end runs.
 type stopper struct {
 	*scene
 	mu      sync.Mutex
@@ -183,8 +183,8 @@ func (p stuck) Test(ctx context.Context, ws plugins.Workspace, c plugins.Config)
 	return p.acts.Test(ctx, ws, c)
 }
 
-// makeUpgradeFile builds with today's code until every build stands where it
-// should, and packs what there is.
+// makeUpgradeFile builds with today's code until every build is in its intended state,
+// and packs the result.
 func makeUpgradeFile(t *testing.T) {
 	t.Helper()
 	dir := t.TempDir()

@@ -38,8 +38,8 @@ func readPage(t *testing.T, name string) page {
 	return p
 }
 
-// rows returns the second column of the table of a section, by the names in the
-// first one.
+// rows returns the second column of the table in a section, by the names in the first
+// column.
 func (p page) rows(t *testing.T, section string) map[string]string {
 	t.Helper()
 	rows := map[string]string{}
@@ -54,7 +54,7 @@ func (p page) rows(t *testing.T, section string) map[string]string {
 	return rows
 }
 
-// code returns what stands between backticks.
+// code returns the text between backticks.
 func code(text string) []string {
 	var all []string
 	for _, m := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(text, -1) {
@@ -63,8 +63,8 @@ func code(text string) []string {
 	return all
 }
 
-// predicate verifies the bundle of that kind in the folder of a release and
-// returns what is signed, as any reader decodes it.
+// predicate verifies the bundle of that kind in a release folder and returns the signed
+// predicate, decoded as any reader does.
 func (s *scene) predicate(kind string, artifact digest.Digest) map[string]any {
 	s.t.Helper()
 	found, err := filepath.Glob(filepath.Join(s.out, "*."+kind+".sigstore.json"))
@@ -99,8 +99,8 @@ func sorted(names []string, without ...string) []string {
 	return slices.Compact(names)
 }
 
-// TestSignedVocabulary holds a bundle that a build has signed, the page about
-// its predicate, and the variations of recipes against each other.
+// TestSignedVocabulary compares a bundle signed by a build, the page about its
+// predicate, and the variations of recipes with each other.
 func TestSignedVocabulary(t *testing.T) {
 	s := newScene(t, same, "w1", "w2")
 	c, err := s.build(t.Context())
@@ -117,7 +117,7 @@ func TestSignedVocabulary(t *testing.T) {
 			t.Errorf("%s (-page +bundle):\n%s", what, diff)
 		}
 	}
-	// A build that was identical, by a recipe without rules, has no others.
+	// An identical build of a recipe without rules has no others.
 	same("fields", sorted(slices.Collect(maps.Keys(fields)), "tier", "rules", "reason"), keysOf(predicate))
 
 	var variations []string
@@ -162,8 +162,8 @@ func TestSignedVocabulary(t *testing.T) {
 	same("internal parameters", slices.Sorted(maps.Keys(readPage(t, "buildtype-v1.md").rows(t, "internalParameters"))), keysOf(internal))
 }
 
-// TestOnlyWhatVariesIsAVariation: what the recipe does not vary is no variation
-// in the statement.
+// TestOnlyWhatVariesIsAVariation: a condition that the recipe does not vary is no
+// variation in the statement.
 func TestOnlyWhatVariesIsAVariation(t *testing.T) {
 	s := newScene(t, same, "w1", "w2")
 	s.recipe.Reproduce.Vary = []recipes.Variation{recipes.VaryJobs, recipes.VaryHome}

@@ -13,7 +13,7 @@ import (
 	"github.com/zfarm/zfarm/recipes"
 )
 
-// TestStoredWants holds the form that databases of earlier programs have.
+// TestStoredWants pins the form in databases of earlier programs.
 func TestStoredWants(t *testing.T) {
 	want := schedule.Wants{Tools: []recipes.Tool{{Name: "make", Version: ">= 4.0"}}, Patch: true, Apart: true, Alike: true}
 	text, err := encodeWants(want)
