@@ -33,7 +33,7 @@ func TestParseAddress(t *testing.T) {
 		"local name":   {in: "local:one?root=/tmp/one", want: workers.Address{Kind: workers.KindLocal, Local: "one", Settings: url.Values{"root": {"/tmp/one"}}}},
 		"local folder": {in: "local:/var/lib/zfarm/a b", want: workers.Address{Kind: workers.KindLocal, Local: "/var/lib/zfarm/a b"}},
 
-		// The two parsers that there were did not agree on these.
+		// The two former parsers disagreed on these.
 		"port too high":      {in: "ssh://z@host:99999/w", reason: "port"},
 		"port 0":             {in: "ssh://z@host:0/w", reason: "port"},
 		"question mark only": {in: "ssh://z@host/w?", reason: "settings behind its ?"},

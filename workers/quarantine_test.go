@@ -93,8 +93,8 @@ func TestQuarantineCodesAreDocumented(t *testing.T) {
 	}
 }
 
-// TestQuarantineSwitches finds every switch of this module that tells codes
-// apart: one without a default case names all of them.
+// TestQuarantineSwitches finds every switch over codes in this module: one without a
+// default case names all of them.
 func TestQuarantineSwitches(t *testing.T) {
 	codes := codeConstants(t)
 	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {

@@ -38,7 +38,7 @@ func ask(t *testing.T, farm *httptest.Server, args ...string) (code int, out, er
 	return code, o.String(), e.String()
 }
 
-// answers are what a false farm says, by method and path.
+// answers are a fake farm's answers, by method and path.
 type answers map[string]func(http.ResponseWriter)
 
 func (a answers) farm(t *testing.T) *httptest.Server {
@@ -66,7 +66,7 @@ func tell(v any) func(http.ResponseWriter) {
 	return func(w http.ResponseWriter) { json.NewEncoder(w).Encode(v) } //nolint:errcheck,errchkjson // a test
 }
 
-// file sends bytes under the digest of others.
+// file sends bytes under the digest of other bytes.
 func file(sent, named string) func(http.ResponseWriter) {
 	return func(w http.ResponseWriter) {
 		w.Header().Set("ETag", `"`+digest.Of([]byte(named)).String()+`"`)
@@ -97,7 +97,7 @@ func TestAddressOfNoUse(t *testing.T) {
 	}
 }
 
-// released is a false farm with one release of one file.
+// released is a fake farm with one release of one file.
 func released(finding string, size int64, sent, named string) answers {
 	return answers{
 		"GET /v1/releases/p/1": tell(wire.ReleaseFiles{Release: wire.Release{Port: "p", Version: "1", Build: "b", NotReproduced: finding, Signed: true},
@@ -194,7 +194,7 @@ func TestCollectWaits(t *testing.T) {
 		}
 		ready(w)
 	}
-	// A check of a release and another version are not what is waited for.
+	// Neither a rebuild nor another version ends the wait.
 	check, other := b, b
 	check.Checks, check.State = "a", wire.BuildCancelled
 	other.Version = "2"
@@ -213,7 +213,7 @@ func TestCollectWaits(t *testing.T) {
 	}
 }
 
-// TestPackedRecipe holds what is sent to what a farm takes.
+// TestPackedRecipe checks uploads against the farm's limits.
 func TestPackedRecipe(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) {
@@ -289,7 +289,7 @@ func TestPackedRecipeIsRefused(t *testing.T) {
 	}
 }
 
-// holes makes files that take no room on the disk.
+// holes makes sparse files, which take no space on the disk.
 func holes(dir string, size int64, n int) error {
 	for i := range n {
 		name := filepath.Join(dir, fmt.Sprintf("%d.patch", i))
@@ -300,8 +300,8 @@ func holes(dir string, size int64, n int) error {
 	return nil
 }
 
-// TestBuildCodes: whatever ends a build has a code of its own but for what
-// needs nobody to tell them apart.
+// TestBuildCodes: every way in which a build can end has its own exit code, except
+// those that no caller needs to distinguish.
 func TestBuildCodes(t *testing.T) {
 	ended := func(kind orchestrator.FailureKind) wire.Build {
 		failed := wire.Stage{ID: "resolve", State: wire.StageFailed, Failure: &wire.Failure{Kind: string(kind), Message: "because"}}
@@ -330,8 +330,8 @@ func TestBuildCodes(t *testing.T) {
 	}
 }
 
-// TestPatience: a command that waits does so while the farm is away, and no
-// other error is waited for.
+// TestPatience: a command that waits retries while the farm is unreachable, and on no
+// other error.
 func TestPatience(t *testing.T) {
 	gone := func() error {
 		return &client.Problem{Problem: wire.Problem{Status: http.StatusServiceUnavailable, Detail: "later"}}

@@ -15,7 +15,7 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// TestCodeOf: what an error means decides the exit code, wherever it comes from.
+// TestCodeOf: the kind of an error decides the exit code, wherever it comes from.
 func TestCodeOf(t *testing.T) {
 	for _, c := range []struct {
 		err  error

@@ -79,7 +79,7 @@ func (f *sshFarm) command(args ...string) (code int, out string) {
 	return code, b.String()
 }
 
-// must runs zfarm and wants it to go well.
+// must runs zfarm and requires success.
 func (f *sshFarm) must(args ...string) string {
 	f.t.Helper()
 	code, out := f.command(args...)
@@ -113,9 +113,8 @@ func mirror(t *testing.T) string {
 	return dir
 }
 
-// TestRealPort builds gzip 1.12 as its recipe says on two real SSH servers,
-// with its own test suite, and verifies the bundles with our own verifier and
-// with stock cosign.
+// TestRealPort builds gzip 1.12 by its recipe on two real SSH servers, with its own
+// test suite, and verifies the bundles with our verifier and with stock cosign.
 func TestRealPort(t *testing.T) {
 	long(t)
 	sources := mirror(t)
@@ -128,7 +127,7 @@ func TestRealPort(t *testing.T) {
 	}
 }
 
-// TestBuildOverSSH does the same with a port that takes no time.
+// TestBuildOverSSH does the same with a port that builds in no time.
 func TestBuildOverSSH(t *testing.T) {
 	t.Parallel()
 	f := newFarm(t, 2)
@@ -145,8 +144,8 @@ func TestBuildOverSSH(t *testing.T) {
 	}
 }
 
-// signedBuild builds a recipe on every server, signs it, verifies it, and wants
-// it refused once a bit of it was changed. It returns the output of the build.
+// signedBuild builds a recipe on every server, signs it, verifies it, and requires that
+// verification fails once a bit was changed. It returns the output of the build.
 func (f *sshFarm) signedBuild(recipe, sources, artifact string) string {
 	f.t.Helper()
 	password := f.write("password", "correct horse\n")
@@ -170,7 +169,8 @@ func (f *sshFarm) signedBuild(recipe, sources, artifact string) string {
 	return out
 }
 
-// refusesFlipped changes a bit of a file in a copy and wants it refused.
+// refusesFlipped changes a bit of a file in a copy and requires that verification
+// fails.
 func (f *sshFarm) refusesFlipped(dir, file, public string) {
 	f.t.Helper()
 	copied := f.copyOf(dir)
@@ -282,7 +282,7 @@ func (f *sshFarm) endlessPort(script string) (folder string) {
   }`, script))))
 }
 
-// endlessBuild starts zfarm as a process of its own in mid-build, and returns
+// endlessBuild starts zfarm in its own process, in the middle of a build, and returns
 // it with the ids of the processes of the step.
 func (f *sshFarm) endlessBuild(lease string) (*exec.Cmd, *bytes.Buffer, []int) {
 	f.t.Helper()
@@ -329,8 +329,7 @@ func readPIDs(t *testing.T, dir string) []int {
 	return pids
 }
 
-// eventually waits for a condition, within a bound that is never reached when
-// all is well.
+// eventually waits for a condition, within a bound that a passing test never reaches.
 func eventually(t *testing.T, bound time.Duration, what string, ok func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), bound)
@@ -346,7 +345,7 @@ func eventually(t *testing.T, bound time.Duration, what string, ok func() bool) 
 	}
 }
 
-// alive reports whether a process is there and not merely unburied.
+// alive reports whether a process exists and is not a zombie.
 func alive(pid int) bool {
 	if syscall.Kill(pid, 0) != nil {
 		return false
@@ -370,8 +369,8 @@ func noneAlive(pids []int) func() bool {
 	}
 }
 
-// TestKilledFarmLeavesNothingRunning kills zfarm in mid-build, as a crash does:
-// the workers end what nobody watches any more.
+// TestKilledFarmLeavesNothingRunning kills zfarm in the middle of a build, as a crash
+// does: the workers end the unwatched steps.
 func TestKilledFarmLeavesNothingRunning(t *testing.T) {
 	t.Parallel()
 	f := newFarm(t, 2)
@@ -421,7 +420,7 @@ func TestKeptWorkspace(t *testing.T) {
 	}
 }
 
-// TestWrongHostKey meets a server whose key is not the one that was pinned.
+// TestWrongHostKey connects to a server whose key is not the pinned one.
 func TestWrongHostKey(t *testing.T) {
 	t.Parallel()
 	f := newFarm(t, 2)
@@ -439,7 +438,7 @@ func TestWrongHostKey(t *testing.T) {
 	}
 }
 
-// TestUnreachableWorker names a worker that nobody answers for.
+// TestUnreachableWorker names a worker at an address without a server.
 func TestUnreachableWorker(t *testing.T) {
 	t.Parallel()
 	f := &sshFarm{t: t, dir: t.TempDir()}
@@ -474,7 +473,7 @@ func TestDemo(t *testing.T) {
 	}
 }
 
-// TestDemoSourcesArePinned holds the recipes of the demo to its sources.
+// TestDemoSourcesArePinned compares the demo's recipes with its sources.
 func TestDemoSourcesArePinned(t *testing.T) {
 	t.Parallel()
 	ports, err := fs.Sub(demoPorts, "demo")
@@ -496,8 +495,8 @@ func TestDemoSourcesArePinned(t *testing.T) {
 	}
 }
 
-// TestOthersCannotReadTheFarm looks at the environment of a farm as another
-// process of its user would, a plugin for one.
+// TestOthersCannotReadTheFarm tries to read a farm's environment as another process of
+// its user would, for example a plugin.
 func TestOthersCannotReadTheFarm(t *testing.T) {
 	if runtime.GOOS != "linux" || os.Geteuid() == 0 {
 		t.Skip("a test for an ordinary user on Linux: root may read everything")

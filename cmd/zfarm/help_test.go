@@ -11,8 +11,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// TestHelp: every command says what it does in a line, has an example that runs
-// it, and stands in docs/cli.md.
+// TestHelp: every command has a one-line summary and an example that runs it, and is
+// listed in docs/cli.md.
 func TestHelp(t *testing.T) {
 	page, err := os.ReadFile("../../docs/cli.md")
 	if err != nil {

@@ -56,8 +56,8 @@ func TestPager(t *testing.T) {
 	}
 }
 
-// TestPage hands the text on as it is, reports a command that is not there, and
-// takes a reader who leaves early for no error.
+// TestPage: page passes the text on unchanged, reports a missing command, and returns
+// no error for a reader that quits early.
 func TestPage(t *testing.T) {
 	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
 	if err != nil {

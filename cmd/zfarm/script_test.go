@@ -21,7 +21,7 @@ import (
 	"github.com/zfarm/zfarm/attest/digest"
 )
 
-// asProgram makes the test binary be zfarm, for tests that kill it.
+// asProgram makes the test binary act as zfarm, for tests that kill it.
 const asProgram = "ZFARM_TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
@@ -74,7 +74,7 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// exits CODE COMMAND... runs a command and wants that exit code.
+// exits CODE COMMAND... runs a command and requires that exit code.
 func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: exits CODE COMMAND...")
@@ -89,8 +89,8 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// pin RECIPE TAR DIR packs a folder as TAR and writes its digest into the recipe
-// where it says SHA256, and the folder of the script where it says WORKDIR.
+// pin RECIPE TAR DIR packs a folder as TAR and replaces, in the recipe, SHA256 by its
+// digest and WORKDIR by the folder of the script.
 func pin(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
 		ts.Fatalf("usage: pin RECIPE TAR DIR")

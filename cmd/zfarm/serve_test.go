@@ -30,7 +30,7 @@ const bound = 2 * time.Minute
 // servedKey names the farm of a script among its values.
 type servedKey struct{}
 
-// served is a farm that a script serves, in a process of its own.
+// served is a farm that a script serves, in its own process.
 type served struct {
 	dir   string
 	cmd   *exec.Cmd
@@ -62,7 +62,7 @@ func serving(e *testscript.Env) {
 	})
 }
 
-// growing is what a process writes while others look at it.
+// growing is the output of a process, readable while it grows.
 type growing struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -190,8 +190,8 @@ func (s *served) start(ts *testscript.TestScript) {
 	}
 }
 
-// reload asks the farm to read its file again, waits until it says what came of
-// that, and leaves it in the file reloaded.
+// reload has the farm read its file again, waits until it logs the outcome, and writes
+// that to the file reloaded.
 func (s *served) reload(ts *testscript.TestScript) {
 	if s.cmd == nil {
 		ts.Fatalf("the farm is not served")
@@ -207,7 +207,7 @@ func (s *served) reload(ts *testscript.TestScript) {
 	ts.Check(os.WriteFile(filepath.Join(s.dir, "reloaded"), []byte(strings.Join(said(), "")), 0o600))
 }
 
-// end ends the farm and wants it to end in that way.
+// end ends the farm and requires that it ends in that way.
 func (s *served) end(ts *testscript.TestScript, with os.Signal, want string) {
 	if s.cmd == nil {
 		ts.Fatalf("the farm is not served")
@@ -228,8 +228,7 @@ func (s *served) end(ts *testscript.TestScript, with os.Signal, want string) {
 	}
 }
 
-// poll asks again and again until it is so, the bound is reached, or the farm
-// has ended.
+// poll repeats a check until it succeeds, the bound is reached, or the farm has ended.
 func (s *served) poll(ok func() bool) bool {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
@@ -248,7 +247,7 @@ func (s *served) poll(ok func() bool) bool {
 	return false
 }
 
-// until PATTERN COMMAND... runs a command until what it says matches.
+// until PATTERN COMMAND... runs a command until its output matches.
 func until(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: until PATTERN COMMAND...")

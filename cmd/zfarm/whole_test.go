@@ -27,10 +27,10 @@ import (
 	"github.com/zfarm/zfarm/workers/sshtest"
 )
 
-// longest bounds what a script of a whole farm waits for.
+// longest bounds the waits in a script of a whole farm.
 const longest = 40 * time.Minute
 
-// whole is a farm of real parts that a script can lose one by one.
+// whole is a farm of real parts; a script can make it lose each.
 type whole struct {
 	t       *testing.T
 	dir     string
@@ -303,8 +303,8 @@ func (w *whole) worker(ts *testscript.TestScript, args []string) {
 	}
 }
 
-// killAll ends every process that works below a folder, as a power cut does:
-// all at once. One that outlived its children would tell of a failed step.
+// killAll kills every process that works below a folder at once, as a power cut does. A
+// process that outlived its children would report a failed step.
 func (w *whole) killAll(ts *testscript.TestScript, dir string) {
 	real, err := filepath.EvalSymlinks(dir)
 	ts.Check(err)
@@ -421,8 +421,8 @@ func (w *whole) get(ts *testscript.TestScript, path string, v any) bool {
 	return false
 }
 
-// sound wants every build to have ended well and once, its repeats to agree,
-// its bundles to verify, and nothing to be left on the workers.
+// sound requires that every build ended well and once, its repeats agree, its bundles
+// verify, and nothing is left on the workers.
 func (w *whole) sound(ts *testscript.TestScript, _ []string) {
 	var builds []store.Build
 	w.until(ts, "the farm to list its builds", func() (ok bool) {

@@ -10,7 +10,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/api/wire"
 )
 
-// TestWorkerState: draining and quarantine are two things, and the reason for a
+// TestWorkerState: draining and quarantine are different, and the reason for a
 // quarantine begins with its code.
 func TestWorkerState(t *testing.T) {
 	now := time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC)

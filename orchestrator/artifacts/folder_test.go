@@ -19,7 +19,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/artifacts/artifactstest"
 )
 
-// TestFolder runs what every store must do.
+// TestFolder runs the contract of every store.
 func TestFolder(t *testing.T) {
 	artifactstest.Test(t, artifactstest.Kind{
 		Open: func(t testing.TB) artifactstest.Store {
@@ -98,7 +98,7 @@ func TestSweepRemovesIncomplete(t *testing.T) {
 	checkNothingIncoming(t, dir)
 }
 
-// disk notes what is written to the disk, and fails at one of them.
+// disk records what is synced to the disk, and fails at one of the syncs.
 type disk struct {
 	dir      string
 	synced   []string
@@ -116,7 +116,7 @@ func (d *disk) fsync(f *os.File) error {
 	if strings.HasPrefix(name, "incoming/put-") {
 		name = "file"
 	}
-	if d.artifact != "" { // whether it has its final name by now
+	if d.artifact != "" { // whether it has its final name already
 		if _, err := os.Stat(filepath.Join(d.dir, d.artifact)); err == nil {
 			name += " after the rename"
 		}
@@ -150,7 +150,7 @@ func TestPowerCut(t *testing.T) {
 	if f, err = openFolder(dir, d.fsync); err != nil {
 		t.Fatal(err)
 	}
-	// Whoever made it may have been killed before it was synced.
+	// Its maker may have been killed before the folder was synced.
 	if diff := cmp.Diff([]string{"var/zfarm/store"}, d.take()); diff != "" {
 		t.Errorf("synced by opening a store that is there (-want +got):\n%s", diff)
 	}
@@ -173,7 +173,7 @@ func TestPowerCut(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.take()
-	// The folder is there, and who made it may have been killed, too.
+	// The folder exists, and its maker may have been killed, too.
 	put("file after the rename", "sha256 after the rename", "sha256/"+sum[:2]+" after the rename")
 }
 

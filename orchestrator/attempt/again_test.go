@@ -81,7 +81,7 @@ func (l *ledger) End(_ context.Context, step string, st workers.Status, _ time.D
 	return l.fault("end", step)
 }
 
-// timeless compares records but for times.
+// timeless compares records without their times.
 func timeless() cmp.Options {
 	return cmp.Options{
 		cmpopts.IgnoreFields(orchestrator.Record{}, "Begun", "Ended", "Facts"),
@@ -90,8 +90,8 @@ func timeless() cmp.Options {
 	}
 }
 
-// brokenOff is an attempt that does a bit of everything; its middle step waits
-// until the file "go" lies in the workspace.
+// brokenOff is an attempt that does a bit of everything; its middle step waits until
+// the file "go" exists in the workspace.
 func (s *scene) brokenOff() acts {
 	file, err := s.store.Put(s.t.Context(), strings.NewReader("plain old\n"))
 	if err != nil {
@@ -113,8 +113,8 @@ func (s *scene) brokenOff() acts {
 	}
 }
 
-// TestJoinedAgain: an attempt whose orchestrator went away in the middle of a
-// step and came back records what an undisturbed one does.
+// TestJoinedAgain: an attempt whose orchestrator stopped in the middle of a step and
+// came back records the same as an undisturbed one.
 func TestJoinedAgain(t *testing.T) {
 	t.Parallel()
 	straight, broken := newScene(t), newScene(t)
@@ -190,8 +190,8 @@ func (s *scene) let() {
 	}
 }
 
-// TestOutputIsFetchedOnce: what a suite did to the workspace after the output
-// was fetched changes nothing, whenever the attempt is joined again.
+// TestOutputIsFetchedOnce: changes that a suite makes to the workspace after the output
+// was fetched have no effect, whenever the attempt is joined again.
 func TestOutputIsFetchedOnce(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)

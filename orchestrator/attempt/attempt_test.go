@@ -30,7 +30,7 @@ import (
 	"github.com/zfarm/zfarm/workers/runner"
 )
 
-// acts is a plugin whose steps stand in the test.
+// acts is a plugin whose steps the test defines.
 type acts struct {
 	build, check []workers.Step
 	report       plugins.Report
@@ -113,7 +113,7 @@ func newScene(t *testing.T) *scene {
 	return s
 }
 
-// factsOfThisMachine probes it once: nothing of them changes while tests run.
+// factsOfThisMachine probes it once: the facts do not change while tests run.
 var factsOfThisMachine = sync.OnceValues(func() (workers.Facts, error) {
 	root, err := os.MkdirTemp("", "zfarm-facts-*")
 	if err != nil {
@@ -301,7 +301,7 @@ func (zeros) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// lost is a workspace whose worker goes away when a step is run.
+// lost is a workspace whose worker is lost when a step is run.
 type lost struct{ workers.Workspace }
 
 func (lost) Run(context.Context, workers.Step, io.Writer) (workers.Status, error) {

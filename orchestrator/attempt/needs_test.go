@@ -23,8 +23,8 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// need packages those files (mode 755, by name below the prefix) and lays the
-// package out, as the farm does with a port that was released.
+// need packages those files (mode 755, by name below the prefix) and unpacks the
+// package, as the farm does with a released port.
 func (s *scene) need(port, prefix string, files map[string]string) attempt.Need {
 	s.t.Helper()
 	var staged, packed bytes.Buffer
@@ -94,8 +94,8 @@ for name in ` + names + `; do eval "printf '%s\n' \"$name=\$$name\""; done | sed
 	}
 }
 
-// TestNeedsLink sees that a compiler, pkg-config and the loader find a library
-// of a need without being told more.
+// TestNeedsLink checks that a compiler, pkg-config and the loader find a library of a
+// need without further settings.
 func TestNeedsLink(t *testing.T) {
 	t.Parallel()
 	for _, tool := range []string{"cc", "pkg-config"} {

@@ -20,8 +20,8 @@ import (
 	"github.com/zfarm/zfarm/plugins/plugintest"
 )
 
-// TestExamples does what examples/README.md says, with the folder as it is
-// shipped: the farm builds the recipe, and the release verifies.
+// TestExamples follows examples/README.md with the shipped folder: the farm builds the
+// recipe, and the release verifies.
 func TestExamples(t *testing.T) {
 	dir := t.TempDir()
 	private, public, err := cosign.GenerateKey([]byte("correct horse"))

@@ -117,8 +117,8 @@ func TestFarmFromItsFile(t *testing.T) {
 	}
 }
 
-// TestReload takes workers over from a file and refuses one that would have the
-// farm wait for less than it does.
+// TestReload takes over workers from a file and refuses one whose patience is shorter
+// than the farm's.
 func TestReload(t *testing.T) {
 	dir := farmFolder(t)
 	f, err := farm.Open(t.Context(), parsed(t, dir, farmHCL), farm.Deps{Node: "test", Plugins: []host.Entry{plugintest.Entry(t, "script")}})
@@ -159,7 +159,7 @@ func TestReload(t *testing.T) {
 	}
 }
 
-// TestOpenSaysWhatIsFaulty: what kind of error it is decides the exit code.
+// TestOpenSaysWhatIsFaulty: the kind of the error decides the exit code.
 func TestOpenSaysWhatIsFaulty(t *testing.T) {
 	dir := farmFolder(t)
 	file := parsed(t, dir, farmHCL)

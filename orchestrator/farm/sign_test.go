@@ -17,8 +17,8 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/farmfile"
 )
 
-// TestSigningKeyMustBeThatOfThePublicOne: a farm does not sign what nobody can
-// verify with the public key that its file names.
+// TestSigningKeyMustBeThatOfThePublicOne: a farm does not sign what cannot be verified
+// with the public key that its file names.
 func TestSigningKeyMustBeThatOfThePublicOne(t *testing.T) {
 	dir := t.TempDir()
 	password := filepath.Join(dir, "password")
@@ -65,8 +65,7 @@ func TestSigningKeyMustBeThatOfThePublicOne(t *testing.T) {
 	}
 }
 
-// TestRetentionReachesTheEngine: what the farm's file says about keeping is
-// what the engine does.
+// TestRetentionReachesTheEngine: the engine gets the retention of the farm's file.
 func TestRetentionReachesTheEngine(t *testing.T) {
 	file, diags := farmfile.Read([]byte("farm \"a\" {}\nretention {\n  builds = \"60d\"\n  logs = \"30d\"\n  grace = \"2h\"\n}\n"), "farm.hcl")
 	if file == nil {

@@ -237,8 +237,8 @@ func TestReserve(t *testing.T) {
 	}
 }
 
-// TestStarving: a stage that has waited beyond measure goes before longer ones
-// of its owner, and before all while its owner has nothing.
+// TestStarving: a stage that has waited far too long goes before longer ones of its
+// owner, and before all while its owner holds nothing.
 func TestStarving(t *testing.T) {
 	const long = 8*24*time.Hour + patienceStep
 	bobs := ws{worker("u", 1, held(1, "bob"))}
@@ -263,7 +263,7 @@ func TestStarving(t *testing.T) {
 	}
 }
 
-// patienceStep is more than is lost when a wait is divided by eight.
+// patienceStep is more than the rounding error of a wait divided by eight.
 const patienceStep = time.Microsecond
 
 func TestMisfits(t *testing.T) {

@@ -64,7 +64,7 @@ func pair(rng *rand.Rand, i int) []schedule.Stage {
 	return []schedule.Stage{s, other}
 }
 
-// BenchmarkAssign is one decision over 10,000 stages and 200 workers. It tells
+// BenchmarkAssign measures one decision over 10,000 stages and 200 workers. It reports
 // the slowest of a hundred besides the mean.
 func BenchmarkAssign(b *testing.B) {
 	for _, held := range []int{0, 300, 599, 600} {

@@ -139,12 +139,12 @@ func bound(all []port, slots int) (simple, closer time.Duration) {
 	return simple, closer
 }
 
-// byPath is the path as the farm reckons it.
+// byPath orders by the path that the farm computes.
 func byPath(all []port) map[string]time.Duration {
 	return schedule.Paths(graph(all, func(p port) time.Duration { return p.expected }))
 }
 
-// byAge leaves nothing but the time at which a stage became ready.
+// byAge orders only by the time at which a stage became ready.
 func byAge([]port) map[string]time.Duration { return nil }
 
 // byDependants puts first what most others need, directly or not.
@@ -192,7 +192,7 @@ type world struct {
 	wants   schedule.Wants
 }
 
-// makespan builds all ports and says how long that took.
+// makespan builds all ports and returns how long that took.
 func makespan(all []port, workers []schedule.Worker, paths map[string]time.Duration) time.Duration {
 	begin := time.Date(2026, 9, 1, 8, 0, 0, 0, time.UTC)
 	w := world{now: begin, all: all, paths: paths, waits: make([]int, len(all)), repeats: make([]int, len(all)), wants: schedule.Wants{Apart: true}}

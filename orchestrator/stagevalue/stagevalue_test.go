@@ -23,8 +23,8 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// filler gives every field of a value something that can be told from zero and
-// from its neighbours.
+// filler gives every field of a value something that differs from zero and from its
+// neighbours.
 type filler struct{ n int }
 
 func (f *filler) fill(t *testing.T, v reflect.Value) {
@@ -73,8 +73,8 @@ func (f *filler) fill(t *testing.T, v reflect.Value) {
 	}
 }
 
-// holds checks that a value with all its fields is written as in its golden
-// file, and that the golden file is read as the value.
+// holds checks that a value with all its fields encodes to its golden file, and that
+// the golden file decodes to the value.
 func holds[T Value](t *testing.T) {
 	t.Helper()
 	var v T

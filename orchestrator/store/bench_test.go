@@ -17,7 +17,7 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// each measures databases that write through to the disk.
+// each benchmarks databases that sync to the disk.
 func each(b *testing.B, fn func(b *testing.B, url string)) {
 	b.Run("sqlite", func(b *testing.B) { fn(b, storetest.EmptySQLite(b)) })
 	b.Run("postgres", func(b *testing.B) {
@@ -26,7 +26,7 @@ func each(b *testing.B, fn func(b *testing.B, url string)) {
 	})
 }
 
-// BenchmarkUpdate is one transition with its event: it is on disk when it returns.
+// BenchmarkUpdate measures one transition with its event, synced to the disk.
 func BenchmarkUpdate(b *testing.B) {
 	each(b, func(b *testing.B, url string) {
 		s := storetest.OpenDurable(b, url, store.Options{Node: "one"})
@@ -48,7 +48,7 @@ func BenchmarkUpdate(b *testing.B) {
 	})
 }
 
-// BenchmarkWake is what a submission puts into the queue, with its transition.
+// BenchmarkWake measures the queue entries of a submission, with its transition.
 func BenchmarkWake(b *testing.B) {
 	each(b, func(b *testing.B, url string) {
 		s := storetest.OpenDurable(b, url, store.Options{Node: "one"})
@@ -108,9 +108,8 @@ func fill(b *testing.B, url string, builds, attempts int, live string) *store.St
 	return s
 }
 
-// BenchmarkDecision reads what a decision about slots is made from: 10,000
-// repeats that wait, of 5,000 builds with two needs each, and 200 workers that
-// are all taken.
+// BenchmarkDecision reads what a scheduling decision depends on: 10,000 waiting repeats
+// of 5,000 builds with two needs each, and 200 workers whose slots are all held.
 func BenchmarkDecision(b *testing.B) {
 	each(b, func(b *testing.B, url string) {
 		s := fill(b, url, 5000, 1, "n > 0")
@@ -162,7 +161,7 @@ func facts() *workers.Facts {
 	return f
 }
 
-// BenchmarkLarge reads from a database in which a million attempts were made.
+// BenchmarkLarge reads from a database with a million attempts.
 func BenchmarkLarge(b *testing.B) {
 	if testing.Short() {
 		b.Skip("makes a database of about a gigabyte")

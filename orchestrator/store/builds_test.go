@@ -18,7 +18,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/store/storetest"
 )
 
-// sample is a build that nothing was done for yet.
+// sample is a new build.
 func sample(id string, needs ...store.Need) store.Build {
 	return store.Build{
 		Build: orchestrator.New(id, 2, time.UnixMilli(1_700_000_000_000).UTC()),
@@ -93,7 +93,7 @@ func succeed(stage string) func(orchestrator.Build, time.Time) (orchestrator.Bui
 	}
 }
 
-// finish takes a build to its good end.
+// finish takes a build to success.
 func finish(t testing.TB, s *store.Store, id string) store.Build {
 	t.Helper()
 	b := move(t, s, id, unblock)
@@ -127,7 +127,7 @@ func TestLifeOfABuild(t *testing.T) {
 			t.Errorf("a build as Create returned it:\n%s", diff)
 		}
 
-		// Every transition must come back from the database as the pure
+		// Every transition must come back from the database exactly as the pure
 		// functions made it.
 		state := have.Build
 		steps := []func(orchestrator.Build, time.Time) (orchestrator.Build, []orchestrator.Event, error){

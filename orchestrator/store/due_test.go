@@ -197,8 +197,8 @@ func TestGraph(t *testing.T) {
 	})
 }
 
-// TestBuildsThatLiveAreReadOnce: what is remembered of them follows what becomes
-// of them, also where an id is given a second time.
+// TestBuildsThatLiveAreReadOnce: the cached part of a build follows its state, even if
+// an id is used a second time.
 func TestBuildsThatLiveAreReadOnce(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
@@ -261,8 +261,8 @@ func TestBuildsThatLiveAreReadOnce(t *testing.T) {
 	})
 }
 
-// TestManyBuildsLive has more of them than one statement asks for, and forgets
-// those that have ended.
+// TestManyBuildsLive has more builds than one statement asks for, and drops those that
+// have ended from the cache.
 func TestManyBuildsLive(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {

@@ -63,8 +63,8 @@ func TestStoppedInMidTransition(t *testing.T) {
 	}
 }
 
-// TestKilledServer kills the server again and again while somebody counts:
-// every count that was told is there, and nothing that was refused.
+// TestKilledServer kills the server again and again while a client counts: every
+// acknowledged count is stored, and no refused one.
 func TestKilledServer(t *testing.T) {
 	t.Parallel()
 	url, server := storetest.Postgres(t)
@@ -117,8 +117,8 @@ func TestKilledServer(t *testing.T) {
 	}
 }
 
-// TestKilledProcess is also the process that is killed, when it is told so: it
-// counts, and says each number once it is written.
+// TestKilledProcess is also the process that is killed, if the environment says so: it
+// counts, and prints each number once it is written.
 func TestKilledProcess(t *testing.T) {
 	const told = "STORE_TEST_COUNT"
 	if url := os.Getenv(told); url != "" {
@@ -148,7 +148,7 @@ func TestKilledProcess(t *testing.T) {
 	last := 0
 	for round := range 5 {
 		last = max(last, countAndDie(t, told+"="+url, 10+7*round))
-		s, err := store.Open(t.Context(), url, store.Options{}) // whoever died holds nothing
+		s, err := store.Open(t.Context(), url, store.Options{}) // a dead process holds nothing
 		if err != nil {
 			t.Fatal(err)
 		}

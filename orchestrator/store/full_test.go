@@ -36,8 +36,8 @@ func noise(seed, length int) string {
 	return string(text)
 }
 
-// fillUp writes until there is no room, and looks whether all that was said to
-// be written is there, and nothing else.
+// fillUp writes until there is no space, and checks that exactly the acknowledged
+// writes are stored.
 func fillUp(t *testing.T, s *store.Store) {
 	t.Helper()
 	create(t, s, sample("b1"))

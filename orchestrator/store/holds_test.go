@@ -109,7 +109,7 @@ func TestHoldNeedsANode(t *testing.T) {
 	}
 }
 
-// TestOneOfManyTakesAHold lets two nodes ask at once, many times.
+// TestOneOfManyTakesAHold has two nodes try at once, many times.
 func TestOneOfManyTakesAHold(t *testing.T) {
 	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, url string) {

@@ -16,7 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Bound makes the database believe that it may have so many pages only.
+// Bound limits the number of pages that the database may have.
 func Bound(ctx context.Context, s *Store, pages int) (err error) {
 	for range sqliteConnections {
 		conn, connErr := s.db.Conn(ctx) // all at once, so that each is another one
@@ -58,8 +58,8 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// FuzzParse: whatever path is named, SQLite is told the same, and nothing of it
-// becomes a setting.
+// FuzzParse: whatever path is given, SQLite opens that path, and no part of it becomes
+// a setting.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{"farm.db", "sqlite:a?_pragma=journal_mode(OFF)&x=%00", "sqlite:/a//b/../c#d", "postgres://u:p@h/d", "file:a", "%2e%2e/x", "\xff"} {
 		f.Add(seed)

@@ -123,9 +123,9 @@ func TestLogs(t *testing.T) {
 		create(t, s, sample("b1"))
 		step(t, s, "make")
 		tell(t, s, 0, "0123")
-		tell(t, s, 0, "0123")   // told again
+		tell(t, s, 0, "0123")   // a repetition
 		tell(t, s, 2, "2345")   // overlaps
-		tell(t, s, 0, "012345") // told again from the beginning, by whoever joined
+		tell(t, s, 0, "012345") // repeated from the start by an engine that joined
 		tell(t, s, 6, "")
 		tell(t, s, 6, "6789")
 		for _, c := range []struct {
@@ -181,14 +181,14 @@ func TestDeleteLog(t *testing.T) {
 		if have := logOf(t, s, 0, 0); have != "" {
 			t.Errorf("%q is left", have)
 		}
-		tell(t, s, 0, "all of it") // whoever joins tells it again: it is known
+		tell(t, s, 0, "all of it") // an engine that joins sends it again: it is known
 		if have := logOf(t, s, 0, 0); have != "" {
 			t.Errorf("%q came back", have)
 		}
 	})
 }
 
-// TestTwoWritersOfALog lets two nodes tell the same log in pieces that differ.
+// TestTwoWritersOfALog has two nodes write the same log in different pieces.
 func TestTwoWritersOfALog(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {

@@ -90,7 +90,7 @@ func TestMigrateFromTwoNodesAtOnce(t *testing.T) {
 	}
 }
 
-// TestOpenedByAnotherProcess is also that other process, when it is told so.
+// TestOpenedByAnotherProcess is also that other process, if the environment says so.
 func TestOpenedByAnotherProcess(t *testing.T) {
 	const told = "STORE_TEST_OPEN"
 	if url := os.Getenv(told); url != "" {

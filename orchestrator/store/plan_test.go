@@ -20,12 +20,12 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/store/storetest"
 )
 
-// large are the tables that grow with every build. No statement may read one
-// of them from end to end, but for those of scans.
+// large are the tables that grow with every build. No statement may scan one of them,
+// except those in scans.
 var (
 	large = regexp.MustCompile(`(?i)\bSCAN (build|stage|need|attempt|step|log_chunk|event|audit|file|kept|b|s|n|a|f|k|t|d|r)\b|Seq Scan on (build|stage|need|attempt|step|log_chunk|event|audit|file|kept)\b`)
-	// index is how SQLite says that it reads a table from end to end in the
-	// order of an index, which is what a page or a partial index is for.
+	// index is how SQLite reports a scan of a table in the order of an index, which is
+	// right for a page or a partial index.
 	index = regexp.MustCompile(`(?i) USING (COVERING )?INDEX `)
 	scans = map[string]string{
 		"countBuilds": "says how many there are",
@@ -33,7 +33,7 @@ var (
 		"releases":    "lists all of a small table",
 		"durations":   "reads all of a small table",
 	}
-	// through says by which index a statement must come to its rows (an expression).
+	// through says which index a statement must find its rows by (an expression).
 	through = map[string]string{
 		"buildsOfPort": "build_port", "buildsOfOwner": "build_owner", "buildsInState": "build_state", "offers": "build_port",
 		"buildOfIdentity": "build_identity", "buildOfInputs": "build_inputs", "oldBuilds": "build_ended", "livingBuilds": "build_living", "readyBuilds": "build_living",
@@ -145,8 +145,8 @@ func explainSQLite(ctx context.Context, conn *sql.Conn, statement string) ([]str
 	return plan, rows.Err()
 }
 
-// explainPostgres shows the plan that serves all parameters. The tables are
-// empty here, so a scan would be cheapest: it is made dear.
+// explainPostgres shows the plan for any parameters. The tables are empty here, so a
+// scan would be cheapest: the test makes scans expensive.
 func explainPostgres(ctx context.Context, conn *sql.Conn, statement string) ([]string, error) {
 	args := ""
 	if n := parameters(statement); n > 0 {

@@ -20,7 +20,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/store/storetest"
 )
 
-// raw opens the database behind a store's back.
+// raw opens the database without the store.
 func raw(t testing.TB, url string) *sql.DB {
 	t.Helper()
 	driver, name := "pgx", url
@@ -54,9 +54,9 @@ func within[T any](t testing.TB, c <-chan T, what string) T {
 	}
 }
 
-// TestUpdatesDoNotInterleave counts in a column of a build from many
-// goroutines of two stores. A reader that follows the events meanwhile must
-// never see a number before those below it.
+// TestUpdatesDoNotInterleave counts in a column of a build from many goroutines of two
+// stores. Meanwhile a reader that follows the events must never see a number before a
+// smaller one.
 func TestUpdatesDoNotInterleave(t *testing.T) {
 	t.Parallel()
 	const writers, each = 8, 25
@@ -235,7 +235,7 @@ func TestPanicInAnUpdateFreesTheDatabase(t *testing.T) {
 	})
 }
 
-// TestReadsBesideAnUpdate keeps readers from waiting for a transition.
+// TestReadsBesideAnUpdate: readers do not wait for a transition.
 func TestReadsBesideAnUpdate(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
@@ -291,7 +291,7 @@ func TestNestedCallsAreRefused(t *testing.T) {
 	})
 }
 
-// TestNextSeq: the number is that of the next build, and no number comes back.
+// TestNextSeq: the number is that of the next build, and no number is reused.
 func TestNextSeq(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {

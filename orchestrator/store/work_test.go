@@ -19,7 +19,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/store/storetest"
 )
 
-// soon is what a store is opened with that works in a test.
+// soon are the options of a store whose work begins quickly.
 func soon(node string, shared bool) store.Options {
 	return store.Options{Node: node, Poll: 10 * time.Millisecond, Shared: shared}
 }
@@ -29,8 +29,8 @@ func wake(t testing.TB, s *store.Store, ws ...store.Wake) {
 	update(t, s, func(ctx context.Context, tx *store.Tx) error { return tx.Wake(ctx, ws...) })
 }
 
-// working works on the queue until the returned function is called, which
-// waits for the end.
+// working works on the queue until the returned function is called, which waits for the
+// end.
 func working(t testing.TB, s *store.Store, w store.Work) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -91,7 +91,7 @@ func TestWakesArriveOnce(t *testing.T) {
 	})
 }
 
-// TestWakesThatWait looks at which of them are in the queue twice.
+// TestWakesThatWait checks which of them can be in the queue twice.
 func TestWakesThatWait(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, open func() *store.Store) {
@@ -208,8 +208,8 @@ func TestStopHandsOver(t *testing.T) {
 	})
 }
 
-// TestQueueIsDisposable empties the queue again and again while builds are
-// carried out by two nodes; the sweep finds what the tables say is due.
+// TestQueueIsDisposable empties the queue again and again while two nodes run builds;
+// the sweep finds what is due by the tables.
 func TestQueueIsDisposable(t *testing.T) {
 	t.Parallel()
 	const builds = 8
@@ -265,7 +265,7 @@ func TestQueueIsDisposable(t *testing.T) {
 	})
 }
 
-// carryOn does one step of what the engine does, without its effects.
+// carryOn does one step of the engine's work, without its effects.
 func carryOn(ctx context.Context, s *store.Store, w store.Wake) error {
 	if w.Kind == store.Match {
 		ready, err := s.Ready(ctx)
@@ -293,7 +293,7 @@ func carryOn(ctx context.Context, s *store.Store, w store.Wake) error {
 		case w.Kind == store.Claim && named && stage.State == orchestrator.Running:
 			step = succeed(stage.ID)
 		default:
-			return nil // somebody else was faster
+			return nil // another node was faster
 		}
 		var events []orchestrator.Event
 		if next.Build, events, err = step(was.Build, tx.Now()); err != nil {
@@ -336,7 +336,7 @@ func sweeping(t *testing.T, s *store.Store) {
 	})
 }
 
-// sweepUp acts past the queue, as the engine does.
+// sweepUp acts without the queue, as the engine does.
 func sweepUp(ctx context.Context, s *store.Store) error {
 	due, err := s.Due(ctx, time.Now())
 	if err != nil {
@@ -347,7 +347,7 @@ func sweepUp(ctx context.Context, s *store.Store) error {
 		wakes = append(wakes, store.Wake{Kind: store.Match})
 	}
 	for _, w := range wakes {
-		// Another node may be faster, which is refused here and nothing wrong.
+		// Another node may be faster: then the store refuses, which is no error here.
 		if err := carryOn(ctx, s, w); err != nil && !errors.Is(err, store.ErrRefused) {
 			return err
 		}

@@ -28,7 +28,7 @@ func register(t testing.TB, s *store.Store, all ...store.Worker) {
 	update(t, s, func(ctx context.Context, tx *store.Tx) error { return tx.Register(ctx, all) })
 }
 
-// take gives a slot to a made-up attempt.
+// take gives a slot to a fictitious attempt.
 func take(t testing.TB, s *store.Store, worker, build string) bool {
 	t.Helper()
 	var taken bool
@@ -207,9 +207,9 @@ func TestWorkersThatGiveNothing(t *testing.T) {
 	})
 }
 
-// TestLeasesAreNeverDoubled lets two stores begin, end, lose and cancel repeats
-// at random, and looks after each transition whether slots and running repeats
-// are the same set, and never more than there are.
+// TestLeasesAreNeverDoubled has two stores begin, end, lose and cancel repeats at
+// random, and checks after each transition that slots and running repeats are the same
+// set, and never more than exist.
 func TestLeasesAreNeverDoubled(t *testing.T) {
 	t.Parallel()
 	const builds, moves = 6, 60
@@ -314,7 +314,7 @@ func randomMove(ctx context.Context, tx *store.Tx, kind int, id, stage, worker s
 	return begun, tx.Save(ctx, was, next, events...)
 }
 
-// consistent holds the slots against the running repeats.
+// consistent compares the slots with the running repeats.
 func consistent(ctx context.Context, tx *store.Tx, builds int) error {
 	running := map[string]string{}
 	for i := range builds {
@@ -347,8 +347,8 @@ func consistent(ctx context.Context, tx *store.Tx, builds int) error {
 	return nil
 }
 
-// TestQuarantineBegins: one that goes on for the same reason keeps its
-// beginning and who found it, whatever is said of it later.
+// TestQuarantineBegins: a quarantine that continues for the same reason keeps its Since
+// and Who, whatever is reported later.
 func TestQuarantineBegins(t *testing.T) {
 	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, url string) {

@@ -48,7 +48,7 @@ func TestExec(t *testing.T) {
 	}
 }
 
-// TestExecEnds: with ctx everything the command started is killed.
+// TestExecEnds: the end of ctx kills everything that the command started.
 func TestExecEnds(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pid")
 	ctx, cancel := context.WithCancel(t.Context())

@@ -23,12 +23,12 @@ import (
 	"github.com/zfarm/zfarm/workers/runner"
 )
 
-// watchedRoot, when set, makes this test binary the process that begins a
-// step and watches it until it is killed.
+// watchedRoot, when set, makes this test binary the process that begins a step and
+// watches it until it is killed.
 const watchedRoot = "ZFARM_TEST_WATCHED_ROOT"
 
-// lease is how long the step lives without a watcher. The test must get from
-// the death of the watcher to a look at the processes within it.
+// lease is how long the step lives without a watcher. Within it the test must get from
+// the death of the watcher to a check of the processes.
 const lease = 10 * time.Second
 
 // build is like make -j2: processes below processes, output all the time.
@@ -142,13 +142,13 @@ func TestKilledWatcherLeavesNothing(t *testing.T) {
 	}
 }
 
-// zombie: dead, and not yet reaped by whoever does that here.
+// zombie: dead, and not reaped yet.
 func zombie(pid int) bool {
 	out, err := exec.Command("ps", "-o", "stat=", "-p", strconv.Itoa(pid)).Output()
 	return err == nil && strings.HasPrefix(string(out), "Z")
 }
 
-// TestKilledWatcherIsReplaced: who comes next joins the step and loses nothing.
+// TestKilledWatcherIsReplaced: the next watcher joins the step and loses nothing.
 func TestKilledWatcherIsReplaced(t *testing.T) {
 	needShell(t)
 	t.Parallel()

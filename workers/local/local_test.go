@@ -21,7 +21,7 @@ import (
 	"github.com/zfarm/zfarm/workers/workertest"
 )
 
-// needShell skips where no shell can run steps.
+// needShell skips the test if no shell can run steps.
 func needShell(t *testing.T) {
 	t.Helper()
 	for _, s := range []string{"bash", "mksh", "ksh"} {

@@ -73,7 +73,7 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-// TestHealthIsOneLine: errors hold what hostile machines said.
+// TestHealthIsOneLine: errors contain text of hostile machines.
 func TestHealthIsOneLine(t *testing.T) {
 	err := fmt.Errorf("%w: one\ntwo\x1b[2J\u202e\xff%s", workers.ErrUnreachable, strings.Repeat("long ", 1000))
 	got := pool.Health(nil, nil, err, pool.Limits{}).Detail

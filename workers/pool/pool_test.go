@@ -19,11 +19,11 @@ import (
 	"github.com/zfarm/zfarm/workers/pool"
 )
 
-// machine is a worker that can be opened and does what it is told.
+// machine is a worker whose behaviour the test sets.
 type machine struct {
 	mu      sync.Mutex
-	opening error         // what opening it says
-	using   error         // what using it says
+	opening error         // the error of opening it
+	using   error         // the error of using it
 	slow    time.Duration // how long both take
 	deaf    bool          // opening does not end with its context
 
@@ -36,7 +36,7 @@ func (m *machine) set(change func(*machine)) {
 	change(m)
 }
 
-// count returns how often it was opened and asked, and how many are open.
+// count returns how often it was opened and probed, and how many are open.
 func (m *machine) count() (dials, asked, open int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -116,7 +116,7 @@ func (c *connection) Close() error {
 	return nil
 }
 
-// unreachable is what an adapter says of a dead line.
+// unreachable is an adapter's error for a dead line.
 func unreachable() error {
 	return errors.Join(workers.ErrUnreachable, workers.ErrLost)
 }
@@ -150,7 +150,7 @@ func get(t *testing.T, p *pool.Pool) workers.Worker {
 	return w
 }
 
-// many asks n times at once and returns the errors.
+// many makes n calls at once and returns the errors.
 func many(t *testing.T, p *pool.Pool, n int) []error {
 	t.Helper()
 	errs := make([]error, n)
@@ -223,7 +223,8 @@ func TestBackoff(t *testing.T) {
 				t.Errorf("pause %d is %v, want about %d s", i, pause, want)
 			}
 		}
-		// Mended, it is there once the pause is over, and pauses are short again.
+		// Once repaired, it is available when the pause is over, and pauses are short
+		// again.
 		m.set(func(m *machine) { m.opening = nil })
 		if err := wait(t.Context(), time.Minute); err != nil {
 			t.Fatal(err)
@@ -260,7 +261,7 @@ func TestPauseIsReported(t *testing.T) {
 	})
 }
 
-// TestRefused: who is refused, or meets a stranger, does not knock on.
+// TestRefused: a refused login or a wrong host key is not retried soon.
 func TestRefused(t *testing.T) {
 	for _, cause := range []error{workers.ErrHostKey, workers.ErrAuth} {
 		bubble(t, func(t *testing.T, m *machine, p *pool.Pool) {
@@ -274,14 +275,14 @@ func TestRefused(t *testing.T) {
 				}
 			}
 			wantDials(t, m, 1)
-			// Somebody mended it and has it probed.
+			// An administrator repaired it and has it probed.
 			m.set(func(m *machine) { m.opening = nil })
 			if facts, err := p.Probe(t.Context(), "lpar1"); err != nil || facts.Host != "lpar1" {
 				t.Errorf("Probe = %v, %v", facts, err)
 			}
 			get(t, p)
 			wantDials(t, m, 2)
-			// It turns away whoever uses it: its configuration is read again.
+			// It refuses its callers: its configuration is read again.
 			m.set(func(m *machine) { m.using = cause })
 			if _, err := get(t, p).Facts(t.Context()); !errors.Is(err, cause) {
 				t.Errorf("error is %v", err)
@@ -299,8 +300,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestOutage: a worker that connects by itself is kept through an outage, so
-// that those who watch steps through it may go on, and asked once for all.
+// TestOutage: a worker that reconnects by itself is kept through an outage, so that
+// steps can still be watched through it, and checked once for all callers.
 func TestOutage(t *testing.T) {
 	bubble(t, func(t *testing.T, m *machine, p *pool.Pool) {
 		w := get(t, p)
@@ -346,8 +347,8 @@ func TestOutage(t *testing.T) {
 	})
 }
 
-// TestLost: a worker that was lost is asked, at once, and opened anew if it
-// does not come back by itself.
+// TestLost: a lost worker is checked at once, and opened again if it does not recover
+// by itself.
 func TestLost(t *testing.T) {
 	bubble(t, func(t *testing.T, m *machine, p *pool.Pool) {
 		w := get(t, p)
@@ -381,7 +382,7 @@ func TestUnfit(t *testing.T) {
 	})
 }
 
-// TestPatience: opening goes on while somebody waits, and ends with the last.
+// TestPatience: opening goes on while a caller waits, and ends with the last.
 func TestPatience(t *testing.T) {
 	bubble(t, func(t *testing.T, m *machine, p *pool.Pool) {
 		m.set(func(m *machine) { m.slow = time.Minute })
@@ -401,7 +402,7 @@ func TestPatience(t *testing.T) {
 		all.Wait()
 		wantDials(t, m, 1)
 
-		// Nobody waits any more: no failure, no pause.
+		// No caller waits any more: no failure, no pause.
 		if err := p.Disconnect("lpar1"); err != nil {
 			t.Error(err)
 		}
@@ -415,8 +416,8 @@ func TestPatience(t *testing.T) {
 	})
 }
 
-// TestAbandoned: who comes while an abandoned opening still ends gets one of
-// his own, or what it opened after all.
+// TestAbandoned: a caller that comes while an abandoned opening still ends gets a new
+// opening, or what the old one opened after all.
 func TestAbandoned(t *testing.T) {
 	for _, fails := range []bool{false, true} {
 		bubble(t, func(t *testing.T, m *machine, p *pool.Pool) {
@@ -452,10 +453,10 @@ func TestDrop(t *testing.T) {
 		if _, err := w.Facts(t.Context()); !errors.Is(err, workers.ErrLost) {
 			t.Errorf("who had it: %v", err)
 		}
-		get(t, p) // what the old one says is not held against the new one
+		get(t, p) // an error of the old one does not count against the new one
 		wantDials(t, m, 2)
 
-		// While it is being opened: whoever waits gets the new one.
+		// While it is being opened, waiters get the new one.
 		if err := p.Disconnect("lpar1"); err != nil {
 			t.Error(err)
 		}
@@ -470,7 +471,7 @@ func TestDrop(t *testing.T) {
 	})
 }
 
-// TestCloseWhileOpening: nothing opens behind the back of Close.
+// TestCloseWhileOpening: nothing is opened after Close.
 func TestCloseWhileOpening(t *testing.T) {
 	bubble(t, func(t *testing.T, m *machine, p *pool.Pool) {
 		m.set(func(m *machine) { m.slow, m.deaf = time.Minute, true })
@@ -485,8 +486,8 @@ func TestCloseWhileOpening(t *testing.T) {
 	})
 }
 
-// TestAnything does everything at random times; the race detector and the
-// count of what is open judge.
+// TestAnything does everything at random times; the race detector and the number of
+// open workers are the check.
 func TestAnything(t *testing.T) {
 	for seed := range uint64(20) {
 		bubble(t, func(t *testing.T, m *machine, p *pool.Pool) {

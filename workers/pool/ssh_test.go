@@ -36,8 +36,8 @@ func eventually(t *testing.T, what string, try func(ctx context.Context) error) 
 	}
 }
 
-// TestServer: over real connections, a worker whose server is not there yet,
-// goes away and comes back.
+// TestServer uses real connections: a worker whose server has not started yet, stops
+// and comes back.
 func TestServer(t *testing.T) {
 	if _, err := exec.LookPath("bash"); err != nil {
 		t.Skip("the worker needs a shell with job control; install bash")
@@ -96,7 +96,7 @@ func TestServer(t *testing.T) {
 		t.Errorf("opened anew %d times though it connects by itself", n-opened)
 	}
 
-	// Its host key is another one all at once.
+	// Its host key suddenly is a different one.
 	server.Set(func(f *sshtest.Faults) { f.OtherHostKey = true })
 	server.Line.Cut()
 	eventually(t, "a stranger answers", func(ctx context.Context) error {

@@ -105,8 +105,8 @@ func TestToolsToFind(t *testing.T) {
 	}
 }
 
-// TestToolOfNoAnswer: a tool that the worker says nothing about is not known to
-// be absent, and one that nobody asked for is none of the facts.
+// TestToolOfNoAnswer: a tool that the worker does not report is not known to be absent,
+// and one that was not asked for does not appear in the facts.
 func TestToolOfNoAnswer(t *testing.T) {
 	t.Parallel()
 	s := parseSaid([]byte("zfarm.tool.cmake.absent=yes\nzfarm.tool.ninja.absent=no\nzfarm.tool.go.path=/bin/go\nzfarm.tool.rust.path=/bin/rust\nzfarm.tool.make.path=make\n"))

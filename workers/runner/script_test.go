@@ -44,7 +44,7 @@ func need(t *testing.T, program string) string {
 	return p
 }
 
-// anyShell skips where no shell can run steps.
+// anyShell skips the test if no shell can run steps.
 func anyShell(t *testing.T) string {
 	t.Helper()
 	for _, s := range []string{"bash", "mksh", "ksh"} {
@@ -227,7 +227,7 @@ func TestStopAndStateInEachShell(t *testing.T) {
 	}
 }
 
-// state asks runner.sh itself.
+// state calls runner.sh itself.
 func state(t *testing.T, ws place, shell, name string) string {
 	t.Helper()
 	cmd := exec.Command(need(t, shell), filepath.Join(ws.root, ".zfarm", "runner.sh"), "state", name)
@@ -264,8 +264,8 @@ func TestShellWithoutJobControl(t *testing.T) {
 	}
 }
 
-// TestRunnerUnderAnUnfitShell: should the probe be deceived, the runner still
-// sees that it would end itself with the step.
+// TestRunnerUnderAnUnfitShell: if the probe is deceived, the runner still detects that
+// it would end itself with the step.
 func TestRunnerUnderAnUnfitShell(t *testing.T) {
 	t.Parallel()
 	dash := need(t, "dash")
@@ -320,7 +320,7 @@ func TestKilledRunner(t *testing.T) {
 	}
 }
 
-// TestReusedPID: after a reboot the ids of the step may be those of strangers.
+// TestReusedPID: after a reboot the ids of the step may belong to other processes.
 func TestReusedPID(t *testing.T) {
 	t.Parallel()
 	ws := open(t, local.Host{}, runner.Options{Shell: anyShell(t)})
@@ -359,7 +359,7 @@ func TestReusedPID(t *testing.T) {
 	}
 }
 
-// TestBegunByHalf: who made begun/ died before it said with what contents.
+// TestBegunByHalf: the maker of begun/ died before it recorded the contents.
 func TestBegunByHalf(t *testing.T) {
 	t.Parallel()
 	ws := open(t, local.Host{}, runner.Options{Shell: anyShell(t)})
@@ -371,8 +371,8 @@ func TestBegunByHalf(t *testing.T) {
 	}
 }
 
-// TestNoRoom: what cannot be written makes the worker unfit; the step has not
-// been begun and can be, later.
+// TestNoRoom: a failed write makes the worker unfit; the step has not begun and can
+// begin later.
 func TestNoRoom(t *testing.T) {
 	t.Parallel()
 	ws := open(t, local.Host{}, runner.Options{Shell: anyShell(t)})
@@ -394,8 +394,8 @@ func TestNoRoom(t *testing.T) {
 	}
 }
 
-// TestPoorSystem: no ps, no GNU tools, sleep in whole seconds, and a find
-// that knows little: all that the runner may count on.
+// TestPoorSystem: no ps, no GNU tools, sleep in whole seconds, and a minimal find: all
+// that the runner may rely on.
 func TestPoorSystem(t *testing.T) {
 	shell := anyShell(t)
 	bin := t.TempDir()
@@ -431,7 +431,7 @@ func TestPoorSystem(t *testing.T) {
 	}
 }
 
-// TestLogOfTheCaller: what goes wrong with the caller's log is the caller's.
+// TestLogOfTheCaller: an error of the caller's log writer is returned as such.
 func TestLogOfTheCaller(t *testing.T) {
 	t.Parallel()
 	ws := open(t, local.Host{}, runner.Options{Shell: anyShell(t)})
@@ -445,7 +445,7 @@ type failing struct{ err error }
 
 func (f failing) Write([]byte) (int, error) { return 0, f.err }
 
-// TestHostLost: a connection that ends is never taken for the end of a step.
+// TestHostLost: a lost connection is never taken for the end of a step.
 func TestHostLost(t *testing.T) {
 	t.Parallel()
 	h := &cutOff{lost: make(chan struct{})}
@@ -480,8 +480,8 @@ func (c *cutOff) Open(ctx context.Context, path string, offset int64) (io.ReadCl
 	}
 }
 
-// TestGetCutOff: a connection that is lost often ends in io.EOF, and an error
-// that wraps it is no end of the file.
+// TestGetCutOff: a lost connection often ends in io.EOF, and an error that wraps it is
+// not the end of the file.
 func TestGetCutOff(t *testing.T) {
 	t.Parallel()
 	ws := open(t, shortened{}, runner.Options{Shell: anyShell(t)})
@@ -509,7 +509,7 @@ func (s shortened) Open(ctx context.Context, name string, offset int64) (io.Read
 	}{io.MultiReader(io.LimitReader(r, 2), lost), r}, nil
 }
 
-// TestHostileFiles: a step owns the files that tell of it.
+// TestHostileFiles: a step can write the files that describe it.
 func TestHostileFiles(t *testing.T) {
 	t.Parallel()
 	for name, script := range map[string]string{
@@ -540,7 +540,7 @@ func TestScriptsAreClean(t *testing.T) {
 	}
 }
 
-// BenchmarkStep is what the farm adds to an empty step.
+// BenchmarkStep measures what the farm adds to an empty step.
 func BenchmarkStep(b *testing.B) {
 	ws, err := runner.New("here", local.Host{}, runner.Options{Root: b.TempDir()}).Workspace(b.Context(), "w")
 	if err != nil {

@@ -102,7 +102,7 @@ func TestFrozenDial(t *testing.T) {
 	s := sshtest.Embedded(t, sshtest.Faults{})
 	s.Line.Freeze()
 	c := s.Config()
-	c.DialTimeout = 200 * time.Millisecond // nothing is waited for on a frozen line but this
+	c.DialTimeout = 200 * time.Millisecond // the only wait on a frozen line
 	if _, err := ssh.Dial(t.Context(), c); !errors.Is(err, workers.ErrUnreachable) {
 		t.Errorf("Dial over a frozen line = %v; want ErrUnreachable", err)
 	}
@@ -274,7 +274,7 @@ func TestReconnectFails(t *testing.T) {
 	if _, err := h.Stat(t.Context(), s.Dir()); err != nil {
 		t.Errorf("with the server back: %v", err)
 	}
-	// Another machine at the same address is found out when it matters.
+	// A different machine at the same address is detected when it matters.
 	s.Set(func(f *sshtest.Faults) { f.OtherHostKey = true })
 	s.Line.Cut()
 	if _, err := h.Stat(t.Context(), s.Dir()); !errors.Is(err, workers.ErrHostKey) {
@@ -539,7 +539,7 @@ func TestZOS(t *testing.T) {
 	if got, err := os.ReadFile(name); err != nil || !bytes.Equal(got, content) {
 		t.Errorf("the file on the worker is another, %v", err)
 	}
-	// What a command prints is no way for bytes.
+	// The output of a command must not be used for bytes.
 	if out := sh(t, h, "cat "+name); bytes.Equal(out.Stdout, content) {
 		t.Error("the server does not convert the output of commands, so this test shows nothing")
 	}
@@ -549,7 +549,7 @@ func TestZOS(t *testing.T) {
 	}
 }
 
-// TestZOSConverts: a conversion that tagging did not stop is found out.
+// TestZOSConverts: a conversion that tagging did not prevent is detected.
 func TestZOSConverts(t *testing.T) {
 	t.Parallel()
 	s := sshtest.Embedded(t, sshtest.Faults{ZOS: true, DeafToTags: true})

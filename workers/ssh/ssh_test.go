@@ -45,14 +45,14 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// server is what both servers have in common.
+// server is the common interface of both servers.
 type server struct {
 	config ssh.Config
 	dir    string
 	line   *sshtest.Line
 }
 
-// eachServer is for what must be true of both servers.
+// eachServer runs a test over both servers.
 func eachServer(t *testing.T, test func(t *testing.T, s server)) {
 	t.Run("openssh", func(t *testing.T) {
 		t.Parallel()
@@ -80,9 +80,8 @@ func dial(t testing.TB, c ssh.Config) *ssh.Host {
 	return h
 }
 
-// quick is for tests of dead lines: one that is silent for 3 s is given up. On
-// a busy machine that can be a good one, so such a Host may lose its line at any
-// time.
+// quick is for tests of dead lines: a line that is silent for 3 s counts as dead. On a
+// busy machine that can be a good one, so such a Host may lose its line at any time.
 func quick(c ssh.Config) ssh.Config {
 	c.Keepalive = time.Second
 	c.DialTimeout = 5 * time.Second

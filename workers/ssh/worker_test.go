@@ -80,9 +80,9 @@ func chatty() workers.Step {
 	}
 }
 
-// TestCutInRun: the line is cut again and again while a step runs. The step
-// goes on; whoever watches sees ErrLost or nothing, joins again, and has the
-// whole log and the right status in the end.
+// TestCutInRun cuts the line again and again while a step runs. The step goes on; the
+// watcher gets ErrLost or nothing, joins again, and in the end has the whole log and
+// the right status.
 func TestCutInRun(t *testing.T) {
 	t.Parallel()
 	eachServer(t, func(t *testing.T, s server) {
@@ -145,8 +145,8 @@ func cutAtTimes(t *testing.T, s server) (stop func()) {
 	return func() { cancel(); all.Wait(); s.line.Refuse(false) }
 }
 
-// tend runs a step to its end as the orchestrator does: a lost worker is
-// joined again, after a call of onLost.
+// tend runs a step to its end as the orchestrator does: it joins a lost worker again,
+// after a call of onLost.
 func tend(ctx context.Context, ws workers.Workspace, s workers.Step, log *bytes.Buffer, onLost func()) (status workers.Status, lost int, err error) {
 	for ; lost < 50; lost++ {
 		log.Reset()
@@ -179,7 +179,7 @@ func sameAsOnWorker(t *testing.T, dir string, log []byte) {
 	}
 }
 
-// TestFrozenInRun: half-open lines are found out and left.
+// TestFrozenInRun: half-open lines are detected and closed.
 func TestFrozenInRun(t *testing.T) {
 	t.Parallel()
 	s := sshtest.Embedded(t, sshtest.Faults{})

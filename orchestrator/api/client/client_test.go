@@ -18,8 +18,8 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/api/wire"
 )
 
-// TestTransportStreams: what a handler writes arrives before it has ended, and
-// a client that leaves ends the handler.
+// TestTransportStreams: the client receives what a handler writes before the handler
+// has ended, and a client that leaves ends the handler.
 func TestTransportStreams(t *testing.T) {
 	left := make(chan error, 1)
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

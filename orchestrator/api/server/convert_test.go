@@ -16,8 +16,8 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/store"
 )
 
-// TestConversionsForgetNothing converts values without a zero field: a field of
-// the wire that nobody filled is a field that clients never see.
+// TestConversionsForgetNothing converts values without a zero field: a zero field in
+// the result is a field that clients would never see.
 func TestConversionsForgetNothing(t *testing.T) {
 	check := func(name string, v any) {
 		t.Helper()

@@ -50,7 +50,7 @@ type farm struct {
 	asked    []engine.Submission
 	waiting  []engine.Waiting
 	seekable bool
-	// broken is what every question is answered with; unwritable what changes are.
+	// broken is the error of every read; unwritable that of every change.
 	broken, unwritable error
 	reads              int // of logs
 }
@@ -309,7 +309,7 @@ func (f *farm) Why(_ context.Context, id string) ([]engine.Waiting, error) {
 	return f.waiting, nil
 }
 
-// event tells of a transition.
+// event adds the event of a transition.
 func (f *farm) event(build string, to orchestrator.StageState, worker string) {
 	defer f.lock()()
 	f.events = append(f.events, orchestrator.Event{Seq: int64(len(f.events)) + 1, Build: build, Stage: "repeat-0", To: to, Worker: worker, At: time.Unix(1e9, 0).UTC()})
@@ -345,7 +345,7 @@ func (f *farm) end(a client.AttemptID) {
 	f.news()
 }
 
-// publish puts a file on the shelf.
+// publish adds a published file.
 func (f *farm) publish(build, name, data string) store.File {
 	defer f.lock()()
 	d := digest.Of([]byte(data))
@@ -371,7 +371,7 @@ func (f *farm) lastAudit(t *testing.T) store.Audit {
 	return f.audits[len(f.audits)-1]
 }
 
-// faults is what a reader of recipes finds.
+// faults are the errors that the recipe parser finds.
 type faults struct{ line int }
 
 func (f *faults) Error() string { return "unknown argument" }
@@ -516,7 +516,7 @@ func until(t testing.TB, what string, ok func() bool) {
 	t.Fatalf("waited in vain for %s", what)
 }
 
-// journal is a log to be looked at.
+// journal is a log that tests can read.
 type journal struct {
 	mu   sync.Mutex
 	text bytes.Buffer

@@ -90,8 +90,8 @@ func TestOpenAPIGolden(t *testing.T) {
 	}
 }
 
-// TestEveryOperationIsDescribed walks the table: each row is served, described
-// with its role and its errors, and nothing else is.
+// TestEveryOperationIsDescribed walks the table: the server serves and describes each
+// row, with its role and its errors, and nothing else.
 func TestEveryOperationIsDescribed(t *testing.T) {
 	d := description31(t)
 	if d["openapi"] != "3.1.0" {
@@ -189,7 +189,7 @@ func checkParameters(t *testing.T, def wire.Operation, in reflect.Type, op map[s
 	}
 }
 
-// TestAnswersAreAsDescribed holds real answers against the schemas.
+// TestAnswersAreAsDescribed checks real answers against the schemas.
 func TestAnswersAreAsDescribed(t *testing.T) {
 	f := newFarm()
 	b := f.add("gz", "gzip", "anna")
@@ -257,8 +257,8 @@ func refs(t *testing.T, v any, schemas map[string]any) {
 	}
 }
 
-// TestClientAndServerAgree has the client write each kind of input and the
-// server read it: what arrives is what was sent.
+// TestClientAndServerAgree has the client encode each kind of input and the server
+// decode it: the server must get what was sent.
 func TestClientAndServerAgree(t *testing.T) {
 	ops := wire.NewOperations()
 	yes, no, eight := true, false, 8
@@ -329,8 +329,8 @@ func TestClientRefusesNamesThatAreNone(t *testing.T) {
 	}
 }
 
-// FuzzQuery has any query and header reach the server: it answers, and never
-// with a fault of its own.
+// FuzzQuery sends any query and header to the server: it answers, and never with a
+// fault of its own.
 func FuzzQuery(f *testing.F) {
 	fm := newFarm()
 	fm.add("x", "gzip", "anna")

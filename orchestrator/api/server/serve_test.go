@@ -97,8 +97,8 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// TestCertificateIsRenewed: files that changed are read again, and half a pair
-// leaves the one before in place.
+// TestCertificateIsRenewed: changed files are reloaded, and half a pair leaves the
+// previous certificate in place.
 func TestCertificateIsRenewed(t *testing.T) {
 	dir := t.TempDir()
 	names := TLSFiles{Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")}

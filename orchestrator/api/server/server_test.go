@@ -55,7 +55,7 @@ func TestCurl(t *testing.T) {
 	}
 }
 
-// TestRefusals is everything that must not be let in, each with its reason.
+// TestRefusals sends everything that must be refused, each with its reason.
 func TestRefusals(t *testing.T) {
 	f := newFarm()
 	f.add("gz", "gzip", "anna")
@@ -172,9 +172,9 @@ func TestFaultyRecipesAreShownWithTheirPlaces(t *testing.T) {
 	}
 }
 
-// TestTooLarge sends what is announced as 10 GB, and what only turns out to be
-// too large: the one is refused before a byte of it is read, the other at the
-// limit, and the connection is closed.
+// TestTooLarge sends a body declared as 10 GB, and one that only turns out to be too
+// large: the server refuses the first before it reads a byte, the second at the limit,
+// and closes the connection.
 func TestTooLarge(t *testing.T) {
 	f := newFarm()
 	secret := f.token("anna", wire.Maintainer, "*")
@@ -276,7 +276,7 @@ func TestChanges(t *testing.T) {
 	}
 }
 
-// TestNothingIsChangedUnseen: what cannot be audited is not done.
+// TestNothingIsChangedUnseen: a change that cannot be audited is not made.
 func TestNothingIsChangedUnseen(t *testing.T) {
 	f := newFarm()
 	f.add("gz", "gzip", "anna")
@@ -416,8 +416,8 @@ func TestSecretsAreNotStored(t *testing.T) {
 	}
 }
 
-// TestEmbedded: without tokens only this machine is answered, and no web page
-// that it shows.
+// TestEmbedded: without tokens the server answers only this machine, and no web page
+// shown on it.
 func TestEmbedded(t *testing.T) {
 	f := newFarm()
 	f.add("gz", "gzip", "me")

@@ -72,8 +72,8 @@ func change(t *testing.T, s *store.Store, fn func(context.Context, *store.Tx) er
 	}
 }
 
-// TestOverARealDatabase goes the way of a maintainer and an admin over SQLite
-// and a folder of artifacts.
+// TestOverARealDatabase does what a maintainer and an admin do, over SQLite and a
+// folder of artifacts.
 func TestOverARealDatabase(t *testing.T) {
 	s, _ := database(t)
 	ctx := t.Context()

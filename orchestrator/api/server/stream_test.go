@@ -28,9 +28,8 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/store"
 )
 
-// TestManyWatchers has 200 watchers read one log while it grows, each from an
-// offset of its own and cut off again and again at random places: all of them
-// end up with the same bytes.
+// TestManyWatchers has 200 watchers read one growing log, each from its own offset and
+// cut off again and again at random places: all of them end up with the same bytes.
 func TestManyWatchers(t *testing.T) {
 	const watchers = 200
 	f := newFarm()
@@ -172,7 +171,7 @@ func TestLogs(t *testing.T) {
 	}
 }
 
-// TestAbandonedLog: the worker was lost; nothing more will come.
+// TestAbandonedLog: the worker was lost; the log is incomplete for good.
 func TestAbandonedLog(t *testing.T) {
 	f := newFarm()
 	f.add("gz", "gzip", "anna")
@@ -196,7 +195,7 @@ func TestAbandonedLog(t *testing.T) {
 	}
 }
 
-// TestForgottenLog: what the farm has forgotten is gone, and not empty.
+// TestForgottenLog: a deleted log is gone (410), not empty.
 func TestForgottenLog(t *testing.T) {
 	f := newFarm()
 	f.add("gz", "gzip", "anna")
@@ -229,7 +228,7 @@ func TestForgottenLog(t *testing.T) {
 	}
 }
 
-// TestDamagedLogIsCut: bytes that are missing end the connection, not the log.
+// TestDamagedLogIsCut: missing bytes cut the connection instead of ending the log.
 func TestDamagedLogIsCut(t *testing.T) {
 	f := newFarm()
 	f.add("gz", "gzip", "anna")
@@ -318,8 +317,8 @@ func TestEventStream(t *testing.T) {
 	}
 }
 
-// TestFollowersOutliveTheServer: the farm is restarted under a log and events
-// that are being followed; nothing is lost and nothing comes twice.
+// TestFollowersOutliveTheServer: the farm restarts while a log and events are being
+// followed; nothing is lost and nothing comes twice.
 func TestFollowersOutliveTheServer(t *testing.T) {
 	f := newFarm()
 	f.add("gz", "gzip", "anna")
@@ -484,8 +483,8 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-// TestFileGoesOnAfterACut: the client collects through a server that cuts
-// every answer, and proves the digest of the whole.
+// TestFileGoesOnAfterACut: the client downloads through a server that cuts every
+// answer, and checks the digest of the whole.
 func TestFileGoesOnAfterACut(t *testing.T) {
 	f := newFarm()
 	f.add("gz", "gzip", "anna")
