@@ -9,7 +9,6 @@
 // (orchestrator/engine, over orchestrator/store) passes in what happened and then acts
 // on the stages that are ready. The same functions therefore work with any store that
 // keeps the values between two transitions.
-// values between two transitions.
 package orchestrator
 
 import (

@@ -6,5 +6,4 @@
 // It is pure: stages, workers and a time in, assignments out; no I/O, no clock, no
 // goroutine. orchestrator/plan decides which repeats there are, orchestrator/engine
 // acts on the assignments.
-// follows from an assignment in orchestrator/engine.
 package schedule

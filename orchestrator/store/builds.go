@@ -116,7 +116,6 @@ func addStage(c *columns, build string, place int, s orchestrator.Stage) query.A
 // If the fence or state of a stage is no longer that of was, Save returns ErrRefused,
 // and the transition must be undone. A stage that leaves Running loses its hold and its
 // slot. The events are numbered and stored.
-// hold and its slot. The events are numbered and kept.
 func (tx *Tx) Save(ctx context.Context, was, next Build, events ...orchestrator.Event) error {
 	if was.ID != next.ID || len(was.Stages) != len(next.Stages) {
 		return fmt.Errorf("saving build %s: it was another one before (%s)", next.ID, was.ID)

@@ -33,7 +33,6 @@ const (
 	// others wait for: if its process stops or its connection breaks, the server ends
 	// it before the others take the farm for dead. A process that was only slow tries
 	// again.
-	// only slow tries again.
 	session = "SET jit = off; SET idle_in_transaction_session_timeout = '5s'"
 )
 
