@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/netip"
 	"net/url"
 	"path"
 	"slices"
@@ -116,6 +117,8 @@ func parseSSH(s string) (Address, error) {
 		return a, errors.New("it names no user")
 	case a.Host == "" || strings.HasPrefix(a.Host, "-"):
 		return a, errors.New("it names no host")
+	case !isHost(a.Host):
+		return a, errors.New("its host is neither a name nor an IP address (letters, digits, '.', '-' and '_'; an IPv6 address in brackets)")
 	case u.Fragment != "" || strings.Contains(s, "#"):
 		return a, errors.New("it has a # in it; write %23")
 	case !path.IsAbs(u.Path) || a.Dir == "/":
@@ -127,6 +130,22 @@ func parseSSH(s string) (Address, error) {
 	}
 	a.Settings, err = parseSettings(u.RawQuery, u.ForceQuery || u.RawQuery != "")
 	return a, err
+}
+
+// isHost reports whether s is an IP address, with or without a zone, or consists of the
+// characters of host names; ssh(1) and net.Dial take both.
+func isHost(s string) bool {
+	if !strings.Contains(s, ":") {
+		return isName(s)
+	}
+	ip, err := netip.ParseAddr(s)
+	return err == nil && (ip.Zone() == "" || isName(ip.Zone()))
+}
+
+func isName(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '-' || r == '_')
+	})
 }
 
 func parseSettings(query string, asked bool) (url.Values, error) {

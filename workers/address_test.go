@@ -27,6 +27,7 @@ func TestParseAddress(t *testing.T) {
 		"empty port":   {in: "ssh://z@host:/w", want: workers.Address{Kind: workers.KindSSH, User: "z", Host: "host", Port: 22, Dir: "/w"}},
 		"highest port": {in: "ssh://z@host:65535/w", want: workers.Address{Kind: workers.KindSSH, User: "z", Host: "host", Port: 65535, Dir: "/w"}},
 		"IPv6":         {in: "ssh://z@[::1]:22/w/../x", want: workers.Address{Kind: workers.KindSSH, User: "z", Host: "::1", Port: 22, Dir: "/x"}},
+		"IPv6 zone":    {in: "ssh://z@[fe80::1%25en0]/w", want: workers.Address{Kind: workers.KindSSH, User: "z", Host: "fe80::1%en0", Port: 22, Dir: "/w"}},
 		"escaped":      {in: "ssh://z%2Fx@host/w%3Fq", want: workers.Address{Kind: workers.KindSSH, User: "z/x", Host: "host", Port: 22, Dir: "/w?q"}},
 		"settings":     {in: "ssh://z@host/w?path=/a&path=/b", want: workers.Address{Kind: workers.KindSSH, User: "z", Host: "host", Port: 22, Dir: "/w", Settings: url.Values{"path": {"/a", "/b"}}}},
 		"local":        {in: "local:", want: workers.Address{Kind: workers.KindLocal}},
@@ -50,6 +51,12 @@ func TestParseAddress(t *testing.T) {
 		"no user":           {in: "ssh://host/w", reason: "no user"},
 		"no host":           {in: "ssh://z@/w", reason: "no host"},
 		"option":            {in: "ssh://z@-oProxyCommand=x/w", reason: "no host"},
+		"host a bracket":    {in: "ssh://z@]/w", reason: "neither a name"},
+		"host a user":       {in: "ssh://z@y%40host/w", reason: "no URL"},
+		"host a command":    {in: "ssh://z@h;id/w", reason: "neither a name"},
+		"host no IPv6":      {in: "ssh://z@[::g]/w", reason: "no URL"},
+		"host empty zone":   {in: "ssh://z@[fe80::1%25]/w", reason: "no URL"},
+		"zone a command":    {in: "ssh://z@[fe80::1%25e;id]/w", reason: "neither a name"},
 		"no dir":            {in: "ssh://z@host", reason: "no folder"},
 		"root":              {in: "ssh://z@host/", reason: "no folder"},
 		"dots":              {in: "ssh://z@host/w/../..", reason: "no folder"},
@@ -111,6 +118,7 @@ func FuzzParseAddress(f *testing.F) {
 	for _, s := range []string{
 		"ssh://zfarm@zos1.example:2222/u/zfarm/w?shell=/bin/sh", "ssh://z@[::1]/w/../x", "ssh://z@[fe80::1%25en0]:99999/w",
 		"local:", "local:one?root=/x", "ssh://z:secret@host:port/w", "ssh://z%40y@h%41/w%3f%23", "ssh://z@host:/w",
+		"ssh://0@]/0",
 	} {
 		f.Add(s)
 	}
