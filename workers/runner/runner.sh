@@ -42,6 +42,7 @@ claim() { # REASON: say why the step ends, unless somebody did before
 too_long() { [ -n "$(find log -size "+$logmax" 2>/dev/null)" ]; }
 finish() { # REASON CODE: the log is whole now
 	take seconds beat
+	[ -d status ] && rm -rf status # a step made it
 	echo "${1:-lost} $2 ${seconds:-0}" >status.new && mv -f status.new status
 }
 end_group() { # SECONDS: TERM, that much time, KILL
@@ -142,7 +143,10 @@ tick() {
 	while sleep 1; do
 		# Where the shell has no clock, each turn counts as a second; a jump of the
 		# clock, or a machine that slept, counts as two at most.
-		[ -f status ] && exit
+		if [ -e status ] || [ -h status ]; then # written by the watcher, when all have ended, or by the step
+			alive "-$pgid" && end_group 0
+			exit
+		fi
 		now=$(seconds) spent=1
 		[ "$((now - last))" -gt 1 ] && spent=2
 		[ -d ended ] && spent=0 # by somebody who may be gone: see to it
@@ -166,7 +170,13 @@ tick() {
 }
 
 stop_one() {
-	cd "$1" 2>/dev/null && [ -d begun ] && [ ! -f status ] || return 0
+	cd "$1" 2>/dev/null && [ -d begun ] || return 0
+	if [ -e status ] || [ -h status ]; then # the ticker ends a step that wrote it itself
+		_left=100
+		while kept && [ "$_left" -gt 0 ]; do nap 0.1; _left=$((_left - 1)); done
+		end_orphan
+		return 0
+	fi
 	claim stopped
 	[ "$(state_here)" = running ] || return 0
 	end_group 5
@@ -174,25 +184,31 @@ stop_one() {
 	until [ -f status ] || [ "$_left" -le 0 ] || [ "$(state_here)" = lost ]; do nap; _left=$((_left - 1)); done
 }
 
-state_here() { # ended, running, lost or absent. A process id alone proves nothing, it
-	# may be another's by now: its parent must be right too, where ps can tell.
+state_here() { # ended, running, lost or absent
 	if [ -f status ]; then echo ended; return; fi
 	if [ ! -d begun ]; then echo absent; return; fi
+	if kept; then echo running; return; fi
+	end_orphan
+	if [ -f status ]; then echo ended; else echo lost; fi
+}
+kept() { # is the watcher or the ticker here? A process id alone proves nothing, it may be
+	# another's by now: its parent must be right too, where ps can tell.
 	pid runner runner
 	if pid ticker ticker; then
 		dad=$(parent "$ticker")
-		if alive "$ticker" && [ "${dad:-$runner}" = "$runner" ]; then echo running; return; fi
-	elif [ -n "$runner" ] && alive "$runner"; then echo running; return
+		alive "$ticker" && [ "${dad:-$runner}" = "$runner" ]
+	else
+		[ -n "$runner" ] && alive "$runner"
 	fi
-	if pid pgid pgid && alive "$pgid"; then # a step without its keepers
-		dad=$(parent "$pgid")
-		case $(arguments "$pgid") in *"$PWD/step"*) dad=$runner ;; esac
-		if [ -n "$dad" ] && [ "$dad" = "$runner" ]; then
-			claim lost
-			end_group 5
-		fi
+}
+end_orphan() { # a step without its keepers
+	pid pgid pgid && alive "$pgid" || return 0
+	dad=$(parent "$pgid")
+	case $(arguments "$pgid") in *"$PWD/step"*) dad=$runner ;; esac
+	if [ -n "$dad" ] && [ "$dad" = "$runner" ]; then
+		claim lost
+		end_group 5
 	fi
-	if [ -f status ]; then echo ended; else echo lost; fi
 }
 
 main() {

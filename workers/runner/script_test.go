@@ -509,24 +509,60 @@ func (s shortened) Open(ctx context.Context, name string, offset int64) (io.Read
 	}{io.MultiReader(io.LimitReader(r, 2), lost), r}, nil
 }
 
-// TestHostileFiles: a step can write the files that describe it.
+// TestHostileFiles: a step can write the files that describe it. Whatever they contain,
+// its processes are gone when the workspace is removed.
 func TestHostileFiles(t *testing.T) {
 	t.Parallel()
-	for name, script := range map[string]string{
-		"status":   `echo 'exited 0 0; rm -rf /' >"$d/status"`,
-		"link":     `ln -s /etc/passwd "$d/status"`,
-		"pipe":     `mkfifo "$d/status"`,
-		"long":     `awk 'BEGIN { for (i = 0; i < 100000; i++) printf "exited" }' >"$d/status"`,
-		"contents": `rm "$d/contents"; mkdir "$d/contents" "$d/status"`,
+	for name, c := range map[string]struct {
+		script string
+		ok     bool // Run believes it: a step may say of itself how it ended
+	}{
+		"status":   {script: `echo 'exited 0 0; rm -rf /' >"$d/status"`},
+		"valid":    {script: `echo 'exited 0 0' >"$d/status"`, ok: true},
+		"link":     {script: `ln -s /etc/passwd "$d/status"`},
+		"dangling": {script: `ln -s /nowhere "$d/status"`},
+		"folder":   {script: `ln -s /tmp "$d/status"`},
+		"pipe":     {script: `mkfifo "$d/status"`},
+		"long":     {script: `awk 'BEGIN { for (i = 0; i < 100000; i++) printf "exited" }' >"$d/status"`},
+		"contents": {script: `rm "$d/contents"; mkdir "$d/contents" "$d/status"`},
+		"group":    {script: `rm "$d/pgid"; ln -s /etc/passwd "$d/status"`},
+		"keepers":  {script: `kill -9 "$(cat "$d/ticker")" "$(cat "$d/runner")"; ln -s /etc/passwd "$d/status"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			ws := open(t, local.Host{}, runner.Options{Shell: anyShell(t)})
-			status, err := ws.Run(t.Context(), step(name, `d=$ZFARM_ROOT/.zfarm/steps/`+name+"\n"+script+"\nsleep 1000"), io.Discard)
-			if err == nil {
-				t.Errorf("%+v", status)
+			ws, err := runner.New("here", local.Host{}, runner.Options{Root: t.TempDir(), Shell: anyShell(t)}).Workspace(t.Context(), "w")
+			if err != nil {
+				t.Fatal(err)
 			}
+			pids := filepath.Join(t.TempDir(), "pids")
+			script := "d=$ZFARM_ROOT/.zfarm/steps/" + name + "\nuntil [ -s \"$d/ticker\" ]; do sleep 0.1; done\necho $$ $(cat \"$d/ticker\") >" + pids + "\n" + c.script + "\nsleep 1000"
+			status, err := ws.Run(t.Context(), step(name, script), io.Discard)
+			if c.ok != (err == nil) {
+				t.Errorf("%+v, %v", status, err)
+			}
+			var group, ticker int
+			if text, err := os.ReadFile(pids); err != nil {
+				t.Fatal(err)
+			} else if _, err := fmt.Sscan(string(text), &group, &ticker); err != nil {
+				t.Fatal(err)
+			}
+			waitGone(t, ticker) // it has seen what the step wrote
+			if err := ws.Remove(t.Context()); err != nil {
+				t.Errorf("removing: %v", err)
+			}
+			waitGone(t, -group)
 		})
+	}
+}
+
+// waitGone waits until a process, or the group of a negative number, is gone and reaped.
+func waitGone(t *testing.T, pid int) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+			t.Fatalf("process %d is still there", pid)
+		}
 	}
 }
 
