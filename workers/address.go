@@ -91,7 +91,7 @@ func parseLocal(rest string) (Address, error) {
 	text, query, asked := strings.Cut(rest, "?")
 	a := Address{Kind: KindLocal, Local: text}
 	if len(text) > maxDir || hasControl(text) {
-		return a, fmt.Errorf("what stands behind local: has control characters in it or more than %d bytes", maxDir)
+		return a, fmt.Errorf("the text after local: has control characters in it or more than %d bytes", maxDir)
 	}
 	var err error
 	a.Settings, err = parseSettings(query, asked)

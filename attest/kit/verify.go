@@ -349,6 +349,6 @@ func (v *verification) limits() {
 	r.notChecked("when the statements were signed: there is no trusted timestamp, and so no end of the key's validity")
 	r.notChecked("whether others see the same statements: there is no entry in a transparency log")
 	r.notChecked("independent rebuilds: all repeats were made in one farm")
-	r.notChecked("known vulnerabilities of the artifacts: nothing here speaks of them")
+	r.notChecked("known vulnerabilities of the artifacts: no statement here covers them")
 	r.notChecked("recipe and sources: the statements name them by digest, they are not in the folder")
 }

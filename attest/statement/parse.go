@@ -135,7 +135,7 @@ func scan(b []byte) error {
 			}
 			key := strings.ToLower(strings.ToUpper(t)) // folds case as encoding/json does
 			if open[len(open)-1][key] {
-				return fmt.Errorf("key %q stands twice in one object", t)
+				return fmt.Errorf("key %q occurs twice in one object", t)
 			}
 			open[len(open)-1][key] = true
 			atKey = false

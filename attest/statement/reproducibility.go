@@ -254,7 +254,7 @@ func (p Repeat) check() error {
 	names := map[string]bool{}
 	for _, o := range p.Outputs {
 		if o.Name == "" || o.Digest.IsZero() || names[o.Name] {
-			return fmt.Errorf("output %q lacks name or digest, or stands twice", o.Name)
+			return fmt.Errorf("output %q lacks name or digest, or occurs twice", o.Name)
 		}
 		names[o.Name] = true
 	}

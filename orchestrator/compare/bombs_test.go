@@ -88,7 +88,7 @@ func TestBombs(t *testing.T) {
 				t.Errorf("%+v", r)
 			}
 			r, _ = inChild(t, childOrder{A: a, B: b, MaxBytes: size / 2})
-			if r.Outcome != Incomparable || !strings.Contains(r.Reason, fmt.Sprintf("more than %d bytes; raise the bound", size/2)) || r.PeakMiB > mostMemory {
+			if r.Outcome != Incomparable || !strings.Contains(r.Reason, fmt.Sprintf("more than %d bytes; raise the limit", size/2)) || r.PeakMiB > mostMemory {
 				t.Errorf("%+v", r)
 			}
 		})
@@ -190,8 +190,8 @@ func TestLiesAreTold(t *testing.T) {
 	}{
 		"content of exabytes": {lie(t, size(8<<60-1)), "ends within the content"},
 		"sparse of exabytes":  {lie(t, func(b []byte) { size(7 << 60)(b); b[156] = 'S' }), "sparse; pack it without --sparse"},
-		"records of 4 GiB":    {lie(t, func(b []byte) { size(4 << 30)(b); b[156] = 'x' }), "an extended header of 4294967296 bytes; at most 1048576 are read; raise the bound"},
-		"name of 4 GiB":       {lie(t, func(b []byte) { size(4 << 30)(b); b[156] = 'L' }), "an extended header of 4294967296 bytes; at most 65537 are read; raise the bound"},
+		"records of 4 GiB":    {lie(t, func(b []byte) { size(4 << 30)(b); b[156] = 'x' }), "an extended header of 4294967296 bytes; at most 1048576 are read; raise the limit"},
+		"name of 4 GiB":       {lie(t, func(b []byte) { size(4 << 30)(b); b[156] = 'L' }), "an extended header of 4294967296 bytes; at most 65537 are read; raise the limit"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			plain := archive(t, reg("liar", "0123456789"))
@@ -222,7 +222,7 @@ func TestManyMembers(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	r, _ = inChild(t, childOrder{A: x, B: y, MaxMembers: n - 1})
-	if r.Outcome != Incomparable || !strings.Contains(r.Reason, fmt.Sprintf("more than %d members; raise the bound", n-1)) {
+	if r.Outcome != Incomparable || !strings.Contains(r.Reason, fmt.Sprintf("more than %d members; raise the limit", n-1)) {
 		t.Errorf("%+v", r)
 	}
 }

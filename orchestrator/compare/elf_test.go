@@ -82,7 +82,7 @@ func TestELFIsReadable(t *testing.T) {
 		{"compiler of another length", elfWith(".comment", 1, 0x30, "GCC: 9\x00"), elfWith(".comment", 1, 0x30, "GCC: 10.2.33\x00"), "different",
 			"elf.comment", [2]string{"GCC: 9", "GCC: 10.2.33"}, ""},
 		{"needed", elfWith(".dynstr", 3, 2, "\x00liba.so\x00", ".dynamic", 6, 3, dynamic(1, 1)), elfWith(".dynstr", 3, 2, "\x00libb.so\x00", ".dynamic", 6, 3, dynamic(1, 1)), "different",
-			"elf.dynamic.needed", [2]string{"liba.so", "libb.so"}, "what it is run with, needs"},
+			"elf.dynamic.needed", [2]string{"liba.so", "libb.so"}, "its interpreter, the libraries it needs"},
 		{"path in runpath", elfWith(".dynstr", 3, 2, "\x00/zfarm/w/first/lib\x00", ".dynamic", 6, 3, dynamic(29, 1)), elfWith(".dynstr", 3, 2, "\x00/zfarm/w/secnd/lib\x00", ".dynamic", 6, 3, dynamic(29, 1)),
 			"equivalent (tier 2)", "embedded.build path", [2]string{"/zfarm/w/first", "/zfarm/w/secnd"}, ""},
 		{"string", elfWith(".debug_str", 1, 0x30, "one\x00a.c in here\x00two\x00"), elfWith(".debug_str", 1, 0x30, "one\x00b.c in here\x00two\x00"), "different",

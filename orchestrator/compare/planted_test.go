@@ -369,7 +369,7 @@ func TestPlantedELF(t *testing.T) {
 		want  string
 		found []string
 	}{
-		{"stamp", compile(t, source("16:04:05", 42)), "equivalent (tier 2)", []string{"2 stamp.time", "2 elf.note.gnu.build-id: a digest of the rest of the file, which differs as told"}},
+		{"stamp", compile(t, source("16:04:05", 42)), "equivalent (tier 2)", []string{"2 stamp.time", "2 elf.note.gnu.build-id: a digest of the rest of the file, which differs as reported"}},
 		{"code", compile(t, source("15:04:05", 43)), "different", []string{"X elf.text", "X elf.note.gnu.build-id: a digest of the rest of the file, in which something unexplained differs"}},
 		{"stamp and code", compile(t, source("16:04:05", 43)), "different", []string{"2 stamp.time", "X elf.text", "X elf.note.gnu.build-id"}},
 		{"build id alone", idOnly, "different", []string{"X elf.note.gnu.build-id: a digest of the rest of the file differs, though nothing else in it does"}},

@@ -46,7 +46,7 @@ func TestShiftedParts(t *testing.T) {
 		{"longer text, another compiler", object(code, ident, structured(7, inA)), object(longer, ident, structured(7, idrl("Debian clb", "20261122160405"))),
 			[]string{"X goff.txt.C_CODE64", "X idrl.product: what made it", "2 idrl.translated", "X content"}},
 		{"a function more", object(code, function("one", 0)), object(longer, function("one", 0), function("two", 400)), []string{"X goff.txt.C_CODE64", "X goff.esd.name: only B has it", "X content"}},
-		{"a function elsewhere", object(code, function("one", 0)), object(longer, function("one", 80)), []string{"X goff.txt.C_CODE64", "X goff.esd.offset: what a symbol is", "X content"}},
+		{"a function elsewhere", object(code, function("one", 0)), object(longer, function("one", 80)), []string{"X goff.txt.C_CODE64", "X goff.esd.offset: the definition or the place of a symbol", "X content"}},
 		{"a longer path", object(long(3, "\x00/zfarm/w/first\x00")), object(long(3, "\x00/zfarm/w/the-second\x00") + longer),
 			[]string{"X goff.txt.C_CODE64", "X embedded.build path: the build path is embedded, with another length", "X content"}},
 		{"the same text in other records", goffFile(t, goffText(2, code, 40)...), goffFile(t, goffText(2, code, 50)...),

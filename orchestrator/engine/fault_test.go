@@ -64,6 +64,7 @@ func points(stride int) []int {
 // TestKilledAtEveryPoint loses an orchestrator at each progress it reports and lets
 // another one go on.
 func TestKilledAtEveryPoint(t *testing.T) {
+	eachPoint(t)
 	stride := thorough(t, 14, 4)
 	each(t, func(t *testing.T, fresh func(*testing.T) string) {
 		atOnce(t, points(stride), func(t *testing.T, point int) { killedAt(t, fresh(t), point) })
@@ -112,6 +113,7 @@ func killedAt(t *testing.T, url string, point int) {
 // TestCancelledAtEveryPoint cancels a build after its orchestrator was lost at each
 // progress it reports.
 func TestCancelledAtEveryPoint(t *testing.T) {
+	eachPoint(t)
 	stride := thorough(t, 14, 6)
 	each(t, func(t *testing.T, fresh func(*testing.T) string) {
 		atOnce(t, points(stride), func(t *testing.T, point int) { cancelledAt(t, fresh(t), point) })

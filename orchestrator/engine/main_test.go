@@ -29,6 +29,15 @@ func TestMain(m *testing.M) {
 // ever: no machine is slow enough to reach it.
 const patience = 5 * time.Minute
 
+// eachPoint skips, under -short, a test that kills or stops engines at every point: it
+// waits for leases and holds far more than it computes.
+func eachPoint(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("waits for many leases: run it without -short")
+	}
+}
+
 // thorough returns how much of something a test tries: more when ZFARM_LONG is set.
 func thorough(t *testing.T, short, long int) int {
 	t.Helper()

@@ -51,7 +51,7 @@ func TestFullDatabase(t *testing.T) {
 	ballast := filepath.Join(disk, "ballast")
 	fill(t, ballast)
 	g.open(t)
-	s.eventually("somebody to say that there is no room", func() bool { return log.has("no room is left for the database") })
+	s.eventually("somebody to say that there is no room", func() bool { return log.has("the disk of the database is full") })
 	if b, err := n.db.Build(t.Context(), id); err == nil && b.Over() {
 		t.Errorf("the build ended without room: %+v", b.Failure())
 	}

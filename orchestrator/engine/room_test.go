@@ -52,6 +52,7 @@ func (f *full) Fill(ctx context.Context, write func(io.Writer) error) (digest.Di
 // TestFullDiskIsWaitedFor fills the disk of the farm itself in each stage of a build.
 // The build waits, and neither port nor worker counts as faulty.
 func TestFullDiskIsWaitedFor(t *testing.T) {
+	eachPoint(t)
 	const writes = 18 // of one build, about
 	stride := thorough(t, 8, 3)
 	var cases []int

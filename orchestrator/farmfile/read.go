@@ -32,7 +32,7 @@ func (r *reader) farm() *Farm {
 		{name: "scheduling", most: 1}, {name: "oidc", most: 20}, {name: "rebuild", label: true, most: 100}, {name: "probe", most: 1},
 		{name: "retention", most: 1}, {name: "limits", most: 1}, {name: "plugin", label: true, most: maxBlocks},
 	}, reserved: map[string]string{
-		"policy": "The name \"policy\" is reserved for what a release demands. How builds are given to workers stands in a block \"scheduling\".",
+		"policy": "The name \"policy\" is reserved for what a release demands. How builds are given to workers is configured in a block \"scheduling\".",
 	}})
 	f := &Farm{Dir: r.dir}
 	if all := root.blocks["farm"]; len(all) == 1 {

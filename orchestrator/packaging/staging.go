@@ -88,7 +88,7 @@ func (st *staging) read(ctx context.Context, raw io.Reader) error {
 		}
 		last = m
 		if left -= m.Size; left < 0 {
-			return refused("more content is staged than is taken; raise the bound if that is right")
+			return refused("more content is staged than is accepted; raise the limit if this is expected")
 		}
 		if err := st.add(m, r, buf); err != nil {
 			return err

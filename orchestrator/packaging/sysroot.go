@@ -57,7 +57,7 @@ func Sysroot(ctx context.Context, r io.Reader, w io.Writer, prefix string) (Sysr
 
 func sysroot(ctx context.Context, r io.Reader, w io.Writer, prefix string) (SysrootInfo, error) {
 	if !searchable(prefix) {
-		return SysrootInfo{}, errors.New("want a clean absolute folder of letters, digits, /, +, ., _, ~ and -, because it stands in search paths")
+		return SysrootInfo{}, errors.New("want a clean absolute folder of letters, digits, /, +, ., _, ~ and -, because it is used in search paths")
 	}
 	z, err := compress.NewReader(r)
 	if err != nil {

@@ -20,7 +20,7 @@ import (
 )
 
 // ErrFull: the database has no space to write. Nothing of the transition was written.
-var ErrFull = errors.New("no room is left for the database: free some on its disk, and the farm goes on by itself")
+var ErrFull = errors.New("the disk of the database is full: free some space, and the farm continues by itself")
 
 // ErrUncertain: the connection was lost while a transition was being committed. It has
 // happened or it has not; the caller must read the state again.

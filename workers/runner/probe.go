@@ -101,7 +101,7 @@ func (w *Worker) probe(ctx context.Context, tools []string) (said, error) {
 	}
 	s := parseSaid(out.Stdout)
 	if s.one("end") != "yes" {
-		return nil, fmt.Errorf("the probe did not come to its end, %w: %w", told(out), workers.ErrUnfit)
+		return nil, fmt.Errorf("the probe did not finish, %w: %w", told(out), workers.ErrUnfit)
 	}
 	return s, nil
 }

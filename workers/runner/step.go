@@ -105,7 +105,7 @@ func readStatus(text string) (workers.Status, error) {
 	var code, took int64
 	if n, err := fmt.Sscanf(text, "%16s %d %d\n", &reason, &code, &took); n != 3 || err != nil ||
 		code < 0 || code > 255 || took < 0 || took > 1<<31 {
-		return workers.Status{}, fmt.Errorf("status %q is none of ours: %w", cut(text, 50), workers.ErrVanished)
+		return workers.Status{}, fmt.Errorf("status %q was not written by the runner: %w", cut(text, 50), workers.ErrVanished)
 	}
 	s := workers.Status{State: workers.State(reason), Took: time.Duration(took) * time.Second}
 	switch s.State {
@@ -119,7 +119,7 @@ func readStatus(text string) (workers.Status, error) {
 	case "nogroup":
 		return workers.Status{}, fmt.Errorf("%w: the shell gives background commands no process group of their own; set the worker's shell to bash or mksh", workers.ErrUnfit)
 	}
-	return workers.Status{}, fmt.Errorf("status %q is none of ours: %w", cut(text, 50), workers.ErrVanished)
+	return workers.Status{}, fmt.Errorf("status %q was not written by the runner: %w", cut(text, 50), workers.ErrVanished)
 }
 
 func stepFolder(root, name string) string { return path.Join(root, home, "steps", name) }

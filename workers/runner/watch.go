@@ -259,7 +259,7 @@ func (l *look) ask(ctx context.Context, now time.Time) error {
 	if _, ended, err := l.once(ctx); ended || err != nil {
 		return err // the next check returns the status
 	}
-	return fmt.Errorf("it has gone from the worker without a status: %w", workers.ErrVanished)
+	return fmt.Errorf("it disappeared from the worker without a status: %w", workers.ErrVanished)
 }
 
 // errEnough ends the copying of a log at its limit.

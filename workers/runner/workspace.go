@@ -197,7 +197,7 @@ func (w *workspace) stop(ctx context.Context) error {
 		}
 	}
 	if err == nil && out.Code != 0 {
-		err = fmt.Errorf("a step goes on, %w; see on the worker what hangs", told(out))
+		err = fmt.Errorf("a step is still running, %w; look on the worker for the process that hangs", told(out))
 	}
 	return err
 }

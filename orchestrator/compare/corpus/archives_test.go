@@ -230,15 +230,15 @@ func tamperedBytes() []pair {
 			copy(b[len(b)-100:], "hidden")
 			return b
 		}),
-		raw(inPadding, "pax: bytes in the padding of a member", named("padding", "no reader looks").in("bin/tool"), func(_ testing.TB, b []byte) []byte {
+		raw(inPadding, "pax: bytes in the padding of a member", named("padding", "readers ignore").in("bin/tool"), func(_ testing.TB, b []byte) []byte {
 			copy(b[512+100:], "hidden")
 			return b
 		}),
-		raw(inPadding, "pax: bytes in the padding of a header", named("padding", "no reader looks").in("bin/tool"), func(_ testing.TB, b []byte) []byte {
+		raw(inPadding, "pax: bytes in the padding of a header", named("padding", "readers ignore").in("bin/tool"), func(_ testing.TB, b []byte) []byte {
 			copy(b[501:], "hidden")
 			return sumHeader(b)
 		}),
-		raw(inPadding, "pax: bytes behind the name in a header", named("padding", "no reader looks").in("bin/tool"), func(_ testing.TB, b []byte) []byte {
+		raw(inPadding, "pax: bytes behind the name in a header", named("padding", "readers ignore").in("bin/tool"), func(_ testing.TB, b []byte) []byte {
 			copy(b[40:], "hidden")
 			return sumHeader(b)
 		}),

@@ -306,7 +306,7 @@ func (d *difference) tellDigests() {
 	s, _ := d.inA.At(at)
 	whole := bytediff.Range{Offset: s.Offset, Length: min(s.Length, verdict.MaxValue/2)}
 	f := verdict.Finding{Field: s.Name, Offset: at, A: hexText(d.a.R, whole), B: hexText(d.b.R, whole),
-		Tier: verdict.Stamp, Cause: "a digest of the rest of the file, which differs as told"}
+		Tier: verdict.Stamp, Cause: "a digest of the rest of the file, which differs as reported"}
 	switch {
 	case len(d.findings) == 0:
 		f.Tier, f.Cause = verdict.Forbidden, "a digest of the rest of the file differs, though nothing else in it does"

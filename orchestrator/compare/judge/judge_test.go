@@ -23,7 +23,7 @@ func TestFixedCause(t *testing.T) {
 		"idrl.product": "what made it", "ppa2.version": "what made it", "idrb.binder": "what made it", "obj.end.version": "what made it",
 		"elf.comment": "what made it", "pyc.magic": "what made it",
 		"idrz.zap": "after the fact", "pmar.ac": "authority", "pmar.attributes3": "authority", "pmar.attributes1": "attribute of the program",
-		"pmarl.dll": "attribute of the program", "goff.esd.amode": "symbol", "goff.place.offset": "laid out", "new.field": "must be the same",
+		"pmarl.dll": "attribute of the program", "goff.esd.amode": "symbol", "goff.place.offset": "layout of the object", "new.field": "must be the same",
 	} {
 		if have := New(Known{}, nil).fixedCause(name); !strings.Contains(have, want) {
 			t.Errorf("%s: %q, want %q", name, have, want)

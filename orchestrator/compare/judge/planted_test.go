@@ -152,7 +152,7 @@ func TestTypedFields(t *testing.T) {
 		{"a time within", with(8, 15, 4), with(8, 16, 4), []string{"2 pyc.source.time@8 the time of the build is recorded; each lies within the time of its build"}},
 		{"a time outside", with(8, 15, 4), with(8, 19, 4), []string{"X pyc.source.time@8 a time stamp that lies outside the time of its build"}},
 		{"the interpreter", with(8, 15, 4), flip(with(8, 15, 4), 0), nil},
-		{"the size", with(8, 15, 4), flip(with(8, 15, 4), 12), []string{"X pyc.source.size@12 how Python takes it is not the same"}},
+		{"the size", with(8, 15, 4), flip(with(8, 15, 4), 12), []string{"X pyc.source.size@12 how Python loads it differs"}},
 		{"code", with(8, 15, 4), flip(with(8, 15, 4), 100), []string{"X pyc.code@100"}},
 		{"code and a time", with(8, 15, 4), flip(with(8, 16, 4), 100), []string{"2 pyc.source.time@8", "X pyc.code@100"}},
 	} {

@@ -45,7 +45,7 @@ func TestDigestsExplainThemselvesByTheRest(t *testing.T) {
 		want    []string
 	}{
 		{"alone", "\x00\x01\x02\x04user\x00\x00\x00\x01end", []string{"X x.digest@3 a digest of the rest of the file differs, though nothing else in it does"}},
-		{"with what may differ", "\x00\x01\x02\x04USER\x00\x00\x00\x01end", []string{"2 x.owner@4 who built it", "2 x.digest@3 a digest of the rest of the file, which differs as told"}},
+		{"with what may differ", "\x00\x01\x02\x04USER\x00\x00\x00\x01end", []string{"2 x.owner@4 who built it", "2 x.digest@3 a digest of the rest of the file, which differs as reported"}},
 		{"with what must not differ", "\x00\x01\x02\x04user\x00\x00\x00\x02end", []string{"X x.fixed@8 it must be the same in both", "X x.digest@3 a digest of the rest of the file, in which something unexplained"}},
 		{"with plain bytes", "\x00\x01\x02\x04user\x00\x00\x00\x01enD", []string{"X content@14", "X x.digest@3 a digest of the rest of the file, in which something unexplained"}},
 		{"without it", "\x00\x01\x02\x03USER\x00\x00\x00\x01end", []string{"2 x.owner@4"}},

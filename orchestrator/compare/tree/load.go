@@ -226,7 +226,7 @@ var errTooLarge = errors.New("more lies inside than is read")
 
 // tooLarge returns an error that names the bound.
 func tooLarge(most int64) error {
-	return fmt.Errorf("%w: more than %d bytes; raise the bound if that is right", errTooLarge, most)
+	return fmt.Errorf("%w: more than %d bytes; raise the limit if this is expected", errTooLarge, most)
 }
 
 // limit returns an error beyond left bytes, where io.LimitReader would end

@@ -191,7 +191,7 @@ func (c *comparison) around(prefix string, a, b *tree) {
 		return fmt.Sprintf("%d bytes from byte %d", t.NonZero, t.First)
 	}
 	c.about(verdict.Finding{Path: path, Field: "trailing data", A: text(ta), B: text(tb), Tier: verdict.Forbidden,
-		Cause: "bytes follow the end of the archive; no reader looks at them"})
+		Cause: "bytes follow the end of the archive; readers ignore them"})
 }
 
 func recordsText(records []pax.Record) string {
@@ -213,7 +213,7 @@ func (c *comparison) member(ctx context.Context, path string, p pair) error {
 	}
 	if p.a.Hidden != p.b.Hidden || p.a.HiddenSum != p.b.HiddenSum {
 		c.meta(path, "padding", fmt.Sprint(p.a.Hidden, " bytes"), fmt.Sprint(p.b.Hidden, " bytes"), verdict.Forbidden,
-			"bytes stand in the header or the padding where no reader looks")
+			"bytes in the header or the padding that readers ignore")
 	}
 	if p.a.HeaderSum != p.b.HeaderSum && c.found.Total() == before && p.a.Size == p.b.Size && c.reformatted == "" {
 		c.reformatted = path

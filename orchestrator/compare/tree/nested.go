@@ -330,5 +330,5 @@ func (c *comparison) hidden(path string, a, b container.Hidden) {
 		return fmt.Sprintf("%s from byte %d", humanize.Count(int(h.Count), "byte"), h.First)
 	}
 	c.add(verdict.Finding{Path: path, Field: "hidden", A: text(a), B: text(b), Offset: -1, Tier: verdict.Forbidden,
-		Cause: "bytes stand where no reader looks"})
+		Cause: "bytes in a place that readers ignore"})
 }

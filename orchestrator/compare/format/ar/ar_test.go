@@ -225,7 +225,7 @@ func TestTenMillionMembers(t *testing.T) {
 	runtime.ReadMemStats(&before)
 	_, err := Open(m, int64(len(magic)+10_000_000*headerSize), container.Limits{Names: 32 << 20})
 	runtime.ReadMemStats(&after)
-	if err == nil || !strings.Contains(err.Error(), "raise the bound") {
+	if err == nil || !strings.Contains(err.Error(), "raise the limit") {
 		t.Errorf("error %v", err)
 	}
 	// Growing slices are copied, so the total allocated is several times the memory

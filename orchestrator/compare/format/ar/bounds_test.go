@@ -50,7 +50,7 @@ func TestHostileArchivesTakeLittleMemory(t *testing.T) {
 				}
 				_, err = symbolsWatched(t, v)
 			}
-			if !errors.Is(err, container.ErrFormat) || !strings.Contains(err.Error(), "raise the bound") {
+			if !errors.Is(err, container.ErrFormat) || !strings.Contains(err.Error(), "raise the limit") {
 				t.Errorf("error %v", err)
 			}
 		})
@@ -79,7 +79,7 @@ func TestSymbolTablesTakeLittleMemory(t *testing.T) {
 		switch {
 		case n < 1_000_000 && (err != nil || len(table.Symbols) != int(n)):
 			t.Errorf("%d symbols: error %v", n, err)
-		case n > 1_000_000 && (err == nil || !strings.Contains(err.Error(), "raise the bound")):
+		case n > 1_000_000 && (err == nil || !strings.Contains(err.Error(), "raise the limit")):
 			t.Errorf("%d symbols: error %v", n, err)
 		}
 	}

@@ -131,7 +131,7 @@ func (d *decoder) count(n, each uint64, rest int) error {
 		return exact.Errorf(d.at, "a symbol table of %d symbols does not fit in %d bytes", n, len(d.b))
 	}
 	if n > uint64(d.most) {
-		return exact.Errorf(d.at, "it has more than %d symbols; raise the bound if that is right", d.most)
+		return exact.Errorf(d.at, "it has more than %d symbols; raise the limit if this is expected", d.most)
 	}
 	if err := d.a.budget.Names(d.at, int64(n)*symbolSize); err != nil {
 		return err

@@ -210,7 +210,7 @@ func NewBudget(l container.Limits) *Budget {
 // Members takes count members from the budget.
 func (b *Budget) Members(at int64, count uint64) error {
 	if count > uint64(b.left.Members) {
-		return Errorf(at, "it has more than %d members; raise the bound if that is right", b.all.Members)
+		return Errorf(at, "it has more than %d members; raise the limit if this is expected", b.all.Members)
 	}
 	b.left.Members -= int(count)
 	return nil
@@ -219,7 +219,7 @@ func (b *Budget) Members(at int64, count uint64) error {
 // Names takes length bytes of names and fields from the budget.
 func (b *Budget) Names(at, length int64) error {
 	if b.left.Names -= length; b.left.Names < 0 {
-		return Errorf(at, "names and fields need more than %d bytes; raise the bound if that is right", b.all.Names)
+		return Errorf(at, "names and fields need more than %d bytes; raise the limit if this is expected", b.all.Names)
 	}
 	return nil
 }
@@ -276,7 +276,7 @@ func (b *Budget) shared(f *container.Field) bool {
 // Content takes length bytes of content from the budget.
 func (b *Budget) Content(at int64, length uint64) error {
 	if length > uint64(b.left.Content) {
-		return Errorf(at, "more than %d bytes lie inside; raise the bound if that is right", b.all.Content)
+		return Errorf(at, "more than %d bytes lie inside; raise the limit if this is expected", b.all.Content)
 	}
 	b.left.Content -= int64(length)
 	return nil

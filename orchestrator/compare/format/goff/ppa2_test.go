@@ -446,6 +446,9 @@ func (e endless) ReadAt(p []byte, at int64) (int, error) {
 
 // TestMemory reads files with as much as possible to index.
 func TestMemory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("reads long input with one goroutine: run it without -short")
+	}
 	const size = 64 << 20
 	name := bytes.Repeat([]byte{0xc1}, 400)
 	encode := func(records ...Record) []byte {

@@ -22,8 +22,8 @@ func Fields() []format.Field {
 	return []format.Field{
 		{Name: "idrl.", Text: translated, Cause: format.MadeBy("the translator"), Gravity: format.Tools},
 		{Name: "idrl.translated", Text: translated, Cause: format.MadeBy("the translator")},
-		{Name: "idrb.", Text: bound, Cause: format.MadeBy("the binder, or what it was told"), Gravity: format.Tools},
-		{Name: "idrb.bound", Text: bound, Cause: format.MadeBy("the binder, or what it was told")},
+		{Name: "idrb.", Text: bound, Cause: format.MadeBy("the binder or its options"), Gravity: format.Tools},
+		{Name: "idrb.bound", Text: bound, Cause: format.MadeBy("the binder or its options")},
 		{Name: "idru", Text: noted, Cause: "a note about it was changed, as whoever fixes it leaves one"},
 		{Name: "idru.", Text: noted},
 		{Name: "idrz.zap", Text: "a patch to a bound program (IDRZ)", Cause: "a change after the fact: it was zapped, and not in the same way", Gravity: format.Tools},

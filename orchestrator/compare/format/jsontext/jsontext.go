@@ -169,7 +169,7 @@ func (p *parser) unique(i int) error {
 	names := p.members(i)
 	for k := 1; k < len(names); k++ {
 		if bytes.Equal(names[k-1].key, names[k].key) {
-			return p.fault("a name stands twice in an object")
+			return p.fault("a name occurs twice in an object")
 		}
 	}
 	return nil

@@ -23,7 +23,7 @@ func Format() format.Format {
 		{Name: "device", Gravity: format.Presence},
 		{Name: "uid"}, {Name: "gid"}, {Name: "uname"}, {Name: "gname"}, {Name: "atime"}, {Name: "ctime"},
 		{Name: "mtime", Text: "when a file was last changed"},
-		{Name: "padding", Text: "bytes where no reader looks", Gravity: format.Presence},
+		{Name: "padding", Text: "bytes that readers ignore", Gravity: format.Presence},
 		{Name: "trailing data", Text: "bytes after the end", Gravity: format.Presence},
 	}}
 }

@@ -18,7 +18,7 @@ const maxTime = 253402300799
 // member fills m from the header block just read and the records before it.
 func (r *Reader) member(m *Member, own []Record, longName, longLink []byte) error {
 	if r.members++; r.members > r.lim.Members {
-		return r.fault("more than %d members; raise the bound if that is right", r.lim.Members)
+		return r.fault("more than %d members; raise the limit if this is expected", r.lim.Members)
 	}
 	b := r.block[:]
 	if err := r.fields(m, b); err != nil {
@@ -210,7 +210,7 @@ func decimal(s string, without int64) (int64, error) {
 // check refuses members that readers interpret in different ways.
 func (r *Reader) check(m *Member) error {
 	if int64(len(m.Name)) > r.lim.Name || int64(len(m.Link)) > r.lim.Name {
-		return r.fault("a name of more than %d bytes; raise the bound if that is right", r.lim.Name)
+		return r.fault("a name of more than %d bytes; raise the limit if this is expected", r.lim.Name)
 	}
 	if m.Name == "" {
 		return r.fault("a member without a name")

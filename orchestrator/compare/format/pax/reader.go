@@ -371,7 +371,7 @@ func (r *Reader) extended() ([]byte, byte, error) {
 		return nil, 0, r.fault("size of an extended header: %v", err)
 	}
 	if size > limit {
-		return nil, 0, r.fault("an extended header of %d bytes; at most %d are read; raise the bound if that is right", size, limit)
+		return nil, 0, r.fault("an extended header of %d bytes; at most %d are read; raise the limit if this is expected", size, limit)
 	}
 	body, err := r.readBody(size)
 	if err != nil {

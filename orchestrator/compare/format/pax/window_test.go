@@ -148,14 +148,14 @@ func TestHostileHeadersCostLittle(t *testing.T) {
 		in   []byte
 		want string
 	}{
-		"extended header of 4 GiB":   {size('x', string([]byte{0x80, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0})), "at most 1048576 are read; raise the bound"},
+		"extended header of 4 GiB":   {size('x', string([]byte{0x80, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0})), "at most 1048576 are read; raise the limit"},
 		"extended header of 1 MiB":   {size('x', "00004000000"), "ends within an extended header"},
 		"content of exabytes":        {size('0', exabytes), "ends within the content"},
 		"sparse file of exabytes":    {join(extendedHeader('x', sparse), plain(), end()), "sparse; pack it without --sparse"},
 		"old GNU sparse of exabytes": {size('S', exabytes), "sparse; pack it without --sparse"},
-		"name of 1 MiB":              {join(extendedHeader('x', named), plain(), end()), "at most 1048576 are read; raise the bound"},
-		"name of 1 MiB, as GNU does": {join(extendedHeader('L', name), plain(), end()), "at most 65537 are read; raise the bound"},
-		"name of 100 KiB":            {join(extendedHeader('x', fmt.Sprintf("%d path=%s\n", 102413, name[:102400])), plain(), end()), "more than 65536 bytes; raise the bound"},
+		"name of 1 MiB":              {join(extendedHeader('x', named), plain(), end()), "at most 1048576 are read; raise the limit"},
+		"name of 1 MiB, as GNU does": {join(extendedHeader('L', name), plain(), end()), "at most 65537 are read; raise the limit"},
+		"name of 100 KiB":            {join(extendedHeader('x', fmt.Sprintf("%d path=%s\n", 102413, name[:102400])), plain(), end()), "more than 65536 bytes; raise the limit"},
 		"records by the 100,000":     {join(extendedHeader('x', strings.Repeat("5 a=\n", 209_000)), plain(), end()), ""},
 		"different records":          {join(extendedHeader('x', distinctRecords(80_000)), plain(), end()), ""},
 	} {

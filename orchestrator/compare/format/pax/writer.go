@@ -154,7 +154,7 @@ func canonicalRecords(m *Member) ([]Record, error) {
 	slices.SortFunc(records, func(a, b Record) int { return strings.Compare(a.Key, b.Key) })
 	for i := range records[:max(len(records)-1, 0)] {
 		if records[i].Key == records[i+1].Key {
-			return nil, fmt.Errorf("record %q stands twice", records[i].Key)
+			return nil, fmt.Errorf("record %q occurs twice", records[i].Key)
 		}
 	}
 	return records, nil

@@ -13,8 +13,8 @@ func Format() format.Format {
 	const (
 		part       = "part of a program object"
 		attributes = "attributes of a program object"
-		attribute  = "an attribute of the program is not the same"
-		layout     = "how the program is laid out is not the same"
+		attribute  = "an attribute of the program differs"
+		layout     = "the layout of the program differs"
 	)
 	return format.Format{Name: "program object", Is: Is, Layout: format.Opened(Open), Fields: append(idr.Fields(),
 		format.Field{Name: "po.", Text: part, Cause: layout},
@@ -28,9 +28,9 @@ func Format() format.Format {
 		format.Field{Name: "bxlf.", Text: part},
 		format.Field{Name: "pmar.", Text: attributes, Cause: attribute},
 		format.Field{Name: "pmar.ac", Text: "authorization code of a program object: what it may do",
-			Cause: "its authority is not the same: the authorization code for APF", Gravity: format.Authority},
+			Cause: "its authority differs: the authorization code for APF", Gravity: format.Authority},
 		format.Field{Name: "pmar.attributes3", Text: attributes,
-			Cause: "its authority is not the same: this byte says whether it is valid for APF", Gravity: format.Authority},
+			Cause: "its authority differs: this byte says whether it is valid for APF", Gravity: format.Authority},
 		format.Field{Name: "pmar.binder", Text: attributes, Cause: format.MadeBy("the binder"), Gravity: format.Tools},
 		format.Field{Name: "pmarl.", Text: "when and by whom a program object was saved (PMARL)", Cause: attribute})}
 }

@@ -103,7 +103,7 @@ func common() []format.Field {
 		{Name: "content", Text: "bytes of a file"},
 		{Name: "member", Text: "only one side has it", Gravity: format.Presence},
 		{Name: "duplicate", Text: "members of one name", Gravity: format.Presence},
-		{Name: "hidden", Text: "bytes where no reader looks", Gravity: format.Presence},
+		{Name: "hidden", Text: "bytes that readers ignore", Gravity: format.Presence},
 		{Name: "order", Text: "the same parts in another order"},
 		{Name: "format", Text: "the same said in another form"},
 		{Name: "compression", Text: "how it was compressed"},

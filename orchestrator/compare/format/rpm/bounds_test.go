@@ -50,7 +50,7 @@ func TestHostileHeadersTakeLittleMemory(t *testing.T) {
 				}
 				return
 			}
-			if !errors.Is(err, container.ErrFormat) || !strings.Contains(err.Error(), "raise the bound") {
+			if !errors.Is(err, container.ErrFormat) || !strings.Contains(err.Error(), "raise the limit") {
 				t.Errorf("error %v", err)
 			}
 		})

@@ -263,7 +263,7 @@ func filled(columns []rune) bool {
 
 func (d *deck) read(i *Import) error {
 	if d.card[0] != ' ' {
-		return d.wrong("something stands in column 1")
+		return d.wrong("text in column 1")
 	}
 	d.blanks()
 	verb, err := d.word()
@@ -313,13 +313,13 @@ func (d *deck) blanks() {
 // to column 2 within quotes.
 func (d *deck) follow(quoted bool) error {
 	if filled(d.card[markColumn+1:]) {
-		return d.wrong("something stands in columns 73 to 80")
+		return d.wrong("text in columns 73 to 80")
 	}
 	if err := d.next(); err != nil {
 		return err
 	}
 	if d.card[0] != ' ' {
-		return d.wrong("something stands in column 1")
+		return d.wrong("text in column 1")
 	}
 	d.column = 1
 	if !quoted {
@@ -361,7 +361,7 @@ func (d *deck) comma() (bool, error) {
 	}
 	if d.column >= contentEnd || d.card[d.column] != ',' {
 		if d.rest() {
-			return false, d.wrong("something stands behind the statement")
+			return false, d.wrong("text after the statement")
 		}
 		return false, nil
 	}
@@ -370,7 +370,7 @@ func (d *deck) comma() (bool, error) {
 		return true, nil
 	}
 	if filled(d.card[d.column:contentEnd]) {
-		return false, d.wrong("something stands behind a comma and a blank")
+		return false, d.wrong("text after a comma and a blank")
 	}
 	return true, d.follow(false)
 }

@@ -104,6 +104,9 @@ func hostile(t *testing.T) map[string]struct {
 }
 
 func TestHostileStreamsTakeLittleMemory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("reads long input with one goroutine: run it without -short")
+	}
 	for name, c := range hostile(t) {
 		t.Run(name, func(t *testing.T) {
 			got, err := containertest.Open(t, c.in, c.in.Size(), container.Limits{Members: 200_000}, containertest.Most+c.window, Open)

@@ -262,7 +262,7 @@ func TestExplosiveStreams(t *testing.T) {
 	}
 	for name, in := range ins {
 		t.Run(name, func(t *testing.T) {
-			if _, err := Open(bytes.NewReader(in), int64(len(in)), small); !errors.Is(err, container.ErrFormat) || !strings.Contains(err.Error(), "raise the bound") {
+			if _, err := Open(bytes.NewReader(in), int64(len(in)), small); !errors.Is(err, container.ErrFormat) || !strings.Contains(err.Error(), "raise the limit") {
 				t.Errorf("error %v", err)
 			}
 		})

@@ -43,7 +43,7 @@ scheduling {
 }
 probe {}
 probe {} # ERROR: There may be 1 probe here at most.
-policy { # ERROR: The name "policy" is reserved for what a release demands. How builds are given to workers stands in a block "scheduling".
+policy { # ERROR: The name "policy" is reserved for what a release demands. How builds are given to workers is configured in a block "scheduling".
   spread = ["worker"]
 }
 policy "release" {} # ERROR: The name "policy" is reserved for what a release demands.
