@@ -79,10 +79,10 @@ start() { # returns as soon as the step has begun, here or elsewhere
 	mkdir -p "$folder" && cd "$folder" || exit 1
 	set -m # a group for the watcher, so that it outlives this command
 	"$ZFARM_SHELL" "$0" watch "$name" "$digest" </dev/null >/dev/null 2>>runner.err &
-	_left=300
+	_left=100
 	until [ -s contents ]; do
 		if ! alive $! && [ ! -d begun ]; then break; fi
-		nap 0.01
+		nap 0.03 # each costs a process
 		_left=$((_left - 1))
 		if [ "$_left" -le 0 ]; then break; fi
 	done
@@ -195,8 +195,9 @@ kept() { # is the watcher or the ticker here? A process id alone proves nothing,
 	# another's by now: its parent must be right too, where ps can tell.
 	pid runner runner
 	if pid ticker ticker; then
+		alive "$ticker" || return 1
 		dad=$(parent "$ticker")
-		alive "$ticker" && [ "${dad:-$runner}" = "$runner" ]
+		[ "${dad:-$runner}" = "$runner" ]
 	else
 		[ -n "$runner" ] && alive "$runner"
 	fi
