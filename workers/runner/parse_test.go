@@ -78,7 +78,7 @@ zfarm.end=yes
 
 func TestFactsOfProbe(t *testing.T) {
 	t.Parallel()
-	got := parseSaid([]byte(linuxProbe)).facts(toolNames())
+	got := parseProbe([]byte(linuxProbe)).facts(toolNames())
 	want := workers.Facts{
 		Uname: "Linux w1 6.1 #1 SMP x86_64 GNU/Linux", System: "Linux", Shell: "/bin/bash", CodePage: "ISO8859-1",
 		Archiver: workers.ArchiverGNUTar, Locales: []string{"C", "de_DE"}, Cores: 2, FreeBytes: 100 << 10, Path: "/opt/zopen/bin:/bin:/usr/bin",
@@ -109,7 +109,7 @@ func TestToolsToFind(t *testing.T) {
 // and one that was not asked for does not appear in the facts.
 func TestToolOfNoAnswer(t *testing.T) {
 	t.Parallel()
-	s := parseSaid([]byte("zfarm.tool.cmake.absent=yes\nzfarm.tool.ninja.absent=no\nzfarm.tool.go.path=/bin/go\nzfarm.tool.rust.path=/bin/rust\nzfarm.tool.make.path=make\n"))
+	s := parseProbe([]byte("zfarm.tool.cmake.absent=yes\nzfarm.tool.ninja.absent=no\nzfarm.tool.go.path=/bin/go\nzfarm.tool.rust.path=/bin/rust\nzfarm.tool.make.path=make\n"))
 	f := s.facts([]string{"cmake", "ninja", "go", "make", "perl"})
 	if diff := cmp.Diff(map[string]workers.Tool{"go": {Path: "/bin/go"}}, f.Tools); diff != "" {
 		t.Errorf("tools (-want +got):\n%s", diff)
@@ -135,7 +135,7 @@ func TestUnfit(t *testing.T) {
 		// Everything else is well: 64 MiB are free.
 		text := strings.Replace(linuxProbe, c.old, c.new, 1)
 		text = strings.Replace(text, " 100 90%", " 65536 90%", 1)
-		s := parseSaid([]byte(text))
+		s := parseProbe([]byte(text))
 		err := s.unfit(s.facts(toolNames()), "/srv/farm")
 		if !errors.Is(err, workers.ErrUnfit) || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v, want %q alone", name, err, c.want)
@@ -193,7 +193,7 @@ func FuzzProbe(f *testing.F) {
 	f.Add([]byte("zfarm.=x\nzfarm.df= % % %\nzfarm.df=1 2 -3 4%\nzfarm.cores=-1"))
 	f.Add([]byte(strings.Repeat("zfarm.locale=x\n", 3000)))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		s := parseSaid(b)
+		s := parseProbe(b)
 		facts := s.facts(toolNames())
 		_ = s.unfit(facts, "/r")
 		if len(facts.Locales) > mostLocales || facts.FreeBytes < 0 || facts.Cores < 0 || len(s) > mostLines {
@@ -203,7 +203,7 @@ func FuzzProbe(f *testing.F) {
 			if strings.ContainsFunc(v, unicode.IsControl) && strings.ContainsFunc(v, func(r rune) bool { return r < ' ' }) {
 				t.Errorf("control characters in %q", v)
 			}
-			if len(v) > 3*longest {
+			if len(v) > 3*maxValue {
 				t.Errorf("%d bytes of one value", len(v))
 			}
 		}
@@ -212,7 +212,7 @@ func FuzzProbe(f *testing.F) {
 
 func TestEncode(t *testing.T) {
 	t.Parallel()
-	zos := &ground{codePage: "IBM-1047"}
+	zos := &usableShell{codePage: "IBM-1047"}
 	b, err := zos.encode("#!/bin/sh\n[ x ]\n")
 	if err != nil || string(b) != "\x7b\x5a\x61\x82\x89\x95\x61\xa2\x88\x15\xad\x40\xa7\x40\xbd\x15" {
 		t.Errorf("in IBM-1047: % x, %v", b, err)
@@ -223,7 +223,7 @@ func TestEncode(t *testing.T) {
 	if b, err := zos.encode("\u2192"); err == nil {
 		t.Errorf("an arrow is in IBM-1047 as % x", b)
 	}
-	if b, err := (&ground{codePage: asciiPage}).encode("\u2192"); err != nil || string(b) != "\u2192" {
+	if b, err := (&usableShell{codePage: asciiPage}).encode("\u2192"); err != nil || string(b) != "\u2192" {
 		t.Errorf("UTF-8 passes as % x, %v", b, err)
 	}
 }
@@ -231,7 +231,7 @@ func TestEncode(t *testing.T) {
 func TestWord(t *testing.T) {
 	t.Parallel()
 	for _, s := range []string{"", "a", "it's", "-n", "a b", "é%d\\n'$x`", "\x01\x7f\xff", "tab\there", "$(id)"} {
-		w := word(s)
+		w := quoteWord(s)
 		if strings.ContainsFunc(w, func(r rune) bool { return r < ' ' || r > '~' }) {
 			t.Errorf("word(%q) = %q is not printable ASCII", s, w)
 		}

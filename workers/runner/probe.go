@@ -25,7 +25,7 @@ const (
 	leastFree   = 64 << 20
 	mostLines   = 2000
 	mostLocales = 500
-	longest     = 1000 // bytes of one value
+	maxValue    = 1000 // bytes of one value
 	linePrefix  = "zfarm."
 )
 
@@ -48,14 +48,14 @@ func (w *Worker) Facts(ctx context.Context, tools ...string) (workers.Facts, err
 		return workers.Facts{}, fmt.Errorf("probing %s: %w", w.name, err)
 	}
 	before := time.Now()
-	said, err := w.probe(ctx, names)
+	probed, err := w.probe(ctx, names)
 	if err != nil {
 		return workers.Facts{}, fmt.Errorf("probing %s: %w", w.name, err)
 	}
-	f := said.facts(names)
-	f.ClockOffset = clockOffset(said.one("date"), before, time.Now())
+	f := probed.facts(names)
+	f.ClockOffset = clockOffset(probed.first("date"), before, time.Now())
 	f.Server = w.host.Banner()
-	if err := said.unfit(f, w.options.Root); err != nil {
+	if err := probed.unfit(f, w.options.Root); err != nil {
 		return f, fmt.Errorf("probing %s: %w", w.name, err)
 	}
 	return f, nil
@@ -79,7 +79,7 @@ func toolsToFind(more []string) ([]string, error) {
 
 // probe sends probe.sh as one command, and parses its output. Without names of tools it
 // only finds the shell.
-func (w *Worker) probe(ctx context.Context, tools []string) (said, error) {
+func (w *Worker) probe(ctx context.Context, tools []string) (probeOutput, error) {
 	shells := []string{"/bin/sh", "bash", "mksh", "ksh"}
 	if w.options.Shell != "" {
 		shells = []string{w.options.Shell}
@@ -87,10 +87,10 @@ func (w *Worker) probe(ctx context.Context, tools []string) (said, error) {
 	var b strings.Builder
 	b.WriteString("set --")
 	for _, s := range shells {
-		b.WriteString(" " + word(s))
+		b.WriteString(" " + quoteWord(s))
 	}
-	fmt.Fprintf(&b, "\nextra=%s\nroot=%s\n", word(strings.Join(w.options.Path, ":")), word(w.options.Root))
-	fmt.Fprintf(&b, "tools=%s\nall=", word(strings.Join(tools, " ")))
+	fmt.Fprintf(&b, "\nextra=%s\nroot=%s\n", quoteWord(strings.Join(w.options.Path, ":")), quoteWord(w.options.Root))
+	fmt.Fprintf(&b, "tools=%s\nall=", quoteWord(strings.Join(tools, " ")))
 	if len(tools) > 0 {
 		b.WriteString("1")
 	}
@@ -99,20 +99,20 @@ func (w *Worker) probe(ctx context.Context, tools []string) (said, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := parseSaid(out.Stdout)
-	if s.one("end") != "yes" {
-		return nil, fmt.Errorf("the probe did not finish, %w: %w", told(out), workers.ErrUnfit)
+	s := parseProbe(out.Stdout)
+	if s.first("end") != "yes" {
+		return nil, fmt.Errorf("the probe did not finish, %w: %w", commandError(out), workers.ErrUnfit)
 	}
 	return s, nil
 }
 
-// said is the output of probe.sh, by key.
-type said map[string][]string
+// probeOutput is the output of probe.sh, by key.
+type probeOutput map[string][]string
 
-// parseSaid parses lines "zfarm.KEY=VALUE", bounded in number and length, and ignores
+// parseProbe parses lines "zfarm.KEY=VALUE", bounded in number and length, and ignores
 // all others. Control characters become spaces.
-func parseSaid(b []byte) said {
-	s, lines := said{}, 0
+func parseProbe(b []byte) probeOutput {
+	s, lines := probeOutput{}, 0
 	for line := range strings.SplitSeq(string(b), "\n") {
 		line, ours := strings.CutPrefix(line, linePrefix)
 		key, value, ok := strings.Cut(line, "=")
@@ -127,35 +127,35 @@ func parseSaid(b []byte) said {
 				return ' '
 			}
 			return r
-		}, strings.ToValidUTF8(value[:min(len(value), longest)], "?"))
+		}, strings.ToValidUTF8(value[:min(len(value), maxValue)], "?"))
 		s[key] = append(s[key], strings.TrimSpace(value))
 	}
 	return s
 }
 
-// one returns the first value of a key, or "".
-func (s said) one(key string) string {
+// first returns the first value of a key, or "".
+func (s probeOutput) first(key string) string {
 	if v := s[key]; len(v) > 0 {
 		return v[0]
 	}
 	return ""
 }
 
-func (s said) facts(tools []string) workers.Facts {
+func (s probeOutput) facts(tools []string) workers.Facts {
 	f := workers.Facts{
-		Uname: s.one("uname"), System: s.one("system"), Host: s.one("host"), User: s.one("user"),
-		Release: s.one("release"), Version: s.one("version"), Machine: s.one("machine"),
-		Shell: s.one("shell"), CodePage: s.one("codepage"), Path: s.one("path"),
-		Tools: map[string]workers.Tool{}, FreeBytes: freeBytes(s.one("df")),
+		Uname: s.first("uname"), System: s.first("system"), Host: s.first("host"), User: s.first("user"),
+		Release: s.first("release"), Version: s.first("version"), Machine: s.first("machine"),
+		Shell: s.first("shell"), CodePage: s.first("codepage"), Path: s.first("path"),
+		Tools: map[string]workers.Tool{}, FreeBytes: freeBytes(s.first("df")),
 	}
-	if n, err := strconv.Atoi(s.one("cores")); err == nil && n > 0 && n < 1<<20 {
+	if n, err := strconv.Atoi(s.first("cores")); err == nil && n > 0 && n < 1<<20 {
 		f.Cores = n
 	}
 	for _, name := range tools {
-		if p := s.one("tool." + name + ".path"); strings.HasPrefix(p, "/") {
-			banner := s.one("tool." + name + ".banner")
+		if p := s.first("tool." + name + ".path"); strings.HasPrefix(p, "/") {
+			banner := s.first("tool." + name + ".banner")
 			f.Tools[name] = workers.Tool{Path: p, Banner: banner, Version: versionIn(banner)}
-		} else if s.one("tool."+name+".absent") == "yes" {
+		} else if s.first("tool."+name+".absent") == "yes" {
 			f.Absent = append(f.Absent, name)
 		}
 	}
@@ -238,8 +238,8 @@ func freeBytes(line string) int64 {
 }
 
 // unfitShell returns the error of a machine that cannot run any step.
-func (s said) unfitShell() error {
-	if strings.HasPrefix(s.one("shell"), "/") && s.one("codepage") != "" {
+func (s probeOutput) unfitShell() error {
+	if strings.HasPrefix(s.first("shell"), "/") && s.first("codepage") != "" {
 		return nil
 	}
 	return fmt.Errorf("%w: no shell with job control without a terminal (%s); install bash or mksh, or set the worker's shell to one that has it",
@@ -247,14 +247,14 @@ func (s said) unfitShell() error {
 }
 
 // unfit joins errors about everything that the machine lacks.
-func (s said) unfit(f workers.Facts, root string) error {
+func (s probeOutput) unfit(f workers.Facts, root string) error {
 	faults := []error{s.unfitShell()}
 	if f.Archiver == "" {
 		faults = append(faults, fmt.Errorf(
 			"%w: no archiver; install GNU tar or bsdtar under the name tar (on z/OS, pax), or add its folder to the worker's path", workers.ErrUnfit))
 	}
 	switch {
-	case s.one("writable") != "yes":
+	case s.first("writable") != "yes":
 		faults = append(faults, fmt.Errorf(
 			"%w: cannot write in %s; give the worker's user a root folder of its own, on a file system that is not full", workers.ErrUnfit, root))
 	case f.FreeBytes < leastFree:

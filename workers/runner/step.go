@@ -16,8 +16,8 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// blueprint is a step in the form sent to the machine.
-type blueprint struct {
+// encodedStep is a step in the form sent to the machine.
+type encodedStep struct {
 	name string
 	// contents is the digest of everything the step may depend on. Lease and maximum
 	// log size are the worker's and may change between two calls.
@@ -25,30 +25,30 @@ type blueprint struct {
 	script, env []byte
 }
 
-// draw checks a step and writes its files.
-func (w *workspace) draw(s workers.Step) (blueprint, error) {
-	dir, err := w.within(s.Dir)
+// encodeStep checks a step and writes its files.
+func (w *workspace) encodeStep(s workers.Step) (encodedStep, error) {
+	dir, err := w.checkedName(s.Dir)
 	if err != nil {
-		return blueprint{}, err
+		return encodedStep{}, err
 	}
-	if err := check(s); err != nil {
-		return blueprint{}, err
+	if err := checkStep(s); err != nil {
+		return encodedStep{}, err
 	}
-	b := blueprint{name: s.Name, contents: contentsOf(s, dir)}
+	b := encodedStep{name: s.Name, contents: contentsOf(s, dir)}
 	text := s.Script
 	if !strings.HasSuffix(text, "\n") {
 		text += "\n"
 	}
-	if b.script, err = w.ground.encode(text); err != nil {
-		return b, fmt.Errorf("writing its script in %s: %w", w.ground.codePage, err)
+	if b.script, err = w.shell.encode(text); err != nil {
+		return b, fmt.Errorf("writing its script in %s: %w", w.shell.codePage, err)
 	}
-	if b.env, err = w.ground.encode(envText(s, dir, w.options)); err != nil {
-		return b, fmt.Errorf("writing its environment in %s: %w", w.ground.codePage, err)
+	if b.env, err = w.shell.encode(envText(s, dir, w.options)); err != nil {
+		return b, fmt.Errorf("writing its environment in %s: %w", w.shell.codePage, err)
 	}
 	return b, nil
 }
 
-func check(s workers.Step) error {
+func checkStep(s workers.Step) error {
 	if !workers.ValidID(s.Name) {
 		return fmt.Errorf("name: %w", fs.ErrInvalid)
 	}
@@ -122,4 +122,4 @@ func readStatus(text string) (workers.Status, error) {
 	return workers.Status{}, fmt.Errorf("status %q was not written by the runner: %w", cut(text, 50), workers.ErrVanished)
 }
 
-func stepFolder(root, name string) string { return path.Join(root, home, "steps", name) }
+func stepFolder(root, name string) string { return path.Join(root, runnerFolder, "steps", name) }

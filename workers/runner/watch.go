@@ -30,7 +30,7 @@ const (
 )
 
 func (w *workspace) Run(ctx context.Context, s workers.Step, log io.Writer) (workers.Status, error) {
-	b, err := w.draw(s)
+	b, err := w.encodeStep(s)
 	if err != nil {
 		return workers.Status{}, fmt.Errorf("beginning step %q: %w", s.Name, err)
 	}
@@ -54,17 +54,17 @@ func orContext(ctx context.Context, err error) error {
 }
 
 // begin starts the step unless it was begun before.
-func (w *workspace) begin(ctx context.Context, b blueprint) (joined bool, err error) {
-	text, err := w.small(ctx, path.Join(stepFolder(w.root, b.name), "contents"))
+func (w *workspace) begin(ctx context.Context, b encodedStep) (joined bool, err error) {
+	text, err := w.readSmall(ctx, path.Join(stepFolder(w.root, b.name), "contents"))
 	if err == nil {
-		return true, b.same(text)
+		return true, b.checkContents(text)
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}
 	// Named by digest: if two calls begin at once with different contents, one wins
 	// with all of its files.
-	next := path.Join(w.root, home, "next", b.name+"."+b.contents.Hex())
+	next := path.Join(w.root, runnerFolder, "next", b.name+"."+b.contents.Hex())
 	for suffix, content := range map[string][]byte{".step": b.script, ".env": b.env} {
 		if _, err := w.host.Put(ctx, next+suffix, 0o600, bytes.NewReader(content)); err != nil {
 			return false, err
@@ -76,16 +76,16 @@ func (w *workspace) begin(ctx context.Context, b blueprint) (joined bool, err er
 	}
 	switch out.Code {
 	case 0:
-		return false, b.same(string(out.Stdout))
+		return false, b.checkContents(string(out.Stdout))
 	case codeBegun:
 		return false, fmt.Errorf("its runner died as it began: %w", workers.ErrVanished)
 	}
-	return false, fmt.Errorf("%w: the runner does not start, %w", workers.ErrUnfit, told(out))
+	return false, fmt.Errorf("%w: the runner does not start, %w", workers.ErrUnfit, commandError(out))
 }
 
-// same compares our digest with the one that the step was begun under, which is a line
-// of text.
-func (b blueprint) same(text string) error {
+// checkContents compares our digest with the one that the step was begun under, which
+// is a line of text.
+func (b encodedStep) checkContents(text string) error {
 	for line := range strings.Lines(text) {
 		if d, err := digest.Parse(strings.TrimSpace(line)); err == nil {
 			if d != b.contents {
@@ -97,8 +97,8 @@ func (b blueprint) same(text string) error {
 	return fmt.Errorf("contents %q are none of ours: %w", cut(text, 80), workers.ErrVanished)
 }
 
-// small reads a small file written by the runner.
-func (w *workspace) small(ctx context.Context, file string) (string, error) {
+// readSmall reads a small file written by the runner.
+func (w *workspace) readSmall(ctx context.Context, file string) (string, error) {
 	r, err := w.host.Open(ctx, file, 0)
 	if err != nil {
 		return "", err
@@ -107,23 +107,23 @@ func (w *workspace) small(ctx context.Context, file string) (string, error) {
 	if err := errors.Join(err, r.Close()); err != nil {
 		return "", err
 	}
-	return w.ground.decode(b)
+	return w.shell.decode(b)
 }
 
 // watch copies the log until there is a status, and renews the lease.
 func (w *workspace) watch(ctx context.Context, name string, joined bool, log io.Writer) (workers.Status, error) {
-	l := look{workspace: w, folder: stepFolder(w.root, name), log: log, moved: time.Now(), alive: time.Now()}
-	status, ended, err := l.once(ctx)
+	l := stepWatch{workspace: w, folder: stepFolder(w.root, name), log: log, moved: time.Now(), alive: time.Now()}
+	status, ended, err := l.poll(ctx)
 	if ended || err != nil {
 		return status, err
 	}
-	keeping, stop := context.WithCancel(ctx)
-	kept := make(chan struct{})
+	leaseCtx, stop := context.WithCancel(ctx)
+	leaseDone := make(chan struct{})
 	go func() {
-		defer close(kept)
-		w.keep(keeping, l.folder, joined)
+		defer close(leaseDone)
+		w.keepLease(leaseCtx, l.folder, joined)
 	}()
-	defer func() { stop(); <-kept }()
+	defer func() { stop(); <-leaseDone }()
 
 	pause := firstPoll
 	for {
@@ -134,20 +134,20 @@ func (w *workspace) watch(ctx context.Context, name string, joined bool, log io.
 			return workers.Status{}, err
 		}
 		pause = min(pause*3/2, lastPoll)
-		status, ended, err := l.once(ctx)
+		status, ended, err := l.poll(ctx)
 		if ended || err != nil {
 			return status, err
 		}
-		if err := l.pulse(ctx); err != nil {
+		if err := l.checkPulse(ctx); err != nil {
 			return workers.Status{}, err
 		}
 	}
 }
 
-// keep renews the lease until ctx ends. It reports no errors: the watcher notices a
+// keepLease renews the lease until ctx ends. It reports no errors: the watcher notices a
 // lost connection sooner, and on a full disk the step should get all the time that its
 // lease has left.
-func (w *workspace) keep(ctx context.Context, folder string, now bool) {
+func (w *workspace) keepLease(ctx context.Context, folder string, now bool) {
 	every := w.options.Lease / 3
 	if now {
 		w.renew(ctx, folder)
@@ -161,7 +161,7 @@ func (w *workspace) keep(ctx context.Context, folder string, now bool) {
 }
 
 func (w *workspace) renew(ctx context.Context, folder string) bool {
-	text, err := w.ground.encode(rand.Text() + "\n")
+	text, err := w.shell.encode(rand.Text() + "\n")
 	if err == nil {
 		_, err = w.host.Put(ctx, path.Join(folder, "lease"), 0o600, bytes.NewReader(text))
 	}
@@ -179,8 +179,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// look is the state of watching one step.
-type look struct {
+// stepWatch is the state of watching one step.
+type stepWatch struct {
 	workspace *workspace
 	folder    string
 	log       io.Writer
@@ -192,10 +192,10 @@ type look struct {
 	alive  time.Time // when the pulse last moved
 }
 
-// once reads the status and then copies the rest of the log, in this order, so that the
+// poll reads the status and then copies the rest of the log, in this order, so that the
 // log is complete when there is a status.
-func (l *look) once(ctx context.Context) (status workers.Status, ended bool, err error) {
-	text, err := l.workspace.small(ctx, path.Join(l.folder, "status"))
+func (l *stepWatch) poll(ctx context.Context) (status workers.Status, ended bool, err error) {
+	text, err := l.workspace.readSmall(ctx, path.Join(l.folder, "status"))
 	if err == nil {
 		ended = true
 	} else if !errors.Is(err, fs.ErrNotExist) {
@@ -217,10 +217,10 @@ func (l *look) once(ctx context.Context) (status workers.Status, ended bool, err
 	return status, true, err
 }
 
-// pulse returns an ErrLost if the step has gone without a status: its beat stands
+// checkPulse returns an ErrLost if the step has gone without a status: its beat stands
 // still, and the runner's own script does not find it. Neither suffices alone: a busy
 // machine can stand still, and a process id can belong to another process.
-func (l *look) pulse(ctx context.Context) error {
+func (l *stepWatch) checkPulse(ctx context.Context) error {
 	now := time.Now()
 	if now.Sub(l.pulsed) < pulseEvery {
 		return nil
@@ -239,10 +239,10 @@ func (l *look) pulse(ctx context.Context) error {
 		return nil
 	}
 	l.moved = now
-	return l.ask(ctx, now)
+	return l.askScript(ctx, now)
 }
 
-func (l *look) ask(ctx context.Context, now time.Time) error {
+func (l *stepWatch) askScript(ctx context.Context, now time.Time) error {
 	w := l.workspace
 	out, err := w.host.Exec(ctx, w.command("state", path.Base(l.folder)))
 	if err != nil {
@@ -256,7 +256,7 @@ func (l *look) ask(ctx context.Context, now time.Time) error {
 	case out.Code == 0 && len(words) > 0 && words[len(words)-1] == "running" && !asleep:
 		return nil
 	}
-	if _, ended, err := l.once(ctx); ended || err != nil {
+	if _, ended, err := l.poll(ctx); ended || err != nil {
 		return err // the next check returns the status
 	}
 	return fmt.Errorf("it disappeared from the worker without a status: %w", workers.ErrVanished)

@@ -80,15 +80,15 @@ type Worker struct {
 	options Options
 	fault   error // of the options; every method returns it
 
-	turn chan struct{} // held while reading or finding the ground
-	base *ground
+	turn  chan struct{} // held while reading or finding the shell
+	shell *usableShell
 }
 
-// ground is what must be known of a machine before it can run anything.
-type ground struct {
-	shell    string // absolute path
-	path     string // getconf PATH
-	codePage string
+// usableShell is what must be known of a machine before it can run anything.
+type usableShell struct {
+	program    string // absolute path
+	searchPath string // getconf PATH
+	codePage   string
 }
 
 // New returns the worker of that name on h. It sends nothing to the machine yet; the
@@ -110,11 +110,11 @@ func (w *Worker) Workspace(ctx context.Context, id string) (workers.Workspace, e
 	if !workers.ValidID(id) {
 		return nil, fmt.Errorf("workspace id %q: %w", id, fs.ErrInvalid)
 	}
-	g, err := w.ground(ctx)
+	g, err := w.findShell(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("opening workspace %s on %s: %w", id, w.name, err)
 	}
-	s := &workspace{host: w.host, options: w.options, ground: g, root: path.Join(w.options.Root, id)}
+	s := &workspace{host: w.host, options: w.options, shell: g, root: path.Join(w.options.Root, id)}
 	if err := s.open(ctx); err != nil {
 		return nil, fmt.Errorf("opening workspace %s on %s: %w", id, w.name, err)
 	}
@@ -139,8 +139,8 @@ func (w *Worker) Workspaces(ctx context.Context) ([]string, error) {
 	return ids, nil
 }
 
-// ground finds a usable shell, once.
-func (w *Worker) ground(ctx context.Context) (*ground, error) {
+// findShell finds a usable shell, once.
+func (w *Worker) findShell(ctx context.Context) (*usableShell, error) {
 	if w.fault != nil {
 		return nil, w.fault
 	}
@@ -150,22 +150,22 @@ func (w *Worker) ground(ctx context.Context) (*ground, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	if w.base != nil {
-		return w.base, nil
+	if w.shell != nil {
+		return w.shell, nil
 	}
-	said, err := w.probe(ctx, nil)
+	probed, err := w.probe(ctx, nil)
 	if err != nil {
 		return nil, err
 	}
-	if err := said.unfitShell(); err != nil {
+	if err := probed.unfitShell(); err != nil {
 		return nil, err
 	}
-	w.base = &ground{shell: said.one("shell"), path: said.one("system_path"), codePage: said.one("codepage")}
-	return w.base, nil
+	w.shell = &usableShell{program: probed.first("shell"), searchPath: probed.first("system_path"), codePage: probed.first("codepage")}
+	return w.shell, nil
 }
 
 // encode returns text in the code page of the machine's shell.
-func (g *ground) encode(text string) ([]byte, error) {
+func (g *usableShell) encode(text string) ([]byte, error) {
 	if g.codePage == asciiPage {
 		return []byte(text), nil // UTF-8 needs no conversion
 	}
@@ -177,7 +177,7 @@ func (g *ground) encode(text string) ([]byte, error) {
 }
 
 // decode returns the text of a small file written by the machine's shell.
-func (g *ground) decode(b []byte) (string, error) {
+func (g *usableShell) decode(b []byte) (string, error) {
 	if g.codePage == asciiPage {
 		return string(b), nil
 	}
@@ -189,9 +189,9 @@ func (g *ground) decode(b []byte) (string, error) {
 	return string(b), err
 }
 
-// word returns s quoted as one word of a shell command, in printable ASCII only, as
+// quoteWord returns s quoted as one word of a shell command, in printable ASCII only, as
 // Exec requires.
-func word(s string) string {
+func quoteWord(s string) string {
 	plain := true
 	for _, c := range []byte(s) {
 		plain = plain && c >= ' ' && c <= '~'
@@ -215,9 +215,9 @@ func word(s string) string {
 	return `"$(printf ` + workers.Quote(b.String()) + `)"`
 }
 
-// told returns the error of a command that failed with an unexpected code, with its
-// output.
-func told(o Output) error {
+// commandError returns the error of a command that failed with an unexpected code,
+// with its output.
+func commandError(o Output) error {
 	text := strings.TrimSpace(string(o.Stderr))
 	if text == "" {
 		text = strings.TrimSpace(string(o.Stdout))

@@ -17,9 +17,9 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// home is the runner's own folder in a workspace. No method of Workspace accepts a name
-// in it.
-const home = ".zfarm"
+// runnerFolder is the runner's own folder in a workspace. No method of Workspace accepts
+// a name in it.
+const runnerFolder = ".zfarm"
 
 // Exit codes of our own commands, distinct from those of shells and tools.
 const (
@@ -32,31 +32,31 @@ const (
 type workspace struct {
 	host    Host
 	options Options
-	ground  *ground
+	shell   *usableShell
 	root    string
 }
 
 // open makes missing folders and puts the script there.
 func (w *workspace) open(ctx context.Context) error {
-	root := word(w.root)
+	root := quoteWord(w.root)
 	out, err := w.host.Exec(ctx, "umask 077; mkdir -p "+root+" && [ ! -h "+root+" ] && cd "+root+
-		" && mkdir -p "+home+"/steps "+home+"/next")
+		" && mkdir -p "+runnerFolder+"/steps "+runnerFolder+"/next")
 	if err != nil {
 		return err
 	}
 	if out.Code != 0 {
-		return fmt.Errorf("%w: making %s, %w; see that its user may write there and that there is room", workers.ErrUnfit, w.root, told(out))
+		return fmt.Errorf("%w: making %s, %w; see that its user may write there and that there is room", workers.ErrUnfit, w.root, commandError(out))
 	}
-	return w.bring(ctx)
+	return w.putScript(ctx)
 }
 
-// bring puts runner.sh. A running watcher keeps the file it has open.
-func (w *workspace) bring(ctx context.Context) error {
-	text, err := w.ground.encode(runnerScript)
+// putScript puts runner.sh. A running watcher keeps the file it has open.
+func (w *workspace) putScript(ctx context.Context) error {
+	text, err := w.shell.encode(runnerScript)
 	if err != nil {
 		return err
 	}
-	_, err = w.host.Put(ctx, path.Join(w.root, home, "runner.sh"), 0o700, strings.NewReader(string(text)))
+	_, err = w.host.Put(ctx, path.Join(w.root, runnerFolder, "runner.sh"), 0o700, strings.NewReader(string(text)))
 	return err
 }
 
@@ -65,30 +65,30 @@ func (w *workspace) Root() string { return w.root }
 
 // command returns the line that calls the runner in the workspace.
 func (w *workspace) command(verb string, arguments ...string) string {
-	script := word(path.Join(w.root, home, "runner.sh"))
-	line := "[ -f " + script + " ] || exit " + fmt.Sprint(codeNoRunner) + "; umask 077; cd " + word(w.root) +
-		" && exec env -i PATH=" + word(w.ground.path) + " ZFARM_ROOT=" + word(w.root) +
-		" ZFARM_SHELL=" + word(w.ground.shell) + " " + word(w.ground.shell) + " " + script + " " + verb
+	script := quoteWord(path.Join(w.root, runnerFolder, "runner.sh"))
+	line := "[ -f " + script + " ] || exit " + fmt.Sprint(codeNoRunner) + "; umask 077; cd " + quoteWord(w.root) +
+		" && exec env -i PATH=" + quoteWord(w.shell.searchPath) + " ZFARM_ROOT=" + quoteWord(w.root) +
+		" ZFARM_SHELL=" + quoteWord(w.shell.program) + " " + quoteWord(w.shell.program) + " " + script + " " + verb
 	for _, a := range arguments {
-		line += " " + word(a)
+		line += " " + quoteWord(a)
 	}
 	return line
 }
 
-// within returns the cleaned name, or an error if it must not be used.
-func (w *workspace) within(name string) (string, error) {
+// checkedName returns the cleaned name, or an error if it must not be used.
+func (w *workspace) checkedName(name string) (string, error) {
 	clean, err := workers.CleanName(name)
 	if err != nil {
 		return "", err
 	}
-	if clean == home || strings.HasPrefix(clean, home+"/") {
+	if clean == runnerFolder || strings.HasPrefix(clean, runnerFolder+"/") {
 		return "", &fs.PathError{Op: "name", Path: name, Err: fs.ErrPermission}
 	}
 	return clean, nil
 }
 
 func (w *workspace) Put(ctx context.Context, name string, mode fs.FileMode, r io.Reader) (digest.Digest, error) {
-	clean, err := w.within(name)
+	clean, err := w.checkedName(name)
 	if err == nil && clean == "." {
 		err = fs.ErrInvalid
 	}
@@ -117,15 +117,15 @@ func (w *workspace) makeParent(ctx context.Context, dir string) error {
 	}
 	// Below the root only: a removed workspace must not come back because an
 	// orchestrator that does not know of the removal puts one more file there.
-	out, err := w.host.Exec(ctx, "umask 022; cd "+word(w.root)+" && mkdir -p "+word("./"+dir))
+	out, err := w.host.Exec(ctx, "umask 022; cd "+quoteWord(w.root)+" && mkdir -p "+quoteWord("./"+dir))
 	if err == nil && out.Code != 0 {
-		err = fmt.Errorf("making its folder: %w", told(out))
+		err = fmt.Errorf("making its folder: %w", commandError(out))
 	}
 	return err
 }
 
 func (w *workspace) Get(ctx context.Context, name string, to io.Writer) (digest.Digest, error) {
-	clean, err := w.within(name)
+	clean, err := w.checkedName(name)
 	if err != nil {
 		return digest.Digest{}, fmt.Errorf("getting %s: %w", name, err)
 	}
@@ -166,7 +166,7 @@ func (w *workspace) copyFrom(ctx context.Context, file string, offset int64, to 
 }
 
 func (w *workspace) List(ctx context.Context, dir string) ([]workers.Entry, error) {
-	clean, err := w.within(dir)
+	clean, err := w.checkedName(dir)
 	if err != nil {
 		return nil, fmt.Errorf("listing %s: %w", dir, err)
 	}
@@ -175,7 +175,7 @@ func (w *workspace) List(ctx context.Context, dir string) ([]workers.Entry, erro
 		return nil, fmt.Errorf("listing %s: %w", dir, err)
 	}
 	if clean == "." {
-		entries = slices.DeleteFunc(entries, func(e workers.Entry) bool { return e.Name == home })
+		entries = slices.DeleteFunc(entries, func(e workers.Entry) bool { return e.Name == runnerFolder })
 	}
 	return entries, nil
 }
@@ -189,15 +189,15 @@ func (w *workspace) Stop(ctx context.Context) error {
 }
 
 func (w *workspace) stop(ctx context.Context) error {
-	there := "[ -d " + word(path.Join(w.root, home, "steps")) + " ] || exit 0; "
+	there := "[ -d " + quoteWord(path.Join(w.root, runnerFolder, "steps")) + " ] || exit 0; "
 	out, err := w.host.Exec(ctx, there+w.command("stop"))
 	if err == nil && out.Code == codeNoRunner { // a step deleted it
-		if err = w.bring(ctx); err == nil {
+		if err = w.putScript(ctx); err == nil {
 			out, err = w.host.Exec(ctx, there+w.command("stop"))
 		}
 	}
 	if err == nil && out.Code != 0 {
-		err = fmt.Errorf("a step is still running, %w; look on the worker for the process that hangs", told(out))
+		err = fmt.Errorf("a step is still running, %w; look on the worker for the process that hangs", commandError(out))
 	}
 	return err
 }
@@ -212,10 +212,10 @@ func (w *workspace) Remove(ctx context.Context) error {
 	}
 	// Folders only, and without following links: chmod -R might go through a link that
 	// a step left to a place outside.
-	out, err := w.host.Exec(ctx, "cd "+word(w.options.Root)+" || exit; rm -rf ./"+id+
+	out, err := w.host.Exec(ctx, "cd "+quoteWord(w.options.Root)+" || exit; rm -rf ./"+id+
 		" 2>/dev/null || { find ./"+id+" -type d -exec chmod u+rwx {} \\; ; rm -rf ./"+id+"; }")
 	if err == nil && out.Code != 0 {
-		err = told(out)
+		err = commandError(out)
 	}
 	if err != nil {
 		return fmt.Errorf("removing %s: %w", w.root, err)
