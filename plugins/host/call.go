@@ -151,8 +151,8 @@ func (p *Process) call(ctx context.Context, what string, ws plugins.Workspace, d
 	case <-ctx.Done():
 		return fmt.Errorf("%s with plugin %s: %w", what, p.name, context.Cause(ctx))
 	}
-	seen := &witness{ws: ws}
-	id, stop, err := p.serve(seen)
+	recorded := &recorder{ws: ws}
+	id, stop, err := p.serve(recorded)
 	if err != nil {
 		return fmt.Errorf("%s with plugin %s: %w", what, p.name, err)
 	}
@@ -165,7 +165,7 @@ func (p *Process) call(ctx context.Context, what string, ws plugins.Workspace, d
 	if err == nil {
 		return nil
 	}
-	return seen.judge(p.explain(ctx, what, err))
+	return recorded.correctError(p.explain(ctx, what, err))
 }
 
 // serve offers ws under an identifier until stop is called. stop returns when
@@ -211,7 +211,7 @@ func (p *Process) explain(ctx context.Context, what string, err error) error {
 	case codes.Internal, codes.Unimplemented:
 		return fmt.Errorf("%s with plugin %s: %w: %s", what, p.name, errAnswer, plugins.Line(status.Convert(err).Message(), plugins.MaxName))
 	}
-	if p.gone() {
+	if p.hasEnded() {
 		return fmt.Errorf("%s with plugin %s: %w", what, p.name, ErrCrashed)
 	}
 	err = wire.Decode(err)
@@ -223,8 +223,8 @@ func (p *Process) explain(ctx context.Context, what string, err error) error {
 	return fmt.Errorf("%s with plugin %s: %w", what, p.name, err)
 }
 
-// gone reports whether the process has ended.
-func (p *Process) gone() bool {
+// hasEnded reports whether the process has ended.
+func (p *Process) hasEnded() bool {
 	select {
 	case <-p.child.exited:
 		return true

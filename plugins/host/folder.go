@@ -14,19 +14,19 @@ import (
 )
 
 // maxDir keeps the paths of sockets within 104 bytes, the lowest limit of any
-// system. go-plugin and folder add up to 49 bytes.
+// system. go-plugin and makeFolder add up to 49 bytes.
 const maxDir = 55
 
 const folderPrefix = "zfp-"
 
-// folder makes the private folder of one plugin process. Its name contains the
+// makeFolder makes the private folder of one plugin process. Its name contains the
 // process number of the farm.
-func folder(dir string) (string, error) {
+func makeFolder(dir string) (string, error) {
 	return os.MkdirTemp(dir, fmt.Sprintf("%s%d-", folderPrefix, os.Getpid()))
 }
 
-// sweep removes the folders of farm processes that have ended.
-func sweep(dir string) error {
+// removeStaleFolders removes the folders of farm processes that have ended.
+func removeStaleFolders(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return os.MkdirAll(dir, 0o700)

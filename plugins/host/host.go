@@ -61,13 +61,13 @@ type Options struct {
 
 // Catalog holds the plugins of a farm.
 type Catalog struct {
-	entries  map[string]*known
+	entries  map[string]*catalogEntry
 	opts     Options
 	programs programs
 }
 
-// known is an entry and the description that its plugin gave.
-type known struct {
+// catalogEntry is an entry and the description that its plugin gave.
+type catalogEntry struct {
 	Entry
 	// turn is held while description is read or set.
 	turn        chan struct{}
@@ -90,7 +90,7 @@ func New(entries []Entry, opts Options) (*Catalog, error) {
 		return nil, fmt.Errorf("folder for plugins %s: a path of %d bytes is too long for sockets below it; choose one of at most %d",
 			opts.Dir, len(opts.Dir), maxDir)
 	}
-	c := &Catalog{entries: map[string]*known{}, opts: opts, programs: programs{settled: settled}}
+	c := &Catalog{entries: map[string]*catalogEntry{}, opts: opts, programs: programs{settledAge: settledAge}}
 	for _, e := range entries {
 		switch {
 		case e.Name == "" || c.entries[e.Name] != nil:
@@ -100,9 +100,9 @@ func New(entries []Entry, opts Options) (*Catalog, error) {
 		case e.SHA256.IsZero():
 			return nil, fmt.Errorf("plugin %s: pin the sha256 of %s", e.Name, e.Path)
 		}
-		c.entries[e.Name] = &known{Entry: e, turn: make(chan struct{}, 1)}
+		c.entries[e.Name] = &catalogEntry{Entry: e, turn: make(chan struct{}, 1)}
 	}
-	if err := sweep(opts.Dir); err != nil {
+	if err := removeStaleFolders(opts.Dir); err != nil {
 		return nil, fmt.Errorf("clearing folders of former plugins: %w", err)
 	}
 	return c, nil
@@ -146,7 +146,7 @@ func (c *Catalog) Describe(ctx context.Context, name string) (plugins.Descriptio
 	return d, nil
 }
 
-func (c *Catalog) find(name string) (*known, error) {
+func (c *Catalog) find(name string) (*catalogEntry, error) {
 	if k, ok := c.entries[name]; ok {
 		return k, nil
 	}

@@ -48,7 +48,7 @@ func (c *Catalog) Start(ctx context.Context, name string) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := folder(c.opts.Dir)
+	dir, err := makeFolder(c.opts.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("starting plugin %s: %w", name, err)
 	}
@@ -69,7 +69,7 @@ func (p *Process) start(ctx context.Context, e Entry, programs *programs, timeou
 		return err
 	}
 	ready := make(chan error, 1)
-	go p.keep(ctx, ready)
+	go p.connectOnThread(ctx, ready)
 	var err error
 	select {
 	case err = <-ready:
@@ -115,9 +115,9 @@ func (p *Process) handshake(env []string) error {
 	return nil
 }
 
-// keep starts the plugin on a thread that lives until the plugin has ended:
+// connectOnThread starts the plugin on a thread that lives until the plugin has ended:
 // the parent-death signal is sent when that thread ends, not the process.
-func (p *Process) keep(ctx context.Context, ready chan<- error) {
+func (p *Process) connectOnThread(ctx context.Context, ready chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	err := p.connect(ctx)
@@ -163,11 +163,11 @@ func (p *Process) Description() plugins.Description { return p.description }
 // catalog's grace and then kills the plugin. It returns an error if something
 // still remains. Closing twice is no error.
 func (p *Process) Close() error {
-	p.once.Do(func() { p.closed = p.shut() })
+	p.once.Do(func() { p.closed = p.end() })
 	return p.closed
 }
 
-func (p *Process) shut() error {
+func (p *Process) end() error {
 	defer func() { _ = os.RemoveAll(p.dir) }() // otherwise the next farm removes it
 	if p.child == nil {
 		return nil

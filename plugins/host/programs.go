@@ -15,9 +15,9 @@ import (
 // programs checks the digests of plugins' files, and reads a file again only if it is
 // another one or was changed.
 type programs struct {
-	settled time.Duration // younger files are read each time
-	mu      sync.Mutex
-	checked map[string]checkedProgram // by path
+	settledAge time.Duration // younger files are read each time
+	mu         sync.Mutex
+	checked    map[string]checkedProgram // by path
 }
 
 type checkedProgram struct {
@@ -34,9 +34,9 @@ type fileIdentity struct {
 	modified, changed int64 // nanoseconds since 1970
 }
 
-// settled is the age from which a change of a file is certain to have another time than
-// a later one: file systems count in up to two seconds.
-const settled = 3 * time.Second
+// settledAge is the age from which a change of a file is certain to have another time
+// than a later one: file systems count in up to two seconds.
+const settledAge = 3 * time.Second
 
 // check returns an error unless the file of e has the digest that e pins.
 func (p *programs) check(e Entry) error {
@@ -56,7 +56,7 @@ func (p *programs) check(e Entry) error {
 			e.Path, plugin.ErrChecksumsDoNotMatch, e.SHA256)
 	}
 	after, stillKnown := identify(e.Path)
-	if !known || !stillKnown || after != before || start.Sub(time.Unix(0, before.changed)) < p.settled {
+	if !known || !stillKnown || after != before || start.Sub(time.Unix(0, before.changed)) < p.settledAge {
 		return nil // right, but to be read again the next time
 	}
 	p.mu.Lock()

@@ -76,7 +76,7 @@ func TestYoungProgramIsReadAgain(t *testing.T) {
 	if err := os.WriteFile(path, nil, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	p := programs{settled: time.Hour}
+	p := programs{settledAge: time.Hour}
 	if err := p.check(Entry{Name: "x", Path: path, SHA256: digest.Of(nil)}); err != nil || len(p.checked) != 0 {
 		t.Errorf("a file of now: %v, remembered %d", err, len(p.checked))
 	}

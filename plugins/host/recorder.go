@@ -19,9 +19,9 @@ import (
 // maxSteps is how many different steps one call of a plugin may name.
 const maxSteps = 10_000
 
-// witness forwards a workspace and records what the farm saw, so that the loss
+// recorder forwards a workspace and records what the farm saw, so that the loss
 // of a worker and the end of a step are not taken from the plugin's answer.
-type witness struct {
+type recorder struct {
 	ws plugins.Workspace
 
 	mu sync.Mutex
@@ -30,9 +30,9 @@ type witness struct {
 	ended map[string]workers.Status
 }
 
-var _ plugins.Workspace = (*witness)(nil)
+var _ plugins.Workspace = (*recorder)(nil)
 
-func (w *witness) note(err error) {
+func (w *recorder) recordLoss(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
@@ -44,33 +44,33 @@ func (w *witness) note(err error) {
 }
 
 // Put forwards the call.
-func (w *witness) Put(ctx context.Context, name string, mode fs.FileMode, r io.Reader) (digest.Digest, error) {
+func (w *recorder) Put(ctx context.Context, name string, mode fs.FileMode, r io.Reader) (digest.Digest, error) {
 	d, err := w.ws.Put(ctx, name, mode, r)
-	w.note(err)
+	w.recordLoss(err)
 	return d, err
 }
 
 // Get forwards the call.
-func (w *witness) Get(ctx context.Context, name string, to io.Writer) (digest.Digest, error) {
+func (w *recorder) Get(ctx context.Context, name string, to io.Writer) (digest.Digest, error) {
 	d, err := w.ws.Get(ctx, name, to)
-	w.note(err)
+	w.recordLoss(err)
 	return d, err
 }
 
 // List forwards the call.
-func (w *witness) List(ctx context.Context, dir string) ([]workers.Entry, error) {
+func (w *recorder) List(ctx context.Context, dir string) ([]workers.Entry, error) {
 	entries, err := w.ws.List(ctx, dir)
-	w.note(err)
+	w.recordLoss(err)
 	return entries, err
 }
 
 // Run forwards the call and records how the step ended.
-func (w *witness) Run(ctx context.Context, s workers.Step, log io.Writer) (workers.Status, error) {
-	if err := w.admit(s.Name); err != nil {
+func (w *recorder) Run(ctx context.Context, s workers.Step, log io.Writer) (workers.Status, error) {
+	if err := w.recordStep(s.Name); err != nil {
 		return workers.Status{}, err
 	}
 	st, err := w.ws.Run(ctx, s, log)
-	w.note(err)
+	w.recordLoss(err)
 	if err != nil {
 		return st, err
 	}
@@ -80,8 +80,8 @@ func (w *witness) Run(ctx context.Context, s workers.Step, log io.Writer) (worke
 	return st, nil
 }
 
-// admit records the name of a step, without a status yet.
-func (w *witness) admit(name string) error {
+// recordStep records the name of a step, without a status yet.
+func (w *recorder) recordStep(name string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.ended == nil {
@@ -97,9 +97,9 @@ func (w *witness) admit(name string) error {
 	return nil
 }
 
-// judge compares the plugin's error with what the farm saw and returns the
+// correctError compares the plugin's error with what the farm saw and returns the
 // error to believe.
-func (w *witness) judge(err error) error {
+func (w *recorder) correctError(err error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
