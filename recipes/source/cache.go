@@ -115,8 +115,8 @@ func (c cache) commit(part *partial, d digest.Digest) (string, error) {
 	return name, nil
 }
 
-// keep stores a signature that was verified.
-func (c cache) keep(name string, b []byte) error {
+// storeSignature stores a signature that was verified.
+func (c cache) storeSignature(name string, b []byte) error {
 	part, err := c.begin(name, maxSignature)
 	if err != nil {
 		return err

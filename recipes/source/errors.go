@@ -67,8 +67,8 @@ func (e *ChecksumError) Error() string {
 // Is reports that e is an ErrChecksum.
 func (e *ChecksumError) Is(target error) bool { return target == ErrChecksum }
 
-// Try is one place that was tried without success.
-type Try struct {
+// FailedPlace is one place that was tried without success.
+type FailedPlace struct {
 	Place string
 	Err   error
 }
@@ -77,13 +77,13 @@ type Try struct {
 // bytes, the error is an ErrChecksum as well.
 type UnavailableError struct {
 	Name  string
-	Tried []Try
+	Tried []FailedPlace
 }
 
 // Error lists the places in the order in which they were tried.
 func (e *UnavailableError) Error() string {
 	return fmt.Sprintf("%s is not to be had (%s); check the URL and the network, or put the file into a mirror",
-		e.Name, tell(e.Tried))
+		e.Name, listTried(e.Tried))
 }
 
 // Is reports that e is an ErrUnavailable.
@@ -98,7 +98,7 @@ func (e *UnavailableError) Unwrap() []error {
 	return errs
 }
 
-func tell(tried []Try) string {
+func listTried(tried []FailedPlace) string {
 	parts := make([]string, 0, len(tried))
 	for _, t := range tried {
 		parts = append(parts, t.Place+": "+t.Err.Error())

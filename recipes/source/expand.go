@@ -55,22 +55,22 @@ func Expand(name string, r io.Reader) (rd io.ReadCloser, isArchive bool, err err
 type bounds struct{ bytes, ratio, free int64 }
 
 func expand(name string, r io.Reader, limit bounds) (io.ReadCloser, bool, error) {
-	in := &counted{r: r}
+	in := &countingReader{r: r}
 	buffered := bufio.NewReaderSize(in, 64<<10)
 	head, err := buffered.Peek(len(magicXZ))
 	if err != nil && err != io.EOF {
 		return nil, false, fmt.Errorf("reading %s: %w", name, err)
 	}
-	plain, end, begun := decompressor(head, buffered)
-	if begun != nil {
-		return nil, false, fmt.Errorf("decompressing %s: %w: %w", name, ErrArchive, begun)
+	plain, end, openErr := decompressor(head, buffered)
+	if openErr != nil {
+		return nil, false, fmt.Errorf("decompressing %s: %w: %w", name, ErrArchive, openErr)
 	}
-	out := &expanded{in: in, limit: limit, name: codepage.Line(name, maxText), end: end}
-	out.r = bufio.NewReaderSize(&damage{plain, out.name}, 64<<10)
-	block, short := out.r.Peek(tarBlock)
-	if short != nil && short != io.EOF {
+	out := &boundedReader{in: in, limit: limit, name: codepage.Line(name, maxText), end: end}
+	out.r = bufio.NewReaderSize(&damageReader{plain, out.name}, 64<<10)
+	block, peekErr := out.r.Peek(tarBlock)
+	if peekErr != nil && peekErr != io.EOF {
 		out.end()
-		return nil, false, short
+		return nil, false, peekErr
 	}
 	return out, isTar(block), nil
 }
@@ -97,25 +97,25 @@ func decompressor(head []byte, r *bufio.Reader) (plain io.Reader, end func(), er
 	return plain, end, err
 }
 
-// counted counts the bytes read.
-type counted struct {
+// countingReader counts the bytes read.
+type countingReader struct {
 	r io.Reader
 	n int64
 }
 
-func (c *counted) Read(p []byte) (int, error) {
+func (c *countingReader) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
 	c.n += int64(n)
 	return n, err
 }
 
-// damage makes an error of the decompressor an ErrArchive.
-type damage struct {
+// damageReader makes an error of the decompressor an ErrArchive.
+type damageReader struct {
 	r    io.Reader
 	name string
 }
 
-func (d *damage) Read(p []byte) (int, error) {
+func (d *damageReader) Read(p []byte) (int, error) {
 	n, err := d.r.Read(p)
 	if err != nil && err != io.EOF {
 		return n, fmt.Errorf("decompressing %s: %w: %w", d.name, ErrArchive, err)
@@ -123,17 +123,17 @@ func (d *damage) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// expanded returns plain bytes within the limits.
-type expanded struct {
+// boundedReader returns plain bytes within the limits.
+type boundedReader struct {
 	r     *bufio.Reader
-	in    *counted
+	in    *countingReader
 	n     int64
 	limit bounds
 	name  string
 	end   func()
 }
 
-func (e *expanded) Read(p []byte) (int, error) {
+func (e *boundedReader) Read(p []byte) (int, error) {
 	n, err := e.r.Read(p)
 	e.n += int64(n)
 	switch {
@@ -147,7 +147,7 @@ func (e *expanded) Read(p []byte) (int, error) {
 }
 
 // Close ends the decompressor.
-func (e *expanded) Close() error {
+func (e *boundedReader) Close() error {
 	e.end()
 	return nil
 }

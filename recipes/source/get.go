@@ -100,7 +100,7 @@ type resume struct {
 func (f *Fetcher) download(ctx context.Context, u *url.URL, part *partial) error {
 	var r resume
 	for try := 0; ; try++ {
-		err := f.once(ctx, u, part, &r)
+		err := f.request(ctx, u, part, &r)
 		var again *retryError
 		if err == nil || !errors.As(err, &again) {
 			return err
@@ -124,8 +124,8 @@ func pause(try int) time.Duration {
 	return d/2 + rand.N(d/2+1)
 }
 
-// once makes one request and copies its body.
-func (f *Fetcher) once(ctx context.Context, u *url.URL, part *partial, r *resume) error {
+// request makes one request and copies its body.
+func (f *Fetcher) request(ctx context.Context, u *url.URL, part *partial, r *resume) error {
 	watched, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	watch := time.AfterFunc(f.stall, func() { cancel(errStalled) })
@@ -146,20 +146,20 @@ func (f *Fetcher) once(ctx context.Context, u *url.URL, part *partial, r *resume
 		return classify(ctx, watched, err)
 	}
 	defer resp.Body.Close()
-	size, err := f.answered(resp, part, r)
+	size, err := f.checkResponse(resp, part, r)
 	if err != nil {
 		return err
 	}
-	body := &pulse{r: resp.Body, watch: watch, every: f.stall}
+	body := &stallReader{r: resp.Body, watch: watch, every: f.stall}
 	if err := part.fill(watched, body, size); err != nil {
 		return classify(ctx, watched, err)
 	}
 	return nil
 }
 
-// answered checks status and headers, and prepares part for the body. It
+// checkResponse checks status and headers, and prepares part for the body. It
 // returns the size of the whole file, -1 if unknown.
-func (f *Fetcher) answered(resp *http.Response, part *partial, r *resume) (int64, error) {
+func (f *Fetcher) checkResponse(resp *http.Response, part *partial, r *resume) (int64, error) {
 	asked := resp.Request.Header.Get("Range") != ""
 	switch code := resp.StatusCode; {
 	case code == http.StatusOK:
@@ -247,7 +247,7 @@ func (part *partial) fill(ctx context.Context, r io.Reader, total int64) error {
 		return &TooLargeError{Place: part.place, Limit: part.limit}
 	}
 	buf := make([]byte, copyBuffer)
-	var told int64
+	var reported int64
 	for {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
@@ -259,8 +259,8 @@ func (part *partial) fill(ctx context.Context, r io.Reader, total int64) error {
 			}
 		}
 		done := part.sum.Len()
-		if part.progress != nil && (done-told >= progressStep || err == io.EOF) {
-			told = done
+		if part.progress != nil && (done-reported >= progressStep || err == io.EOF) {
+			reported = done
 			part.progress(Progress{URL: part.place, Done: done, Total: total})
 		}
 		if err == io.EOF {
@@ -272,14 +272,14 @@ func (part *partial) fill(ctx context.Context, r io.Reader, total int64) error {
 	}
 }
 
-// pulse resets the stall timer whenever bytes arrive.
-type pulse struct {
+// stallReader resets the stall timer whenever bytes arrive.
+type stallReader struct {
 	r     io.Reader
 	watch *time.Timer
 	every time.Duration
 }
 
-func (p *pulse) Read(b []byte) (int, error) {
+func (p *stallReader) Read(b []byte) (int, error) {
 	n, err := p.r.Read(b)
 	if n > 0 {
 		p.watch.Reset(p.every)

@@ -210,8 +210,8 @@ func checkSize(p *packet.PublicKey) error {
 	return nil
 }
 
-// claim is a signature and the key that it names as its signer.
-type claim struct {
+// keySignature is a signature and the key that it names as its signer.
+type keySignature struct {
 	sig  *packet.Signature
 	key  signer
 	hash hash.Hash
@@ -220,20 +220,20 @@ type claim struct {
 // verify accepts the first signature that holds. If none does, it returns the
 // error of the first one by an accepted key.
 func (k *keyring) verify(r io.Reader, signature []byte, now time.Time) (*SignedBy, error) {
-	claims, err := k.claims(signature)
+	sigs, err := k.acceptedSignatures(signature)
 	if err != nil {
 		return nil, err
 	}
-	hashes := make([]io.Writer, 0, len(claims))
-	for _, c := range claims {
+	hashes := make([]io.Writer, 0, len(sigs))
+	for _, c := range sigs {
 		hashes = append(hashes, c.hash)
 	}
 	if _, err := io.CopyBuffer(io.MultiWriter(hashes...), onlyReader{r}, make([]byte, copyBuffer)); err != nil {
 		return nil, fmt.Errorf("summing for signature: %w", err)
 	}
 	var first error
-	for _, c := range claims {
-		by, err := k.judge(c, now)
+	for _, c := range sigs {
+		by, err := k.checkSignature(c, now)
 		if err == nil {
 			return by, nil
 		}
@@ -247,17 +247,17 @@ func (k *keyring) verify(r io.Reader, signature []byte, now time.Time) (*SignedB
 // onlyReader hides WriteTo, which would bypass the buffer's size.
 type onlyReader struct{ io.Reader }
 
-// claims returns the signatures by accepted keys; it is an error if there are
-// none.
-func (k *keyring) claims(signature []byte) ([]claim, error) {
+// acceptedSignatures returns the signatures by accepted keys; it is an error if
+// there are none.
+func (k *keyring) acceptedSignatures(signature []byte) ([]keySignature, error) {
 	sigs, err := readSignatures(signature)
 	if err != nil {
 		return nil, k.fault(ErrSignatureBad, "", err.Error())
 	}
-	var list []claim
+	var list []keySignature
 	var first error
 	for _, sig := range sigs {
-		c, err := k.claim(sig)
+		c, err := k.acceptSignature(sig)
 		if err == nil {
 			list = append(list, c)
 		} else if first == nil {
@@ -270,30 +270,30 @@ func (k *keyring) claims(signature []byte) ([]claim, error) {
 	return list, nil
 }
 
-func (k *keyring) claim(sig *packet.Signature) (claim, error) {
+func (k *keyring) acceptSignature(sig *packet.Signature) (keySignature, error) {
 	key, known := k.find(sig)
 	switch id := issuer(sig); {
 	case !known:
-		return claim{}, k.fault(ErrSignatureUnknownKey, id, "the key file does not hold the key that signed")
+		return keySignature{}, k.fault(ErrSignatureUnknownKey, id, "the key file does not hold the key that signed")
 	case !k.accepts(key.copies[0]):
-		return claim{}, k.fault(ErrSignatureUnknownKey, fingerprint(key.copies[0].PrimaryKey),
+		return keySignature{}, k.fault(ErrSignatureUnknownKey, fingerprint(key.copies[0].PrimaryKey),
 			"the key file holds the key that signed, but the recipe does not name it")
 	case sig.SigType != packet.SigTypeBinary:
-		return claim{}, k.fault(ErrSignatureBad, id, fmt.Sprintf("its type is %#x, want a signature over a binary file", int(sig.SigType)))
-	case !fitHash(sig.Hash):
-		return claim{}, k.fault(ErrSignatureBad, id, fmt.Sprintf("it uses %v, which proves nothing today", sig.Hash))
+		return keySignature{}, k.fault(ErrSignatureBad, id, fmt.Sprintf("its type is %#x, want a signature over a binary file", int(sig.SigType)))
+	case !acceptsHash(sig.Hash):
+		return keySignature{}, k.fault(ErrSignatureBad, id, fmt.Sprintf("it uses %v, which proves nothing today", sig.Hash))
 	}
 	h, err := sig.PrepareVerify()
 	if err != nil {
-		return claim{}, k.fault(ErrSignatureBad, issuer(sig), codepage.Line(err.Error(), maxText))
+		return keySignature{}, k.fault(ErrSignatureBad, issuer(sig), codepage.Line(err.Error(), maxText))
 	}
-	return claim{sig, key, h}, nil
+	return keySignature{sig, key, h}, nil
 }
 
-// fitHash reports whether a hash function is accepted. SHA-1 is, because some
+// acceptsHash reports whether a hash function is accepted. SHA-1 is, because some
 // current releases have nothing better (less-590); the recipe pins the sha256,
 // too, and SignedBy.Note mentions it. MD5 and RIPEMD-160 are not.
-func fitHash(h crypto.Hash) bool {
+func acceptsHash(h crypto.Hash) bool {
 	switch h {
 	case crypto.SHA1, crypto.SHA224, crypto.SHA256, crypto.SHA384, crypto.SHA512, crypto.SHA3_256, crypto.SHA3_512:
 		return h.Available()

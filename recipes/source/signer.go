@@ -52,9 +52,9 @@ func publicKeys(e *openpgp.Entity) []*packet.PublicKey {
 	return keys
 }
 
-// judge decides on one signature: first whether the key made it, then whether
-// the key was and is allowed to.
-func (k *keyring) judge(c claim, now time.Time) (*SignedBy, error) {
+// checkSignature decides on one signature: first whether the key made it, then
+// whether the key was and is allowed to.
+func (k *keyring) checkSignature(c keySignature, now time.Time) (*SignedBy, error) {
 	id := fingerprint(c.key.copies[0].PrimaryKey)
 	fault := func(kind error, format string, args ...any) error {
 		return k.fault(kind, id, fmt.Sprintf(format, args...))
@@ -90,7 +90,7 @@ func (k *keyring) judge(c claim, now time.Time) (*SignedBy, error) {
 }
 
 // note returns the reservations about an accepted signature.
-func note(c claim, expired *time.Time) string {
+func note(c keySignature, expired *time.Time) string {
 	var notes []string
 	if expired != nil {
 		notes = append(notes, fmt.Sprintf("the key expired on %s, after it signed on %s", day(*expired), day(c.sig.CreationTime)))

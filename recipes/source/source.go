@@ -103,15 +103,15 @@ type Fetcher struct {
 	now      func() time.Time
 	wait     func(context.Context, time.Duration) error
 
-	mu     sync.Mutex
-	flying map[digest.Digest]*flight
+	mu    sync.Mutex
+	locks map[digest.Digest]*digestLock
 }
 
 // New returns a Fetcher and makes the folders of the cache.
 func New(o Options) (*Fetcher, error) {
 	f := &Fetcher{
 		client: o.Client, retries: o.Retries, maxBytes: o.MaxBytes, offline: o.Offline, progress: o.Progress,
-		stall: defaultStall, now: time.Now, wait: sleep, flying: map[digest.Digest]*flight{},
+		stall: defaultStall, now: time.Now, wait: sleep, locks: map[digest.Digest]*digestLock{},
 	}
 	if f.client == nil {
 		f.client = newClient()
@@ -145,11 +145,11 @@ func (f *Fetcher) Fetch(ctx context.Context, s recipes.Source) (Fetched, error) 
 	if s.SHA256.IsZero() {
 		return Fetched{}, fmt.Errorf("fetching %s: no sha256 is pinned; put the one that upstream announced into the recipe", name)
 	}
-	land, err := f.takeOff(ctx, s.SHA256)
+	unlock, err := f.lock(ctx, s.SHA256)
 	if err != nil {
 		return Fetched{}, fmt.Errorf("fetching %s: %w", name, err)
 	}
-	defer land()
+	defer unlock()
 
 	got, err := f.file(ctx, u, name, s.SHA256)
 	if err != nil {
@@ -172,7 +172,7 @@ func (f *Fetcher) file(ctx context.Context, u *url.URL, name string, want digest
 	if p, size, ok := f.cache.find(want); ok {
 		return Fetched{Path: p, Digest: want, Size: size, From: FromCache, Place: p}, nil
 	}
-	var tried []Try
+	var tried []FailedPlace
 	for _, p := range f.places(u, name) {
 		file, size, err := f.obtain(ctx, p, name, want)
 		if err == nil {
@@ -184,11 +184,11 @@ func (f *Fetcher) file(ctx context.Context, u *url.URL, name string, want digest
 		}
 		if p.from == FromURL && (errors.Is(err, ErrChecksum) || errors.Is(err, ErrTooLarge)) {
 			if len(tried) > 0 {
-				err = fmt.Errorf("%w (before that %s)", err, tell(tried))
+				err = fmt.Errorf("%w (before that %s)", err, listTried(tried))
 			}
 			return Fetched{}, err
 		}
-		tried = append(tried, Try{p.String(), err})
+		tried = append(tried, FailedPlace{p.String(), err})
 	}
 	return Fetched{}, &UnavailableError{Name: name, Tried: tried}
 }
@@ -223,11 +223,11 @@ func (f *Fetcher) signature(ctx context.Context, s recipes.Source, file string) 
 	if err != nil {
 		return nil, err
 	}
-	kept := f.cache.signatureName(s.SHA256, s.Signature.URL)
-	places := append([]place{{from: FromCache, path: kept}}, f.places(u, name)...)
-	var tried []Try
+	cached := f.cache.signatureName(s.SHA256, s.Signature.URL)
+	places := append([]place{{from: FromCache, path: cached}}, f.places(u, name)...)
+	var tried []FailedPlace
 	for _, p := range places {
-		b, err := f.small(ctx, p)
+		b, err := f.readSmall(ctx, p)
 		if errors.Is(err, ErrTooLarge) {
 			err = ring.fault(ErrSignatureBad, "", fmt.Sprintf("it is larger than %d bytes", maxSignature))
 		}
@@ -235,7 +235,7 @@ func (f *Fetcher) signature(ctx context.Context, s recipes.Source, file string) 
 			var by *SignedBy
 			if by, err = f.verify(file, b, ring); err == nil {
 				if p.from != FromCache {
-					err = f.cache.keep(kept, b)
+					err = f.cache.storeSignature(cached, b)
 				}
 				return by, err
 			}
@@ -244,7 +244,7 @@ func (f *Fetcher) signature(ctx context.Context, s recipes.Source, file string) 
 			return nil, err
 		}
 		if p.from != FromCache || !errors.Is(err, fs.ErrNotExist) {
-			tried = append(tried, Try{p.String(), err})
+			tried = append(tried, FailedPlace{p.String(), err})
 		}
 	}
 	return nil, noSignature(ring.name, name, tried)
@@ -253,7 +253,7 @@ func (f *Fetcher) signature(ctx context.Context, s recipes.Source, file string) 
 // noSignature returns the most useful error: a signature that does not hold
 // rather than one that is missing. It takes the last such, because upstream is
 // tried last.
-func noSignature(file, name string, tried []Try) error {
+func noSignature(file, name string, tried []FailedPlace) error {
 	missing := true
 	var worst *SignatureError
 	for _, t := range tried {
@@ -267,7 +267,7 @@ func noSignature(file, name string, tried []Try) error {
 	case worst != nil:
 		return worst
 	case missing:
-		return &SignatureError{Kind: ErrSignatureMissing, File: file, Detail: fmt.Sprintf("no place has %s (%s)", name, tell(tried))}
+		return &SignatureError{Kind: ErrSignatureMissing, File: file, Detail: fmt.Sprintf("no place has %s (%s)", name, listTried(tried))}
 	default:
 		return &UnavailableError{Name: name, Tried: tried}
 	}
@@ -282,8 +282,8 @@ func (f *Fetcher) verify(file string, signature []byte, ring *keyring) (*SignedB
 	return ring.verify(r, signature, f.now())
 }
 
-// small returns the content of a place, which must fit into maxSignature.
-func (f *Fetcher) small(ctx context.Context, p place) ([]byte, error) {
+// readSmall returns the content of a place, which must fit into maxSignature.
+func (f *Fetcher) readSmall(ctx context.Context, p place) ([]byte, error) {
 	part, err := f.cache.begin(p.String(), maxSignature)
 	if err != nil {
 		return nil, err
@@ -399,34 +399,34 @@ func cleanText(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) < 0
 }
 
-// flight is the fetching of one digest. Whoever fetches has a token in seat.
-type flight struct {
-	seat    chan struct{}
+// digestLock lets one call at a time fetch a digest. Whoever fetches has a token in held.
+type digestLock struct {
+	held    chan struct{}
 	waiting int
 }
 
-// takeOff waits until nobody else in this process fetches d. The returned
-// function ends the fetching of d.
-func (f *Fetcher) takeOff(ctx context.Context, d digest.Digest) (land func(), err error) {
+// lock waits until nobody else in this process fetches d. The returned
+// function lets the next one fetch it.
+func (f *Fetcher) lock(ctx context.Context, d digest.Digest) (unlock func(), err error) {
 	f.mu.Lock()
-	fl := f.flying[d]
-	if fl == nil {
-		fl = &flight{seat: make(chan struct{}, 1)}
-		f.flying[d] = fl
+	l := f.locks[d]
+	if l == nil {
+		l = &digestLock{held: make(chan struct{}, 1)}
+		f.locks[d] = l
 	}
-	fl.waiting++
+	l.waiting++
 	f.mu.Unlock()
 
 	leave := func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		if fl.waiting--; fl.waiting == 0 {
-			delete(f.flying, d)
+		if l.waiting--; l.waiting == 0 {
+			delete(f.locks, d)
 		}
 	}
 	select {
-	case fl.seat <- struct{}{}:
-		return func() { <-fl.seat; leave() }, nil
+	case l.held <- struct{}{}:
+		return func() { <-l.held; leave() }, nil
 	case <-ctx.Done():
 		leave()
 		return nil, context.Cause(ctx)

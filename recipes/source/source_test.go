@@ -508,8 +508,8 @@ func TestTogether(t *testing.T) {
 	if n := up.asked.Load(); n > 2 {
 		t.Errorf("%d downloads, want one for each Fetcher at most", n)
 	}
-	if len(f.flying) != 0 {
-		t.Errorf("%d digests are still held", len(f.flying))
+	if len(f.locks) != 0 {
+		t.Errorf("%d digests are still held", len(f.locks))
 	}
 	tidy(t, f, true)
 }

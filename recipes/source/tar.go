@@ -62,7 +62,7 @@ func RepackTar(r io.Reader, w io.Writer, into string) (TarInfo, error) {
 		}
 		p.into = clean
 	}
-	if err := p.all(); err != nil {
+	if err := p.rewrite(); err != nil {
 		return TarInfo{}, err
 	}
 	return p.info, nil
@@ -85,7 +85,7 @@ func refuse(name, format string, args ...any) error {
 	return fmt.Errorf("repacking: %w: member %s: %s", ErrArchive, codepage.Line(name, maxText), fmt.Sprintf(format, args...))
 }
 
-func (p *repack) all() error {
+func (p *repack) rewrite() error {
 	for {
 		h, err := p.in.Next()
 		if err == io.EOF {
@@ -95,7 +95,7 @@ func (p *repack) all() error {
 			return damagedTar(err)
 		}
 		if h.Typeflag == tar.TypeXGlobalHeader {
-			if err := p.global(h); err != nil {
+			if err := p.checkGlobal(h); err != nil {
 				return err
 			}
 			continue
@@ -118,9 +118,9 @@ func damagedTar(err error) error {
 	return fmt.Errorf("repacking: %w: %w", ErrArchive, err)
 }
 
-// global accepts a pax header for all members if it has only a comment, as git
-// archive writes it. Other records would change members.
-func (p *repack) global(h *tar.Header) error {
+// checkGlobal accepts a pax header for all members if it has only a comment, as
+// git archive writes it. Other records would change members.
+func (p *repack) checkGlobal(h *tar.Header) error {
 	for k := range h.PAXRecords {
 		if k != "comment" {
 			return refuse(h.Name, "global pax record %s", codepage.Line(k, maxText))
@@ -157,7 +157,7 @@ func (p *repack) member(h *tar.Header) error {
 	if err != nil {
 		return err
 	}
-	if err := p.claim(name, h.Typeflag); err != nil {
+	if err := p.register(name, h.Typeflag); err != nil {
 		return err
 	}
 	return p.write(name, out)
@@ -258,8 +258,8 @@ func (p *repack) original(h *tar.Header) (string, error) {
 	return path.Join(p.into, target), nil
 }
 
-// claim registers a member's name and type, and the folders above it.
-func (p *repack) claim(name string, kind byte) error {
+// register registers a member's name and type, and the folders above it.
+func (p *repack) register(name string, kind byte) error {
 	if name == "." {
 		if kind != tar.TypeDir {
 			return refuse(p.root, "the leading folder is no folder; the archive must have one")
@@ -268,15 +268,15 @@ func (p *repack) claim(name string, kind byte) error {
 	}
 	for i := range len(name) {
 		if name[i] == '/' {
-			if err := p.take(name[:i], tar.TypeDir); err != nil {
+			if err := p.registerName(name[:i], tar.TypeDir); err != nil {
 				return err
 			}
 		}
 	}
-	return p.take(name, kind)
+	return p.registerName(name, kind)
 }
 
-func (p *repack) take(name string, kind byte) error {
+func (p *repack) registerName(name string, kind byte) error {
 	before, taken := p.kinds[name]
 	switch {
 	case taken && before != kind:

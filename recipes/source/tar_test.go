@@ -243,11 +243,11 @@ func TestRepackTarBounds(t *testing.T) {
 
 	many := &repack{in: tar.NewReader(bytes.NewReader(archive(t, dir("p/"), reg("p/x", "x")))), out: tar.NewWriter(io.Discard), kinds: map[string]byte{}, limit: MaxExpanded}
 	many.info.Members = MaxMembers - 1
-	if err := many.all(); !errors.Is(err, ErrArchive) || !strings.Contains(err.Error(), "beyond the first") {
+	if err := many.rewrite(); !errors.Is(err, ErrArchive) || !strings.Contains(err.Error(), "beyond the first") {
 		t.Errorf("too many members: %v", err)
 	}
 	names := &repack{in: tar.NewReader(bytes.NewReader(archive(t, dir("p/"), reg("p/x", "x")))), out: tar.NewWriter(io.Discard), kinds: map[string]byte{}, limit: MaxExpanded, names: maxNameBytes}
-	if err := names.all(); !errors.Is(err, ErrArchive) || !strings.Contains(err.Error(), "all names together") {
+	if err := names.rewrite(); !errors.Is(err, ErrArchive) || !strings.Contains(err.Error(), "all names together") {
 		t.Errorf("too many names: %v", err)
 	}
 }
@@ -297,11 +297,11 @@ func FuzzRepackTar(f *testing.F) {
 		in = mended(in)
 		var out, again bytes.Buffer
 		p := &repack{in: tar.NewReader(bytes.NewReader(in)), out: tar.NewWriter(&out), kinds: map[string]byte{}, limit: 1 << 20, into: "i"}
-		if p.all() != nil {
+		if p.rewrite() != nil {
 			return
 		}
 		p2 := &repack{in: tar.NewReader(bytes.NewReader(in)), out: tar.NewWriter(&again), kinds: map[string]byte{}, limit: 1 << 20, into: "i"}
-		if err := p2.all(); err != nil || !bytes.Equal(out.Bytes(), again.Bytes()) {
+		if err := p2.rewrite(); err != nil || !bytes.Equal(out.Bytes(), again.Bytes()) {
 			t.Fatalf("again: %v", err)
 		}
 		seen := map[string]byte{}

@@ -21,15 +21,15 @@ import (
 // to 4 GiB; this one checks the header first. It supports only the LZMA2
 // filter, which is what source archives use.
 type xzReader struct {
-	r      *bufio.Reader
-	n      int64 // bytes read from r
-	inside bool  // whether it is within a stream
-	check  xzfile.Check
-	blocks uint64
-	block  *lzma.Reader2
-	begun  int64 // n at the beginning of the block's compressed data
-	sum    hash.Hash
-	err    error
+	r          *bufio.Reader
+	n          int64 // bytes read from r
+	inside     bool  // whether it is within a stream
+	check      xzfile.Check
+	blocks     uint64
+	block      *lzma.Reader2
+	blockStart int64 // n at the beginning of the block's compressed data
+	sum        hash.Hash
+	err        error
 }
 
 var errXZ = errors.New("damaged xz data")
@@ -106,7 +106,7 @@ func (x *xzReader) next() error {
 
 // beginStream reads a stream header (2.1.1), after padding (2.2) if there is any.
 func (x *xzReader) beginStream() error {
-	var h [xzfile.Edge]byte
+	var h [xzfile.StreamHeaderSize]byte
 	for {
 		if _, err := x.r.Peek(1); err == io.EOF && x.n > 0 {
 			return io.EOF
@@ -145,7 +145,7 @@ func (x *xzReader) beginBlock(size byte) error {
 	case b.Window > maxWindow:
 		return fmt.Errorf("xz data needs a dictionary of %d bytes, at most %d are given", b.Window, maxWindow)
 	}
-	x.begun, x.sum, x.blocks = x.n, x.check.Hash(), x.blocks+1
+	x.blockStart, x.sum, x.blocks = x.n, x.check.Hash(), x.blocks+1
 	x.block, err = lzma.Reader2Config{DictCap: int(max(b.Window, lzma.MinDictCap))}.NewReader2(rawReader{x})
 	return err
 }
@@ -157,7 +157,7 @@ func (x *xzReader) endBlock() error {
 		return errXZ
 	}
 	x.block = nil
-	if err := x.padding(x.begun); err != nil {
+	if err := x.padding(x.blockStart); err != nil {
 		return err
 	}
 	have := make([]byte, x.check.Size)
@@ -196,7 +196,7 @@ func (x *xzReader) endStream() error {
 	if err := x.padding(begin); err != nil {
 		return err
 	}
-	var tail [4 + xzfile.Edge]byte // the index's CRC32, the footer
+	var tail [4 + xzfile.StreamHeaderSize]byte // the index's CRC32, the footer
 	if err := x.raw(tail[:]); err != nil {
 		return err
 	}
@@ -204,7 +204,7 @@ func (x *xzReader) endStream() error {
 	if err != nil {
 		return err
 	}
-	if size != x.n-xzfile.Edge-begin {
+	if size != x.n-xzfile.StreamHeaderSize-begin {
 		return errXZ
 	}
 	x.inside = false

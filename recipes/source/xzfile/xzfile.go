@@ -25,8 +25,8 @@ import (
 const (
 	// Magic begins a stream (2.1.1.1).
 	Magic = "\xfd7zXZ\x00"
-	// Edge is the size of the header and of the footer of a stream, in bytes.
-	Edge = 12
+	// StreamHeaderSize is the size of the header and of the footer of a stream, in bytes.
+	StreamHeaderSize = 12
 	// Align is the multiple of bytes that padding fills up to.
 	Align = 4
 
@@ -92,9 +92,9 @@ func Sum(h hash.Hash) []byte {
 	return h.Sum(nil)
 }
 
-// Header reads the header of a stream (2.1.1), of [Edge] bytes.
+// Header reads the header of a stream (2.1.1), of [StreamHeaderSize] bytes.
 func Header(b []byte) (Check, error) {
-	if len(b) < Edge || !bytes.HasPrefix(b, []byte(Magic)) || crc32.ChecksumIEEE(b[6:8]) != binary.LittleEndian.Uint32(b[8:]) {
+	if len(b) < StreamHeaderSize || !bytes.HasPrefix(b, []byte(Magic)) || crc32.ChecksumIEEE(b[6:8]) != binary.LittleEndian.Uint32(b[8:]) {
 		return Check{}, &Fault{0, "the header of an xz stream is damaged"}
 	}
 	check, ok := CheckOf(b[7])
@@ -104,11 +104,11 @@ func Header(b []byte) (Check, error) {
 	return check, nil
 }
 
-// Footer reads the footer of a stream (2.1.2), of [Edge] bytes, and returns
+// Footer reads the footer of a stream (2.1.2), of [StreamHeaderSize] bytes, and returns
 // the size of the index in bytes.
 func Footer(b []byte, check Check) (index int64, err error) {
 	switch {
-	case len(b) < Edge, string(b[10:Edge]) != footerMagic, crc32.ChecksumIEEE(b[4:10]) != binary.LittleEndian.Uint32(b):
+	case len(b) < StreamHeaderSize, string(b[10:StreamHeaderSize]) != footerMagic, crc32.ChecksumIEEE(b[4:10]) != binary.LittleEndian.Uint32(b):
 		return 0, &Fault{0, "the footer of an xz stream is damaged"}
 	case b[8] != 0, b[9] != check.ID:
 		return 0, &Fault{8, "header and footer of an xz stream have unlike flags"}

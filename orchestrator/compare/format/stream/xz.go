@@ -95,7 +95,7 @@ func (x *xzWalk) begin() (bool, error) {
 		}
 		x.at, x.padding = x.at+4, x.padding+4
 	}
-	b, err := x.near.Bytes(x.at, int(min(xzfile.Edge, x.f.Size-x.at)))
+	b, err := x.near.Bytes(x.at, int(min(xzfile.StreamHeaderSize, x.f.Size-x.at)))
 	if err != nil {
 		return false, err
 	}
@@ -107,7 +107,7 @@ func (x *xzWalk) begin() (bool, error) {
 		return false, x.fault(x.at, err)
 	}
 	x.check, x.header = check, x.at
-	x.at, x.blocks, x.listed = x.at+xzfile.Edge, 0, sha256.New()
+	x.at, x.blocks, x.listed = x.at+xzfile.StreamHeaderSize, 0, sha256.New()
 	x.streams++
 	x.checks.add(check.Name)
 	return true, nil
@@ -312,7 +312,7 @@ func (x *xzWalk) lines(number func() (uint64, error)) error {
 }
 
 func (x *xzWalk) footer(index int64) error {
-	b, err := x.near.Bytes(x.at, xzfile.Edge)
+	b, err := x.near.Bytes(x.at, xzfile.StreamHeaderSize)
 	if err != nil {
 		return err
 	}
@@ -323,7 +323,7 @@ func (x *xzWalk) footer(index int64) error {
 	if size != index {
 		return exact.Errorf(x.at+4, "the footer of an xz stream says another size of its index than %d", index)
 	}
-	x.at, x.header = x.at+xzfile.Edge, -1
+	x.at, x.header = x.at+xzfile.StreamHeaderSize, -1
 	return nil
 }
 
