@@ -58,9 +58,9 @@ func (s shape) block(name string) (nested, bool) {
 }
 
 // checkNames reports names that do not belong in src and blocks that are
-// missing. It returns the arguments that a misspelt name probably meant.
+// missing. It returns the arguments that a misspelt name probably means.
 func (p *parser) checkNames(src *hclsyntax.Block, s shape) map[string]bool {
-	meant := make(map[string]bool)
+	misnamed := make(map[string]bool)
 	names := s.names()
 	for _, a := range inOrder(src.Body.Attributes) {
 		if s.arg(a.Name) || p.full() {
@@ -68,10 +68,10 @@ func (p *parser) checkNames(src *hclsyntax.Block, s shape) map[string]bool {
 		}
 		if _, ok := s.block(a.Name); ok {
 			p.errorf(a.NameRange, "Unsupported argument", "%q is a block: leave out the equals sign.", a.Name)
-			meant[a.Name] = true
+			misnamed[a.Name] = true
 			continue
 		}
-		meant[nearest.Word(a.Name, names)] = true
+		misnamed[nearest.Word(a.Name, names)] = true
 		p.errorf(a.NameRange, "Unsupported argument", "There is no argument named %q in a %s.%s", a.Name, src.Type, nearest.Hint(a.Name, names))
 	}
 	count := make(map[string]int)
@@ -84,10 +84,10 @@ func (p *parser) checkNames(src *hclsyntax.Block, s shape) map[string]bool {
 		switch {
 		case s.arg(b.Type):
 			p.errorf(b.TypeRange, "Unsupported block", "%q is an argument: write %s = ...", b.Type, b.Type)
-			meant[b.Type] = true
+			misnamed[b.Type] = true
 		case !ok:
 			p.errorf(b.TypeRange, "Unsupported block", "There is no block named %q in a %s.%s", b.Type, src.Type, nearest.Hint(b.Type, names))
-			meant[nearest.Word(b.Type, names)] = true
+			misnamed[nearest.Word(b.Type, names)] = true
 		case len(b.Labels) != n.labels:
 			p.checkLabels(b, n)
 		case count[b.Type] == n.most+1:
@@ -95,11 +95,11 @@ func (p *parser) checkNames(src *hclsyntax.Block, s shape) map[string]bool {
 		}
 	}
 	for _, n := range s.blocks {
-		if count[n.name] < n.least && !meant[n.name] {
+		if count[n.name] < n.least && !misnamed[n.name] {
 			p.errorf(src.DefRange(), "Missing block", "A %s needs a %s block.", src.Type, n.name)
 		}
 	}
-	return meant
+	return misnamed
 }
 
 func (p *parser) checkLabels(b *hclsyntax.Block, n nested) {
@@ -131,19 +131,19 @@ func (p *parser) open(src *hclsyntax.Block, s shape) *block {
 	return p.evaluate(src, s, p.checkNames(src, s))
 }
 
-// evaluate evaluates the arguments of s. Those in meant were given under a
+// evaluate evaluates the arguments of s. Those in misnamed were given under a
 // wrong name, so they are not reported as missing.
-func (p *parser) evaluate(src *hclsyntax.Block, s shape, meant map[string]bool) *block {
-	b := &block{p: p, src: src, body: p.evaluable(src, s.args, meant)}
+func (p *parser) evaluate(src *hclsyntax.Block, s shape, misnamed map[string]bool) *block {
+	b := &block{p: p, src: src, body: p.evaluableBody(src, s.args, misnamed)}
 	var diags hcl.Diagnostics
 	b.values, diags = schema.Value(b.body, s.args, p.ctx)
 	p.diags = append(p.diags, diags...)
 	return b
 }
 
-// evaluable returns a body with only the given arguments. It replaces those
+// evaluableBody returns a body with only the given arguments. It replaces those
 // that must not be evaluated by an unknown value.
-func (p *parser) evaluable(src *hclsyntax.Block, args []schema.Attribute, meant map[string]bool) *hclsyntax.Body {
+func (p *parser) evaluableBody(src *hclsyntax.Block, args []schema.Attribute, misnamed map[string]bool) *hclsyntax.Body {
 	body := &hclsyntax.Body{Attributes: make(hclsyntax.Attributes), SrcRange: src.Body.SrcRange, EndRange: src.Body.EndRange}
 	known := shape{args: args}
 	for _, a := range inOrder(src.Body.Attributes) {
@@ -156,7 +156,7 @@ func (p *parser) evaluable(src *hclsyntax.Block, args []schema.Attribute, meant 
 		}
 		body.Attributes[a.Name] = &kept
 	}
-	for name := range meant {
+	for name := range misnamed {
 		if known.arg(name) && body.Attributes[name] == nil {
 			body.Attributes[name] = &hclsyntax.Attribute{Name: name, Expr: unknown(src.TypeRange)}
 		}
@@ -177,7 +177,7 @@ func (p *parser) affordable(a *hclsyntax.Attribute) bool {
 	}
 	spent := p.estimate.work
 	p.estimate.diags = nil
-	p.estimate.of(a.Expr, scope{names: names}, 1)
+	p.estimate.bound(a.Expr, scope{names: names}, 1)
 	if len(p.estimate.diags) > 0 {
 		p.diags = append(p.diags, p.estimate.diags...)
 		return false
@@ -215,10 +215,10 @@ func (b *block) count(name string, least, most int64) (int, bool) {
 	if !ok {
 		return 0, false
 	}
-	return b.p.whole(b.at(name), name, v, least, most)
+	return b.p.wholeNumber(b.at(name), name, v, least, most)
 }
 
-func (p *parser) whole(at hcl.Range, name string, v cty.Value, least, most int64) (int, bool) {
+func (p *parser) wholeNumber(at hcl.Range, name string, v cty.Value, least, most int64) (int, bool) {
 	n, accuracy := v.AsBigFloat().Int64()
 	if accuracy != big.Exact || n < least || n > most {
 		p.errorf(at, "Invalid number", "%q wants a whole number from %d to %d.", name, least, most)
@@ -297,8 +297,8 @@ func (b *block) each(name string, labels int) []*hclsyntax.Block {
 }
 
 // pluginBlock returns the arguments in args as canonical JSON.
-func (b *block) pluginBlock(args []schema.Attribute, meant map[string]bool) json.RawMessage {
-	text, diags := schema.Decode(b.p.evaluable(b.src, args, meant), args, b.p.ctx)
+func (b *block) pluginBlock(args []schema.Attribute, misnamed map[string]bool) json.RawMessage {
+	text, diags := schema.Decode(b.p.evaluableBody(b.src, args, misnamed), args, b.p.ctx)
 	b.p.diags = append(b.p.diags, diags...)
 	return text
 }

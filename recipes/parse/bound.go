@@ -79,26 +79,26 @@ func (s scope) with(names map[string]bound) scope {
 	return scope{all, s.items}
 }
 
-// of returns the bound of e's value, adds its work times repeats, and reports
+// bound returns the bound of e's value, adds its work times repeats, and reports
 // unknown names.
-func (x *estimate) of(e hclsyntax.Expression, s scope, repeats int) bound {
-	b := x.bare(e, s, repeats)
+func (x *estimate) bound(e hclsyntax.Expression, s scope, repeats int) bound {
+	b := x.netBound(e, s, repeats)
 	b.bytes = plus(b.bytes, wordSize)
 	x.work = plus(x.work, times(repeats, b.bytes))
 	return b
 }
 
-// bare returns the bound of e, without wordSize.
-func (x *estimate) bare(e hclsyntax.Expression, s scope, repeats int) bound {
+// netBound returns the bound of e, without wordSize.
+func (x *estimate) netBound(e hclsyntax.Expression, s scope, repeats int) bound {
 	switch e := e.(type) {
 	case *hclsyntax.LiteralValueExpr:
 		return boundOf(e.Val)
 	case *hclsyntax.TemplateExpr:
 		return bound{bytes: x.list(e.Parts, s, repeats).bytes}
 	case *hclsyntax.TemplateWrapExpr:
-		return x.of(e.Wrapped, s, repeats)
+		return x.bound(e.Wrapped, s, repeats)
 	case *hclsyntax.ParenthesesExpr:
-		return x.of(e.Expression, s, repeats)
+		return x.bound(e.Expression, s, repeats)
 	case *hclsyntax.TupleConsExpr:
 		return x.list(e.Exprs, s, repeats)
 	case *hclsyntax.ObjectConsExpr:
@@ -108,15 +108,15 @@ func (x *estimate) bare(e hclsyntax.Expression, s scope, repeats int) bound {
 	case *hclsyntax.ScopeTraversalExpr:
 		return x.variable(e, s)
 	case *hclsyntax.RelativeTraversalExpr:
-		return descend(x.of(e.Source, s, repeats), len(e.Traversal))
+		return descend(x.bound(e.Source, s, repeats), len(e.Traversal))
 	case *hclsyntax.IndexExpr:
-		x.of(e.Key, s, repeats)
-		return descend(x.of(e.Collection, s, repeats), 1)
+		x.bound(e.Key, s, repeats)
+		return descend(x.bound(e.Collection, s, repeats), 1)
 	case *hclsyntax.AnonSymbolExpr:
 		return s.items[e]
 	case *hclsyntax.ConditionalExpr:
-		x.of(e.Condition, s, repeats)
-		yes, no := x.of(e.TrueResult, s, repeats), x.of(e.FalseResult, s, repeats)
+		x.bound(e.Condition, s, repeats)
+		yes, no := x.bound(e.TrueResult, s, repeats), x.bound(e.FalseResult, s, repeats)
 		return *larger(&yes, &no)
 	case *hclsyntax.FunctionCallExpr:
 		return x.call(e, s, repeats)
@@ -145,7 +145,7 @@ func (x *estimate) full() bool { return len(x.diags) > diagnostics.Max }
 func (x *estimate) list(es []hclsyntax.Expression, s scope, repeats int) bound {
 	sum := bound{items: len(es)}
 	for _, e := range es {
-		b := x.of(e, s, repeats)
+		b := x.bound(e, s, repeats)
 		sum.bytes = plus(sum.bytes, b.bytes)
 		sum.elem = larger(sum.elem, &b)
 	}
@@ -155,7 +155,7 @@ func (x *estimate) list(es []hclsyntax.Expression, s scope, repeats int) bound {
 func (x *estimate) object(e *hclsyntax.ObjectConsExpr, s scope, repeats int) bound {
 	sum := bound{items: len(e.Items)}
 	for _, item := range e.Items {
-		k, v := x.of(item.KeyExpr, s, repeats), x.of(item.ValueExpr, s, repeats)
+		k, v := x.bound(item.KeyExpr, s, repeats), x.bound(item.ValueExpr, s, repeats)
 		sum.bytes = plus(sum.bytes, plus(k.bytes, v.bytes))
 		sum.elem = larger(sum.elem, &v)
 	}
@@ -168,7 +168,7 @@ func (x *estimate) key(e *hclsyntax.ObjectConsKeyExpr, s scope, repeats int) bou
 	if word := hcl.ExprAsKeyword(e.Wrapped); word != "" && !e.ForceNonLiteral {
 		return bound{bytes: len(word)}
 	}
-	return x.of(e.Wrapped, s, repeats)
+	return x.bound(e.Wrapped, s, repeats)
 }
 
 func (x *estimate) variable(e *hclsyntax.ScopeTraversalExpr, s scope) bound {
@@ -196,7 +196,7 @@ func descend(b bound, steps int) bound {
 func (x *estimate) call(e *hclsyntax.FunctionCallExpr, s scope, repeats int) bound {
 	var args []bound
 	for _, a := range e.Args {
-		args = append(args, x.of(a, s, repeats))
+		args = append(args, x.bound(a, s, repeats))
 	}
 	f, ok := x.functions[e.Name]
 	if !ok && !x.full() {
@@ -213,7 +213,7 @@ func (x *estimate) call(e *hclsyntax.FunctionCallExpr, s scope, repeats int) bou
 }
 
 func (x *estimate) loop(e *hclsyntax.ForExpr, s scope, repeats int) bound {
-	coll := x.of(e.CollExpr, s, repeats)
+	coll := x.bound(e.CollExpr, s, repeats)
 	names := map[string]bound{e.ValVar: descend(coll, 1)}
 	if e.KeyVar != "" {
 		names[e.KeyVar] = bound{bytes: plus(coll.bytes, wordSize)}
@@ -222,10 +222,10 @@ func (x *estimate) loop(e *hclsyntax.ForExpr, s scope, repeats int) bound {
 	var key bound
 	for _, part := range []hclsyntax.Expression{e.CondExpr, e.KeyExpr} {
 		if part != nil {
-			key = x.of(part, inner, repeats)
+			key = x.bound(part, inner, repeats)
 		}
 	}
-	val := x.of(e.ValExpr, inner, repeats)
+	val := x.bound(e.ValExpr, inner, repeats)
 	if e.Group { // every value of the map is a list, and all lists together have coll.items
 		val = bound{bytes: times(coll.items, val.bytes), items: coll.items, elem: &bound{bytes: val.bytes, items: val.items, elem: val.elem}}
 	}
@@ -235,14 +235,14 @@ func (x *estimate) loop(e *hclsyntax.ForExpr, s scope, repeats int) bound {
 // splat returns the bound of a splat, for which a value that is not a list
 // counts as a list of one.
 func (x *estimate) splat(e *hclsyntax.SplatExpr, s scope, repeats int) bound {
-	source := x.of(e.Source, s, repeats)
+	source := x.bound(e.Source, s, repeats)
 	n := max(source.items, 1)
 	items := maps.Clone(s.items)
 	if items == nil {
 		items = make(map[*hclsyntax.AnonSymbolExpr]bound)
 	}
 	items[e.Item] = descend(source, 1)
-	each := x.of(e.Each, scope{s.names, items}, times(repeats, n))
+	each := x.bound(e.Each, scope{s.names, items}, times(repeats, n))
 	return bound{bytes: times(n, each.bytes), items: n, elem: &each}
 }
 
@@ -251,13 +251,13 @@ func (x *estimate) splat(e *hclsyntax.SplatExpr, s scope, repeats int) bound {
 func (x *estimate) operation(e hclsyntax.Expression, s scope, repeats int) bound {
 	switch e := e.(type) {
 	case *hclsyntax.UnaryOpExpr:
-		x.of(e.Val, s, repeats)
+		x.bound(e.Val, s, repeats)
 		if _, literal := e.Val.(*hclsyntax.LiteralValueExpr); e.Op == hclsyntax.OpNegate && !literal {
 			x.report(e.SrcRange, "Unsupported operator", "Recipes do no arithmetic. Write the number.")
 		}
 	case *hclsyntax.BinaryOpExpr:
-		x.of(e.LHS, s, repeats)
-		x.of(e.RHS, s, repeats)
+		x.bound(e.LHS, s, repeats)
+		x.bound(e.RHS, s, repeats)
 		if e.Op.Type == cty.Number {
 			x.report(e.SrcRange, "Unsupported operator", "Recipes do no arithmetic. Write the number; to put strings together, write \"${a}${b}\".")
 		}

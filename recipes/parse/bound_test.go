@@ -64,7 +64,7 @@ func FuzzBound(f *testing.F) {
 			ctx.Functions[name] = fn.Function
 		}
 		x := estimate{functions: all}
-		b := x.of(e, scope{names: map[string]bound{"port": boundOf(ctx.Variables["port"]), "version": boundOf(ctx.Variables["version"])}}, 1)
+		b := x.bound(e, scope{names: map[string]bound{"port": boundOf(ctx.Variables["port"]), "version": boundOf(ctx.Variables["version"])}}, 1)
 		if len(x.diags) > 0 || x.work > maxWork {
 			return
 		}
@@ -102,7 +102,7 @@ func TestBoundStops(t *testing.T) {
 			t.Fatal(diags)
 		}
 		x := estimate{functions: functions()}
-		x.of(e, scope{}, 1)
+		x.bound(e, scope{}, 1)
 		if x.work != maxWork+1 || len(x.diags) > 0 {
 			t.Errorf("%s: work %d, %v; want %d", name, x.work, x.diags, maxWork+1)
 		}

@@ -46,10 +46,10 @@ func (b *block) line(name string, most int) (string, bool) {
 	return s, true
 }
 
-// plainly reports whether s consists of ASCII letters, digits and the given
+// isPlainName reports whether s consists of ASCII letters, digits and the given
 // signs, begins with a letter, a digit or one of the signs in first, is not
 // empty, and has at most most bytes.
-func plainly(s, first, signs string, most int) bool {
+func isPlainName(s, first, signs string, most int) bool {
 	alphanumeric := func(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' }
 	if s == "" || len(s) > most || !alphanumeric(s[0]) && strings.IndexByte(first, s[0]) < 0 {
 		return false
@@ -67,7 +67,7 @@ const maxName = 64
 
 // checkPort requires the name of a port.
 func (p *parser) checkPort(at hcl.Range, name string) bool {
-	if plainly(name, "", "+._-", maxName) && strings.ToLower(name) == name {
+	if isPlainName(name, "", "+._-", maxName) && strings.ToLower(name) == name {
 		return true
 	}
 	p.errorf(at, "Invalid name of a port", "A port's name is made of lower-case letters, digits, +, ., _ and -, begins with a letter or digit, and has 64 characters at most.")
@@ -75,7 +75,7 @@ func (p *parser) checkPort(at hcl.Range, name string) bool {
 }
 
 func (p *parser) checkTool(at hcl.Range, name string) bool {
-	if plainly(name, "_", "+._-", maxName) {
+	if isPlainName(name, "_", "+._-", maxName) {
 		return true
 	}
 	p.errorf(at, "Invalid name of a tool", "A tool is named as its program is, without a folder: letters, digits, +, ., _ and -.")
@@ -85,7 +85,7 @@ func (p *parser) checkTool(at hcl.Range, name string) bool {
 // checkLabel requires NAME or NAME=VALUE, the form of workers' labels.
 func (p *parser) checkLabel(at hcl.Range, s string) bool {
 	name, value, valued := strings.Cut(s, "=")
-	if plainly(name, "", "._-", maxName) && (!valued || plainly(value, "", "._-", maxName)) {
+	if isPlainName(name, "", "._-", maxName) && (!valued || isPlainName(value, "", "._-", maxName)) {
 		return true
 	}
 	p.errorf(at, "Invalid label", "A label is a name, or a name and a value as in \"compiler=openxl\"; both are made of letters, digits, ., _ and -, begin with a letter or digit, and have 64 characters at most.")
@@ -97,7 +97,7 @@ func (p *parser) checkSystem(at hcl.Range, s string) bool {
 	switch {
 	case strings.EqualFold(s, "z/OS"), strings.EqualFold(s, "zOS"), s != "OS/390" && strings.EqualFold(s, "OS/390"), strings.EqualFold(s, "OS390"):
 		p.errorf(at, "Invalid system", "\"system\" is compared with what \"uname -s\" says, and on z/OS that is \"OS/390\".")
-	case !plainly(s, "", "/._-", maxName):
+	case !isPlainName(s, "", "/._-", maxName):
 		p.errorf(at, "Invalid system", "\"system\" is what \"uname -s\" says on the worker, such as \"OS/390\": letters, digits, /, ., _ and -.")
 	default:
 		return true
@@ -107,7 +107,7 @@ func (p *parser) checkSystem(at hcl.Range, s string) bool {
 
 // checkVersion requires a version that can be part of file names.
 func (p *parser) checkVersion(at hcl.Range, s string) bool {
-	if plainly(s, "", "+._~-", maxName) {
+	if isPlainName(s, "", "+._~-", maxName) {
 		return true
 	}
 	p.errorf(at, "Invalid version", "A version becomes part of file names: it is made of letters, digits, +, ., _, ~ and -, begins with a letter or digit, and has 64 characters at most.")
@@ -161,9 +161,9 @@ func (b *block) url(name string, schemes ...string) (string, bool) {
 	return "", false
 }
 
-// chosen returns an argument that is a list of known words, each once and in
+// knownWords returns an argument that is a list of known words, each once and in
 // the order of known.
-func (b *block) chosen(name string, known []string) ([]string, bool) {
+func (b *block) knownWords(name string, known []string) ([]string, bool) {
 	items, ok := b.items(name)
 	if !ok {
 		return nil, false
@@ -205,7 +205,7 @@ func (b *block) globs(name string) ([]string, bool) {
 			globs = append(globs, g)
 		}
 	}
-	return set(globs), true
+	return sortedSet(globs), true
 }
 
 // checkPrefix requires the absolute folder that a port is configured for. The
@@ -214,7 +214,7 @@ func (p *parser) checkPrefix(at hcl.Range, s string) bool {
 	switch {
 	case !strings.HasPrefix(s, "/") || s == "/" || path.Clean(s) != s:
 		p.errorf(at, "Invalid prefix", "A prefix is an absolute folder below the root, such as \"/opt/zfarm/gzip/1.12\", without .., doubled or trailing slashes.")
-	case !plainly(s, "/", "/+._~-", 200):
+	case !isPlainName(s, "/", "/+._~-", 200):
 		p.errorf(at, "Invalid prefix", "A prefix appears in search paths and scripts: it is made of letters, digits, /, +, ., _, ~ and -, and has 200 characters at most.")
 	default:
 		return true
@@ -224,7 +224,7 @@ func (p *parser) checkPrefix(at hcl.Range, s string) bool {
 
 // checkInside requires a folder within the source folder.
 func (p *parser) checkInside(at hcl.Range, s string) bool {
-	if path.Clean("/"+s) == "/"+s && plainly(s, "+._~@-", "/+._~@-", 200) {
+	if path.Clean("/"+s) == "/"+s && isPlainName(s, "+._~@-", "/+._~@-", 200) {
 		return true
 	}
 	p.errorf(at, "Invalid folder", "\"into\" is a folder within the source folder, such as \"third_party/zlib\": relative, without .., and made of letters, digits, /, +, ., _, ~, @ and -.")

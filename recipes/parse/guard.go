@@ -44,7 +44,7 @@ func Guard(src []byte, filename string) hcl.Diagnostics {
 	}
 	g := nesting{levels: []level{{}}}
 	for _, token := range tokens {
-		if summary, detail := g.take(token); summary != "" {
+		if summary, detail := g.checkToken(token); summary != "" {
 			return hcl.Diagnostics{problem(token.Range.Ptr(), summary, "%s", detail)}
 		}
 	}
@@ -103,8 +103,8 @@ type level struct {
 	pieces    int // of a string
 }
 
-// take processes one token. The summary is not "" if a bound is exceeded.
-func (g *nesting) take(token hclsyntax.Token) (summary, detail string) {
+// checkToken processes one token. The summary is not "" if a bound is exceeded.
+func (g *nesting) checkToken(token hclsyntax.Token) (summary, detail string) {
 	top := &g.levels[len(g.levels)-1]
 	switch token.Type {
 	case hclsyntax.TokenComma:

@@ -99,11 +99,11 @@ func (l *licence) name(want string) error {
 	word := l.next()
 	id := strings.TrimSuffix(word, "+")
 	if document, ref, ok := strings.Cut(id, ":"); ok {
-		if name, ok := strings.CutPrefix(document, "DocumentRef-"); ok && plainly(name, ".-", ".-", maxLicence) {
+		if name, ok := strings.CutPrefix(document, "DocumentRef-"); ok && isPlainName(name, ".-", ".-", maxLicence) {
 			id = ref
 		}
 	}
-	if isOperatorWord(strings.ToUpper(word)) || !plainly(id, "", ".-", maxLicence) {
+	if isOperatorWord(strings.ToUpper(word)) || !isPlainName(id, "", ".-", maxLicence) {
 		return l.unexpected(want)
 	}
 	l.at++

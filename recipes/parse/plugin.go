@@ -90,11 +90,11 @@ func (p *parser) plugin(kind string, src *hclsyntax.Block, farm shape) (*block, 
 	}
 	all := shape{args: slices.Concat(farm.args, attrs), blocks: farm.blocks}
 	faults := len(p.diags)
-	meant := p.checkNames(src, all)
-	b := p.evaluate(src, farm, meant)
-	text := b.pluginBlock(attrs, meant)
+	misnamed := p.checkNames(src, all)
+	b := p.evaluate(src, farm, misnamed)
+	text := b.pluginBlock(attrs, misnamed)
 	if len(p.diags) == faults {
-		p.complain(kind, b, text)
+		p.reportComplaints(kind, b, text)
 	}
 	return b, text
 }
@@ -119,8 +119,8 @@ func (p *parser) schema(kind string, src *hclsyntax.Block) ([]schema.Attribute, 
 	return attrs, true
 }
 
-// complain reports what the plugin finds wrong with its block.
-func (p *parser) complain(kind string, b *block, text json.RawMessage) {
+// reportComplaints reports what the plugin finds wrong with its block.
+func (p *parser) reportComplaints(kind string, b *block, text json.RawMessage) {
 	checker, ok := p.schemas.(Checker)
 	if !ok {
 		return
@@ -131,13 +131,13 @@ func (p *parser) complain(kind string, b *block, text json.RawMessage) {
 		if message == "" {
 			message = "It does not say why."
 		}
-		p.errorf(b.place(c.Attribute), "Refused by the plugin", "The plugin %s does not take this: %s", b.src.Labels[0], message)
+		p.errorf(b.complaintRange(c.Attribute), "Refused by the plugin", "The plugin %s does not take this: %s", b.src.Labels[0], message)
 	}
 }
 
-// place returns the range of the argument, or element of a list, that a plugin
-// names.
-func (b *block) place(path string) hcl.Range {
+// complaintRange returns the range of the argument, or element of a list, that a
+// plugin names.
+func (b *block) complaintRange(path string) hcl.Range {
 	m := regexp.MustCompile(`^([a-z0-9_]+)(?:\[([0-9]{1,6})\])?`).FindStringSubmatch(path)
 	switch {
 	case m == nil:

@@ -58,7 +58,7 @@ func (p *parser) port(src *hclsyntax.Block) *recipes.Recipe {
 	r.Summary, _ = b.line("summary", 120)
 	r.Licence = b.licence()
 	r.Homepage, _ = b.url("homepage", "https", "http")
-	r.Categories, _ = b.chosen("categories", recipes.Categories())
+	r.Categories, _ = b.knownWords("categories", recipes.Categories())
 	slices.Sort(r.Categories)
 	if b.empty("categories") {
 		p.errorf(b.at("categories"), "Invalid categories", "A port is in one category at least. Known are: %s.", strings.Join(recipes.Categories(), ", "))
@@ -78,7 +78,7 @@ func (p *parser) port(src *hclsyntax.Block) *recipes.Recipe {
 	for _, s := range b.each("test", 1) {
 		r.Tests = append(r.Tests, p.test(s))
 	}
-	r.Package = p.pack(b, r)
+	r.Package = p.packageBlock(b, r)
 	r.Reproduce = p.reproduce(b)
 	return r
 }
@@ -97,7 +97,7 @@ func (p *parser) identity(src *hclsyntax.Block) recipes.Identity {
 			id.CPEs = append(id.CPEs, s)
 		}
 	}
-	id.CPEs = set(id.CPEs)
+	id.CPEs = sortedSet(id.CPEs)
 	id.Upstream, _ = b.url("upstream", "https", "http", "git", "ssh")
 	return id
 }
@@ -127,7 +127,7 @@ func (p *parser) source(src *hclsyntax.Block) recipes.Source {
 	})
 	var s recipes.Source
 	s.URL, _ = b.url("url", "https", "http")
-	if s.URL != "" && !plainly(s.FileName(), "_", "+._~@=,-", 200) {
+	if s.URL != "" && !isPlainName(s.FileName(), "_", "+._~@=,-", 200) {
 		p.errorf(b.at("url"), "Invalid address", "The address must end in the name of a file, by which the source is known: letters, digits, +, ., _, ~, @, = and -.")
 	}
 	if text, ok := b.text("sha256"); ok {
@@ -194,7 +194,7 @@ func (p *parser) signature(src *hclsyntax.Block, of string) *recipes.Signature {
 			s.Fingerprints = append(s.Fingerprints, f)
 		}
 	}
-	s.Fingerprints = set(s.Fingerprints)
+	s.Fingerprints = sortedSet(s.Fingerprints)
 	return s
 }
 
@@ -204,7 +204,7 @@ func (p *parser) needs(b *block, port string) []recipes.Need {
 		n := recipes.Need{Port: src.Labels[0], At: []string{"build"}}
 		in := p.open(src, shape{args: []schema.Attribute{{Name: "version", Type: "string"}, {Name: "at", Type: "list(string)"}}})
 		n.Version = in.versions("version")
-		if at, ok := in.chosen("at", []string{"build", "run"}); ok {
+		if at, ok := in.knownWords("at", []string{"build", "run"}); ok {
 			n.At = at
 		}
 		if in.empty("at") {
@@ -278,9 +278,9 @@ func (p *parser) workerLabels(b *block) []string {
 	return labels
 }
 
-// pack returns the package block, with defaults for an absent block or
+// packageBlock returns the package block, with defaults for an absent block or
 // argument.
-func (p *parser) pack(port *block, r *recipes.Recipe) recipes.Package {
+func (p *parser) packageBlock(port *block, r *recipes.Recipe) recipes.Package {
 	k := recipes.Package{Prefix: "/opt/zfarm/" + r.Port + "/" + r.Version, Include: []string{"**"}}
 	for _, src := range port.each("package", 0) {
 		b := p.open(src, shape{args: []schema.Attribute{
@@ -316,7 +316,7 @@ func (p *parser) reproduce(port *block) recipes.Reproduce {
 		if items, ok := b.items("tiers"); ok {
 			r.Tiers = []int{}
 			for _, it := range items {
-				if n, ok := p.whole(it.at, "tiers", it.value, 0, 2); ok {
+				if n, ok := p.wholeNumber(it.at, "tiers", it.value, 0, 2); ok {
 					r.Tiers = append(r.Tiers, n)
 				}
 			}
@@ -352,9 +352,9 @@ func (b *block) variations(name string) ([]recipes.Variation, bool) {
 	return all, true
 }
 
-// set returns a list without repetitions and sorted, because its order has no
+// sortedSet returns a list without repetitions and sorted, because its order has no
 // meaning.
-func set(s []string) []string {
+func sortedSet(s []string) []string {
 	slices.Sort(s)
 	return slices.Compact(s)
 }

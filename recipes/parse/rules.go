@@ -47,7 +47,7 @@ func (p *parser) rules(b *block, tiers []int) []recipes.Rule {
 
 // checkRule requires a name that can follow "rule." in the field of a finding.
 func (p *parser) checkRule(at hcl.Range, name string) bool {
-	if plainly(name, "", ".-", maxName) && strings.ToLower(name) == name {
+	if isPlainName(name, "", ".-", maxName) && strings.ToLower(name) == name {
 		return true
 	}
 	p.errorf(at, "Invalid name of a rule", "A rule's name is made of lower-case letters, digits, . and -, begins with a letter or digit, and has 64 characters at most, as in \"perl.configured\".")
@@ -175,7 +175,7 @@ func faultOfPattern(s, format string) string {
 	if program, err := syntax.Compile(parsed.Simplify()); err != nil || len(program.Inst) > maxProgram {
 		return "The pattern takes too long to match, because of large repetitions such as {1000}. Write + or smaller ones."
 	}
-	if !always(parsed) {
+	if !groupAlwaysMatches(parsed) {
 		return "The group is within a repetition or an alternative, so that it can match several times or not at all. Put the repetition or the alternative inside the group."
 	}
 	if n := literals(parsed); (format == "text" || format == "bytes") && n < minLiterals {
@@ -184,14 +184,14 @@ func faultOfPattern(s, format string) string {
 	return ""
 }
 
-// always reports whether the group of re is matched exactly once in every
-// match.
-func always(re *syntax.Regexp) bool {
+// groupAlwaysMatches reports whether the group of re is matched exactly once in
+// every match.
+func groupAlwaysMatches(re *syntax.Regexp) bool {
 	switch re.Op {
 	case syntax.OpCapture:
 		return true
 	case syntax.OpConcat:
-		return slices.ContainsFunc(re.Sub, always)
+		return slices.ContainsFunc(re.Sub, groupAlwaysMatches)
 	default:
 		return false
 	}
