@@ -73,6 +73,7 @@ func TestWholeFarmOnSQLite(t *testing.T) {
 // TestSmallFarm loses the parts of a farm, as the tests of a whole farm do, while
 // it builds ports that take seconds.
 func TestSmallFarm(t *testing.T) {
+	long(t)
 	t.Parallel()
 	f := &sshFarm{t: t, dir: t.TempDir()}
 	source, sum := tarOf(t, map[string]string{"source-1.0/file": "x"})

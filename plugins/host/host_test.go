@@ -240,7 +240,7 @@ func TestBadAnswersAreRefused(t *testing.T) {
 func TestCallsFollowEachOther(t *testing.T) {
 	p := plugintest.Start(t, "actor")
 	s := plugintest.Workspace(t)
-	for i := range 100 {
+	for i := range 40 {
 		if _, err := p.Builder().Build(t.Context(), s, config("nothing")); err != nil {
 			t.Fatalf("call %d: %v", i, err)
 		}

@@ -93,6 +93,13 @@ func Postgres(tb testing.TB) (url string, server *Server) {
 	return server.database(tb, ""), server
 }
 
+// HavePostgres reports whether PostgreSQL is installed: without it, the functions of this
+// file skip their test.
+func HavePostgres() bool {
+	_, err := shared()
+	return !errors.Is(err, exec.ErrNotFound)
+}
+
 // use skips the test if PostgreSQL is not installed.
 func use(tb testing.TB, get func() (*Server, error)) *Server {
 	tb.Helper()
