@@ -91,7 +91,7 @@ func (c *stageContext) provenance(ctx context.Context) (statement.Provenance, []
 	if err != nil {
 		return statement.Provenance{}, nil, err
 	}
-	begun, err := c.begun(ctx)
+	begun, err := c.firstBegun(ctx)
 	if err != nil {
 		return statement.Provenance{}, nil, fmt.Errorf("%w: %w", errTemporary, err)
 	}

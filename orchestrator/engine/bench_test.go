@@ -144,7 +144,7 @@ func finishSimulated(b *testing.B, e *Engine, a schedule.Assignment) {
 			return err
 		}
 		s, _ := was.Stage(a.Stage)
-		_, err = e.conclude(ctx, tx, s, a.Build, outcome{output: digest.Of([]byte(a.Build + a.Stage)), learnt: time.Minute})
+		_, err = e.conclude(ctx, tx, s, a.Build, outcome{output: digest.Of([]byte(a.Build + a.Stage)), duration: time.Minute})
 		return err
 	})
 	if err != nil {

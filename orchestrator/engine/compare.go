@@ -34,7 +34,7 @@ func (c *stageContext) compare(ctx context.Context) outcome {
 	}
 	var out stagevalue.Compared
 	for _, r := range c.records() {
-		a, info, err := c.pack(ctx, r)
+		a, info, err := c.packageRepeat(ctx, r)
 		if errors.Is(err, packaging.ErrRefused) {
 			return failed(orchestrator.FailedStep, fmt.Sprintf("packaging what %s staged: %v", r.Name, err))
 		}
@@ -43,7 +43,7 @@ func (c *stageContext) compare(ctx context.Context) outcome {
 		}
 		out.Packages, out.Info = append(out.Packages, a), append(out.Info, info)
 	}
-	if err := c.judge(ctx, &out, rules); err != nil {
+	if err := c.compareWithBaseline(ctx, &out, rules); err != nil {
 		return outcome{err: err}
 	}
 	var keep []digest.Digest
@@ -55,30 +55,30 @@ func (c *stageContext) compare(ctx context.Context) outcome {
 	return result
 }
 
-// judge compares each package with the baseline's. The worst verdict becomes the
+// compareWithBaseline compares each package with the baseline's. The worst verdict becomes the
 // build's; whatever was masked in any comparison is masked in the build.
-func (c *stageContext) judge(ctx context.Context, out *stagevalue.Compared, rules []compare.Rule) error {
+func (c *stageContext) compareWithBaseline(ctx context.Context, out *stagevalue.Compared, rules []compare.Rule) error {
 	out.Agreeing = 1
 	for i := 1; i < len(out.Packages); i++ {
 		v, err := compare.Archives(ctx, c.input(ctx, out.Packages[0]), c.input(ctx, out.Packages[i]),
-			compare.Options{Allowed: allowed(c.recipe), Known: compare.Known{A: c.known(0), B: c.known(i)}, Rules: rules, Workdir: c.Temp})
+			compare.Options{Allowed: allowed(c.recipe), Known: compare.Known{A: c.knownConditions(0), B: c.knownConditions(i)}, Rules: rules, Workdir: c.Temp})
 		if err != nil {
 			return fmt.Errorf("comparing %s with %s: %w", out.Packages[0].Repeat, out.Packages[i].Repeat, err)
 		}
 		c.note(fmt.Sprintf("%s and %s: %s", out.Packages[0].Repeat, out.Packages[i].Repeat, v))
 		if releasable(v) {
 			out.Agreeing++
-			out.Masked = most(out.Masked, v.Fields)
+			out.Masked = largerCounts(out.Masked, v.Fields)
 		}
-		if i == 1 || gravity(v) > gravity(out.Verdict) {
+		if i == 1 || severity(v) > severity(out.Verdict) {
 			out.Verdict = v
 		}
 	}
 	return nil
 }
 
-// most returns the larger of two counts for each field.
-func most(all, more []compare.FieldCount) []compare.FieldCount {
+// largerCounts returns the larger of two counts for each field.
+func largerCounts(all, more []compare.FieldCount) []compare.FieldCount {
 	for _, f := range more {
 		i := slices.IndexFunc(all, func(x compare.FieldCount) bool { return x.Field == f.Field && x.Tier == f.Tier })
 		if i < 0 {
@@ -93,7 +93,7 @@ func most(all, more []compare.FieldCount) []compare.FieldCount {
 	return all
 }
 
-func (c *stageContext) pack(ctx context.Context, r orchestrator.Record) (stagevalue.Artifact, packaging.Info, error) {
+func (c *stageContext) packageRepeat(ctx context.Context, r orchestrator.Record) (stagevalue.Artifact, packaging.Info, error) {
 	none := packaging.Info{}
 	raw, err := c.Artifacts.Open(ctx, r.Output)
 	if err != nil {
@@ -152,8 +152,8 @@ func (c *stageContext) input(ctx context.Context, a stagevalue.Artifact) compare
 	}}
 }
 
-// known returns the conditions of a repeat that the comparison may find in its output.
-func (c *stageContext) known(repeat int) compare.Conditions {
+// knownConditions returns the conditions of a repeat that the comparison may find in its output.
+func (c *stageContext) knownConditions(repeat int) compare.Conditions {
 	r := c.repeats[repeat].Record
 	return compare.Conditions{Values: plan.Embedded(r.Vary, c.repeats[repeat].Root, r.Facts),
 		Begun: r.Begun, Ended: r.Ended, Zone: r.Vary[recipes.VaryTimezone]}
@@ -189,8 +189,8 @@ func releasable(v compare.Verdict) bool {
 	return v.Outcome == compare.Identical || v.Outcome == compare.Equivalent
 }
 
-// gravity orders verdicts: the worst becomes the build's.
-func gravity(v compare.Verdict) int {
+// severity orders verdicts: the worst becomes the build's.
+func severity(v compare.Verdict) int {
 	switch v.Outcome {
 	case compare.Identical:
 		return 0

@@ -208,8 +208,8 @@ func (e *Engine) standsFor(ctx context.Context, id string) (store.Build, error) 
 	}
 }
 
-// begun returns when the build's first attempt began.
-func (c *stageContext) begun(ctx context.Context) (time.Time, error) {
+// firstBegun returns when the build's first attempt began.
+func (c *stageContext) firstBegun(ctx context.Context) (time.Time, error) {
 	all, err := c.Store.Attempts(ctx, c.build.ID)
 	if err != nil || len(all) == 0 {
 		return c.build.Submitted, err

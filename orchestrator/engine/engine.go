@@ -108,7 +108,7 @@ type Rebuild struct {
 
 // Settings are an administrator's choices; zero fields take the defaults.
 type Settings struct {
-	Policy schedule.Policy
+	Scheduling schedule.Settings
 	// Patience is how long an attempt is joined again, while its worker cannot be
 	// reached or its orchestrator cannot write, before it counts as lost. It must be
 	// shorter than the lease of steps on the workers. 0: not at all.
@@ -121,8 +121,8 @@ type Settings struct {
 	Probe time.Duration
 	// Idle is how long a plugin may neither return nor call the farm; 10 minutes.
 	Idle time.Duration
-	// Here is how many stages other than repeats this engine runs at once; 4.
-	Here int
+	// LocalStages is how many stages other than repeats this engine runs at once; 4.
+	LocalStages int
 	// Retain is how long builds that were not released are kept, Logs how long the logs
 	// of all builds are, both from the end of the build. Grace is how long bytes that
 	// no build keeps stay in the artifact store. 0: for ever.
@@ -141,8 +141,8 @@ func (s Settings) withDefaults() Settings {
 	or(&s.Sweep, 5*time.Second)
 	or(&s.Probe, 10*time.Minute)
 	or(&s.Idle, 10*time.Minute)
-	if s.Here == 0 {
-		s.Here = 4
+	if s.LocalStages == 0 {
+		s.LocalStages = 4
 	}
 	return s
 }
@@ -193,7 +193,7 @@ func New(p Deps) *Engine {
 			return &workers.Quarantine{Code: workers.QuarantineProbeFailed, Detail: err.Error()}
 		}
 	}
-	return &Engine{Deps: p, now: p.Now, localSlots: make(chan struct{}, p.Settings.Here), matched: -1, wants: map[string]*schedule.Wants{},
+	return &Engine{Deps: p, now: p.Now, localSlots: make(chan struct{}, p.Settings.LocalStages), matched: -1, wants: map[string]*schedule.Wants{},
 		held: map[stageKey]*heldStage{}, probed: map[string]bool{}, toolsAsked: map[string][]string{}, cleanupLocks: map[string]chan struct{}{}, renewRequested: make(chan struct{}, 1)}
 }
 

@@ -30,8 +30,8 @@ type outcome struct {
 	change func(*store.Build)
 	// publish lists the files that the build publishes.
 	publish []store.File
-	// learnt is how long a repeat took, for the schedule; 0 if unknown.
-	learnt time.Duration
+	// duration is how long a repeat took, for the schedule; 0 if unknown.
+	duration time.Duration
 }
 
 // finish records the outcome of a stage and retries until the store answers: a database
@@ -140,8 +140,8 @@ func (e *Engine) recordOutcome(ctx context.Context, tx *store.Tx, s orchestrator
 			return err
 		}
 	}
-	if result.learnt > 0 {
-		if err := tx.Learn(ctx, was.Port, string(s.Kind), result.learnt); err != nil {
+	if result.duration > 0 {
+		if err := tx.Learn(ctx, was.Port, string(s.Kind), result.duration); err != nil {
 			return err
 		}
 	}

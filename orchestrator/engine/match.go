@@ -59,7 +59,7 @@ func (e *Engine) decide(q schedule.Queue) []schedule.Assignment {
 	if len(q.Stages) == 0 {
 		return nil
 	}
-	return schedule.Assign(e.now(), q, e.Settings.Policy)
+	return schedule.Assign(e.now(), q, e.Settings.Scheduling)
 }
 
 // queue reads what a scheduling decision depends on.
@@ -255,7 +255,7 @@ func (e *Engine) Why(ctx context.Context, id string) ([]Waiting, error) {
 		case s.NotBefore.After(e.now()):
 			w.Why = "the next try begins at " + s.NotBefore.UTC().Format(time.RFC3339)
 		case s.Kind == orchestrator.Repeat:
-			w.Workers = schedule.Explain(e.now(), q, e.Settings.Policy, b.ID, s.ID)
+			w.Workers = schedule.Explain(e.now(), q, e.Settings.Scheduling, b.ID, s.ID)
 			w.Why = schedule.Sentence(w.Workers)
 		default:
 			w.Why = "it is the next thing an orchestrator does; if that takes long, none is running"

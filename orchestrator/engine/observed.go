@@ -167,10 +167,10 @@ func (c *stageContext) checkWorker(ctx context.Context, cause string) error {
 	return nil
 }
 
-// notOfThePort returns why a failure may not be the port's: a step that was unwatched
+// faultOutsidePort returns why a failure may not be the port's: a step that was unwatched
 // for too long, or that was stopped from outside, says nothing about the port, and
 // neither does a worker that has to be quarantined.
-func (c *stageContext) notOfThePort(ctx context.Context, r orchestrator.Record, f *orchestrator.Failure) error {
+func (c *stageContext) faultOutsidePort(ctx context.Context, r orchestrator.Record, f *orchestrator.Failure) error {
 	for _, s := range r.Steps {
 		if s.Status.State == workers.Lease || s.Status.State == workers.Stopped {
 			return fmt.Errorf("step %s was ended (%s), and nobody here wanted that: %w", s.Name, s.Status.State, workers.ErrLost)

@@ -44,14 +44,14 @@ func (c *stageContext) publish(ctx context.Context) outcome {
 	defer os.RemoveAll(dir) //nolint:errcheck // temporary files only
 	out := filepath.Join(dir, "kit")
 	if c.attested.Reproducibility.IsZero() {
-		err = c.layOutUnsigned(ctx, out)
+		err = c.writeUnsigned(ctx, out)
 	} else {
-		err = c.layOut(ctx, out)
+		err = c.writeSigned(ctx, out)
 	}
 	if err != nil {
 		return outcome{err: err}
 	}
-	files, keep, err := c.gather(ctx, out)
+	files, keep, err := c.storeFiles(ctx, out)
 	if err != nil {
 		return outcome{err: err}
 	}
@@ -65,8 +65,8 @@ func (c *stageContext) publish(ctx context.Context) outcome {
 	return result
 }
 
-// gather stores the written files in the artifact store.
-func (c *stageContext) gather(ctx context.Context, dir string) ([]store.File, []digest.Digest, error) {
+// storeFiles stores the written files in the artifact store.
+func (c *stageContext) storeFiles(ctx context.Context, dir string) ([]store.File, []digest.Digest, error) {
 	pieces, sizes, err := kit.Pieces(ctx, dir)
 	if err != nil {
 		return nil, nil, err
@@ -74,7 +74,7 @@ func (c *stageContext) gather(ctx context.Context, dir string) ([]store.File, []
 	var files []store.File
 	var keep []digest.Digest
 	for i, p := range pieces {
-		if err := c.take(ctx, p); err != nil {
+		if err := c.storePiece(ctx, p); err != nil {
 			return nil, nil, err
 		}
 		files = append(files, store.File{Name: p.Name, Digest: p.Digest, Size: sizes[i], MediaType: mediaType(p.Name)})
@@ -83,8 +83,8 @@ func (c *stageContext) gather(ctx context.Context, dir string) ([]store.File, []
 	return files, keep, nil
 }
 
-// take stores a piece that is not an artifact; artifacts are stored already.
-func (c *stageContext) take(ctx context.Context, p kit.Piece) error {
+// storePiece stores a piece that is not an artifact; artifacts are stored already.
+func (c *stageContext) storePiece(ctx context.Context, p kit.Piece) error {
 	if slices.ContainsFunc(c.compared.Packages, func(a stagevalue.Artifact) bool { return a.Digest == p.Digest }) {
 		return nil
 	}
@@ -122,7 +122,7 @@ func mediaType(name string) string {
 	}
 }
 
-func (c *stageContext) layOut(ctx context.Context, dir string) error {
+func (c *stageContext) writeSigned(ctx context.Context, dir string) error {
 	extra, err := c.extras()
 	if err != nil {
 		return err
@@ -163,9 +163,9 @@ func (c *stageContext) layOut(ctx context.Context, dir string) error {
 	})
 }
 
-// layOutUnsigned writes the files that need no signature: the package, if it may be
+// writeUnsigned writes the files that need no signature: the package, if it may be
 // used at all, and the findings.
-func (c *stageContext) layOutUnsigned(ctx context.Context, dir string) error {
+func (c *stageContext) writeUnsigned(ctx context.Context, dir string) error {
 	extra, err := c.extras()
 	if err != nil {
 		return err

@@ -42,22 +42,22 @@ func (c *stageContext) repeat(ctx context.Context) outcome {
 		Attempt: c.stage.Attempts, Worker: c.stage.Worker, Facts: *registered.Facts, Sources: c.resolved.Sources, Needs: c.resolved.Needs, Epoch: c.resolved.Inputs.Epoch, Begun: made.Begun, Output: made.Output}
 	record, root, failure, err := c.attemptUntilDone(ctx, made, order)
 	if err == nil && failure != nil {
-		err = c.notOfThePort(ctx, record, failure)
+		err = c.faultOutsidePort(ctx, record, failure)
 	}
 	if err != nil {
 		return outcome{err: err}
 	}
-	result := c.save(ctx, stagevalue.Repeated{Record: record, Root: root}, kept(record)...)
+	result := c.save(ctx, stagevalue.Repeated{Record: record, Root: root}, digestsToKeep(record)...)
 	result.failure = failure
 	if failure == nil && result.err == nil {
-		result.learnt = record.Ended.Sub(record.Begun)
+		result.duration = record.Ended.Sub(record.Begun)
 	}
 	return result
 }
 
-// kept returns what must outlive the attempt. The stored steps keep its logs, until
+// digestsToKeep returns what must outlive the attempt. The stored steps keep its logs, until
 // retention deletes them.
-func kept(r orchestrator.Record) []digest.Digest {
+func digestsToKeep(r orchestrator.Record) []digest.Digest {
 	var all []digest.Digest
 	if !r.Output.IsZero() {
 		all = append(all, r.Output)
@@ -84,7 +84,7 @@ func (c *stageContext) attemptUntilDone(ctx context.Context, made store.Attempt,
 				return record, root, failure, found
 			}
 		}
-		pause, again := p.again(err, begun, time.Now())
+		pause, again := p.retryPause(err, begun, time.Now())
 		if !again {
 			return record, root, failure, err
 		}
@@ -117,8 +117,8 @@ const (
 	lastPause  = 30 * time.Second
 )
 
-// again returns the pause before the attempt is joined once more, or false.
-func (p *patience) again(err error, begun, now time.Time) (time.Duration, bool) {
+// retryPause returns the pause before the attempt is joined once more, or false.
+func (p *patience) retryPause(err error, begun, now time.Time) (time.Duration, bool) {
 	if p.since.IsZero() || now.Sub(begun) > max(p.limit/2, settled) {
 		*p = patience{limit: p.limit, since: now}
 	}

@@ -75,7 +75,7 @@ func (e *Engine) wantedTools(ctx context.Context, more ...string) ([]string, err
 		return nil, err
 	}
 	names := slices.Concat(more, toolsOf(maps.Values(wants)))
-	for _, by := range e.Settings.Policy.Spread {
+	for _, by := range e.Settings.Scheduling.Spread {
 		if name, ok := strings.CutPrefix(by, "tool:"); ok {
 			names = append(names, name)
 		}

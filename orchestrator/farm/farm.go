@@ -153,7 +153,7 @@ func (f *Farm) Close() {
 }
 
 func (f *Farm) settings() engine.Settings {
-	return engine.Settings{Policy: f.file.Scheduling, Patience: f.file.Patience, Probe: f.file.Probe.Every,
+	return engine.Settings{Scheduling: f.file.Scheduling, Patience: f.file.Patience, Probe: f.file.Probe.Every,
 		Retain: f.file.Retention.Builds, Logs: f.file.Retention.Logs, Grace: f.file.Retention.Grace}
 }
 

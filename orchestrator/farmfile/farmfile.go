@@ -63,7 +63,7 @@ type Farm struct {
 	// Signing is nil if nothing is signed.
 	Signing    *Signing
 	Workers    []Worker
-	Scheduling schedule.Policy
+	Scheduling schedule.Settings
 	// Patience is how long an attempt is joined again, while its worker cannot
 	// be reached, before it is given up. It is shorter than every worker's
 	// Lease.

@@ -273,7 +273,7 @@ func (b *block) labels() map[string]string {
 
 func (r *reader) scheduling(f *Farm, src *hcl.Block) {
 	b := r.in(src, shape{optional: []string{"spread", "aging", "reserve", "patience"}, blocks: []nested{{name: "share", label: true, most: maxBlocks}}})
-	f.Scheduling = schedule.Policy{
+	f.Scheduling = schedule.Settings{
 		Spread: []string{"worker"}, Aging: b.span("aging", time.Hour, time.Second, 365*day, false),
 		Reserve: b.span("reserve", 15*time.Minute, time.Second, 365*day, false),
 	}

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Defaults for what a policy leaves open.
+// Defaults for what the settings leave open.
 const (
 	defaultAging   = time.Hour
 	defaultReserve = 15 * time.Minute
@@ -23,13 +23,13 @@ const (
 // Stages go in this order:
 //
 //  1. Those for which a slot is reserved: they have waited longer than
-//     Policy.Reserve, and others that want the slot have at least twice as many
+//     Settings.Reserve, and others that want the slot have at least twice as many
 //     workers to choose from. Those with the fewest workers come first.
 //  2. The higher effective priority: one more than it was given for each
-//     Policy.Aging that a stage has waited, up to the highest priority among
+//     Settings.Aging that a stage has waited, up to the highest priority among
 //     those that could begin now. Aging does not lift a stage above its equals,
 //     because a batch of one owner would then be built in the order of its age.
-//  3. The owner who holds the fewest slots for its weight in Policy.Shares.
+//  3. The owner who holds the fewest slots for its weight in Settings.Shares.
 //  4. The longest path. With one owner, this is list scheduling by the longest
 //     path, which fills the slots and shortens the chain that lasts longest.
 //  5. The longest wait, then the names of build and stage.
@@ -42,9 +42,9 @@ const (
 // A stage goes to the worker that the fewest other waiting stages depend on: a stage
 // that fits three workers depends on each by a third. Ties go to the worker with the
 // most free slots, then to the first by name. Where repeats should be apart and no
-// worker differs in every fact of Policy.Spread, the one least like those used comes
+// worker differs in every fact of Settings.Spread, the one least like those used comes
 // first.
-func Assign(now time.Time, q Queue, p Policy) []Assignment {
+func Assign(now time.Time, q Queue, p Settings) []Assignment {
 	d := newDecision(now, q, p)
 	d.decide(q.Stages, nil)
 	all := make([]Assignment, 0, len(d.assigned))
@@ -57,7 +57,7 @@ func Assign(now time.Time, q Queue, p Policy) []Assignment {
 // decision is the state of one call of Assign.
 type decision struct {
 	now       time.Time
-	policy    Policy
+	settings  Settings
 	workers   []Worker // by name
 	at        map[string]int
 	free      []int
@@ -91,9 +91,9 @@ type assigned struct {
 // unit is the demand of a stage that depends on one worker alone.
 const unit = 1 << 30
 
-func newDecision(now time.Time, q Queue, p Policy) *decision {
+func newDecision(now time.Time, q Queue, p Settings) *decision {
 	p.Aging, p.Reserve = cmp.Or(max(p.Aging, 0), defaultAging), cmp.Or(max(p.Reserve, 0), defaultReserve)
-	d := &decision{now: now, policy: p, workers: slices.Clone(q.Workers), siblings: make(map[string][]string)}
+	d := &decision{now: now, settings: p, workers: slices.Clone(q.Workers), siblings: make(map[string][]string)}
 	slices.SortStableFunc(d.workers, func(a, b Worker) int { return cmp.Compare(a.Name, b.Name) })
 	n := len(d.workers)
 	d.at, d.free, d.demand = make(map[string]int, n), make([]int, n), make([]int64, n)
@@ -103,7 +103,7 @@ func newDecision(now time.Time, q Queue, p Policy) *decision {
 		d.admit(i)
 	}
 	d.spread = newSpread(p.Spread, d.workers, d.at)
-	d.gather(q.Stages)
+	d.computeFits(q.Stages)
 	return d
 }
 
@@ -125,9 +125,9 @@ func (d *decision) admit(i int) {
 	}
 }
 
-// gather computes which workers each stage fits, once for all stages with the same
+// computeFits computes which workers each stage fits, once for all stages with the same
 // wants, and how much the stages depend on each worker.
-func (d *decision) gather(stages []Stage) {
+func (d *decision) computeFits(stages []Stage) {
 	fitting := newFitting(d.workers)
 	d.of = make(map[*Wants]*group)
 	same := make(map[string]*group)

@@ -85,65 +85,65 @@ type (
 // left out where it is the baseline.
 func TestAssign(t *testing.T) {
 	for _, tt := range []struct {
-		name    string
-		workers ws
-		stages  ss
-		policy  schedule.Policy
-		want    string
+		name     string
+		workers  ws
+		stages   ss
+		settings schedule.Settings
+		want     string
 	}{
-		{"nothing", nil, nil, schedule.Policy{}, ""},
-		{"no worker", nil, ss{stage("a")}, schedule.Policy{}, ""},
-		{"no stage", ws{worker("w", 1)}, nil, schedule.Policy{}, ""},
-		{"no wants", ws{worker("w", 1)}, ss{stage("a", func(s *schedule.Stage) { s.Wants = nil })}, schedule.Policy{}, "a w"},
-		{"free slots only", ws{worker("w", 1, held(2, "bob"))}, ss{stage("a"), stage("b")}, schedule.Policy{}, "a w"},
-		{"held beyond its slots", ws{worker("w", 0, held(2, "bob"), func(w *schedule.Worker) { w.Slots = 1 })}, ss{stage("a")}, schedule.Policy{}, ""},
-		{"out", ws{worker("w", 2, out("draining"))}, ss{stage("a")}, schedule.Policy{}, ""},
-		{"not probed", ws{worker("w", 2, func(w *schedule.Worker) { w.Facts = nil })}, ss{stage("a")}, schedule.Policy{}, ""},
-		{"misfit", ws{worker("w", 2)}, ss{stage("a", labels("gpu")), stage("b")}, schedule.Policy{}, "b w"},
+		{"nothing", nil, nil, schedule.Settings{}, ""},
+		{"no worker", nil, ss{stage("a")}, schedule.Settings{}, ""},
+		{"no stage", ws{worker("w", 1)}, nil, schedule.Settings{}, ""},
+		{"no wants", ws{worker("w", 1)}, ss{stage("a", func(s *schedule.Stage) { s.Wants = nil })}, schedule.Settings{}, "a w"},
+		{"free slots only", ws{worker("w", 1, held(2, "bob"))}, ss{stage("a"), stage("b")}, schedule.Settings{}, "a w"},
+		{"held beyond its slots", ws{worker("w", 0, held(2, "bob"), func(w *schedule.Worker) { w.Slots = 1 })}, ss{stage("a")}, schedule.Settings{}, ""},
+		{"out", ws{worker("w", 2, out("draining"))}, ss{stage("a")}, schedule.Settings{}, ""},
+		{"not probed", ws{worker("w", 2, func(w *schedule.Worker) { w.Facts = nil })}, ss{stage("a")}, schedule.Settings{}, ""},
+		{"misfit", ws{worker("w", 2)}, ss{stage("a", labels("gpu")), stage("b")}, schedule.Settings{}, "b w"},
 
-		{"the longest path first", ws{worker("w", 2)}, ss{stage("a", path(1)), stage("b", path(3)), stage("c", path(2))}, schedule.Policy{}, "b w, c w"},
-		{"the longest wait among equals", ws{worker("w", 1)}, ss{stage("a", waited(1)), stage("b", waited(2))}, schedule.Policy{}, "b w"},
-		{"age does not come before path", ws{worker("w", 1)}, ss{stage("a", waited(100*time.Hour), path(1)), stage("b", path(2))}, schedule.Policy{}, "b w"},
-		{"the name among twins", ws{worker("w", 1)}, ss{stage("b"), stage("a")}, schedule.Policy{}, "a w"},
-		{"priority before path", ws{worker("w", 1)}, ss{stage("a", path(9)), stage("b", priority(1))}, schedule.Policy{}, "b w"},
-		{"aging lifts", ws{worker("w", 1)}, ss{stage("a", path(9), waited(3*time.Hour)), stage("b", priority(3), path(8))}, schedule.Policy{}, "a w"},
-		{"aging lifts not so fast", ws{worker("w", 1)}, ss{stage("a", path(9), waited(3*time.Hour-1)), stage("b", priority(3), path(8))}, schedule.Policy{}, "b w"},
-		{"aging as the policy says", ws{worker("w", 1)}, ss{stage("a", path(9), waited(3*time.Hour)), stage("b", priority(3))}, schedule.Policy{Aging: 2 * time.Hour}, "b w"},
-		{"aging lifts to equals only", ws{worker("w", 1)}, ss{stage("a", path(1), waited(9*time.Hour)), stage("b", priority(3), path(8))}, schedule.Policy{}, "b w"},
+		{"the longest path first", ws{worker("w", 2)}, ss{stage("a", path(1)), stage("b", path(3)), stage("c", path(2))}, schedule.Settings{}, "b w, c w"},
+		{"the longest wait among equals", ws{worker("w", 1)}, ss{stage("a", waited(1)), stage("b", waited(2))}, schedule.Settings{}, "b w"},
+		{"age does not come before path", ws{worker("w", 1)}, ss{stage("a", waited(100*time.Hour), path(1)), stage("b", path(2))}, schedule.Settings{}, "b w"},
+		{"the name among twins", ws{worker("w", 1)}, ss{stage("b"), stage("a")}, schedule.Settings{}, "a w"},
+		{"priority before path", ws{worker("w", 1)}, ss{stage("a", path(9)), stage("b", priority(1))}, schedule.Settings{}, "b w"},
+		{"aging lifts", ws{worker("w", 1)}, ss{stage("a", path(9), waited(3*time.Hour)), stage("b", priority(3), path(8))}, schedule.Settings{}, "a w"},
+		{"aging lifts not so fast", ws{worker("w", 1)}, ss{stage("a", path(9), waited(3*time.Hour-1)), stage("b", priority(3), path(8))}, schedule.Settings{}, "b w"},
+		{"aging as the settings say", ws{worker("w", 1)}, ss{stage("a", path(9), waited(3*time.Hour)), stage("b", priority(3))}, schedule.Settings{Aging: 2 * time.Hour}, "b w"},
+		{"aging lifts to equals only", ws{worker("w", 1)}, ss{stage("a", path(1), waited(9*time.Hour)), stage("b", priority(3), path(8))}, schedule.Settings{}, "b w"},
 		{"a priority that waits for another worker lifts nobody", ws{worker("v", 0, held(1, "")), worker("w", 1)},
-			ss{stage("a", priority(9), used("w")), stage("b", path(1), waited(9*time.Hour)), stage("c", path(2))}, schedule.Policy{}, "c w"},
-		{"waits from the future", ws{worker("w", 1)}, ss{stage("a", waited(-time.Hour)), stage("b", waited(-2*time.Hour))}, schedule.Policy{}, "a w"},
-		{"a wait from the future lifts nobody", ws{worker("w", 1)}, ss{stage("a", path(9), waited(-2*time.Hour)), stage("b", priority(1))}, schedule.Policy{}, "b w"},
-		{"extreme priorities", ws{worker("w", 1)}, ss{stage("a", priority(-1<<63), waited(1<<62)), stage("b", priority(1<<63-1))}, schedule.Policy{}, "b w"},
+			ss{stage("a", priority(9), used("w")), stage("b", path(1), waited(9*time.Hour)), stage("c", path(2))}, schedule.Settings{}, "c w"},
+		{"waits from the future", ws{worker("w", 1)}, ss{stage("a", waited(-time.Hour)), stage("b", waited(-2*time.Hour))}, schedule.Settings{}, "a w"},
+		{"a wait from the future lifts nobody", ws{worker("w", 1)}, ss{stage("a", path(9), waited(-2*time.Hour)), stage("b", priority(1))}, schedule.Settings{}, "b w"},
+		{"extreme priorities", ws{worker("w", 1)}, ss{stage("a", priority(-1<<63), waited(1<<62)), stage("b", priority(1<<63-1))}, schedule.Settings{}, "b w"},
 
 		{"owners in turn", ws{worker("w", 4)}, ss{stage("a", path(9)), stage("b", path(8)), stage("c", path(7)), stage("d", owner("bob")), stage("e", owner("bob"))},
-			schedule.Policy{}, "a w, d w, b w, e w"},
+			schedule.Settings{}, "a w, d w, b w, e w"},
 		{"what is held counts", ws{worker("v", 0, held(2, "anna")), worker("w", 3)}, ss{stage("a", path(9)), stage("b", path(8)), stage("d", owner("bob")), stage("e", owner("bob"))},
-			schedule.Policy{}, "d w, e w, a w"},
+			schedule.Settings{}, "d w, e w, a w"},
 		{"weights", ws{worker("w", 5)}, ss{stage("a"), stage("b"), stage("c"), stage("d"), stage("e", owner("bob")), stage("f", owner("bob"))},
-			schedule.Policy{Shares: map[string]float64{"anna": 3}}, "a w, e w, b w, c w, d w"},
+			schedule.Settings{Shares: map[string]float64{"anna": 3}}, "a w, e w, b w, c w, d w"},
 		{"no weight is behind all", ws{worker("w", 4)}, ss{stage("a"), stage("b"), stage("c"), stage("d", owner("bob")), stage("e", owner("bob")), stage("f", owner("bob"))},
-			schedule.Policy{Shares: map[string]float64{"anna": 0}}, "a w, d w, e w, f w"},
+			schedule.Settings{Shares: map[string]float64{"anna": 0}}, "a w, d w, e w, f w"},
 		{"a weight that is no number is 1", ws{worker("w", 3)}, ss{stage("a", path(9)), stage("b"), stage("d", owner("bob"))},
-			schedule.Policy{Shares: map[string]float64{"anna": math.NaN()}}, "a w, d w, b w"},
-		{"priority before shares", ws{worker("w", 2)}, ss{stage("a", priority(1)), stage("b", priority(1)), stage("d", owner("bob"))}, schedule.Policy{}, "a w, b w"},
+			schedule.Settings{Shares: map[string]float64{"anna": math.NaN()}}, "a w, d w, b w"},
+		{"priority before shares", ws{worker("w", 2)}, ss{stage("a", priority(1)), stage("b", priority(1)), stage("d", owner("bob"))}, schedule.Settings{}, "a w, b w"},
 
-		{"the freest worker", ws{worker("u", 1), worker("v", 3), worker("w", 2)}, ss{stage("a")}, schedule.Policy{}, "a v"},
-		{"spread over the freest", ws{worker("u", 2), worker("v", 2)}, ss{stage("a"), stage("b"), stage("c"), stage("d")}, schedule.Policy{}, "a u, b v, c u, d v"},
-		{"the rare worker is left alone", ws{worker("rare", 9, label("gpu", "")), worker("w", 1)}, ss{stage("a", path(9)), stage("b", labels("gpu"))}, schedule.Policy{}, "a w, b rare"},
-		{"the rare worker once what needs it has its slot", ws{worker("rare", 9, label("gpu", "")), worker("w", 1)}, ss{stage("a"), stage("b", labels("gpu"), path(9))}, schedule.Policy{}, "b rare, a rare"},
+		{"the freest worker", ws{worker("u", 1), worker("v", 3), worker("w", 2)}, ss{stage("a")}, schedule.Settings{}, "a v"},
+		{"spread over the freest", ws{worker("u", 2), worker("v", 2)}, ss{stage("a"), stage("b"), stage("c"), stage("d")}, schedule.Settings{}, "a u, b v, c u, d v"},
+		{"the rare worker is left alone", ws{worker("rare", 9, label("gpu", "")), worker("w", 1)}, ss{stage("a", path(9)), stage("b", labels("gpu"))}, schedule.Settings{}, "a w, b rare"},
+		{"the rare worker once what needs it has its slot", ws{worker("rare", 9, label("gpu", "")), worker("w", 1)}, ss{stage("a"), stage("b", labels("gpu"), path(9))}, schedule.Settings{}, "b rare, a rare"},
 		{"who has much choice hardly depends on a worker", ws{worker("u", 9, label("a", ""), label("only", "")), worker("v", 1, label("a", ""), label("wide", "")),
 			worker("x", 0, label("wide", "")), worker("y", 0, label("wide", "")), worker("z", 0, label("wide", ""))},
-			ss{stage("a", labels("a"), path(9)), stage("b", labels("wide")), stage("c", labels("wide")), stage("d", labels("only"), path(8))}, schedule.Policy{}, "a v, d u"},
+			ss{stage("a", labels("a"), path(9)), stage("b", labels("wide")), stage("c", labels("wide")), stage("d", labels("only"), path(8))}, schedule.Settings{}, "a v, d u"},
 		{"many depend more than one", ws{worker("u", 1, label("a", ""), label("p", "")), worker("v", 9, label("a", ""), label("q", ""))},
-			ss{stage("a", labels("a"), path(9)), stage("b", labels("p"), path(8)), stage("c", labels("q")), stage("d", labels("q"))}, schedule.Policy{}, "a u, c v, d v"},
-		{"nobody waits for the rare worker", ws{worker("rare", 9, label("gpu", "")), worker("w", 1)}, ss{stage("a")}, schedule.Policy{}, "a rare"},
+			ss{stage("a", labels("a"), path(9)), stage("b", labels("p"), path(8)), stage("c", labels("q")), stage("d", labels("q"))}, schedule.Settings{}, "a u, c v, d v"},
+		{"nobody waits for the rare worker", ws{worker("rare", 9, label("gpu", "")), worker("w", 1)}, ss{stage("a")}, schedule.Settings{}, "a rare"},
 	} {
-		t.Run(tt.name, func(t *testing.T) { assigned(t, tt.workers, tt.stages, tt.policy, tt.want) })
+		t.Run(tt.name, func(t *testing.T) { assigned(t, tt.workers, tt.stages, tt.settings, tt.want) })
 	}
 }
 
-func assigned(t *testing.T, workers ws, stages ss, p schedule.Policy, want string) {
+func assigned(t *testing.T, workers ws, stages ss, p schedule.Settings, want string) {
 	t.Helper()
 	var got []string
 	for _, a := range schedule.Assign(noon, schedule.Queue{Stages: stages, Workers: workers}, p) {
@@ -156,23 +156,23 @@ func assigned(t *testing.T, workers ws, stages ss, p schedule.Policy, want strin
 
 // TestApart: repeats keep apart, and off workers that lost them.
 func TestApart(t *testing.T) {
-	spread := func(facts ...string) schedule.Policy { return schedule.Policy{Spread: facts} }
+	spread := func(facts ...string) schedule.Settings { return schedule.Settings{Spread: facts} }
 	for _, tt := range []struct {
-		name    string
-		workers ws
-		stages  ss
-		policy  schedule.Policy
-		want    string
+		name     string
+		workers  ws
+		stages   ss
+		settings schedule.Settings
+		want     string
 	}{
-		{"both at once", ws{worker("u", 5), worker("v", 1)}, ss{stage("a"), stage("a", varied)}, schedule.Policy{}, "a u, a varied-1 v"},
-		{"not asked for", ws{worker("u", 5), worker("v", 1)}, ss{stage("a", together), stage("a", together, varied)}, schedule.Policy{}, "a u, a varied-1 u"},
-		{"waits for another", ws{worker("u", 5), worker("v", 0, held(1, ""))}, ss{stage("a", used("u"))}, schedule.Policy{}, ""},
-		{"another name is apart where the policy says nothing", ws{worker("u", 9), worker("v", 9, func(w *schedule.Worker) { w.Facts.Host = "u" }), worker("w", 0, held(1, ""))},
-			ss{stage("a", used("u"))}, schedule.Policy{}, "a v"},
-		{"the other is out", ws{worker("u", 5), worker("v", 1, out("draining"))}, ss{stage("a", used("u"))}, schedule.Policy{}, "a u"},
-		{"the other does not fit", ws{worker("u", 5, label("x", "")), worker("v", 1)}, ss{stage("a", labels("x"), used("u"))}, schedule.Policy{}, "a u"},
-		{"three on two", ws{worker("u", 1), worker("v", 9)}, ss{stage("a", used("u", "v", "v"))}, schedule.Policy{}, "a u"},
-		{"used and gone", ws{worker("u", 1)}, ss{stage("a", used("gone"))}, schedule.Policy{}, "a u"},
+		{"both at once", ws{worker("u", 5), worker("v", 1)}, ss{stage("a"), stage("a", varied)}, schedule.Settings{}, "a u, a varied-1 v"},
+		{"not asked for", ws{worker("u", 5), worker("v", 1)}, ss{stage("a", together), stage("a", together, varied)}, schedule.Settings{}, "a u, a varied-1 u"},
+		{"waits for another", ws{worker("u", 5), worker("v", 0, held(1, ""))}, ss{stage("a", used("u"))}, schedule.Settings{}, ""},
+		{"another name is apart where the settings say nothing", ws{worker("u", 9), worker("v", 9, func(w *schedule.Worker) { w.Facts.Host = "u" }), worker("w", 0, held(1, ""))},
+			ss{stage("a", used("u"))}, schedule.Settings{}, "a v"},
+		{"the other is out", ws{worker("u", 5), worker("v", 1, out("draining"))}, ss{stage("a", used("u"))}, schedule.Settings{}, "a u"},
+		{"the other does not fit", ws{worker("u", 5, label("x", "")), worker("v", 1)}, ss{stage("a", labels("x"), used("u"))}, schedule.Settings{}, "a u"},
+		{"three on two", ws{worker("u", 1), worker("v", 9)}, ss{stage("a", used("u", "v", "v"))}, schedule.Settings{}, "a u"},
+		{"used and gone", ws{worker("u", 1)}, ss{stage("a", used("gone"))}, schedule.Settings{}, "a u"},
 
 		{"differs in the release", ws{worker("u", 9), worker("v", 9), worker("w", 1, release("28.00"))}, ss{stage("a", used("u"))}, spread("worker", "release"), "a w"},
 		{"waits for the release", ws{worker("u", 9), worker("v", 9), worker("w", 0, release("28.00"), held(1, ""))}, ss{stage("a", used("u"))}, spread("release"), ""},
@@ -199,13 +199,13 @@ func TestApart(t *testing.T) {
 			ss{stage("a", used("u"))}, spread("label:site"), ""},
 		{"what is not known does not differ", ws{worker("u", 9), worker("v", 9), worker("w", 1, func(w *schedule.Worker) { w.Facts.Release = "" })}, ss{stage("a", used("u"))}, spread("release"), "a v"},
 
-		{"off the one that lost it", ws{worker("u", 9), worker("v", 1)}, ss{stage("a", lost("u"))}, schedule.Policy{}, "a v"},
-		{"waits for one that did not lose it", ws{worker("u", 9), worker("v", 0, held(1, ""))}, ss{stage("a", lost("u"))}, schedule.Policy{}, ""},
-		{"all lost it", ws{worker("u", 9), worker("v", 1)}, ss{stage("a", lost("u", "v"))}, schedule.Policy{}, "a u"},
-		{"the other is out and this lost it", ws{worker("u", 9), worker("v", 1, out("unreachable"))}, ss{stage("a", lost("u"))}, schedule.Policy{}, "a u"},
-		{"apart matters more", ws{worker("u", 9), worker("v", 1)}, ss{stage("a", lost("v"), used("u"))}, schedule.Policy{}, "a v"},
+		{"off the one that lost it", ws{worker("u", 9), worker("v", 1)}, ss{stage("a", lost("u"))}, schedule.Settings{}, "a v"},
+		{"waits for one that did not lose it", ws{worker("u", 9), worker("v", 0, held(1, ""))}, ss{stage("a", lost("u"))}, schedule.Settings{}, ""},
+		{"all lost it", ws{worker("u", 9), worker("v", 1)}, ss{stage("a", lost("u", "v"))}, schedule.Settings{}, "a u"},
+		{"the other is out and this lost it", ws{worker("u", 9), worker("v", 1, out("unreachable"))}, ss{stage("a", lost("u"))}, schedule.Settings{}, "a u"},
+		{"apart matters more", ws{worker("u", 9), worker("v", 1)}, ss{stage("a", lost("v"), used("u"))}, schedule.Settings{}, "a v"},
 	} {
-		t.Run(tt.name, func(t *testing.T) { assigned(t, tt.workers, tt.stages, tt.policy, tt.want) })
+		t.Run(tt.name, func(t *testing.T) { assigned(t, tt.workers, tt.stages, tt.settings, tt.want) })
 	}
 }
 
@@ -214,26 +214,26 @@ func TestApart(t *testing.T) {
 func TestReserve(t *testing.T) {
 	rare := ws{worker("rare", 1, label("gpu", "")), worker("w", 0, held(2, "bob"))}
 	for _, tt := range []struct {
-		name    string
-		workers ws
-		stages  ss
-		policy  schedule.Policy
-		want    string
+		name     string
+		workers  ws
+		stages   ss
+		settings schedule.Settings
+		want     string
 	}{
-		{"not yet", rare, ss{stage("a", path(9)), stage("b", labels("gpu"), waited(15*time.Minute))}, schedule.Policy{}, "a rare"},
-		{"kept", rare, ss{stage("a", path(9), waited(9*time.Hour)), stage("b", labels("gpu"), waited(16*time.Minute))}, schedule.Policy{}, "b rare"},
-		{"kept as the policy says", rare, ss{stage("a", path(9)), stage("b", labels("gpu"), waited(2*time.Minute))}, schedule.Policy{Reserve: time.Minute}, "b rare"},
-		{"before priority and shares", rare, ss{stage("a", priority(99), owner("carl")), stage("b", owner("bob"), labels("gpu"), waited(16*time.Minute))}, schedule.Policy{}, "b rare"},
-		{"nobody has more choice", rare, ss{stage("a", labels("gpu"), path(9), waited(time.Hour)), stage("b", labels("gpu"), waited(9*time.Hour))}, schedule.Policy{}, "a rare"},
-		{"one slot only", ws{worker("rare", 2, label("gpu", "")), worker("w", 0, held(2, "bob"))}, ss{stage("a", path(9)), stage("b", labels("gpu"), waited(time.Hour))}, schedule.Policy{}, "b rare, a rare"},
+		{"not yet", rare, ss{stage("a", path(9)), stage("b", labels("gpu"), waited(15*time.Minute))}, schedule.Settings{}, "a rare"},
+		{"kept", rare, ss{stage("a", path(9), waited(9*time.Hour)), stage("b", labels("gpu"), waited(16*time.Minute))}, schedule.Settings{}, "b rare"},
+		{"kept as the policy says", rare, ss{stage("a", path(9)), stage("b", labels("gpu"), waited(2*time.Minute))}, schedule.Settings{Reserve: time.Minute}, "b rare"},
+		{"before priority and shares", rare, ss{stage("a", priority(99), owner("carl")), stage("b", owner("bob"), labels("gpu"), waited(16*time.Minute))}, schedule.Settings{}, "b rare"},
+		{"nobody has more choice", rare, ss{stage("a", labels("gpu"), path(9), waited(time.Hour)), stage("b", labels("gpu"), waited(9*time.Hour))}, schedule.Settings{}, "a rare"},
+		{"one slot only", ws{worker("rare", 2, label("gpu", "")), worker("w", 0, held(2, "bob"))}, ss{stage("a", path(9)), stage("b", labels("gpu"), waited(time.Hour))}, schedule.Settings{}, "b rare, a rare"},
 		{"hardly less choice is none", ws{worker("u", 1, label("gpu", "")), worker("v", 0, label("gpu", "")), worker("w", 0)},
-			ss{stage("a", path(9), waited(time.Hour)), stage("b", labels("gpu"), waited(time.Hour))}, schedule.Policy{}, "a u"},
+			ss{stage("a", path(9), waited(time.Hour)), stage("b", labels("gpu"), waited(time.Hour))}, schedule.Settings{}, "a u"},
 		{"the least choice first", ws{worker("u", 1, label("x", ""), label("y", "")), worker("v", 0, label("x", "")), worker("w", 0), worker("z", 0)},
-			ss{stage("a"), stage("b", labels("x"), path(9), waited(time.Hour)), stage("c", labels("x", "y"), waited(time.Hour))}, schedule.Policy{}, "c u"},
+			ss{stage("a"), stage("b", labels("x"), path(9), waited(time.Hour)), stage("c", labels("x", "y"), waited(time.Hour))}, schedule.Settings{}, "c u"},
 		{"apart is less choice too", ws{worker("u", 1), worker("v", 0, held(1, ""))},
-			ss{stage("a", path(9)), stage("b", used("v"), waited(time.Hour))}, schedule.Policy{}, "b u"},
+			ss{stage("a", path(9)), stage("b", used("v"), waited(time.Hour))}, schedule.Settings{}, "b u"},
 	} {
-		t.Run(tt.name, func(t *testing.T) { assigned(t, tt.workers, tt.stages, tt.policy, tt.want) })
+		t.Run(tt.name, func(t *testing.T) { assigned(t, tt.workers, tt.stages, tt.settings, tt.want) })
 	}
 }
 
@@ -259,7 +259,7 @@ func TestStarving(t *testing.T) {
 		{"not while the owner has a slot there", bobs, ss{stage("a", owner("carl")), stage("b", owner("bob"), waited(long))}, "a u"},
 		{"not before a higher priority", ws{worker("w", 1)}, ss{stage("a", priority(1000)), stage("b", waited(long))}, "a w"},
 	} {
-		t.Run(tt.name, func(t *testing.T) { assigned(t, tt.workers, tt.stages, schedule.Policy{}, tt.want) })
+		t.Run(tt.name, func(t *testing.T) { assigned(t, tt.workers, tt.stages, schedule.Settings{}, tt.want) })
 	}
 }
 
@@ -309,7 +309,7 @@ func TestMisfits(t *testing.T) {
 				t.Errorf("Mismatches (-want +got):\n%s", diff)
 			}
 			q := schedule.Queue{Stages: ss{stage("a", func(s *schedule.Stage) { s.Wants = &tt.wants })}, Workers: ws{tt.worker}}
-			if given := len(schedule.Assign(noon, q, schedule.Policy{})); tt.worker.Slots > 0 && given == 1 != (len(tt.want) == 0) {
+			if given := len(schedule.Assign(noon, q, schedule.Settings{})); tt.worker.Slots > 0 && given == 1 != (len(tt.want) == 0) {
 				t.Errorf("%d slots are given", given)
 			}
 		})
@@ -330,12 +330,12 @@ func TestFacts(t *testing.T) {
 	}
 }
 
-func TestPolicyCheck(t *testing.T) {
-	good := schedule.Policy{Spread: []string{"worker", "host", "release", "machine", "label:site", "tool:clang"}, Aging: 1, Shares: map[string]float64{"a": 0.5}}
+func TestSettingsCheck(t *testing.T) {
+	good := schedule.Settings{Spread: []string{"worker", "host", "release", "machine", "label:site", "tool:clang"}, Aging: 1, Shares: map[string]float64{"a": 0.5}}
 	if err := good.Check(); err != nil {
 		t.Errorf("Check = %v", err)
 	}
-	for want, p := range map[string]schedule.Policy{
+	for want, p := range map[string]schedule.Settings{
 		`spread over "lpar"`:       {Spread: []string{"lpar"}},
 		`spread over "label:"`:     {Spread: []string{"label:"}},
 		`spread over "tool"`:       {Spread: []string{"tool"}},

@@ -70,7 +70,7 @@ func BenchmarkAssign(b *testing.B) {
 	for _, held := range []int{0, 300, 599, 600} {
 		b.Run(fmt.Sprintf("held=%d", held), func(b *testing.B) {
 			q := large(rand.New(rand.NewPCG(1, 1)), held)
-			p := schedule.Policy{Spread: []string{"worker", "host"}, Shares: map[string]float64{"owner-1": 3}}
+			p := schedule.Settings{Spread: []string{"worker", "host"}, Shares: map[string]float64{"owner-1": 3}}
 			var took []time.Duration
 			given := 0
 			b.ReportAllocs()
@@ -89,7 +89,7 @@ func BenchmarkAssign(b *testing.B) {
 func BenchmarkExplain(b *testing.B) {
 	q := large(rand.New(rand.NewPCG(1, 1)), 599)
 	for b.Loop() {
-		schedule.Explain(noon, q, schedule.Policy{}, "build-0042", "baseline")
+		schedule.Explain(noon, q, schedule.Settings{}, "build-0042", "baseline")
 	}
 }
 

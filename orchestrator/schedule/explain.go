@@ -13,7 +13,7 @@ import (
 // Explain says for each worker, sorted by name, whether it can take a stage of q now,
 // and why not. Free is true for the workers that have a slot when the stage's turn
 // comes: Assign gives it one of them. Explain returns nil if there is no such stage.
-func Explain(now time.Time, q Queue, p Policy, build, stage string) []Reason {
+func Explain(now time.Time, q Queue, p Settings, build, stage string) []Reason {
 	i := slices.IndexFunc(q.Stages, func(s Stage) bool { return s.Build == build && s.ID == stage })
 	if i < 0 {
 		return nil

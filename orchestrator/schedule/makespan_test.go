@@ -226,7 +226,7 @@ func (w *world) ready(i int) {
 }
 
 func (w *world) assign() {
-	for _, a := range schedule.Assign(w.now, w.q, schedule.Policy{}) {
+	for _, a := range schedule.Assign(w.now, w.q, schedule.Settings{}) {
 		i := slices.IndexFunc(w.all, func(p port) bool { return p.name == a.Build })
 		w.q.Stages = slices.DeleteFunc(w.q.Stages, func(s schedule.Stage) bool { return s.Build == a.Build && s.ID == a.Stage })
 		for k := range w.q.Stages {

@@ -74,11 +74,11 @@ func (d *decision) rank(all []candidate) {
 	widest := d.widest()
 	for i := range all {
 		c := &all[i]
-		c.level = aged(c.stage.Priority, top, int64(c.waited/d.policy.Aging))
+		c.level = aged(c.stage.Priority, top, int64(c.waited/d.settings.Aging))
 		// Division instead of multiplication, which could overflow.
 		c.starving = c.level == top && c.waited/patience > longest
 		c.first = c.starving && !c.owner.holds.meets(c.may)
-		c.reserved = c.waited > d.policy.Reserve && c.narrow(widest, d.open)
+		c.reserved = c.waited > d.settings.Reserve && c.narrow(widest, d.open)
 	}
 }
 
@@ -175,7 +175,7 @@ func (d *decision) owner(name string) *owner {
 	o := d.owners[name]
 	if o == nil {
 		o = &owner{weight: 1, holds: newSet(len(d.workers))}
-		if w, ok := d.policy.Shares[name]; ok {
+		if w, ok := d.settings.Shares[name]; ok {
 			o.weight = max(w, noWeight)
 			if w != w { // NaN
 				o.weight = 1

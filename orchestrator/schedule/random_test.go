@@ -18,7 +18,7 @@ import (
 )
 
 // random makes small queues in which everything happens often.
-func random(rng *rand.Rand) (schedule.Queue, schedule.Policy) {
+func random(rng *rand.Rand) (schedule.Queue, schedule.Settings) {
 	var q schedule.Queue
 	for i := range rng.IntN(8) {
 		q.Workers = append(q.Workers, randomWorker(rng, i))
@@ -31,7 +31,7 @@ func random(rng *rand.Rand) (schedule.Queue, schedule.Policy) {
 	for i := range rng.IntN(12) {
 		q.Stages = append(q.Stages, randomBuild(rng, i, names)...)
 	}
-	p := schedule.Policy{Shares: map[string]float64{"owner-0": float64(rng.IntN(4))}, Aging: time.Duration(rng.IntN(3)) * time.Hour, Reserve: time.Duration(rng.IntN(3)) * time.Hour}
+	p := schedule.Settings{Shares: map[string]float64{"owner-0": float64(rng.IntN(4))}, Aging: time.Duration(rng.IntN(3)) * time.Hour, Reserve: time.Duration(rng.IntN(3)) * time.Hour}
 	for _, f := range []string{"worker", "host", "release", "machine", "label:x", "tool:make", "nonsense"} {
 		if rng.IntN(4) == 0 {
 			p.Spread = append(p.Spread, f)
@@ -177,7 +177,7 @@ func checkRepeats(t *testing.T, q schedule.Queue, got []schedule.Assignment) {
 
 // checkWorkConserving: what could go to any worker without repeats or losses
 // does not wait while a slot is free on one that fits.
-func checkWorkConserving(t *testing.T, q schedule.Queue, p schedule.Policy, got []schedule.Assignment) {
+func checkWorkConserving(t *testing.T, q schedule.Queue, p schedule.Settings, got []schedule.Assignment) {
 	t.Helper()
 	given := make(map[string]bool)
 	taken := make(map[string]int)
@@ -199,7 +199,7 @@ func checkWorkConserving(t *testing.T, q schedule.Queue, p schedule.Policy, got 
 
 // checkExplained: a stage is given a slot if and only if some worker is said
 // to be free for it, and that is one of them.
-func checkExplained(t *testing.T, q schedule.Queue, p schedule.Policy, got []schedule.Assignment) {
+func checkExplained(t *testing.T, q schedule.Queue, p schedule.Settings, got []schedule.Assignment) {
 	t.Helper()
 	for _, s := range q.Stages {
 		to := ""
@@ -225,12 +225,12 @@ func checkExplained(t *testing.T, q schedule.Queue, p schedule.Policy, got []sch
 // stream drives a farm for as long as it is told: whenever a slot is free,
 // more builds are waiting, and a few stages are watched.
 type stream struct {
-	now     time.Time
-	q       schedule.Queue
-	policy  schedule.Policy
-	next    int
-	waiting int // stages kept waiting
-	make    func(i int) schedule.Stage
+	now      time.Time
+	q        schedule.Queue
+	settings schedule.Settings
+	next     int
+	waiting  int // stages kept waiting
+	make     func(i int) schedule.Stage
 }
 
 // until drives the farm in steps of a quarter of an hour until the stage of
@@ -245,7 +245,7 @@ func (s *stream) until(t *testing.T, build string, most time.Duration) time.Dura
 			s.q.Stages = append(s.q.Stages, st)
 			s.next++
 		}
-		for _, a := range schedule.Assign(s.now, s.q, s.policy) {
+		for _, a := range schedule.Assign(s.now, s.q, s.settings) {
 			if a.Build == build {
 				return s.now.Sub(begin)
 			}
@@ -289,7 +289,7 @@ func TestNobodyStarves(t *testing.T) {
 			schedule.Stage{Owner: "bob", Wants: narrow, Priority: -1000}, 15*time.Minute + takes},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := stream{now: noon, waiting: 40, policy: schedule.Policy{Shares: map[string]float64{"none": 0}}, make: func(int) schedule.Stage {
+			s := stream{now: noon, waiting: 40, settings: schedule.Settings{Shares: map[string]float64{"none": 0}}, make: func(int) schedule.Stage {
 				st := tt.other
 				st.Expected = takes
 				return st

@@ -11,9 +11,9 @@ import (
 	"github.com/zfarm/zfarm/workers"
 )
 
-// Check returns what is wrong with p. Decisions under a faulty policy are still sound:
+// Check returns what is wrong with p. Decisions under faulty settings are still sound:
 // workers do not count as different in an unknown fact.
-func (p Policy) Check() error {
+func (p Settings) Check() error {
 	for _, name := range p.Spread {
 		if !KnownFact(name) {
 			return fmt.Errorf("checking the policy: repeats cannot be spread over %q: write one of %s", name, strings.Join(Facts(), ", "))
@@ -70,19 +70,19 @@ func newSpread(facts []string, registered []Worker, at map[string]int) *spread {
 	return s
 }
 
-// Facts returns the names that [Policy.Spread] may contain, for people: NAME is a
+// Facts returns the names that [Settings.Spread] may contain, for people: NAME is a
 // placeholder.
 func Facts() []string {
 	return []string{"worker", "host", "release", "machine", "label:NAME", "tool:NAME"}
 }
 
-// KnownFact reports whether [Policy.Spread] may name the fact.
+// KnownFact reports whether [Settings.Spread] may name the fact.
 func KnownFact(name string) bool { return factOf(name) != nil }
 
 // reader returns a fact of a worker, and whether it is known.
 type reader func(*Worker) (value string, known bool)
 
-// factOf returns the reader of a fact that [Policy.Spread] may name, or nil for any
+// factOf returns the reader of a fact that [Settings.Spread] may name, or nil for any
 // other name.
 func factOf(name string) reader {
 	probed := func(read func(*workers.Facts) string) reader {

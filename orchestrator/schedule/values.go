@@ -68,8 +68,8 @@ type Held struct {
 	Until time.Time
 }
 
-// Policy is the configurable part of scheduling.
-type Policy struct {
+// Settings is the configurable part of scheduling.
+type Settings struct {
 	// Spread names the facts that the repeats of one build must differ in where they
 	// can: "worker", "host", "release", "machine", "label:NAME" or "tool:NAME". Empty
 	// means worker.
