@@ -62,7 +62,7 @@ func (d *difference) compare(ctx context.Context) error {
 		if d.documents() {
 			return nil
 		}
-		if done, err := d.ruled(ctx); done || err != nil {
+		if done, err := d.compareByRules(ctx); done || err != nil {
 			return err
 		}
 	}
@@ -86,14 +86,14 @@ type difference struct {
 	seen     map[seenKey]int // explanations already reported, as indexes into findings
 	worst    verdict.Tier    // highest tier in findings
 	misses   int
-	last     span.Span       // last span reported by typed or unlike
+	last     span.Span       // last span reported by addTyped or addMismatch
 	digest   *bytediff.Range // first digest field that differs
 	// plain holds the bytes without an explanation, by field; fields has the same
 	// keys in the order found.
 	plain  map[string]*plain
 	fields []string
-	// apart is set while findings are only tentative.
-	apart bool
+	// tentative is set while the findings may still be dropped.
+	tentative bool
 }
 
 // plain counts the bytes of one field that have no explanation.
@@ -127,8 +127,8 @@ func (d *difference) unexplained(field string, r bytediff.Range) {
 	p.end = r.End()
 }
 
-// several introduces the evidence that a pair of values occurs more than once.
-const several = "at several places, the first at byte "
+// severalPlaces introduces the evidence that a pair of values occurs more than once.
+const severalPlaces = "at several places, the first at byte "
 
 // seenKey identifies an explanation.
 type seenKey struct{ field, a, b string }
@@ -136,7 +136,7 @@ type seenKey struct{ field, a, b string }
 func (d *difference) add(f verdict.Finding) {
 	f.Path = d.path
 	d.worst = max(d.worst, f.Tier)
-	if len(d.findings) >= maxFindings && !d.apart {
+	if len(d.findings) >= maxFindings && !d.tentative {
 		d.out.Add(f)
 		return
 	}
@@ -163,8 +163,8 @@ func (d *difference) sameSize(ctx context.Context) error {
 			return err
 		}
 	}
-	d.tellPlain()
-	d.tellDigests()
+	d.addUnexplained()
+	d.addDigest()
 	return nil
 }
 
@@ -182,17 +182,17 @@ func (d *difference) explain(at, end int64) (int64, error) {
 			d.digest = &bytediff.Range{Offset: at, Length: part - at}
 		}
 		return part, nil
-	case sa.Same(sb) && settled(sa) && sa.Read != nil:
-		return edge, d.typed(sa)
+	case sa.Same(sb) && hasFixedMeaning(sa) && sa.Read != nil:
+		return edge, d.addTyped(sa)
 	case !sa.Same(sb) && (typedKind(sa) || typedKind(sb)):
-		return edge, d.unlike(sa, sb)
+		return edge, d.addMismatch(sa, sb)
 	case d.misses < maxMisses && sa.Kind != span.Fixed:
-		x, ok, err := d.reason(at, sa, sb)
+		x, ok, err := d.findExplanation(at, sa, sb)
 		if err != nil {
 			return 0, err
 		}
 		if ok {
-			d.tell(x, sa)
+			d.addExplained(x, sa)
 			return min(x.end, edge), nil // bytes of another part are explained separately
 		}
 		d.misses++
@@ -202,15 +202,15 @@ func (d *difference) explain(at, end int64) (int64, error) {
 	return part, nil
 }
 
-// settled reports whether the format fixes the meaning of a span, so that no other
-// explanation applies.
-func settled(s span.Span) bool {
+// hasFixedMeaning reports whether the format fixes the meaning of a span, so that no
+// other explanation applies.
+func hasFixedMeaning(s span.Span) bool {
 	return s.Kind == span.Stamp || s.Kind == span.Owner || s.Kind == span.Fixed
 }
 
-// typedKind reports whether the format gives a span more than a name: it is settled
-// or a digest.
-func typedKind(s span.Span) bool { return settled(s) || s.Kind == span.Digest }
+// typedKind reports whether the format gives a span more than a name: a fixed meaning
+// or that of a digest.
+func typedKind(s span.Span) bool { return hasFixedMeaning(s) || s.Kind == span.Digest }
 
 // plainField returns the field of a finding about bytes without an explanation.
 func plainField(a, b span.Span) string {
@@ -220,12 +220,12 @@ func plainField(a, b span.Span) string {
 	return "content"
 }
 
-// reason searches for an explanation of the byte at offset at. It tries the known
+// findExplanation searches for an explanation of the byte at offset at. It tries the known
 // values and stamps of both builds first. If they explain nothing, or leave the
 // byte in tier X, it tries the rules of the recipe, but only for bytes that no
 // format names, or that it names alike in both files and as plain bytes or strings.
-func (d *difference) reason(at int64, sa, sb span.Span) (explanation, bool, error) {
-	w, err := d.around(at, false)
+func (d *difference) findExplanation(at int64, sa, sb span.Span) (explanation, bool, error) {
+	w, err := d.surroundings(at, false)
 	if err != nil {
 		return explanation{}, false, err
 	}
@@ -242,17 +242,17 @@ func (d *difference) reason(at int64, sa, sb span.Span) (explanation, bool, erro
 	return w.inFile(x), ok, nil
 }
 
-// tell adds the finding of an explanation, once for each pair of values.
-func (d *difference) tell(x explanation, s span.Span) {
+// addExplained adds the finding of an explanation, once for each pair of values.
+func (d *difference) addExplained(x explanation, s span.Span) {
 	key := seenKey{x.finding.Field, x.finding.A, x.finding.B}
 	if i, ok := d.seen[key]; ok {
 		// A value continued behind a record boundary is still at one place.
-		if f := &d.findings[i]; f.Offset != x.finding.Offset && !strings.Contains(f.Evidence, several) {
-			f.Evidence = join(f.Evidence, several+fmt.Sprint(f.Offset))
+		if f := &d.findings[i]; f.Offset != x.finding.Offset && !strings.Contains(f.Evidence, severalPlaces) {
+			f.Evidence = join(f.Evidence, severalPlaces+fmt.Sprint(f.Offset))
 		}
 		return
 	}
-	if len(d.findings) < maxFindings || d.apart {
+	if len(d.findings) < maxFindings || d.tentative {
 		d.seen[key] = len(d.findings)
 	}
 	f := x.finding
@@ -283,22 +283,22 @@ func join(a, b string) string {
 	return a + b
 }
 
-// tellPlain adds one finding for each field that has bytes without an explanation.
-func (d *difference) tellPlain() {
+// addUnexplained adds one finding for each field that has bytes without an explanation.
+func (d *difference) addUnexplained() {
 	for _, field := range d.fields {
 		p := d.plain[field]
 		ranges := bytediff.Merge(p.shown, nearby)
 		first := ranges[0]
 		f := verdict.Finding{Field: field, Offset: first.Offset, Tier: verdict.Forbidden, Cause: d.text.cause(),
 			A: d.show(false, first), B: d.show(true, first), Hunk: d.hunk(ranges),
-			Evidence: join(fmt.Sprintf("%s in %s", humanize.Count(int(p.bytes), "byte"), humanize.Count(p.places, "place")), d.j.rules.spent())}
+			Evidence: join(fmt.Sprintf("%s in %s", humanize.Count(int(p.bytes), "byte"), humanize.Count(p.places, "place")), d.j.rules.budgetNote())}
 		d.add(f)
 	}
 }
 
-// tellDigests adds the finding about digests of the rest of the file. A digest is
+// addDigest adds the finding about digests of the rest of the file. A digest is
 // excused only if something else differs, and all of that is excused.
-func (d *difference) tellDigests() {
+func (d *difference) addDigest() {
 	if d.digest == nil {
 		return
 	}

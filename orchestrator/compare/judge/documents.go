@@ -110,7 +110,7 @@ func (v *values) change(ch jsontext.Change) {
 	if v.forbidden == 1 {
 		f.Hunk = v.d.hunk(nil)
 	}
-	f.Evidence = join(f.Evidence, v.d.j.rules.spent())
+	f.Evidence = join(f.Evidence, v.d.j.rules.budgetNote())
 	v.d.add(f)
 }
 
@@ -120,7 +120,7 @@ func (v *values) explained(f *verdict.Finding, ch jsontext.Change) bool {
 	if x, ok := v.embedded(ch); ok {
 		for _, e := range x {
 			e.finding.Offset += ch.A.Offset
-			v.d.tell(e, span.Span{Name: f.Field})
+			v.d.addExplained(e, span.Span{Name: f.Field})
 		}
 		return true
 	}

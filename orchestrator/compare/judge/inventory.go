@@ -15,9 +15,9 @@ import (
 
 // Bounds of an inventory. A file beyond them has none.
 const (
-	maxParts  = 1 << 18 // spans of one file
-	maxStated = 1 << 13 // values and symbols of one file
-	maxName   = 1 << 10 // bytes of a name that counts as one value
+	maxParts   = 1 << 18 // spans of one file
+	maxCounted = 1 << 13 // values and symbols of one file
+	maxName    = 1 << 10 // bytes of a name that counts as one value
 )
 
 // inventory lists the parts of a file by name, regardless of their offsets. It
@@ -35,22 +35,22 @@ type inventory struct {
 // other bytes.
 type entry struct {
 	plain  pieces
-	stated map[statedKey]*stated
-	order  []*stated
+	values map[valueKey]*countedValue
+	order  []*countedValue
 }
 
-// stated is a value and how often it occurs.
-type stated struct {
-	key   statedKey
+// countedValue is a value and how often it occurs.
+type countedValue struct {
+	key   valueKey
 	kind  span.Kind
 	value span.Value
 	first int64
 	count int
 }
 
-// statedKey identifies a value by its text and a sum of its bytes, since the text
+// valueKey identifies a value by its text and a sum of its bytes, since the text
 // may be cut.
-type statedKey struct {
+type valueKey struct {
 	text string
 	sum  uint64
 }
@@ -67,12 +67,12 @@ type attribute struct {
 	at          int64
 }
 
-// takeStock makes the inventory of a file.
-func takeStock(ctx context.Context, in parts, f File, seed maphash.Seed) (*inventory, error) {
+// newInventory makes the inventory of a file.
+func newInventory(ctx context.Context, in parts, f File, seed maphash.Seed) (*inventory, error) {
 	v := &inventory{fields: map[string]*entry{}, symbols: map[string][]*symbol{}}
-	u := symbolUnderWay{v: v, f: f, form: in.of.Symbol}
+	u := symbolReader{v: v, f: f, form: in.of.Symbol}
 	at := int64(0)
-	for n := 0; at < f.Size && n < maxParts && v.values < maxStated; n++ {
+	for n := 0; at < f.Size && n < maxParts && v.values < maxCounted; n++ {
 		if n%1024 == 0 && ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
@@ -86,9 +86,9 @@ func takeStock(ctx context.Context, in parts, f File, seed maphash.Seed) (*inven
 		if !ok {
 			continue
 		}
-		taken, err := u.take(in, s, here)
+		taken, err := u.addPart(in, s, here)
 		if err == nil && !taken {
-			err = v.take(f, s, here, seed)
+			err = v.addPart(f, s, here, seed)
 		}
 		if err != nil {
 			return nil, err
@@ -98,12 +98,12 @@ func takeStock(ctx context.Context, in parts, f File, seed maphash.Seed) (*inven
 	return v, u.end()
 }
 
-// take adds a part: as a value if the format fixes its form, as bytes otherwise.
-func (v *inventory) take(f File, s span.Span, here span.Stretch, seed maphash.Seed) error {
-	if settled(s) && s.Read != nil && s.Offset == here.Offset {
+// addPart adds a part: as a value if the format fixes its form, as bytes otherwise.
+func (v *inventory) addPart(f File, s span.Span, here span.Stretch, seed maphash.Seed) error {
+	if hasFixedMeaning(s) && s.Read != nil && s.Offset == here.Offset {
 		b, err := f.bytes(span.Stretch{Offset: s.Offset, Length: min(s.Length, maxTyped)})
 		if err == nil {
-			v.state(s.Name, stated{kind: s.Kind, value: s.Read(b), first: s.Offset}, maphash.Bytes(seed, b))
+			v.countValue(s.Name, countedValue{kind: s.Kind, value: s.Read(b), first: s.Offset}, maphash.Bytes(seed, b))
 		}
 		return err
 	}
@@ -116,28 +116,28 @@ func (v *inventory) take(f File, s span.Span, here span.Stretch, seed maphash.Se
 func (v *inventory) entry(name string) *entry {
 	e := v.fields[name]
 	if e == nil {
-		e = &entry{stated: map[statedKey]*stated{}}
+		e = &entry{values: map[valueKey]*countedValue{}}
 		v.fields[name], v.order = e, append(v.order, name)
 	}
 	return e
 }
 
-// state counts one occurrence of a value.
-func (v *inventory) state(name string, s stated, sum uint64) {
+// countValue counts one occurrence of a value.
+func (v *inventory) countValue(name string, s countedValue, sum uint64) {
 	e := v.entry(name)
-	s.key = statedKey{s.value.Text, sum}
-	if known := e.stated[s.key]; known != nil {
+	s.key = valueKey{s.value.Text, sum}
+	if known := e.values[s.key]; known != nil {
 		known.count++
 		return
 	}
 	s.count = 1
-	e.stated[s.key], e.order = &s, append(e.order, &s)
+	e.values[s.key], e.order = &s, append(e.order, &s)
 	v.values++
 }
 
-// symbolUnderWay is the symbol that is being read. Its name may be spread over
-// several cards.
-type symbolUnderWay struct {
+// symbolReader reads one symbol at a time. Its name may be spread over several
+// cards.
+type symbolReader struct {
 	v    *inventory
 	f    File
 	form format.Symbol
@@ -146,8 +146,8 @@ type symbolUnderWay struct {
 	size int64
 }
 
-// take adds a part if it belongs to a symbol, and reports whether it does.
-func (u *symbolUnderWay) take(in parts, s span.Span, here span.Stretch) (bool, error) {
+// addPart adds a part if it belongs to a symbol, and reports whether it does.
+func (u *symbolReader) addPart(in parts, s span.Span, here span.Stretch) (bool, error) {
 	if u.form.Prefix == "" || !strings.HasPrefix(s.Name, u.form.Prefix) {
 		if in.frame(s.Name) || strings.HasSuffix(s.Name, ".reserved") {
 			return false, nil // bytes without a name may lie within a symbol
@@ -181,11 +181,11 @@ func (u *symbolUnderWay) take(in parts, s span.Span, here span.Stretch) (bool, e
 }
 
 // end closes the open symbol and stores it.
-func (u *symbolUnderWay) end() error {
+func (u *symbolReader) end() error {
 	if u.open == nil {
 		return nil
 	}
-	b, err := joined(u.f.R, u.text)
+	b, err := readPieces(u.f.R, u.text)
 	if err != nil {
 		return err
 	}

@@ -48,11 +48,11 @@ func (still) End(at, _ int64) int64 { return at }
 func TestStockIsBounded(t *testing.T) {
 	text := strings.NewReader(strings.Repeat("x", maxParts+10))
 	f := File{R: text, Size: text.Size()}
-	v, err := takeStock(t.Context(), parts{Layout: grains{}}, f, maphash.MakeSeed())
+	v, err := newInventory(t.Context(), parts{Layout: grains{}}, f, maphash.MakeSeed())
 	if err != nil || v.whole || len(v.order) != 4 || v.fields["grain.a"].plain.size() != maxParts/4 {
 		t.Errorf("%v: whole %v, %d fields", err, v.whole, len(v.order))
 	}
-	if v, err = takeStock(t.Context(), parts{Layout: still{}}, f, maphash.MakeSeed()); err != nil || v.whole || len(v.order) != 0 {
+	if v, err = newInventory(t.Context(), parts{Layout: still{}}, f, maphash.MakeSeed()); err != nil || v.whole || len(v.order) != 0 {
 		t.Errorf("%v: whole %v, %d fields", err, v.whole, len(v.order))
 	}
 }
@@ -95,7 +95,7 @@ func TestRulesAreBounded(t *testing.T) {
 	}
 	s := newRuleSet([]Rule{idRule("text")})
 	s.matched.Store(maxMatched)
-	if _, _, ok := s.rules[0].line(s, "id=1", "id=2"); ok || s.spent() == "" {
+	if _, _, ok := s.rules[0].line(s, "id=1", "id=2"); ok || s.budgetNote() == "" {
 		t.Error("matched beyond the bound")
 	}
 	many := func(n int) string { return strings.Repeat(fmt.Sprintf("id=%d ", n), maxMatches+1) }

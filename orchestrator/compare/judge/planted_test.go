@@ -225,7 +225,7 @@ func TestRulesApplyWhereTheySay(t *testing.T) {
 	two := field
 	two.Pattern = regexp.MustCompile(`(\d)(\d)`)
 	planted{"a rule of two groups is none", `{"seed": 12}`, `{"seed": 32}`, []string{"X json:/seed"}}.check(t, known(), two)
-	if s := newRuleSet(nil); !s.afford(maxMatched) || s.spent() != "" || s.afford(1) || s.spent() == "" {
+	if s := newRuleSet(nil); !s.withinBudget(maxMatched) || s.budgetNote() != "" || s.withinBudget(1) || s.budgetNote() == "" {
 		t.Error("the bound on what is matched is not where it is")
 	}
 	never := rule("text", "")

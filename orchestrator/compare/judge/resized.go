@@ -47,9 +47,9 @@ func (d *difference) resized(ctx context.Context) error {
 		return err
 	}
 	first := bytediff.Range{Offset: least, Length: max(d.a.Size, d.b.Size) - least}
-	if i := slices.IndexFunc(ranges, d.unsettled); i >= 0 {
+	if i := slices.IndexFunc(ranges, d.hasUnexplained); i >= 0 {
 		first = ranges[i]
-		w, err := d.around(first.Offset, true)
+		w, err := d.surroundings(first.Offset, true)
 		if err != nil {
 			return err
 		}
@@ -60,7 +60,7 @@ func (d *difference) resized(ctx context.Context) error {
 		if ok {
 			x = w.inFile(x)
 			x.finding.Tier = verdict.Forbidden
-			d.tell(x, span.Span{})
+			d.addExplained(x, span.Span{})
 		}
 	}
 	d.add(verdict.Finding{Field: "content", Offset: first.Offset, Tier: verdict.Forbidden, A: d.show(false, first), B: d.show(true, first),
@@ -68,9 +68,9 @@ func (d *difference) resized(ctx context.Context) error {
 	return nil
 }
 
-// unsettled reports whether a range begins outside the stamps, owners and digests
+// hasUnexplained reports whether a range begins outside the stamps, owners and digests
 // that both files have at that offset.
-func (d *difference) unsettled(r bytediff.Range) bool {
+func (d *difference) hasUnexplained(r bytediff.Range) bool {
 	a, _ := d.inA.At(r.Offset)
 	b, _ := d.inB.At(r.Offset)
 	return !a.Same(b) || a.Kind != span.Stamp && a.Kind != span.Owner && a.Kind != span.Digest
@@ -82,7 +82,7 @@ func (d *difference) firstPart(ranges []bytediff.Range) string {
 	for _, r := range ranges {
 		a, _ := d.inA.At(r.Offset)
 		b, _ := d.inB.At(r.Offset)
-		if a.Name != "" && a.Same(b) && d.unsettled(r) && !d.inA.frame(a.Name) {
+		if a.Name != "" && a.Same(b) && d.hasUnexplained(r) && !d.inA.frame(a.Name) {
 			return fmt.Sprintf("first in %s at byte %d", a.Name, r.Offset)
 		}
 	}

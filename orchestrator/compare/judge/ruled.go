@@ -16,16 +16,16 @@ import (
 	"github.com/zfarm/zfarm/workers/humanize"
 )
 
-// ruled compares two texts line by line if a rule of the recipe applies to some
+// compareByRules compares two texts line by line if a rule of the recipe applies to some
 // line. Otherwise it reports false and adds no finding. Rules apply only to texts
 // with the same number of lines and code page, and not to lines in another order.
-func (d *difference) ruled(ctx context.Context) (bool, error) {
+func (d *difference) compareByRules(ctx context.Context) (bool, error) {
 	t := d.text
 	rules := d.j.rules.fitting(formatText, d.path)
 	if len(rules) == 0 || t.inA.lines != t.inB.lines || t.pageA.number != t.pageB.number || t.permuted() || t.inA.normal == t.inB.normal {
 		return false, nil
 	}
-	l := &ruledLines{d: &difference{j: d.j, out: d.out, path: d.path, a: d.a, b: d.b, text: t, seen: map[seenKey]int{}, apart: true}, rules: rules}
+	l := &ruleLines{d: &difference{j: d.j, out: d.out, path: d.path, a: d.a, b: d.b, text: t, seen: map[seenKey]int{}, tentative: true}, rules: rules}
 	a, b := newLineReader(t.a, t.pageA), newLineReader(t.b, t.pageB)
 	for n := 0; ; n++ {
 		if n%1024 == 0 && ctx.Err() != nil {
@@ -57,15 +57,15 @@ func (d *difference) ruled(ctx context.Context) (bool, error) {
 	}
 	if l.left > 0 {
 		f := verdict.Finding{Field: "content", Offset: l.first, A: l.firstA, B: l.firstB, Tier: verdict.Forbidden, Cause: t.cause(), Hunk: d.hunk(nil),
-			Evidence: join(humanize.Count(l.left, "line")+" that no rule explains", d.j.rules.spent())}
+			Evidence: join(humanize.Count(l.left, "line")+" that no rule explains", d.j.rules.budgetNote())}
 		d.add(f)
 	}
 	return true, nil
 }
 
-// ruledLines collects the findings about pairs of lines. They are added only if a
+// ruleLines collects the findings about pairs of lines. They are added only if a
 // rule applies to some pair.
-type ruledLines struct {
+type ruleLines struct {
 	d       *difference
 	rules   []*rule
 	at      int64 // offset of the line in A
@@ -78,7 +78,7 @@ type ruledLines struct {
 
 // pair explains a pair of lines that differ: by stamps and known values first, then
 // by a rule.
-func (l *ruledLines) pair(a, b []byte, whole bool) error {
+func (l *ruleLines) pair(a, b []byte, whole bool) error {
 	found, ok, err := l.stamps(a, b)
 	if err != nil {
 		return err
@@ -86,7 +86,7 @@ func (l *ruledLines) pair(a, b []byte, whole bool) error {
 	if ok {
 		for _, x := range found {
 			x.finding.Offset += l.at
-			l.d.tell(x, span.Span{})
+			l.d.addExplained(x, span.Span{})
 		}
 		return nil
 	}
@@ -98,7 +98,7 @@ func (l *ruledLines) pair(a, b []byte, whole bool) error {
 		for _, r := range l.rules {
 			if va, vb, ok := r.line(l.d.j.rules, bodyA, bodyB); ok {
 				l.applied++
-				l.d.tell(explanation{finding: r.finding(va, vb, l.at)}, span.Span{})
+				l.d.addExplained(explanation{finding: r.finding(va, vb, l.at)}, span.Span{})
 				return nil
 			}
 		}
@@ -117,7 +117,7 @@ func cutEnd(s string) (body, end string) {
 
 // stamps explains every differing byte of two lines of equal length without a rule,
 // all below tier X. It reports false if it cannot.
-func (l *ruledLines) stamps(a, b []byte) ([]explanation, bool, error) {
+func (l *ruleLines) stamps(a, b []byte) ([]explanation, bool, error) {
 	if len(a) != len(b) || l.d.misses >= maxMisses {
 		return nil, false, nil
 	}
@@ -140,7 +140,7 @@ func (l *ruledLines) stamps(a, b []byte) ([]explanation, bool, error) {
 
 // byRule searches for a rule that explains a byte of files that are not text. The
 // bytes explained must lie within the part s of both files.
-func (d *difference) byRule(w around, s span.Span) (explanation, bool, error) {
+func (d *difference) byRule(w surroundings, s span.Span) (explanation, bool, error) {
 	if d.text != nil || len(d.rules) == 0 {
 		return explanation{}, false, nil
 	}
@@ -151,7 +151,7 @@ func (d *difference) byRule(w around, s span.Span) (explanation, bool, error) {
 	for _, v := range all {
 		for _, r := range d.rules {
 			from, to, ok := r.run(d.j.rules, v, int(w.at-v.from))
-			if !ok || !d.alike(w, v.from+int64(from), v.from+int64(to), s) {
+			if !ok || !d.inSamePart(w, v.from+int64(from), v.from+int64(to), s) {
 				continue
 			}
 			f := r.finding(string(v.a[from:to]), string(v.b[from:to]), v.from+int64(from))

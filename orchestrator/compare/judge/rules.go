@@ -121,12 +121,12 @@ func (s *ruleSet) fitting(format, member string) []*rule {
 	return out
 }
 
-// afford counts n more bytes to match, and reports whether that is within
+// withinBudget counts n more bytes to match, and reports whether that is within
 // maxMatched.
-func (s *ruleSet) afford(n int) bool { return s.matched.Add(int64(n)) <= maxMatched }
+func (s *ruleSet) withinBudget(n int) bool { return s.matched.Add(int64(n)) <= maxMatched }
 
-// spent returns the evidence that matching stopped at maxMatched, "" if it did not.
-func (s *ruleSet) spent() string {
+// budgetNote returns the evidence that matching stopped at maxMatched, "" if it did not.
+func (s *ruleSet) budgetNote() string {
 	if s == nil || s.matched.Load() <= maxMatched {
 		return ""
 	}
@@ -145,7 +145,7 @@ func (r *rule) finding(a, b string, offset int64) verdict.Finding {
 // line returns the differing groups of two lines if the rule accepts them:
 // everything outside the pattern's group must be the same.
 func (r *rule) line(s *ruleSet, a, b string) (groupA, groupB string, ok bool) {
-	if len(a) > maxRuled || len(b) > maxRuled || !s.afford(len(a)+len(b)) {
+	if len(a) > maxRuled || len(b) > maxRuled || !s.withinBudget(len(a)+len(b)) {
 		return "", "", false
 	}
 	inA, inB := r.Pattern.FindAllStringSubmatchIndex(a, maxMatches+1), r.Pattern.FindAllStringSubmatchIndex(b, maxMatches+1)
@@ -171,7 +171,7 @@ func (r *rule) value(s *ruleSet, a, b string) bool {
 	if r.whole == nil {
 		return a != b
 	}
-	if len(a) > maxRuled || len(b) > maxRuled || !s.afford(len(a)+len(b)) {
+	if len(a) > maxRuled || len(b) > maxRuled || !s.withinBudget(len(a)+len(b)) {
 		return false
 	}
 	inA, inB := r.whole.FindStringSubmatchIndex(a), r.whole.FindStringSubmatchIndex(b)
@@ -190,7 +190,7 @@ func (r *rule) value(s *ruleSet, a, b string) bool {
 func (r *rule) run(s *ruleSet, v view, i int) (from, to int, ok bool) {
 	fromA, toA := printableAround(v.a, i)
 	fromB, toB := printableAround(v.b, i)
-	if i >= toA || i >= toB || !s.afford(toA-fromA+toB-fromB) {
+	if i >= toA || i >= toB || !s.withinBudget(toA-fromA+toB-fromB) {
 		return 0, 0, false
 	}
 	inB := r.Pattern.FindAllSubmatchIndex(v.b[fromB:toB], -1)

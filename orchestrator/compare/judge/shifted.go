@@ -29,11 +29,11 @@ const (
 // returns a note about what was left out.
 func (d *difference) shifted(ctx context.Context) (string, error) {
 	seed := maphash.MakeSeed()
-	a, err := takeStock(ctx, d.inA, d.a, seed)
+	a, err := newInventory(ctx, d.inA, d.a, seed)
 	if err != nil {
 		return "", err
 	}
-	b, err := takeStock(ctx, d.inB, d.b, seed)
+	b, err := newInventory(ctx, d.inB, d.b, seed)
 	if err != nil || len(a.order) == 0 || len(b.order) == 0 {
 		return "", err
 	}
@@ -99,10 +99,10 @@ func (d *difference) field(ctx context.Context, name string, a, b *entry) error 
 }
 
 // without returns the values that occur more often in e than in other.
-func (e *entry) without(other *entry) []*stated {
-	var out []*stated
+func (e *entry) without(other *entry) []*countedValue {
+	var out []*countedValue
 	for _, s := range e.order {
-		if n := other.stated[s.key]; n == nil || n.count < s.count || n.kind != s.kind {
+		if n := other.values[s.key]; n == nil || n.count < s.count || n.kind != s.kind {
 			out = append(out, s)
 		}
 	}
@@ -222,7 +222,7 @@ func shortList(all []string) string {
 
 // values returns the finding about values of one field that occur in one file only,
 // or more often there.
-func (j *Judge) values(name string, a, b []*stated) verdict.Finding {
+func (j *Judge) values(name string, a, b []*countedValue) verdict.Finding {
 	f := verdict.Finding{Field: name, A: valuesText(a), B: valuesText(b), Tier: verdict.Forbidden}
 	all := slices.Concat(a, b)
 	f.Offset = all[0].first
@@ -256,7 +256,7 @@ func (j *Judge) values(name string, a, b []*stated) verdict.Finding {
 }
 
 // valuesText joins values for display.
-func valuesText(all []*stated) string {
+func valuesText(all []*countedValue) string {
 	var out []string
 	for _, s := range all[:min(len(all), maxListed+1)] {
 		text := s.value.Text
@@ -311,7 +311,7 @@ func (d *difference) known(name string, a, b *pieces, at int64) error {
 	}
 	x.finding.Tier, x.finding.Offset = verdict.Forbidden, a.place(x.finding.Offset).Offset
 	x.end = x.finding.Offset + 1
-	d.tell(x, span.Span{Name: name})
+	d.addExplained(x, span.Span{Name: name})
 	return nil
 }
 

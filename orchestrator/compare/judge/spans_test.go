@@ -143,14 +143,14 @@ func TestOnePlaceIsNotSeveral(t *testing.T) {
 	x := func(at int64) explanation {
 		return explanation{finding: verdict.Finding{Field: "f", A: "a", B: "b", Offset: at, Tier: verdict.Stamp}, end: at + 1}
 	}
-	d.tell(x(3), span.Span{})
-	d.tell(x(3), span.Span{})
+	d.addExplained(x(3), span.Span{})
+	d.addExplained(x(3), span.Span{})
 	if len(d.findings) != 1 || d.findings[0].Evidence != "" {
 		t.Fatalf("%+v", d.findings)
 	}
-	d.tell(x(5), span.Span{})
-	d.tell(x(7), span.Span{})
-	if len(d.findings) != 1 || d.findings[0].Evidence != several+"3" {
+	d.addExplained(x(5), span.Span{})
+	d.addExplained(x(7), span.Span{})
+	if len(d.findings) != 1 || d.findings[0].Evidence != severalPlaces+"3" {
 		t.Errorf("%+v", d.findings)
 	}
 }
@@ -189,8 +189,8 @@ func differing(a, b string) *difference {
 // side.
 func TestValuesThatStandOftenerAreTold(t *testing.T) {
 	with := func(count int) *entry {
-		s := &stated{key: statedKey{text: "v"}, count: count}
-		return &entry{stated: map[statedKey]*stated{s.key: s}, order: []*stated{s}}
+		s := &countedValue{key: valueKey{text: "v"}, count: count}
+		return &entry{values: map[valueKey]*countedValue{s.key: s}, order: []*countedValue{s}}
 	}
 	if len(with(2).without(with(1))) != 1 || len(with(1).without(with(2))) != 0 || len(with(2).without(with(2))) != 0 || len(with(1).without(&entry{})) != 1 {
 		t.Error("values are told on the wrong side")
@@ -253,7 +253,7 @@ func TestPiecesMustBeTheSame(t *testing.T) {
 		joined bool
 	}{{one, true}, {other, false}} {
 		d.inA.Layout, d.inB.Layout = cut{span.NewMap(nil), one}, cut{span.NewMap(nil), c.inB}
-		w, err := d.around(10, false)
+		w, err := d.surroundings(10, false)
 		if err != nil || (w.pieces != nil) != c.joined {
 			t.Errorf("%v: %v, %v", c.inB, w.pieces, err)
 		}

@@ -15,9 +15,9 @@ import (
 // maxTyped bounds the bytes of a span that is read as one value.
 const maxTyped = 4096
 
-// typed adds one finding about a field whose form the format fixes: a build stamp,
+// addTyped adds one finding about a field whose form the format fixes: a build stamp,
 // the name of the builder, or a field that must not differ.
-func (d *difference) typed(s span.Span) error {
+func (d *difference) addTyped(s span.Span) error {
 	if d.last.Same(s) {
 		return nil
 	}
@@ -43,9 +43,9 @@ func (d *difference) typed(s span.Span) error {
 	return nil
 }
 
-// unlike adds one finding about such a field if only one file has it, or with
+// addMismatch adds one finding about such a field if only one file has it, or with
 // another extent. The finding is never masked.
-func (d *difference) unlike(sa, sb span.Span) error {
+func (d *difference) addMismatch(sa, sb span.Span) error {
 	s, other := sa, sb
 	if !typedKind(sa) || typedKind(sb) && longer(sb, sa) {
 		s, other = sb, sa

@@ -13,11 +13,12 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/judge/stamp"
 )
 
-// around gives both files around a byte that differs, to search for an explanation.
+// surroundings holds both files around a byte that differs, to search for an
+// explanation.
 // Normally it holds the files as they are. Where the format cuts a text into pieces
 // (over records or cards), it holds that text joined; bytes between the pieces are
 // never explained by it.
-type around struct {
+type surroundings struct {
 	a, b io.ReaderAt
 	size int64
 	at   int64 // offset of the byte
@@ -27,11 +28,11 @@ type around struct {
 	piece  int // index in pieces of the one that holds the byte
 }
 
-// around returns the surroundings of the byte at offset at. The pieces of a text
-// must be the same in both files. With shifted set they only need to agree up to
+// surroundings returns those of the byte at offset at. The pieces of a text must be
+// the same in both files. With shifted set they only need to agree up to
 // the byte and may differ behind it.
-func (d *difference) around(at int64, shifted bool) (around, error) {
-	raw := around{a: d.a.R, b: d.b.R, size: min(d.a.Size, d.b.Size), at: at}
+func (d *difference) surroundings(at int64, shifted bool) (surroundings, error) {
+	raw := surroundings{a: d.a.R, b: d.b.R, size: min(d.a.Size, d.b.Size), at: at}
 	inA, okA := d.inA.Layout.(span.Joiner)
 	inB, okB := d.inB.Layout.(span.Joiner)
 	if !okA || !okB {
@@ -47,15 +48,15 @@ func (d *difference) around(at int64, shifted bool) (around, error) {
 	case shifted && (!slices.Equal(piecesA[:i], piecesB[:i]) || piecesA[i].Offset != piecesB[i].Offset || at >= piecesB[i].End()):
 		return raw, nil
 	}
-	textA, err := joined(d.a.R, piecesA)
+	textA, err := readPieces(d.a.R, piecesA)
 	if err != nil {
 		return raw, err
 	}
-	textB, err := joined(d.b.R, piecesB)
+	textB, err := readPieces(d.b.R, piecesB)
 	if err != nil {
 		return raw, err
 	}
-	w := around{a: bytes.NewReader(textA), b: bytes.NewReader(textB), size: int64(min(len(textA), len(textB))), pieces: piecesA, piece: i}
+	w := surroundings{a: bytes.NewReader(textA), b: bytes.NewReader(textB), size: int64(min(len(textA), len(textB))), pieces: piecesA, piece: i}
 	for _, p := range piecesA[:i] {
 		w.at += p.Length
 	}
@@ -75,8 +76,8 @@ func (d *difference) reach() int64 {
 	return int64(n)
 }
 
-// joined reads the pieces of a file into one slice.
-func joined(r io.ReaderAt, pieces []span.Stretch) ([]byte, error) {
+// readPieces reads the pieces of a file into one slice.
+func readPieces(r io.ReaderAt, pieces []span.Stretch) ([]byte, error) {
 	var out []byte
 	for _, p := range pieces {
 		from := len(out)
@@ -88,8 +89,8 @@ func joined(r io.ReaderAt, pieces []span.Stretch) ([]byte, error) {
 	return out, nil
 }
 
-// place returns the file offset of byte at of the text.
-func (w around) place(at int64) int64 {
+// fileOffset returns the file offset of byte at of the text.
+func (w surroundings) fileOffset(at int64) int64 {
 	for _, p := range w.pieces {
 		if at < p.Length {
 			return p.Offset + at
@@ -105,20 +106,20 @@ func (w around) place(at int64) int64 {
 // inFile translates the offsets of an explanation to those of the file. It cuts the
 // explanation at the end of the piece that holds the byte: other pieces are
 // explained separately.
-func (w around) inFile(x explanation) explanation {
+func (w surroundings) inFile(x explanation) explanation {
 	if w.pieces == nil {
 		return x
 	}
-	x.finding.Offset = w.place(x.finding.Offset)
-	x.end = min(w.place(x.end-1)+1, w.pieces[w.piece].End())
+	x.finding.Offset = w.fileOffset(x.finding.Offset)
+	x.end = min(w.fileOffset(x.end-1)+1, w.pieces[w.piece].End())
 	return x
 }
 
-// alike reports whether both files assign the bytes [from, to) to the part given,
+// inSamePart reports whether both files assign the bytes [from, to) to the part given,
 // as one stretch or cut into pieces.
-func (d *difference) alike(w around, from, to int64, part span.Span) bool {
+func (d *difference) inSamePart(w surroundings, from, to int64, part span.Span) bool {
 	for from < to {
-		at := w.place(from)
+		at := w.fileOffset(from)
 		sa, _ := d.inA.At(at)
 		sb, _ := d.inB.At(at)
 		if sa.Name != part.Name || sa.Kind != part.Kind || !sa.Same(sb) && (sa.Name != "" || sb.Name != "") {
@@ -134,7 +135,7 @@ func (d *difference) alike(w around, from, to int64, part span.Span) bool {
 }
 
 // upTo returns how many bytes of the text lie between the file offsets at and next.
-func (w around) upTo(at, next int64) int64 {
+func (w surroundings) upTo(at, next int64) int64 {
 	for _, p := range w.pieces {
 		if at >= p.Offset && at < p.End() {
 			return min(next, p.End()) - at
