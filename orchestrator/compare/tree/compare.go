@@ -104,8 +104,8 @@ func Compare(ctx context.Context, a, b Input, l Limits, j *judge.Judge, found *v
 	if left.inPlace() && right.inPlace() {
 		c.equal = begin.length
 	}
-	left.tree.data, right.tree.data = c.broken.read(left.tree.data), c.broken.read(right.tree.data)
-	if err := cmp.Or(c.artifacts(ctx, left, right), c.broken.err()); err != nil {
+	left.tree.data, right.tree.data = c.failure.reader(left.tree.data), c.failure.reader(right.tree.data)
+	if err := cmp.Or(c.artifacts(ctx, left, right), c.failure.err()); err != nil {
 		return Result{}, fmt.Errorf("comparing %s with %s: %w", a.Name, b.Name, err)
 	}
 	r.Members, r.Differing = c.members, len(c.changed)
@@ -146,7 +146,7 @@ func sameBytes(ctx context.Context, a, b *handle) (beginning, error) {
 			return beginning{}, fmt.Errorf("reading %s: %w", b.in.Name, err)
 		}
 		if !bytes.Equal(bufA[:na], bufB[:nb]) || endA != endB {
-			return beginning{length: same}, errors.Join(a.again(), b.again())
+			return beginning{length: same}, errors.Join(a.reopen(), b.reopen())
 		}
 		if same += int64(na); endA {
 			return beginning{same, true}, nil
@@ -225,7 +225,7 @@ type comparison struct {
 	// not in meaning.
 	reformatted string
 	depth       int // of containers within containers
-	broken      broken
+	failure     ioFailure
 	// unpacked counts the bytes unpacked from members of both artifacts.
 	unpacked int64
 }
@@ -318,7 +318,7 @@ func (c *comparison) remainder(ctx context.Context, a, b *artifact) error {
 type tree struct {
 	kind    string // for messages: "pax archive", "single file"
 	name    string // of a single file
-	roster  roster
+	index   memberIndex
 	globals []pax.Record // in force at the end of the archive
 	trailer pax.Trailer
 	data    io.ReaderAt

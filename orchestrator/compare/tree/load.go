@@ -58,7 +58,7 @@ func (h *handle) close() {
 }
 
 // reader returns a reader from the beginning. An input that cannot be read in place
-// can be read only once, until the method again reopens it.
+// can be read only once, until reopen.
 func (h *handle) reader() io.Reader {
 	if h.at != nil {
 		return io.NewSectionReader(h.at, 0, h.size)
@@ -66,9 +66,9 @@ func (h *handle) reader() io.Reader {
 	return h.rc
 }
 
-// again reopens an input that cannot be read in place, so that it can be read once
+// reopen reopens an input that cannot be read in place, so that it can be read once
 // more.
-func (h *handle) again() error {
+func (h *handle) reopen() error {
 	if h.at != nil {
 		return nil
 	}
@@ -92,9 +92,9 @@ type artifact struct {
 	fault error
 	spool *spool
 
-	handle *handle
-	owns   bool  // close closes handle
-	broken error // an error that is not caused by the bytes
+	handle  *handle
+	owns    bool  // close closes handle
+	failure error // an error that is not caused by the bytes
 }
 
 // inPlace reports whether the input is read without a spool.
@@ -127,17 +127,17 @@ func (f writeFunc) Write(p []byte) (int, error) { return f(p) }
 // load reads the whole input. Errors in the bytes are stored in a.fault. It returns
 // an error if reading the input or writing the spool failed, or if ctx ended.
 func (a *artifact) load(ctx context.Context, h *handle, l Limits, sum func(string) uint64) error {
-	a.handle, a.tree = h, &tree{roster: roster{sum: sum}}
+	a.handle, a.tree = h, &tree{index: memberIndex{sum: sum}}
 	data, size, err := a.data(ctx, l)
 	if err == nil {
 		a.tree.data, a.tree.size = data, size
 		err = a.index(ctx, path.Base(h.in.Name), l)
 		if err != nil && !errors.Is(err, pax.ErrFormat) && !errors.Is(err, errTooLarge) {
-			a.broken = fmt.Errorf("reading %s: %w", h.in.Name, err)
+			a.failure = fmt.Errorf("reading %s: %w", h.in.Name, err)
 		}
 	}
-	if a.broken != nil {
-		return a.broken
+	if a.failure != nil {
+		return a.failure
 	}
 	a.fault = err
 	return nil
@@ -146,14 +146,14 @@ func (a *artifact) load(ctx context.Context, h *handle, l Limits, sum func(strin
 // source returns a reader of the rest of the input that stores read errors.
 func (a *artifact) source(ctx context.Context, from io.Reader) io.Reader {
 	return readFunc(func(p []byte) (int, error) {
-		if a.broken = ctx.Err(); a.broken != nil {
-			return 0, a.broken
+		if a.failure = ctx.Err(); a.failure != nil {
+			return 0, a.failure
 		}
 		n, err := from.Read(p)
 		a.read += int64(n)
 		if err != nil && err != io.EOF {
-			a.broken = fmt.Errorf("reading %s: %w", a.handle.in.Name, err)
-			return n, a.broken
+			a.failure = fmt.Errorf("reading %s: %w", a.handle.in.Name, err)
+			return n, a.failure
 		}
 		return n, err
 	})
@@ -175,7 +175,7 @@ func (a *artifact) data(ctx context.Context, l Limits) (io.ReaderAt, int64, erro
 		return h.at, h.size, nil
 	}
 	if a.spool, err = newSpool(l.Workdir); err != nil {
-		a.broken = err
+		a.failure = err
 		return nil, 0, err
 	}
 	left := l.Bytes
@@ -185,8 +185,8 @@ func (a *artifact) data(ctx context.Context, l Limits) (io.ReaderAt, int64, erro
 		}
 		n, err := a.spool.f.Write(p)
 		if err != nil {
-			a.broken = fmt.Errorf("keeping content of %s: %w; free some room or name another work folder", h.in.Name, err)
-			err = a.broken
+			a.failure = fmt.Errorf("keeping content of %s: %w; free some room or name another work folder", h.in.Name, err)
+			err = a.failure
 		}
 		return n, err
 	}), r)
@@ -242,7 +242,7 @@ func limit(r io.Reader, left int64) io.Reader {
 	})
 }
 
-// index reads the headers of all members into the roster.
+// index reads the headers of all members into the tree's index.
 func (a *artifact) index(ctx context.Context, name string, l Limits) error {
 	t := a.tree
 	head := make([]byte, min(paxHead, t.size))
@@ -256,17 +256,17 @@ func (a *artifact) index(ctx context.Context, name string, l Limits) error {
 	t.kind = "pax archive"
 	r := pax.NewReaderAt(t.data, t.size, l.pax())
 	for {
-		if t.roster.len()%screenMost == 0 && ctx.Err() != nil {
+		if t.index.len()%screenMost == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
 		m, err := r.Next()
 		if err == io.EOF { //nolint:errorlint // Next promises io.EOF itself
 			t.globals, t.trailer = r.Globals(), r.Trailer()
-			t.roster.end = t.trailer.Offset - 2*blockSize
+			t.index.end = t.trailer.Offset - 2*blockSize
 			return nil
 		}
 		if err == nil {
-			err = t.roster.add(m, r.Globals())
+			err = t.index.add(m, r.Globals())
 		}
 		if err != nil {
 			return err

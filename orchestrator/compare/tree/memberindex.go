@@ -41,9 +41,9 @@ func (l *list[T]) add(v T) {
 
 func (l *list[T]) at(i int) T { return l.pieces[i/pieceSize][i%pieceSize] }
 
-// roster holds, for each member of an archive, a sum of its name and the offset of
+// memberIndex holds, for each member of an archive, a sum of its name and the offset of
 // its first header, 12 bytes in all. Everything else is read again when needed.
-type roster struct {
+type memberIndex struct {
 	names  list[uint64]
 	places list[uint32] // in blocks
 	end    int64        // of the last member
@@ -65,7 +65,7 @@ type globals struct {
 }
 
 // add adds the next member; records are the global records in force.
-func (r *roster) add(m *pax.Member, records []pax.Record) error {
+func (r *memberIndex) add(m *pax.Member, records []pax.Record) error {
 	if m.Header > maxPlace {
 		return fmt.Errorf("%w: more than %d bytes lie before %q", errTooLarge, int64(maxPlace), codepage.Value(m.Name, verdict.MaxPath))
 	}
@@ -83,10 +83,10 @@ func (r *roster) add(m *pax.Member, records []pax.Record) error {
 	return nil
 }
 
-func (r *roster) len() int { return r.places.count }
+func (r *memberIndex) len() int { return r.places.count }
 
 // span returns the byte range of a member, headers included.
-func (r *roster) span(i int) (from, to int64) {
+func (r *memberIndex) span(i int) (from, to int64) {
 	if i+1 == r.len() {
 		to = r.end
 	} else {
@@ -97,7 +97,7 @@ func (r *roster) span(i int) (from, to int64) {
 
 // state returns the number of the set of global records in force in front of a
 // member; 0 means none.
-func (r *roster) state(i int) int {
+func (r *memberIndex) state(i int) int {
 	n, found := slices.BinarySearchFunc(r.states, i, func(g globals, i int) int { return cmp.Compare(g.from, i) })
 	if found {
 		n++
@@ -106,7 +106,7 @@ func (r *roster) state(i int) int {
 }
 
 // globals returns the set with that number.
-func (r *roster) globals(state int) []pax.Record {
+func (r *memberIndex) globals(state int) []pax.Record {
 	if state == 0 {
 		return nil
 	}
@@ -114,7 +114,7 @@ func (r *roster) globals(state int) []pax.Record {
 }
 
 // sorted returns all members ordered by the sums of their names, then by position.
-func (r *roster) sorted() []uint32 {
+func (r *memberIndex) sorted() []uint32 {
 	out := make([]uint32, r.len())
 	for i := range out {
 		out[i] = uint32(i)
@@ -127,7 +127,7 @@ func (r *roster) sorted() []uint32 {
 
 // run returns how many members at the beginning of order have the first one's name.
 // order must not be empty.
-func (r *roster) run(order []uint32) int {
+func (r *memberIndex) run(order []uint32) int {
 	n := 1
 	for n < len(order) && r.names.at(int(order[n])) == r.names.at(int(order[0])) {
 		n++
@@ -135,58 +135,58 @@ func (r *roster) run(order []uint32) int {
 	return n
 }
 
-// forget frees the names, which are not needed once members are paired.
-func (r *roster) forget() { r.names = list[uint64]{} }
+// dropNames frees the names, which are not needed once members are paired.
+func (r *memberIndex) dropNames() { r.names = list[uint64]{} }
 
 // pairing says which member of A is paired with which of B.
 type pairing struct {
-	// step is how many members from the start have the same place in both. partners
+	// samePlace is how many members from the start have the same place in both. partners
 	// holds the partners of the members of A behind them, or noPartner.
-	step     int
-	partners []uint32
+	samePlace int
+	partners  []uint32
 	// added are the members that only B has, in their order.
-	added  []uint32
-	twice  []twice
-	unlike int // number of names in A and B together, each counted once
+	added    []uint32
+	repeated []repeatedName
+	names    int // number of names in A and B together, each counted once
 }
 
 const noPartner = math.MaxUint32
 
-// twice is a name that occurs more than once: how often in A and B, and its first
+// repeatedName is a name that occurs more than once: how often in A and B, and its first
 // member, in A if there is one.
-type twice struct {
+type repeatedName struct {
 	first uint32
 	a, b  int
 }
 
 // partner returns the member of B that is paired with member i of A.
 func (p *pairing) partner(i int) (int, bool) {
-	if i < p.step {
+	if i < p.samePlace {
 		return i, true
 	}
-	j := p.partners[i-p.step]
+	j := p.partners[i-p.samePlace]
 	return int(j), j != noPartner
 }
 
 // pairUp pairs members by name. Where a name occurs more than once, the first is
 // paired with the first.
-func pairUp(a, b *roster) *pairing {
+func pairUp(a, b *memberIndex) *pairing {
 	p := &pairing{}
-	for p.step < min(a.len(), b.len()) && a.names.at(p.step) == b.names.at(p.step) {
-		p.step++
+	for p.samePlace < min(a.len(), b.len()) && a.names.at(p.samePlace) == b.names.at(p.samePlace) {
+		p.samePlace++
 	}
-	if p.step == a.len() && p.step == b.len() && !a.unsorted && !b.unsorted {
-		p.unlike = p.step
+	if p.samePlace == a.len() && p.samePlace == b.len() && !a.unsorted && !b.unsorted {
+		p.names = p.samePlace
 		return p
 	}
-	p.partners = make([]uint32, a.len()-p.step)
-	for inA, inB := a.sorted(), b.sorted(); len(inA)+len(inB) > 0; p.unlike++ {
+	p.partners = make([]uint32, a.len()-p.samePlace)
+	for inA, inB := a.sorted(), b.sorted(); len(inA)+len(inB) > 0; p.names++ {
 		na, nb := sameName(a, b, inA, inB)
 		p.group(inA[:na], inB[:nb])
 		inA, inB = inA[na:], inB[nb:]
 	}
 	slices.Sort(p.added)
-	slices.SortFunc(p.twice, func(x, y twice) int {
+	slices.SortFunc(p.repeated, func(x, y repeatedName) int {
 		return cmp.Or(cmp.Compare(min(x.a, 1), min(y.a, 1)), cmp.Compare(x.first, y.first))
 	})
 	return p
@@ -194,7 +194,7 @@ func pairUp(a, b *roster) *pairing {
 
 // sameName returns how many members at the beginning of inA and inB have the
 // smallest name sum of both.
-func sameName(a, b *roster, inA, inB []uint32) (na, nb int) {
+func sameName(a, b *memberIndex, inA, inB []uint32) (na, nb int) {
 	order := 0
 	switch {
 	case len(inA) == 0:
@@ -220,8 +220,8 @@ func (p *pairing) group(inA, inB []uint32) {
 		if n < len(inB) {
 			j = inB[n]
 		}
-		if int(i) >= p.step {
-			p.partners[int(i)-p.step] = j
+		if int(i) >= p.samePlace {
+			p.partners[int(i)-p.samePlace] = j
 		}
 	}
 	if len(inB) > len(inA) {
@@ -229,7 +229,7 @@ func (p *pairing) group(inA, inB []uint32) {
 	}
 	if max(len(inA), len(inB)) > 1 {
 		first := append(inA[:len(inA):len(inA)], inB...)[0]
-		p.twice = append(p.twice, twice{first, len(inA), len(inB)})
+		p.repeated = append(p.repeated, repeatedName{first, len(inA), len(inB)})
 	}
 }
 
@@ -245,8 +245,8 @@ func (t *tree) headers(l pax.Limits) *headers {
 
 // at returns the headers of one member.
 func (h *headers) at(i int) (*pax.Member, error) {
-	from, _ := h.t.roster.span(i)
-	h.r.GoTo(from, h.t.roster.globals(h.t.roster.state(i)))
+	from, _ := h.t.index.span(i)
+	h.r.GoTo(from, h.t.index.globals(h.t.index.state(i)))
 	m, err := h.r.Next()
 	if err == nil {
 		err = h.r.Settle()

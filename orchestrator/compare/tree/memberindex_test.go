@@ -19,10 +19,10 @@ import (
 	"github.com/zfarm/zfarm/orchestrator/compare/format/pax"
 )
 
-// named returns a roster of names that are hashed by sum.
-func named(t *testing.T, names []string, sum func(string) uint64) *roster {
+// named returns an index of names that are hashed by sum.
+func named(t *testing.T, names []string, sum func(string) uint64) *memberIndex {
 	t.Helper()
-	r := &roster{sum: sum}
+	r := &memberIndex{sum: sum}
 	for i, name := range names {
 		if err := r.add(&pax.Member{Name: name, Header: int64(i) * blockSize}, nil); err != nil {
 			t.Fatal(err)
@@ -92,7 +92,7 @@ func TestPairsByName(t *testing.T) {
 			}
 			all[name] = true
 		}
-		if d := cmp.Diff([]any{wantPartners, wantAdded, len(all), twice}, []any{partners, added, p.unlike, len(p.twice)}); d != "" {
+		if d := cmp.Diff([]any{wantPartners, wantAdded, len(all), twice}, []any{partners, added, p.names, len(p.repeated)}); d != "" {
 			t.Fatalf("%q and %q, -want +got:\n%s", a, b, d)
 		}
 	}
@@ -126,10 +126,10 @@ func TestNamesOfOneSum(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	p := pairUp(&left.tree.roster, &right.tree.roster)
-	looks, err := (&comparison{limits: l}).screen(t.Context(), left.tree, right.tree, p, 0)
-	if err != nil || len(looks) != 1 || looks[0] != lookAsStrangers {
-		t.Errorf("%v, %v", looks, err)
+	p := pairUp(&left.tree.index, &right.tree.index)
+	extents, err := (&comparison{limits: l}).screen(t.Context(), left.tree, right.tree, p, 0)
+	if err != nil || len(extents) != 1 || extents[0] != extentUnpaired {
+		t.Errorf("%v, %v", extents, err)
 	}
 }
 
@@ -143,7 +143,7 @@ func TestScreeningEnds(t *testing.T) {
 	}
 	cancel()
 	c := &comparison{limits: Limits{Members: 1000}}
-	if _, err := c.screen(ctx, left.tree, right.tree, pairUp(&left.tree.roster, &right.tree.roster), 0); !errors.Is(err, context.Canceled) {
+	if _, err := c.screen(ctx, left.tree, right.tree, pairUp(&left.tree.index, &right.tree.index), 0); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 }
@@ -177,7 +177,7 @@ func inPlace(name string, b []byte) Input {
 // length of its name.
 func TestMembersAreFewBytes(t *testing.T) {
 	const members = 7 * pieceSize
-	r := &roster{sum: own}
+	r := &memberIndex{sum: own}
 	heap := func() uint64 {
 		var m runtime.MemStats
 		runtime.GC()

@@ -25,19 +25,19 @@ func (c *comparison) trees(ctx context.Context, prefix string, a, b *tree) error
 		return c.single(ctx, prefix, a, b)
 	}
 	inA, inB := a.headers(c.limits.pax()), b.headers(c.limits.pax())
-	p := pairUp(&a.roster, &b.roster)
-	a.roster.forget()
-	b.roster.forget()
-	c.members += p.unlike
-	if err := c.partnerless(prefix, p, inA, inB); err != nil {
+	p := pairUp(&a.index, &b.index)
+	a.index.dropNames()
+	b.index.dropNames()
+	c.members += p.names
+	if err := c.reportUnpaired(prefix, p, inA, inB); err != nil {
 		return err
 	}
-	looks, err := c.screen(ctx, a, b, p, c.beginning())
+	extents, err := c.screen(ctx, a, b, p, c.beginning())
 	if err != nil {
 		return err
 	}
-	for i, l := range looks {
-		if l == lookNowhere {
+	for i, l := range extents {
+		if l == extentNone {
 			continue
 		}
 		if err := c.pair(ctx, prefix, p, i, l, inA, inB); err != nil {
@@ -54,7 +54,7 @@ func (c *comparison) trees(ctx context.Context, prefix string, a, b *tree) error
 	if err := c.order(prefix, p, inB); err != nil {
 		return err
 	}
-	c.around(prefix, a, b)
+	c.compareTrailers(prefix, a, b)
 	return nil
 }
 
@@ -77,20 +77,20 @@ func (c *comparison) single(ctx context.Context, prefix string, a, b *tree) erro
 	return c.content(ctx, prefix+path.Clean(a.name), judge.File{R: a.data, Size: a.size}, judge.File{R: b.data, Size: b.size})
 }
 
-// partnerless reports the members that only A has, and names that occur more than
+// reportUnpaired reports the members that only A has, and names that occur more than
 // once.
-func (c *comparison) partnerless(prefix string, p *pairing, inA, inB *headers) error {
+func (c *comparison) reportUnpaired(prefix string, p *pairing, inA, inB *headers) error {
 	for i, j := range p.partners {
 		if j != noPartner {
 			continue
 		}
-		m, err := inA.at(p.step + i)
+		m, err := inA.at(p.samePlace + i)
 		if err != nil {
 			return err
 		}
 		c.onlyIn(prefix, m, true)
 	}
-	for _, t := range p.twice {
+	for _, t := range p.repeated {
 		in := inA
 		if t.a == 0 {
 			in = inB
@@ -116,7 +116,7 @@ func (c *comparison) onlyIn(prefix string, m *pax.Member, isA bool) {
 }
 
 // pair reads the headers of a pair that differs and compares the pair.
-func (c *comparison) pair(ctx context.Context, prefix string, p *pairing, i int, l look, inA, inB *headers) error {
+func (c *comparison) pair(ctx context.Context, prefix string, p *pairing, i int, l extent, inA, inB *headers) error {
 	j, _ := p.partner(i)
 	ma, err := inA.at(i)
 	if err != nil {
@@ -126,12 +126,12 @@ func (c *comparison) pair(ctx context.Context, prefix string, p *pairing, i int,
 	if err != nil {
 		return err
 	}
-	if l == lookAsStrangers {
+	if l == extentUnpaired {
 		c.onlyIn(prefix, ma, true)
 		c.onlyIn(prefix, mb, false)
 		return nil
 	}
-	return c.member(ctx, prefix+keyOf(ma), pair{ma, mb, inA.t, inB.t, l == lookAtAll})
+	return c.member(ctx, prefix+keyOf(ma), pair{ma, mb, inA.t, inB.t, l == extentAll})
 }
 
 // pair is a member of A and the member of B with the same name.
@@ -148,9 +148,9 @@ func (c *comparison) duplicate(path string, a, b int) {
 
 // order reports whether the members are in another order.
 func (c *comparison) order(prefix string, p *pairing, inB *headers) error {
-	before := p.step - 1
+	before := p.samePlace - 1
 	for i := range p.partners {
-		j, ok := p.partner(p.step + i)
+		j, ok := p.partner(p.samePlace + i)
 		if !ok {
 			continue
 		}
@@ -173,9 +173,9 @@ func (c *comparison) order(prefix string, p *pairing, inB *headers) error {
 	return nil
 }
 
-// around compares what belongs to no member: the global records at the end, and the
-// bytes behind the end.
-func (c *comparison) around(prefix string, a, b *tree) {
+// compareTrailers compares what belongs to no member: the global records at the end,
+// and the bytes behind the end.
+func (c *comparison) compareTrailers(prefix string, a, b *tree) {
 	path := strings.TrimSuffix(prefix, "/")
 	if !slices.Equal(a.globals, b.globals) {
 		c.about(verdict.Finding{Path: path, Field: "global records", A: recordsText(a.globals), B: recordsText(b.globals), Tier: verdict.Forbidden})

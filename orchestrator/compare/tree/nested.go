@@ -46,7 +46,7 @@ func (c *comparison) nested(ctx context.Context, path string, a, b judge.File) (
 	boxA, errA := open(f, a, limits)
 	boxB, errB := open(f, b, limits)
 	if errA != nil || errB != nil {
-		return false, judge.Faults{A: errA, B: errB}, c.cut(ctx)
+		return false, judge.Faults{A: errA, B: errB}, c.endError(ctx)
 	}
 	return c.containers(ctx, path, boxA, boxB)
 }
@@ -105,7 +105,7 @@ type box struct {
 }
 
 // sameIndex reports whether two members are indexes with the same meaning.
-func sameIndex(a, b box, p decodedTwins) bool {
+func sameIndex(a, b box, p decodedPair) bool {
 	return a.index != nil && b.index != nil && a.index.Entry == p.a.at && b.index.Entry == p.b.at &&
 		a.index.Hidden.Count == b.index.Hidden.Count && a.index.Hidden.Sum == b.index.Hidden.Sum && slices.Equal(a.index.Items, b.index.Items)
 }
@@ -116,12 +116,12 @@ func (c *comparison) containers(ctx context.Context, path string, a, b box) (boo
 	left, err := c.decode(ctx, a.Container, a.file)
 	defer left.close()
 	if err != nil {
-		return false, judge.Faults{A: err}, c.cut(ctx)
+		return false, judge.Faults{A: err}, c.endError(ctx)
 	}
 	right, err := c.decode(ctx, b.Container, b.file)
 	defer right.close()
 	if err != nil {
-		return false, judge.Faults{B: err}, c.cut(ctx)
+		return false, judge.Faults{B: err}, c.endError(ctx)
 	}
 	before := c.found.Total()
 	c.fields(path, a.Fields, b.Fields)
@@ -132,7 +132,7 @@ func (c *comparison) containers(ctx context.Context, path string, a, b box) (boo
 		if err := ctx.Err(); err != nil {
 			return false, judge.Faults{}, err
 		}
-		if err := c.decodedPair(ctx, path, p, sameIndex(a, b, p)); err != nil {
+		if err := c.compareDecoded(ctx, path, p, sameIndex(a, b, p)); err != nil {
 			return false, judge.Faults{}, err
 		}
 	}
@@ -205,7 +205,7 @@ func (c *comparison) unpack(d *decoded, e container.Entry, at, left int64) (int6
 	if d.spool == nil {
 		s, err := newSpool(c.limits.Workdir)
 		if err != nil {
-			c.broken.note(err)
+			c.failure.record(err)
 			return 0, err
 		}
 		d.spool = s
@@ -215,26 +215,26 @@ func (c *comparison) unpack(d *decoded, e container.Entry, at, left int64) (int6
 		return 0, err
 	}
 	defer r.Close()
-	return io.Copy(c.broken.keep(io.NewOffsetWriter(d.spool.f, at)), limit(r, left))
+	return io.Copy(c.failure.writer(io.NewOffsetWriter(d.spool.f, at)), limit(r, left))
 }
 
-// decodedTwins are two members with the same name.
-type decodedTwins struct{ a, b decodedMember }
+// decodedPair is two members with the same name.
+type decodedPair struct{ a, b decodedMember }
 
 // pairDecoded pairs members by name. Where a name occurs more than once, the first
 // is paired with the first. It reports members without a partner and another order.
-func (c *comparison) pairDecoded(path string, a, b *decoded) []decodedTwins {
+func (c *comparison) pairDecoded(path string, a, b *decoded) []decodedPair {
 	inB := map[string][]decodedMember{}
 	for _, m := range b.members {
 		inB[m.Name] = append(inB[m.Name], m)
 	}
-	var pairs []decodedTwins
+	var pairs []decodedPair
 	for _, m := range a.members {
 		if len(inB[m.Name]) == 0 {
 			c.add(verdict.Finding{Path: within(path, m.Name), Field: "member", A: "member", Offset: -1, Tier: verdict.Forbidden, Cause: "it is in A only"})
 			continue
 		}
-		pairs = append(pairs, decodedTwins{m, inB[m.Name][0]})
+		pairs = append(pairs, decodedPair{m, inB[m.Name][0]})
 		inB[m.Name] = inB[m.Name][1:]
 	}
 	for _, m := range b.members {
@@ -262,7 +262,7 @@ func within(path, name string) string {
 	return path + "/" + name
 }
 
-func (c *comparison) decodedPair(ctx context.Context, path string, p decodedTwins, sameIndex bool) error {
+func (c *comparison) compareDecoded(ctx context.Context, path string, p decodedPair, sameIndex bool) error {
 	at := within(path, p.a.Name)
 	same := p.a.sum == p.b.sum && p.a.file.Size == p.b.file.Size
 	c.fields(at, packedAs(p.a.Fields, same), packedAs(p.b.Fields, same))

@@ -17,14 +17,14 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// look says how closely a pair of members must be compared.
-type look uint8
+// extent says how closely a pair of members must be compared.
+type extent uint8
 
 const (
-	lookNowhere look = iota // all bytes are the same, headers included
-	lookAtHeader
-	lookAtAll
-	lookAsStrangers // the names differ and only their sums are the same
+	extentNone extent = iota // all bytes are the same, headers included
+	extentHeader
+	extentAll
+	extentUnpaired // the names differ and only their sums are the same
 )
 
 const (
@@ -36,9 +36,9 @@ const (
 
 // screen finds the pairs that differ, several batches at once. equal is the length
 // of the common beginning of both files.
-func (c *comparison) screen(ctx context.Context, a, b *tree, p *pairing, equal int64) ([]look, error) {
-	looks := make([]look, a.roster.len())
-	next := batches(&a.roster)
+func (c *comparison) screen(ctx context.Context, a, b *tree, p *pairing, equal int64) ([]extent, error) {
+	extents := make([]extent, a.index.len())
+	next := batches(&a.index)
 	g, ctx := errgroup.WithContext(ctx)
 	for range min(maxScreens, runtime.GOMAXPROCS(0)) {
 		g.Go(func() error {
@@ -48,18 +48,18 @@ func (c *comparison) screen(ctx context.Context, a, b *tree, p *pairing, equal i
 				if from == to {
 					return nil
 				}
-				if err := s.batch(ctx, p, looks, from, to); err != nil {
+				if err := s.batch(ctx, p, extents, from, to); err != nil {
 					return err
 				}
 			}
 		})
 	}
-	return looks, g.Wait()
+	return extents, g.Wait()
 }
 
 // batches returns a function that returns the next batch of members at each call,
 // and an empty one at the end. Callers may share it.
-func batches(r *roster) func() (from, to int) {
+func batches(r *memberIndex) func() (from, to int) {
 	var lock sync.Mutex
 	at := 0
 	return func() (int, int) {
@@ -96,7 +96,7 @@ func newScreener(a, b *tree, l pax.Limits, equal int64) *screener {
 		pieces: twoPieces{a: piece{r: a.data, size: a.size}, b: piece{r: b.data, size: b.size}}}
 }
 
-func (s *screener) batch(ctx context.Context, p *pairing, looks []look, from, to int) error {
+func (s *screener) batch(ctx context.Context, p *pairing, extents []extent, from, to int) error {
 	for i := from; i < to; i++ {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -106,7 +106,7 @@ func (s *screener) batch(ctx context.Context, p *pairing, looks []look, from, to
 			continue
 		}
 		var err error
-		if looks[i], err = s.pair(i, j); err != nil {
+		if extents[i], err = s.pair(i, j); err != nil {
 			return err
 		}
 	}
@@ -114,21 +114,21 @@ func (s *screener) batch(ctx context.Context, p *pairing, looks []look, from, to
 }
 
 // pair says how closely a pair must be compared.
-func (s *screener) pair(i, j int) (look, error) {
-	fromA, toA := s.a.roster.span(i)
-	fromB, toB := s.b.roster.span(j)
+func (s *screener) pair(i, j int) (extent, error) {
+	fromA, toA := s.a.index.span(i)
+	fromB, toB := s.b.index.span(j)
 	whole := toA-fromA == toB-fromB
 	same := int64(0) // length of the common beginning, from the first header on
-	if whole && s.sameGlobals(s.a.roster.state(i), s.b.roster.state(j)) {
+	if whole && s.sameGlobals(s.a.index.state(i), s.b.index.state(j)) {
 		if fromA == fromB && toA <= s.equal {
-			return lookNowhere, nil
+			return extentNone, nil
 		}
 		var err error
 		if same, err = s.pieces.same(fromA, fromB, toA-fromA); err != nil {
 			return 0, err
 		}
 		if same == toA-fromA {
-			return lookNowhere, nil
+			return extentNone, nil
 		}
 	}
 	ma, err := s.inA.at(i)
@@ -147,26 +147,26 @@ func (s *screener) pair(i, j int) (look, error) {
 func (s *screener) sameGlobals(a, b int) bool {
 	if asked := [2]int{a, b}; s.states != asked {
 		s.states = asked
-		s.agree = slices.Equal(s.a.roster.globals(a), s.b.roster.globals(b))
+		s.agree = slices.Equal(s.a.index.globals(a), s.b.index.globals(b))
 	}
 	return s.agree
 }
 
 // members says the same for a pair whose headers were read. same is the length of
 // the common beginning.
-func (s *screener) members(a, b *pax.Member, same int64) (look, error) {
+func (s *screener) members(a, b *pax.Member, same int64) (extent, error) {
 	if keyOf(a) != keyOf(b) {
-		return lookAsStrangers, nil
+		return extentUnpaired, nil
 	}
 	if a.Size != b.Size {
-		return lookAtAll, nil
+		return extentAll, nil
 	}
 	if headerA := a.Offset - a.Header; headerA == b.Offset-b.Header {
 		switch {
 		case same >= headerA+a.Size:
-			return lookAtHeader, nil // only the padding differs
+			return extentHeader, nil // only the padding differs
 		case same >= headerA:
-			return lookAtAll, nil
+			return extentAll, nil
 		}
 	}
 	done, err := s.pieces.same(a.Offset, b.Offset, a.Size)
@@ -174,9 +174,9 @@ func (s *screener) members(a, b *pax.Member, same int64) (look, error) {
 		return 0, err
 	}
 	if done < a.Size {
-		return lookAtAll, nil
+		return extentAll, nil
 	}
-	return lookAtHeader, nil
+	return extentHeader, nil
 }
 
 // piece is a part of a file that is in memory.
