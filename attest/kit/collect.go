@@ -35,7 +35,7 @@ func Collect(ctx context.Context, dir string, pieces []Piece) error {
 	if same(ctx, dir, pieces) {
 		return nil
 	}
-	err := aside(dir, func(tmp string) error {
+	err := fillBeside(dir, func(tmp string) error {
 		for _, p := range pieces {
 			if err := p.write(ctx, tmp); err != nil {
 				return err

@@ -100,7 +100,7 @@ func (v *verification) all(ctx context.Context) error {
 			v.report.fault(fmt.Errorf("%q does not belong here", name))
 		}
 	}
-	v.limits()
+	v.reportLimits()
 	return ctx.Err()
 }
 
@@ -201,7 +201,7 @@ func (v *verification) artifact(ctx context.Context, name string) guided {
 	v.report.fault(faults...)
 	v.report.fault(v.accept(name, c)...)
 	if len(faults) == 0 {
-		v.tell(name, c)
+		v.reportArtifact(name, c)
 	}
 	v.report.Artifacts = append(v.report.Artifacts, artifactReport(g, c))
 	return g
@@ -254,12 +254,12 @@ func (v *verification) accept(name string, c claims) []error {
 	return faults
 }
 
-// tell reports what was verified about an artifact without faults.
-func (v *verification) tell(name string, c claims) {
+// reportArtifact reports what was verified about an artifact without faults.
+func (v *verification) reportArtifact(name string, c claims) {
 	r := &v.report
 	recipe, _ := c.provenance.Recipe()
 	r.checked("%s: provenance is signed, about these bytes, by the builder %s%s, from the recipe %s",
-		name, c.provenance.Builder.ID, claimed(c.provenance.Builder.ID), recipe.Digest)
+		name, c.provenance.Builder.ID, levelNote(c.provenance.Builder.ID), recipe.Digest)
 	verdict := string(c.reproducibility.Verdict)
 	if t := c.reproducibility.Tier; t != "" {
 		verdict += fmt.Sprintf(" (tier %s, %d differences in %d named fields)", t, c.reproducibility.Findings.Total, len(c.reproducibility.Masked))
@@ -279,9 +279,9 @@ func (v *verification) tell(name string, c claims) {
 	}
 }
 
-// claimed returns a note on the level that a builder id claims; "" if that is
+// levelNote returns a note on the level that a builder id claims; "" if that is
 // unknown.
-func claimed(id string) string {
+func levelNote(id string) string {
 	level := statement.ClaimedLevel(id)
 	if level == 0 {
 		return ""
@@ -326,13 +326,13 @@ func (v *verification) signedFindings(ctx context.Context) (statement.Reproducib
 	if err != nil {
 		return none, err
 	}
-	claimed, err := peek(b)
+	unverified, err := peek(b)
 	if err != nil {
 		return none, err
 	}
 	// There is no artifact to check against: any subject will do, since all
 	// are signed.
-	s, err := v.verifier.Verify(ctx, b, claimed.Subjects[0].Digest)
+	s, err := v.verifier.Verify(ctx, b, unverified.Subjects[0].Digest)
 	if err != nil {
 		return none, err
 	}
@@ -343,8 +343,8 @@ func (v *verification) signedFindings(ctx context.Context) (statement.Reproducib
 	return r, err
 }
 
-// limits reports what no verification of such a folder can establish.
-func (v *verification) limits() {
+// reportLimits reports what no verification of such a folder can establish.
+func (v *verification) reportLimits() {
 	r := &v.report
 	r.notChecked("when the statements were signed: there is no trusted timestamp, and so no end of the key's validity")
 	r.notChecked("whether others see the same statements: there is no entry in a transparency log")

@@ -24,7 +24,7 @@ func Write(ctx context.Context, dir string, c Contents) error {
 	if err := checkContents(c); err != nil {
 		return fmt.Errorf("writing kit %s: %w", dir, err)
 	}
-	err := aside(dir, func(tmp string) error {
+	err := fillBeside(dir, func(tmp string) error {
 		var list []guided
 		for _, a := range c.Artifacts {
 			size, err := writeArtifact(ctx, tmp, a)
@@ -50,7 +50,7 @@ func WriteFindings(ctx context.Context, dir string, f Findings) error {
 	if err != nil {
 		return fmt.Errorf("writing findings %s: %w", dir, err)
 	}
-	err = aside(dir, func(tmp string) error {
+	err = fillBeside(dir, func(tmp string) error {
 		return errors.Join(
 			writeFile(tmp, FindingsFile, f.Reproducibility),
 			writeFile(tmp, NotReproducibleFile, []byte(notReproducible(r))),
@@ -79,15 +79,15 @@ func checkContents(c Contents) error {
 		if a.Digest.IsZero() || a.Open == nil {
 			return fmt.Errorf("artifact %q has no digest or no bytes", a.Name)
 		}
-		if _, faults := examine(attest.Subject{Name: a.Name, Digest: a.Digest}, peeking(a)); len(faults) > 0 {
+		if _, faults := examine(attest.Subject{Name: a.Name, Digest: a.Digest}, unverifiedSources(a)); len(faults) > 0 {
 			return errors.Join(faults...)
 		}
 	}
 	return checkCommon(c.PublicKey, c.TrustedRoot, c.Extra)
 }
 
-// peeking returns sources that read the bundles of a without verifying them.
-func peeking(a Artifact) sources {
+// unverifiedSources returns sources that read the bundles of a without verifying them.
+func unverifiedSources(a Artifact) sources {
 	source := func(b attest.Bundle) func() (attest.Statement, error) {
 		return func() (attest.Statement, error) { return peek(b) }
 	}
@@ -137,10 +137,10 @@ func byName(a, b guided) int {
 	return 1
 }
 
-// aside calls fill with a new folder beside dir, and renames that folder to
+// fillBeside calls fill with a new folder beside dir, and renames that folder to
 // dir once everything is written and synced to disk.
-func aside(dir string, fill func(tmp string) error) error {
-	if err := Vacant(dir); err != nil {
+func fillBeside(dir string, fill func(tmp string) error) error {
+	if err := CheckEmpty(dir); err != nil {
 		return err
 	}
 	dir = filepath.Clean(dir)
@@ -167,8 +167,8 @@ func aside(dir string, fill func(tmp string) error) error {
 	return syncDir(filepath.Dir(dir))
 }
 
-// Vacant returns an error unless dir is empty or does not exist.
-func Vacant(dir string) error {
+// CheckEmpty returns an error unless dir is empty or does not exist.
+func CheckEmpty(dir string) error {
 	entries, err := os.ReadDir(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

@@ -100,7 +100,7 @@ func (f *buildFlags) build(ctx context.Context, paths []string, out, errs io.Wri
 	if err != nil {
 		return err
 	}
-	if err := f.vacant(submission, signer != nil); err != nil { // before the build, which may take days
+	if err := f.checkOutputFolders(submission, signer != nil); err != nil { // before the build, which may take days
 		return err
 	}
 	all, err := f.connect.open(ctx)
@@ -177,8 +177,8 @@ func (f *buildFlags) folder(port, version string, several bool) string {
 	}
 }
 
-// vacant refuses output folders that are not empty.
-func (f *buildFlags) vacant(s engine.Submission, signed bool) error {
+// checkOutputFolders refuses output folders that are not empty.
+func (f *buildFlags) checkOutputFolders(s engine.Submission, signed bool) error {
 	if !signed {
 		if f.out != "" {
 			return exit{usageError, errors.New("--out needs --key: only signed builds are written there; make a key with zfarm key generate")}
@@ -187,7 +187,7 @@ func (f *buildFlags) vacant(s engine.Submission, signed bool) error {
 	}
 	for _, r := range s.Recipes {
 		dir := f.folder(r.Recipe.Port, r.Recipe.Version, len(s.Recipes) > 1)
-		if err := kit.Vacant(dir); err != nil {
+		if err := kit.CheckEmpty(dir); err != nil {
 			return exit{usageError, fmt.Errorf("--out %s: %w", dir, err)}
 		}
 	}

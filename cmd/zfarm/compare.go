@@ -211,7 +211,7 @@ func comparables(a, b string, in io.Reader, workdir string) (left, right compare
 	if a == standardInput && b == standardInput {
 		return left, right, done, errors.New("only one of the two can be standard input")
 	}
-	if err := alike(a, b); err != nil {
+	if err := requireSameKind(a, b); err != nil {
 		return left, right, done, err
 	}
 	var kept *keptInput
@@ -236,8 +236,8 @@ func comparables(a, b string, in io.Reader, workdir string) (left, right compare
 	return left, right, done, nil
 }
 
-// alike requires two files or two folders.
-func alike(a, b string) error {
+// requireSameKind requires two files or two folders.
+func requireSameKind(a, b string) error {
 	kinds := [2]bool{}
 	for i, name := range []string{a, b} {
 		if name == standardInput {

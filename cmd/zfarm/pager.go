@@ -33,11 +33,11 @@ func show(out, errs io.Writer, text []byte, paging bool) error {
 		}
 	}
 	_, err := out.Write(text)
-	return unlessGone(err)
+	return ignoreClosedPipe(err)
 }
 
-// unlessGone returns err, or nil if it means that the reader has quit.
-func unlessGone(err error) error {
+// ignoreClosedPipe returns err, or nil if it means that the reader has quit.
+func ignoreClosedPipe(err error) error {
 	if errors.Is(err, syscall.EPIPE) || errors.Is(err, io.ErrClosedPipe) {
 		return nil
 	}
@@ -90,7 +90,7 @@ func page(command string, out *os.File, errs io.Writer, text []byte) (bool, erro
 	case err != nil && c.Process == nil:
 		return false, nil
 	}
-	return true, unlessGone(err)
+	return true, ignoreClosedPipe(err)
 }
 
 // watched shows on a terminal how much has been read, if reading takes long.

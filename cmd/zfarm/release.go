@@ -163,7 +163,7 @@ func (f *collectFlags) collect(ctx context.Context, c *session, args []string) e
 		dir = port + "-" + ver
 	}
 	done := collected{Release: found.Release, Out: dir, Files: found.Files, Verified: f.key != ""}
-	if done.Unchanged, err = f.layOut(ctx, dir, c.pieces(found), v); err != nil {
+	if done.Unchanged, err = f.writeFolder(ctx, dir, c.pieces(found), v); err != nil {
 		return err
 	}
 	return c.writeCollected(done)
@@ -269,10 +269,10 @@ func (c *session) newestBuild(ctx context.Context, port, ver string) (wire.Build
 	}
 }
 
-// layOut writes the folder under a temporary name, verifies it there, and renames it.
+// writeFolder writes the folder under a temporary name, verifies it there, and renames it.
 // It only compares a folder that exists already.
-func (f *collectFlags) layOut(ctx context.Context, dir string, pieces []kit.Piece, v verifying) (unchanged bool, err error) {
-	if kit.Vacant(dir) != nil {
+func (f *collectFlags) writeFolder(ctx context.Context, dir string, pieces []kit.Piece, v verifying) (unchanged bool, err error) {
+	if kit.CheckEmpty(dir) != nil {
 		if err := kit.Collect(ctx, dir, pieces); err != nil {
 			return false, exit{usageError, err}
 		}
@@ -283,16 +283,16 @@ func (f *collectFlags) layOut(ctx context.Context, dir string, pieces []kit.Piec
 	if err := os.MkdirAll(parent, 0o755); err != nil {
 		return false, exit{usageError, fmt.Errorf("making room for %s: %w", dir, err)}
 	}
-	asides := ".zfarm-collect-" + filepath.Base(dir) + "-"
-	if err := discard(parent, asides, time.Now().Add(-leftBehind)); err != nil {
+	tempPrefix := ".zfarm-collect-" + filepath.Base(dir) + "-"
+	if err := discard(parent, tempPrefix, time.Now().Add(-leftBehind)); err != nil {
 		return false, exit{usageError, err}
 	}
-	aside, err := os.MkdirTemp(parent, asides+"*")
+	temp, err := os.MkdirTemp(parent, tempPrefix+"*")
 	if err != nil {
 		return false, exit{usageError, fmt.Errorf("making room for %s: %w", dir, err)}
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(aside)) }()
-	whole := filepath.Join(aside, "kit")
+	defer func() { err = errors.Join(err, os.RemoveAll(temp)) }()
+	whole := filepath.Join(temp, "kit")
 	if err := kit.Collect(ctx, whole, pieces); err != nil {
 		return false, err
 	}

@@ -68,7 +68,7 @@ func TestArgumentsArriveWhole(t *testing.T) {
 	needMake(t)
 	e := example()
 	s := plugintest.Workspace(t)
-	plugintest.Lay(t, s, e.Files)
+	plugintest.WriteFiles(t, s, e.Files)
 	if _, err := autotools.New("1.0").Builder.Build(t.Context(), s, plugintest.Config(e.Builder)); err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +84,7 @@ func TestArgumentsArriveWhole(t *testing.T) {
 
 func TestConfigureFails(t *testing.T) {
 	s := plugintest.Workspace(t)
-	plugintest.Lay(t, s, example().Files)
+	plugintest.WriteFiles(t, s, example().Files)
 	_, err := autotools.New("1.0").Builder.Build(t.Context(), s, plugintest.Config(`{"configure":["--broken"]}`))
 	e, ok := plugins.AsStepError(err)
 	if !ok || e.Step != "configure" || e.Status.Code != 77 ||
@@ -96,7 +96,7 @@ func TestConfigureFails(t *testing.T) {
 	}
 
 	s = plugintest.Workspace(t)
-	plugintest.Lay(t, s, map[string]string{"README": "no script"})
+	plugintest.WriteFiles(t, s, map[string]string{"README": "no script"})
 	_, err = autotools.New("1.0").Builder.Build(t.Context(), s, plugintest.Config(""))
 	if e, ok := plugins.AsStepError(err); !ok || e.Status.Code != 127 || !strings.Contains(e.Hint, "no configure script") {
 		t.Errorf("without a script: %v", err)
@@ -107,7 +107,7 @@ func TestSuiteWithoutNames(t *testing.T) {
 	needMake(t)
 	for makefile, well := range map[string]bool{"check: ; true\n": true, "check: ; exit 1\n": false, "all: ; true\n": false} {
 		s := plugintest.Workspace(t)
-		plugintest.Lay(t, s, map[string]string{"Makefile": makefile})
+		plugintest.WriteFiles(t, s, map[string]string{"Makefile": makefile})
 		r, err := autotools.New("1.0").Tester.Test(t.Context(), s, plugintest.Config(""))
 		if _, isStep := plugins.AsStepError(err); isStep == well || well && len(r.Cases) != 1 {
 			t.Errorf("%q: %+v, %v", makefile, r, err)

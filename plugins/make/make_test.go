@@ -60,7 +60,7 @@ func build(t *testing.T, makefile, block string) (*plugintest.Space, error) {
 	t.Helper()
 	needMake(t)
 	s := plugintest.Workspace(t)
-	plugintest.Lay(t, s, map[string]string{"Makefile": makefile})
+	plugintest.WriteFiles(t, s, map[string]string{"Makefile": makefile})
 	_, err := maker.New("1.0").Builder.Build(t.Context(), s, plugintest.Config(block))
 	return s, err
 }
@@ -154,7 +154,7 @@ func TestTestsAreNamed(t *testing.T) {
 		"reports are torn": {makefile: "check: ; mkfifo no.trs; echo PASS: a\n", want: plugins.Report{Format: "make", Cases: []plugins.Case{{Name: "a", Outcome: plugins.Passed}}}},
 	} {
 		s := plugintest.Workspace(t)
-		plugintest.Lay(t, s, map[string]string{"Makefile": c.makefile})
+		plugintest.WriteFiles(t, s, map[string]string{"Makefile": c.makefile})
 		got, err := maker.New("1.0").Tester.Test(t.Context(), s, plugintest.Config(""))
 		if c.step != "" {
 			if e, ok := plugins.AsStepError(err); !ok || e.Step != c.step || !strings.Contains(e.Hint, c.hint) {

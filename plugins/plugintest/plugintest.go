@@ -136,8 +136,8 @@ func Facts() workers.Facts {
 	return f
 }
 
-// Lay puts files below the source folder of a workspace.
-func Lay(t testing.TB, s *Space, files map[string]string) {
+// WriteFiles puts files below the source folder of a workspace.
+func WriteFiles(t testing.TB, s *Space, files map[string]string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Join(s.Root, "source"), 0o755); err != nil {
 		t.Fatal(err)
@@ -164,7 +164,7 @@ func Test(t *testing.T, p plugins.Plugin, e Example) {
 		t.Fatal(err)
 	}
 	s := Workspace(t)
-	Lay(t, s, e.Files)
+	WriteFiles(t, s, e.Files)
 	first := attempt(t, p.Builder, p.Tester, s, e)
 	executed := s.Steps()
 	if len(executed) == 0 {
@@ -186,7 +186,7 @@ func Test(t *testing.T, p plugins.Plugin, e Example) {
 func TestProcess(t *testing.T, p plugins.Plugin, e Example) {
 	t.Helper()
 	s := Workspace(t)
-	Lay(t, s, e.Files)
+	WriteFiles(t, s, e.Files)
 	var answers []answer
 	var executed [][]string
 	for range 2 {

@@ -203,7 +203,7 @@ func (c *collected) flush() {
 	case 1:
 		c.out.add(plugins.Case{Name: c.file, Outcome: c.results[0], Detail: c.detail(c.results[0])})
 	default:
-		c.several()
+		c.addSeveral()
 	}
 	c.file, c.results, c.log, c.whole = "", nil, nil, false
 }
@@ -216,9 +216,9 @@ func (c *collected) detail(o plugins.Outcome) string {
 	return string(c.log)
 }
 
-// several names the tests of one program by the TAP in its log. Without TAP it
+// addSeveral names the tests of one program by the TAP in its log. Without TAP it
 // numbers them.
-func (c *collected) several() {
+func (c *collected) addSeveral() {
 	named, err := ReadTAP(bytes.NewReader(c.log))
 	if err != nil || !c.whole || len(named) == 0 {
 		for _, o := range c.results {

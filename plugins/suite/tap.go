@@ -161,7 +161,7 @@ func (t *tap) point(depth int, p point) {
 	if t.kept += len(c.Detail); t.kept > maxDetails {
 		c.Detail = ""
 	}
-	l.tests = append(l.tests, children.under(c)...)
+	l.tests = append(l.tests, children.withParent(c)...)
 	if len(children) == 0 || Bad(c.Outcome) && !AnyBad(children) {
 		l.tests = append(l.tests, c)
 	}
@@ -171,9 +171,9 @@ func (t *tap) point(depth int, p point) {
 // tests are the tests of a subtest.
 type tests []plugins.Case
 
-// under puts the parent's name before the names of the tests. A failure in a
+// withParent puts the parent's name before the names of the tests. A failure in a
 // subtest that is expected to fail counts as expected, too.
-func (ts tests) under(parent plugins.Case) []plugins.Case {
+func (ts tests) withParent(parent plugins.Case) []plugins.Case {
 	for i := range ts {
 		ts[i].Name = plugins.Line(parent.Name+between+ts[i].Name, plugins.MaxName)
 		if parent.Outcome == plugins.ExpectedFail && ts[i].Outcome == plugins.Failed {
@@ -192,7 +192,7 @@ func (t *tap) close(depth int) (tests, string) {
 	l := t.levels[depth]
 	if orphans, name := t.close(depth + 1); len(orphans) > 0 {
 		if name != "" {
-			orphans = orphans.under(plugins.Case{Name: name})
+			orphans = orphans.withParent(plugins.Case{Name: name})
 		}
 		l.tests = append(l.tests, orphans...)
 	}

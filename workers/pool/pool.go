@@ -283,7 +283,7 @@ func (p *Pool) finish(t *try, r reached, cancelled bool) {
 		if t.abandoned = cancelled; !cancelled {
 			p.fail(e, r.err)
 		}
-		t.err = unreachable(r.err, "%s", naming(e.name, r.err))
+		t.err = unreachable(r.err, "%s", withWorkerName(e.name, r.err))
 	default:
 		e.worker, e.lost, e.failures, e.cause, e.retry = r.worker, false, 0, nil, time.Time{}
 		t.worker = r.worker
@@ -375,8 +375,8 @@ type failure struct {
 func (f *failure) Error() string   { return f.text }
 func (f *failure) Unwrap() []error { return f.kinds }
 
-// naming returns the text of an error about a worker, which may name it already.
-func naming(name string, err error) string {
+// withWorkerName returns the text of an error about a worker, which may name it already.
+func withWorkerName(name string, err error) string {
 	if text := err.Error(); strings.Contains(text, name) {
 		return text
 	}

@@ -74,8 +74,8 @@ func (c *conn) sftpErr(ctx context.Context, err error, doing, name string) error
 	return lost(c.fail(err), "%s %s", doing, name)
 }
 
-// roomWanted is less than the free space of any file system that still takes files.
-const roomWanted = 1 << 20
+// minFreeSpace is less than the free space of any file system that still takes files.
+const minFreeSpace = 1 << 20
 
 // refusal says why the server answered with a failure. Version 3 of sftp has no code
 // for a full disk: OpenSSH answers "Failure" and nothing else. So refusal asks the
@@ -86,7 +86,7 @@ func (c *conn) refusal(ctx context.Context, status *sftp.StatusError, doing, nam
 	room := "the worker did not say how much room is left"
 	if vfs, err := await(ctx, func() (*sftp.StatVFS, error) { return c.sftp.StatVFS(path.Dir(name)) }); err == nil {
 		free := vfs.Bavail * vfs.Frsize
-		full = full || free < roomWanted || vfs.Files > 0 && vfs.Favail == 0
+		full = full || free < minFreeSpace || vfs.Files > 0 && vfs.Favail == 0
 		room = fmt.Sprintf("%d bytes and %d files are free", free, vfs.Favail)
 	}
 	if full {
