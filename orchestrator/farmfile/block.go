@@ -33,12 +33,12 @@ type reader struct {
 	src     []byte
 	file    *hcl.File // nil if the source could not be parsed
 	diags   hcl.Diagnostics
-	files   []named
+	files   []namedFile
 	secrets []hcl.Range
 }
 
-// named is a file that must exist.
-type named struct {
+// namedFile is a file that must exist.
+type namedFile struct {
 	path string
 	at   hcl.Range
 	what string

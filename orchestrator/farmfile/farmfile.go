@@ -203,7 +203,7 @@ func Read(src []byte, filename string) (*Farm, diagnostics.List) {
 
 // Load reads the file at path and checks that the files it names exist.
 func Load(path string) (*Farm, diagnostics.List) {
-	src, dir, err := slurp(path)
+	src, dir, err := readFarmFile(path)
 	if err != nil {
 		return nil, diagnostics.Unreadable(path, "No farm file",
 			fmt.Sprintf("Reading the farm's file: %s. Name another file, or write this one: farm \"NAME\" {} and a worker are enough to begin with.", err))
@@ -214,8 +214,8 @@ func Load(path string) (*Farm, diagnostics.List) {
 	return r.outcome(farm)
 }
 
-// slurp reads a regular file of bounded size and returns its absolute folder.
-func slurp(path string) ([]byte, string, error) {
+// readFarmFile reads a regular file of bounded size and returns its absolute folder.
+func readFarmFile(path string) ([]byte, string, error) {
 	full, err := filepath.Abs(path)
 	if err != nil {
 		return nil, "", err

@@ -50,36 +50,36 @@ func (r *reader) farm() *Farm {
 	if len(f.Workers) == 0 {
 		r.warnf(top, "No worker", "There is no worker block, so that every build waits. Add worker \"NAME\" { address = \"ssh://user@host/folder\" }.")
 	}
-	r.scheduling(f, root.only("scheduling"))
+	r.scheduling(f, root.optionalBlock("scheduling"))
 	for _, b := range root.blocks["oidc"] {
 		f.OIDC = append(f.OIDC, r.oidc(b, f.OIDC))
 	}
 	for _, b := range root.blocks["rebuild"] {
 		f.Rebuilds = append(f.Rebuilds, r.rebuild(b))
 	}
-	f.Probe = r.probe(root.only("probe"))
-	f.Retention = r.retention(root.only("retention"))
-	f.Limits = r.limits(root.only("limits"))
+	f.Probe = r.probe(root.optionalBlock("probe"))
+	f.Retention = r.retention(root.optionalBlock("retention"))
+	f.Limits = r.limits(root.optionalBlock("limits"))
 	for _, b := range root.blocks["plugin"] {
 		f.Plugins = append(f.Plugins, r.plugin(b))
 	}
 	return f
 }
 
-// only returns a block of which there is at most one. If there is none, it
+// optionalBlock returns a block of which there is at most one. If there is none, it
 // returns an empty block, so that the defaults are read in the same way.
-func (b *block) only(name string) *hcl.Block {
+func (b *block) optionalBlock(name string) *hcl.Block {
 	if all := b.blocks[name]; len(all) > 0 {
 		return all[0]
 	}
 	return &hcl.Block{Type: name, Body: hcl.EmptyBody(), DefRange: b.head}
 }
 
-// in opens a block.
-func (r *reader) in(b *hcl.Block, s shape) *block { return r.open(b.Body, b.DefRange, s) }
+// openBlock opens a block.
+func (r *reader) openBlock(b *hcl.Block, s shape) *block { return r.open(b.Body, b.DefRange, s) }
 
 func (r *reader) readFarm(f *Farm, src *hcl.Block) {
-	b := r.in(src, shape{
+	b := r.openBlock(src, shape{
 		optional: []string{"database", "store", "sources", "mirrors", "offline", "listen", "insecure"},
 		blocks:   []nested{{name: "tls", most: 1}},
 	})
@@ -97,7 +97,7 @@ func (r *reader) readFarm(f *Farm, src *hcl.Block) {
 	}
 	f.Offline = b.flag("offline")
 	for _, t := range b.blocks["tls"] {
-		in := r.in(t, shape{required: []string{"cert", "key"}})
+		in := r.openBlock(t, shape{required: []string{"cert", "key"}})
 		f.TLS = &TLS{in.existing("cert", "the server's certificate chain in PEM"), in.existing("key", "the key of the server's certificate in PEM")}
 	}
 	var loopback bool
@@ -139,7 +139,7 @@ func (b *block) database() string {
 }
 
 func (r *reader) signing(src *hcl.Block) *Signing {
-	b := r.in(src, shape{required: []string{"key"}, optional: []string{"password_file", "password_env", "public"}})
+	b := r.openBlock(src, shape{required: []string{"key"}, optional: []string{"password_file", "password_env", "public"}})
 	s := &Signing{}
 	if text, ok := b.text("key", maxLine); ok {
 		ref, err := keys.ParseRef(text)
@@ -147,7 +147,7 @@ func (r *reader) signing(src *hcl.Block) *Signing {
 			r.errorf(b.at("key"), "Invalid key", "This is no key that the farm can use: %s.", err)
 		} else if ref.Path = r.resolve(b.at("key"), ref.Path); ref.Path != "" {
 			s.Key = ref
-			r.files = append(r.files, named{ref.Path, b.at("key"), "the private key that signs (\"zfarm key generate\" makes one)"})
+			r.files = append(r.files, namedFile{ref.Path, b.at("key"), "the private key that signs (\"zfarm key generate\" makes one)"})
 		}
 	}
 	s.PasswordFile = b.existing("password_file", "the file with the password of the key")
@@ -194,7 +194,7 @@ func (w Worker) place() string {
 }
 
 func (r *reader) worker(src *hcl.Block) Worker {
-	b := r.in(src, shape{
+	b := r.openBlock(src, shape{
 		required: []string{"address"},
 		optional: []string{"slots", "labels", "known_hosts", "host_keys", "identity", "shell", "path", "lease"},
 	})
@@ -246,7 +246,7 @@ func (b *block) trust(w *Worker) {
 		}
 		if p := b.r.resolve(it.at, it.text); p != "" {
 			w.Identity = append(w.Identity, p)
-			b.r.files = append(b.r.files, named{p, it.at, "a private key to log in with"})
+			b.r.files = append(b.r.files, namedFile{p, it.at, "a private key to log in with"})
 		}
 	}
 }
@@ -272,7 +272,7 @@ func (b *block) labels() map[string]string {
 }
 
 func (r *reader) scheduling(f *Farm, src *hcl.Block) {
-	b := r.in(src, shape{optional: []string{"spread", "aging", "reserve", "patience"}, blocks: []nested{{name: "share", label: true, most: maxBlocks}}})
+	b := r.openBlock(src, shape{optional: []string{"spread", "aging", "reserve", "patience"}, blocks: []nested{{name: "share", label: true, most: maxBlocks}}})
 	f.Scheduling = schedule.Settings{
 		Spread: []string{"worker"}, Aging: b.span("aging", time.Hour, time.Second, 365*day, false),
 		Reserve: b.span("reserve", 15*time.Minute, time.Second, 365*day, false),
@@ -284,7 +284,7 @@ func (r *reader) scheduling(f *Farm, src *hcl.Block) {
 		if f.Scheduling.Shares == nil {
 			f.Scheduling.Shares = make(map[string]float64)
 		}
-		in := r.in(s, shape{required: []string{"weight"}})
+		in := r.openBlock(s, shape{required: []string{"weight"}})
 		f.Scheduling.Shares[s.Labels[0]] = in.ratio("weight", 1, 0.001, 1000)
 	}
 	usual := 10 * time.Minute
@@ -322,7 +322,7 @@ func (r *reader) spread(b *block, items []item) []string {
 }
 
 func (r *reader) oidc(src *hcl.Block, before []OIDC) OIDC {
-	b := r.in(src, shape{required: []string{"issuer", "audience"}, optional: []string{"name"}, blocks: []nested{{name: "rule", most: maxBlocks}}})
+	b := r.openBlock(src, shape{required: []string{"issuer", "audience"}, optional: []string{"name"}, blocks: []nested{{name: "rule", most: maxBlocks}}})
 	var o OIDC
 	if s, ok := b.text("issuer", 500); ok && r.checkIssuer(b.at("issuer"), s) {
 		o.Issuer = s
@@ -342,7 +342,7 @@ func (r *reader) oidc(src *hcl.Block, before []OIDC) OIDC {
 }
 
 func (r *reader) rule(src *hcl.Block) Rule {
-	b := r.in(src, shape{required: []string{"roles"}, optional: []string{"claim", "value", "claims", "ports"}})
+	b := r.openBlock(src, shape{required: []string{"roles"}, optional: []string{"claim", "value", "claims", "ports"}})
 	rule := Rule{Claims: b.claims()}
 	rule.Roles = b.words("roles", []string{Reader, Release, Maintainer, Admin})
 	if items, ok := b.items("roles"); ok && len(items) == 0 {
@@ -394,7 +394,7 @@ func (b *block) claims() map[string]string {
 }
 
 func (r *reader) rebuild(src *hcl.Block) Rebuild {
-	b := r.in(src, shape{required: []string{"cron"}, optional: []string{"ports", "priority"}})
+	b := r.openBlock(src, shape{required: []string{"cron"}, optional: []string{"ports", "priority"}})
 	out := Rebuild{Name: src.Labels[0], Ports: b.ports("ports", []string{"*"}), Priority: b.count("priority", -1, -100, 100)}
 	if s, ok := b.text("cron", 200); ok {
 		plan, err := parseCron(s)
@@ -407,7 +407,7 @@ func (r *reader) rebuild(src *hcl.Block) Rebuild {
 }
 
 func (r *reader) probe(src *hcl.Block) Probe {
-	b := r.in(src, shape{optional: []string{"every", "free", "clock"}})
+	b := r.openBlock(src, shape{optional: []string{"every", "free", "clock"}})
 	return Probe{
 		Every: b.span("every", 5*time.Minute, 10*time.Second, day, false),
 		Free:  b.size("free", 1<<30, 64<<20, 1<<50),
@@ -416,7 +416,7 @@ func (r *reader) probe(src *hcl.Block) Probe {
 }
 
 func (r *reader) retention(src *hcl.Block) Retention {
-	b := r.in(src, shape{optional: []string{"builds", "logs", "grace"}})
+	b := r.openBlock(src, shape{optional: []string{"builds", "logs", "grace"}})
 	return Retention{
 		Builds: b.span("builds", 90*day, time.Hour, 36500*day, true),
 		Logs:   b.span("logs", 0, time.Hour, 36500*day, true),
@@ -425,7 +425,7 @@ func (r *reader) retention(src *hcl.Block) Retention {
 }
 
 func (r *reader) limits(src *hcl.Block) Limits {
-	b := r.in(src, shape{optional: []string{"upload", "requests", "burst"}})
+	b := r.openBlock(src, shape{optional: []string{"upload", "requests", "burst"}})
 	return Limits{
 		Upload:   b.size("upload", 64<<20, 1<<10, 4<<30),
 		Requests: b.ratio("requests", 50, 0.1, 100_000),
@@ -434,7 +434,7 @@ func (r *reader) limits(src *hcl.Block) Limits {
 }
 
 func (r *reader) plugin(src *hcl.Block) Plugin {
-	b := r.in(src, shape{required: []string{"path", "sha256"}})
+	b := r.openBlock(src, shape{required: []string{"path", "sha256"}})
 	p := Plugin{Name: src.Labels[0], Path: b.existing("path", "the program of the plugin")}
 	if s, ok := b.text("sha256", 200); ok {
 		d, err := digest.Parse(s)

@@ -271,7 +271,7 @@ func (r *reader) resolve(at hcl.Range, s string) string {
 func (b *block) existing(name, what string) string {
 	p := b.path(name, "")
 	if p != "" {
-		b.r.files = append(b.r.files, named{p, b.at(name), what})
+		b.r.files = append(b.r.files, namedFile{p, b.at(name), what})
 	}
 	return p
 }

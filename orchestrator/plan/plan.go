@@ -69,8 +69,8 @@ const (
 // day apart, so that the date differs, too, whatever the hour.
 func zones() []string { return []string{"ZFA+12", "ZFB-14", "ZFC+3:30"} }
 
-// captured is the variable that varied repeats have and the baseline has not.
-const captured = "ZFARM_CAPTURED"
+// capturedVariable is the variable that varied repeats have and the baseline has not.
+const capturedVariable = "ZFARM_CAPTURED"
 
 func umasks() []uint32 { return []uint32{0o022, 0o002, 0o027} }
 
@@ -116,7 +116,7 @@ func vary(c *Conditions, variation recipes.Variation, i int) {
 	case recipes.VaryHome:
 		c.Home = "home-" + strconv.Itoa(i)
 	case recipes.VaryEnvironment:
-		c.Extra[captured] = "captured by repeat " + strconv.Itoa(i)
+		c.Extra[capturedVariable] = "captured by repeat " + strconv.Itoa(i)
 	case recipes.VaryWorker:
 	}
 }
@@ -182,8 +182,8 @@ func (c Conditions) value(v recipes.Variation, worker string, f workers.Facts) s
 	case recipes.VaryHome:
 		return c.Home
 	case recipes.VaryEnvironment:
-		if value, ok := c.Extra[captured]; ok {
-			return captured + "=" + value
+		if value, ok := c.Extra[capturedVariable]; ok {
+			return capturedVariable + "=" + value
 		}
 	case recipes.VaryWorker:
 		return worker
