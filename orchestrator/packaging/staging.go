@@ -39,14 +39,14 @@ type staged struct {
 
 // staging is the content of the raw archive.
 type staging struct {
-	s       *Spec
-	spool   *os.File
-	at      int64 // end of the spool
-	prefix  string
-	all     map[string]*staged
-	outer   []string // paths staged outside of the prefix
-	dropped map[string]int
-	spoiled error // error in writing the spool
+	s        *Spec
+	spool    *os.File
+	at       int64 // end of the spool
+	prefix   string
+	all      map[string]*staged
+	outer    []string // paths staged outside of the prefix
+	dropped  map[string]int
+	spoolErr error // error in writing the spool
 }
 
 func newStaging(s *Spec, spool *os.File) *staging {
@@ -118,7 +118,7 @@ func (st *staging) add(m *pax.Member, content io.Reader, buf []byte) error {
 	st.all[name] = e
 	switch m.Type {
 	case pax.Regular:
-		return st.keep(e, content, buf)
+		return st.storeContent(e, content, buf)
 	case pax.HardLink:
 		return st.link(e)
 	case pax.Symlink:
@@ -149,20 +149,20 @@ func cleanName(name string) (string, error) {
 
 func clip(s string) string { return s[:min(len(s), 300)] }
 
-// keep copies the content of a file into the spool.
-func (st *staging) keep(e *staged, content io.Reader, buf []byte) error {
+// storeContent copies the content of a file into the spool.
+func (st *staging) storeContent(e *staged, content io.Reader, buf []byte) error {
 	e.offset = st.at
 	tag, _ := e.Record(pax.ZOSTag)
-	look := newProbe(st.s.Prefix, tag)
+	prefixProbe := newProbe(st.s.Prefix, tag)
 	sum := sha256.New()
-	n, err := io.CopyBuffer(io.MultiWriter(spoolWriter{st}, sum, look), struct{ io.Reader }{content}, buf)
-	if st.spoiled != nil {
-		return fmt.Errorf("keeping content of %q: %w; free some room or name another folder", e.path, st.spoiled)
+	n, err := io.CopyBuffer(io.MultiWriter(spoolWriter{st}, sum, prefixProbe), struct{ io.Reader }{content}, buf)
+	if st.spoolErr != nil {
+		return fmt.Errorf("keeping content of %q: %w; free some room or name another folder", e.path, st.spoolErr)
 	}
 	if err != nil {
 		return asRefused(err)
 	}
-	e.Size, e.named = n, look.named()
+	e.Size, e.named = n, prefixProbe.named()
 	e.sum = sumOf(sum)
 	return nil
 }
@@ -176,7 +176,7 @@ type spoolWriter struct{ st *staging }
 func (w spoolWriter) Write(p []byte) (int, error) {
 	n, err := w.st.spool.Write(p)
 	w.st.at += int64(n)
-	w.st.spoiled = err
+	w.st.spoolErr = err
 	return n, err
 }
 

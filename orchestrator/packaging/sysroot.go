@@ -116,28 +116,28 @@ func (l *layout) next() error {
 	if err != nil {
 		return err
 	}
-	name, err := l.admit(m)
+	name, err := l.checkMember(m)
 	if err != nil {
 		return err
 	}
-	moved := pax.Member{Name: l.moved(name), Type: m.Type, Mode: m.Mode &^ 0o6000, ModTime: m.ModTime}
+	out := pax.Member{Name: l.newPath(name), Type: m.Type, Mode: m.Mode &^ 0o6000, ModTime: m.ModTime}
 	switch m.Type {
 	case pax.Regular:
-		moved.Size = m.Size
+		out.Size = m.Size
 	case pax.HardLink:
-		moved.Link, err = l.hardLink(name, m.Link)
+		out.Link, err = l.hardLink(name, m.Link)
 	case pax.Symlink:
-		moved.Link, err = l.symlink(name, m.Link)
+		out.Link, err = l.symlink(name, m.Link)
 	}
 	if err != nil {
 		return err
 	}
 	for _, r := range m.Records {
 		if r.Key == pax.ZOSTag || r.Key == pax.ZOSExtattr {
-			moved.Records = append(moved.Records, r)
+			out.Records = append(out.Records, r)
 		}
 	}
-	return l.write(&moved)
+	return l.write(&out)
 }
 
 func (l *layout) write(m *pax.Member) error {
@@ -157,8 +157,8 @@ func (l *layout) write(m *pax.Member) error {
 	return nil
 }
 
-// admit checks the name of a member against those before it and returns it.
-func (l *layout) admit(m *pax.Member) (string, error) {
+// checkMember checks the name of a member against those before it and returns it.
+func (l *layout) checkMember(m *pax.Member) (string, error) {
 	name, err := packaged(m.Name)
 	if err != nil {
 		return "", err
@@ -195,8 +195,8 @@ func packaged(name string) (string, error) {
 	return clean, nil
 }
 
-// moved returns the new path of a member.
-func (l *layout) moved(name string) string {
+// newPath returns the new path of a member.
+func (l *layout) newPath(name string) string {
 	return path.Join(l.prefix[1:], strings.TrimPrefix(name, l.top))
 }
 
@@ -208,7 +208,7 @@ func (l *layout) hardLink(name, target string) (string, error) {
 	if kind := l.seen[to]; to == name || kind != pax.Regular && kind != pax.HardLink {
 		return "", fmt.Errorf("the hard link %q leads to %q, which is no file before it", clip(name), clip(target))
 	}
-	return l.moved(to), nil
+	return l.newPath(to), nil
 }
 
 // symlink returns the target of a symbolic link at its new path.

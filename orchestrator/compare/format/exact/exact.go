@@ -46,42 +46,42 @@ func (f File) Read(p []byte, at int64) error {
 	return fmt.Errorf("reading at byte %d: %w", at, err)
 }
 
-// Stretch returns a reader of length bytes from offset at on.
-func (f File) Stretch(at, length int64) *Stretch {
-	return &Stretch{r: io.NewSectionReader(f.R, at, length)}
+// RangeReader returns a reader of length bytes from offset at on.
+func (f File) RangeReader(at, length int64) *RangeReader {
+	return &RangeReader{r: io.NewSectionReader(f.R, at, length)}
 }
 
-// Stretch reads a range of a file and keeps its read error, since a decoder in
+// RangeReader reads a range of a file and keeps its read error, since a decoder in
 // between may hide it.
-type Stretch struct {
-	r      *io.SectionReader
-	read   int64
-	broken error
+type RangeReader struct {
+	r       *io.SectionReader
+	read    int64
+	readErr error
 }
 
 // Read implements io.Reader.
-func (s *Stretch) Read(p []byte) (int, error) {
+func (s *RangeReader) Read(p []byte) (int, error) {
 	n, err := s.r.Read(p)
 	s.read += int64(n)
 	if err != nil && !errors.Is(err, io.EOF) {
-		s.broken = fmt.Errorf("reading: %w", err)
+		s.readErr = fmt.Errorf("reading: %w", err)
 	}
 	return n, err
 }
 
-// Broken returns the read error of the file, nil if there was none.
-func (s *Stretch) Broken() error { return s.broken }
+// ReadError returns the read error of the file, nil if there was none.
+func (s *RangeReader) ReadError() error { return s.readErr }
 
 // Count returns how many bytes were read.
-func (s *Stretch) Count() int64 { return s.read }
+func (s *RangeReader) Count() int64 { return s.read }
 
 // Fault turns the error of a decoder that reads s into the read error of the file,
 // if there was one, or else into an error in the bytes around at. It returns nil
 // for nil and io.EOF.
-func (s *Stretch) Fault(err error, at int64, doing string) error {
+func (s *RangeReader) Fault(err error, at int64, doing string) error {
 	switch {
-	case s.broken != nil:
-		return s.broken
+	case s.readErr != nil:
+		return s.readErr
 	case err == nil, err == io.EOF: //nolint:errorlint // wrapped, it is what broke a decoder off
 		return nil
 	case errors.Is(err, container.ErrFormat):

@@ -42,7 +42,7 @@ func (b broken) ReadAt([]byte, int64) (int, error) { return 0, b.err }
 func TestFaultsOfTheFileAreNoFormat(t *testing.T) {
 	want := errors.New("no disk")
 	f := File{broken{want}, 100}
-	s := f.Stretch(0, 100)
+	s := f.RangeReader(0, 100)
 	_, err := s.Read(make([]byte, 1))
 	for name, err := range map[string]error{"read": f.Read(make([]byte, 1), 0), "sum": f.Sum(sha256.New(), 0, 5), "stretch": err, "fault": s.Fault(io.ErrUnexpectedEOF, 0, "decoding")} {
 		if !errors.Is(err, want) || errors.Is(err, container.ErrFormat) {
@@ -52,7 +52,7 @@ func TestFaultsOfTheFileAreNoFormat(t *testing.T) {
 }
 
 func TestFault(t *testing.T) {
-	s := file("abc").Stretch(1, 2)
+	s := file("abc").RangeReader(1, 2)
 	if b, err := io.ReadAll(s); string(b) != "bc" || err != nil || s.Count() != 2 {
 		t.Errorf("%q, %v", b, err)
 	}

@@ -365,14 +365,14 @@ func (s *scanner) end() {
 	}
 	for _, c := range kept {
 		if !understood || entries[c.header] {
-			s.keep(c)
+			s.store(c)
 		}
 	}
 	*s = scanner{found: s.found, buf: s.buf, segs: s.segs}
 }
 
-// keep stores a confirmed stamp, unless it overlaps the previous one.
-func (s *scanner) keep(c candidate) {
+// store stores a confirmed stamp, unless it overlaps the previous one.
+func (s *scanner) store(c candidate) {
 	if c.stamp.text && c.flags&hasService == 0 {
 		c.stamp.service = stretch{}
 	}

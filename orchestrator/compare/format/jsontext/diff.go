@@ -66,8 +66,8 @@ func (d *Document) value(at uint32) Value {
 	return Value{n.kind, int64(n.at), d.text[n.at : n.at+n.length]}
 }
 
-// tell reports the value at the current path.
-func (c *comparison) tell(atA, atB uint32) {
+// report passes the value at the current path on.
+func (c *comparison) report(atA, atB uint32) {
 	var pointer strings.Builder
 	for _, token := range c.path {
 		pointer.WriteByte('/')
@@ -103,7 +103,7 @@ func (c *comparison) values(atA, atB uint32) {
 	case a.Kind == Array && b.Kind == Array:
 		c.arrays(atA, atB)
 	default:
-		c.tell(atA, atB)
+		c.report(atA, atB)
 	}
 }
 

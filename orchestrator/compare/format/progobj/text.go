@@ -40,7 +40,7 @@ func (f *File) findStamps() error {
 			continue
 		}
 		s := stampScan{region: g, room: maxStamps - len(f.stamps)}
-		if err := f.windows(g, s.look); err != nil {
+		if err := f.windows(g, s.findDigits); err != nil {
 			return err
 		}
 		if len(s.stamps) > 0 {
@@ -60,7 +60,7 @@ func (f *File) findStamps() error {
 	return nil
 }
 
-// windows calls look with overlapping windows of a region. Bytes in the overlap are
+// windows calls findDigits with overlapping windows of a region. Bytes in the overlap are
 // seen twice, and so every stamp is whole in at least one window.
 func (f *File) windows(g region, look func(b []byte, at int64)) error {
 	buf := make([]byte, min(window, g.end-g.start))
@@ -95,8 +95,8 @@ type candidate struct {
 
 func digit(c byte) bool { return c >= 0xf0 && c <= 0xf9 }
 
-// look finds the runs of exactly 20 digits in a window.
-func (s *stampScan) look(b []byte, at int64) {
+// findDigits finds the runs of exactly 20 digits in a window.
+func (s *stampScan) findDigits(b []byte, at int64) {
 	for i := stampLength - 1; i < len(b); i += stampLength {
 		if !digit(b[i]) {
 			continue

@@ -14,9 +14,9 @@ type files struct {
 	names []string
 	tags  []*tag // tags that have a value for each file
 	// digests are the header's digests of the files' content, nil if it has none;
-	// right marks the correct ones.
+	// correct marks those whose digests are right.
 	digests []string
-	right   []bool
+	correct []bool
 }
 
 const (
@@ -55,18 +55,18 @@ func (p *pack) files(h *header) (*files, error) {
 		}
 	}
 	for _, t := range used {
-		t.told = true
+		t.reported = true
 	}
 	for _, id := range perFile() {
 		for i := range h.tags {
-			if t := &h.tags[i]; t.id == id && t.count == len(x.names) && t.kind != kindNull && t.kind != kindBinary && !t.told {
-				t.told = true
+			if t := &h.tags[i]; t.id == id && t.count == len(x.names) && t.kind != kindNull && t.kind != kindBinary && !t.reported {
+				t.reported = true
 				x.tags = append(x.tags, t)
 				break
 			}
 		}
 	}
-	x.right = make([]bool, len(x.names))
+	x.correct = make([]bool, len(x.names))
 	if t := h.find(tagFileDigests, kindStrings); t != nil && t.count == len(x.names) {
 		x.digests, err = p.strings(h, t)
 	}
@@ -136,7 +136,7 @@ func (p *pack) entries(h *header, x *files) error {
 	for n, name := range x.names {
 		fields := make([]container.Field, 0, len(x.tags)/2)
 		for i, t := range x.tags {
-			if t.id == tagFileDigests && x.right[n] {
+			if t.id == tagFileDigests && x.correct[n] {
 				continue
 			}
 			value := ""

@@ -65,7 +65,7 @@ type tag struct {
 	kind     kind
 	count    int
 	from, to int  // in the store
-	told     bool // checked or shown elsewhere, so not a field of the package
+	reported bool // checked or shown elsewhere, so not a field of the package
 }
 
 // header is one header.
@@ -201,7 +201,7 @@ func (h *header) readRegion() {
 	if t.id < tagRegionFirst || t.id > tagRegionLast || t.kind != kindBinary || t.count != trailerSize {
 		return
 	}
-	t.told = true
+	t.reported = true
 	b := h.store[t.from:t.to]
 	lines := -int64(int32(binary.BigEndian.Uint32(b[8:])))
 	same := binary.BigEndian.Uint32(b) == t.id && kind(binary.BigEndian.Uint32(b[4:])) == kindBinary &&

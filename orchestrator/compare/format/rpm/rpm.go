@@ -63,7 +63,7 @@ func Open(r io.ReaderAt, size int64, l container.Limits) (*container.Container, 
 	if err := p.payload(main.end); err != nil {
 		return nil, fmt.Errorf("reading payload at byte %d: %w", main.end, err)
 	}
-	if err := p.tell(signed, main); err != nil {
+	if err := p.addFields(signed, main); err != nil {
 		return nil, err
 	}
 	p.c.Hidden = p.hidden.Value()
@@ -82,7 +82,7 @@ type pack struct {
 	payloadOpen func() (io.ReadCloser, error)
 }
 
-func (p *pack) say(name string, w container.Weight, value string) error {
+func (p *pack) addField(name string, w container.Weight, value string) error {
 	f := container.Field{Name: name, Value: value, Weight: w}
 	if err := p.budget.Names(0, growth); err != nil {
 		return err
@@ -160,7 +160,7 @@ func (p *pack) lead() error {
 		{"os", fmt.Sprint(u16(b[76:]))},
 		{"signature", fmt.Sprint(u16(b[78:]))},
 	} {
-		if err := p.say("rpm.lead."+x.name, container.Meaning, x.value); err != nil {
+		if err := p.addField("rpm.lead."+x.name, container.Meaning, x.value); err != nil {
 			return err
 		}
 	}
@@ -205,8 +205,8 @@ func (p *pack) payload(at int64) error {
 	return exact.Errorf(0, "%w", errPayload)
 }
 
-// tell makes fields and entries from the parsed package.
-func (p *pack) tell(signed, main *header) error {
+// addFields makes fields and entries from the parsed package.
+func (p *pack) addFields(signed, main *header) error {
 	files, err := p.files(main)
 	if err != nil {
 		return err
@@ -233,25 +233,25 @@ func (p *pack) tags(h *header, table tagTable) error {
 		if m.signs {
 			present = append(present, m.name)
 		}
-		if t.told {
+		if t.reported {
 			continue
 		}
 		for value := range h.values(t, m) {
-			if err := p.say(prefix+m.name, m.weigh(value), value); err != nil {
+			if err := p.addField(prefix+m.name, m.weigh(value), value); err != nil {
 				return err
 			}
 		}
 	}
 	if prefix == signature {
-		if err := p.say("rpm.signed", container.Meaning, strings.Join(present, ", ")); err != nil {
+		if err := p.addField("rpm.signed", container.Meaning, strings.Join(present, ", ")); err != nil {
 			return err
 		}
 	}
-	if err := p.say(prefix+"types", container.Meaning, h.types()); err != nil {
+	if err := p.addField(prefix+"types", container.Meaning, h.types()); err != nil {
 		return err
 	}
-	if err := p.say(prefix+"layout", container.Form, h.layout); err != nil {
+	if err := p.addField(prefix+"layout", container.Form, h.layout); err != nil {
 		return err
 	}
-	return p.say(prefix+"region", container.Meaning, h.region)
+	return p.addField(prefix+"region", container.Meaning, h.region)
 }

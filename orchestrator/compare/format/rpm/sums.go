@@ -63,21 +63,21 @@ func (p *pack) verify(signed, main *header, x *files) error {
 	}
 	s.header1, s.header256, s.all = h1.Sum(nil), h256.Sum(nil), all.Sum(nil)
 	s.packed, s.unpacked, s.packedSize = packed.Sum(nil), unpacked.Sum(nil), p.f.Size-main.at
-	s.mark(signed, main)
+	s.markCorrect(signed, main)
 	return nil
 }
 
-// mark marks the correct values. The digests of a header cover only its signed
+// markCorrect marks the correct values. The digests of a header cover only its signed
 // region, so they can be checked only if that is all of the header.
-func (s *sums) mark(signed, main *header) {
+func (s *sums) markCorrect(signed, main *header) {
 	text := func(h *header, id uint32, k kind, want []byte) {
 		if t := h.find(id, k); t != nil && t.count == 1 && string(h.store[t.from:t.to-1]) == hex.EncodeToString(want) {
-			t.told = true
+			t.reported = true
 		}
 	}
 	number := func(h *header, id uint32, k kind, want int64) {
 		if t := h.find(id, k); t != nil && t.count == 1 && big(h.store[t.from:t.to]) == uint64(want) {
-			t.told = true
+			t.reported = true
 		}
 	}
 	if main.whole {
@@ -85,7 +85,7 @@ func (s *sums) mark(signed, main *header) {
 		text(signed, signedSHA256, kindString, s.header256)
 	}
 	if t := signed.find(signedMD5, kindBinary); t != nil && bytes.Equal(signed.store[t.from:t.to], s.all) {
-		t.told = true
+		t.reported = true
 	}
 	text(main, tagPayloadDigest, kindStrings, s.packed)
 	text(main, tagPayloadDigestAlt, kindStrings, s.unpacked)
@@ -143,7 +143,7 @@ func (p *pack) content(main *header, x *files, sum hash.Hash) (int64, error) {
 		}
 		digest := hex.EncodeToString(file.Sum(nil))
 		for _, at := range same {
-			x.right[at] = x.digests[at] == digest
+			x.correct[at] = x.digests[at] == digest
 		}
 	}
 	return counted.n, nil

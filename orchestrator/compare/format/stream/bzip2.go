@@ -26,11 +26,11 @@ const (
 	// maxBzip2 bounds the streams of a file, since each needs a decoder of up to 4
 	// MB. Parallel compressors write a stream for every 900 kB.
 	maxBzip2 = 1 << 16
-	// maxChance bounds the false ends of a stream, since each costs another
+	// maxFalseEnds bounds the false ends of a stream, since each costs another
 	// decoding from the beginning of the stream. By chance they occur once in 2^45
 	// bytes, but a hostile file can contain them on purpose: the set of bytes that
 	// a block uses is encoded as bits that the author controls.
-	maxChance = 16
+	maxFalseEnds = 16
 )
 
 // isBzip2 checks the magic, and that a block or the end of the stream follows it.
@@ -47,12 +47,12 @@ func isBzip2(head []byte) bool {
 // Streams do not contain their length, and the decoder does not say where it
 // stopped.
 type finder struct {
-	stretch *exact.Stretch
-	buf     *bufio.Reader
-	at      int64
-	last    uint64 // the last 4 bytes
-	before  uint64 // the 7 before them
-	count   int64
+	input  *exact.RangeReader
+	buf    *bufio.Reader
+	at     int64
+	last   uint64 // the last 4 bytes
+	before uint64 // the 7 before them
+	count  int64
 	// shifts maps a byte to one more than the number of bits by which the 48 bits
 	// are shifted if it is the fourth of the 7 bytes; 0 if it cannot be.
 	shifts [256]byte
@@ -62,8 +62,8 @@ type finder struct {
 }
 
 func newFinder(f exact.File, from int64, not map[int64]bool, level byte) *finder {
-	x := &finder{stretch: f.Stretch(from, f.Size-from), at: from, not: not, stop: -1, level: level}
-	x.buf = bufio.NewReaderSize(x.stretch, readBuffer)
+	x := &finder{input: f.RangeReader(from, f.Size-from), at: from, not: not, stop: -1, level: level}
+	x.buf = bufio.NewReaderSize(x.input, readBuffer)
 	for p := range 8 {
 		x.shifts[byte(uint64(bzip2Final)<<p>>24)] = byte(p + 1)
 	}
@@ -134,18 +134,18 @@ func measure(f exact.File, from, most int64, level byte) (s bzip2Stream, size in
 
 func measureAt(f exact.File, from, most int64, level byte) (s bzip2Stream, size int64, err error) {
 	not := map[int64]bool{}
-	for range maxChance {
+	for range maxFalseEnds {
 		x := newFinder(f, from, not, level)
 		size, err = drainTo(bzip2.NewReader(x), most)
 		if err == nil {
 			return bzip2Stream{x.at, level}, size, nil
 		}
-		if x.stretch.Broken() != nil || x.stop < 0 || !errors.Is(err, io.ErrUnexpectedEOF) {
-			return s, 0, x.stretch.Fault(err, x.at, "decoding bzip2")
+		if x.input.ReadError() != nil || x.stop < 0 || !errors.Is(err, io.ErrUnexpectedEOF) {
+			return s, 0, x.input.Fault(err, x.at, "decoding bzip2")
 		}
 		not[x.stop] = true
 	}
-	return s, 0, exact.Errorf(from, "what looks like the end of a bzip2 stream is none, %d times", maxChance)
+	return s, 0, exact.Errorf(from, "what looks like the end of a bzip2 stream is none, %d times", maxFalseEnds)
 }
 
 // drainTo reads r to its end, or until little more than most bytes were read.
@@ -197,11 +197,11 @@ func openBzip2(s *source) error {
 
 // bzip2Reader decodes streams whose ends are known.
 type bzip2Reader struct {
-	f       exact.File
-	left    []bzip2Stream
-	from    int64
-	stretch *exact.Stretch
-	inner   io.Reader
+	f     exact.File
+	left  []bzip2Stream
+	from  int64
+	input *exact.RangeReader
+	inner io.Reader
 }
 
 func (b *bzip2Reader) Read(p []byte) (int, error) {
@@ -214,27 +214,27 @@ func (b *bzip2Reader) Read(p []byte) (int, error) {
 				b.from, b.left = b.left[0].end, b.left[1:]
 				continue
 			}
-			b.stretch = b.f.Stretch(b.from, b.left[0].end-b.from)
-			b.inner = bzip2.NewReader(bufio.NewReaderSize(&levelled{r: b.stretch, level: b.left[0].level}, int(min(readBuffer, b.left[0].end-b.from))))
+			b.input = b.f.RangeReader(b.from, b.left[0].end-b.from)
+			b.inner = bzip2.NewReader(bufio.NewReaderSize(&levelReader{r: b.input, level: b.left[0].level}, int(min(readBuffer, b.left[0].end-b.from))))
 		}
 		n, err := b.inner.Read(p)
 		if err == io.EOF {
 			b.inner, b.from, b.left = nil, b.left[0].end, b.left[1:]
 		}
-		if err := b.stretch.Fault(err, b.from, "decoding bzip2"); n > 0 || err != nil {
+		if err := b.input.Fault(err, b.from, "decoding bzip2"); n > 0 || err != nil {
 			return n, err
 		}
 	}
 }
 
-// levelled reads a stream with its level replaced.
-type levelled struct {
+// levelReader reads a stream with its level replaced.
+type levelReader struct {
 	r     io.Reader
 	at    int64
 	level byte
 }
 
-func (l *levelled) Read(p []byte) (int, error) {
+func (l *levelReader) Read(p []byte) (int, error) {
 	n, err := l.r.Read(p)
 	if i := levelAt - 1 - l.at; i >= 0 && i < int64(n) {
 		p[i] = l.level

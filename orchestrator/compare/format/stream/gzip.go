@@ -45,7 +45,7 @@ type gzipHeader struct {
 // gzipReader reads members sequentially.
 type gzipReader struct {
 	f       exact.File
-	stretch *exact.Stretch
+	input   *exact.RangeReader
 	buf     *bufio.Reader
 	inflate io.ReadCloser
 	crc     hash.Hash32
@@ -60,13 +60,13 @@ type gzipReader struct {
 
 func newGzipReader(f exact.File) *gzipReader {
 	g := &gzipReader{f: f, crc: crc32.NewIEEE()}
-	g.stretch = f.Stretch(0, f.Size)
-	g.buf = bufio.NewReaderSize(g.stretch, readBuffer)
+	g.input = f.RangeReader(0, f.Size)
+	g.buf = bufio.NewReaderSize(g.input, readBuffer)
 	return g
 }
 
 // at returns the offset of the next byte.
-func (g *gzipReader) at() int64 { return g.stretch.Count() - int64(g.buf.Buffered()) }
+func (g *gzipReader) at() int64 { return g.input.Count() - int64(g.buf.Buffered()) }
 
 // Read reads content. Behind the last member it returns io.EOF, and at returns the
 // offset of the end.
@@ -84,7 +84,7 @@ func (g *gzipReader) Read(p []byte) (int, error) {
 		if err == io.EOF { //nolint:errorlint // wrapped, it is a fault
 			err = g.trailer()
 		} else {
-			err = g.stretch.Fault(err, g.from, "inflating")
+			err = g.input.Fault(err, g.from, "inflating")
 		}
 		if n > 0 || err != nil {
 			return n, err
@@ -96,7 +96,7 @@ func (g *gzipReader) Read(p []byte) (int, error) {
 // begin reads the header of the next member, if there is one.
 func (g *gzipReader) begin() error {
 	head, _ := g.buf.Peek(4) // fewer bytes are no header
-	if err := g.stretch.Broken(); err != nil {
+	if err := g.input.ReadError(); err != nil {
 		return err
 	}
 	if !isGzip(head) {
@@ -175,7 +175,7 @@ func (g *gzipReader) full(p []byte) error {
 		if err == io.EOF {
 			err = io.ErrUnexpectedEOF
 		}
-		return g.stretch.Fault(err, at, "reading gzip header")
+		return g.input.Fault(err, at, "reading gzip header")
 	}
 	return nil
 }
@@ -194,9 +194,9 @@ func (g *gzipReader) text() ([]byte, error) {
 			return b, nil
 		case err == bufio.ErrBufferFull: //nolint:errorlint // it is what ReadSlice returns
 		case err == io.EOF:
-			return nil, g.stretch.Fault(io.ErrUnexpectedEOF, at, "reading gzip header")
+			return nil, g.input.Fault(io.ErrUnexpectedEOF, at, "reading gzip header")
 		default:
-			return nil, g.stretch.Fault(err, at, "reading gzip header")
+			return nil, g.input.Fault(err, at, "reading gzip header")
 		}
 	}
 }

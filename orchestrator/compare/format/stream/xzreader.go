@@ -16,13 +16,13 @@ import (
 
 // xzReader decodes the blocks in order.
 type xzReader struct {
-	walk    *xzWalk
-	block   xzBlock
-	stretch *exact.Stretch
-	buf     *bufio.Reader
-	inner   io.Reader
-	sum     hash.Hash
-	left    int64
+	walk  *xzWalk
+	block xzBlock
+	input *exact.RangeReader
+	buf   *bufio.Reader
+	inner io.Reader
+	sum   hash.Hash
+	left  int64
 }
 
 func (r *xzReader) Read(p []byte) (int, error) {
@@ -42,7 +42,7 @@ func (r *xzReader) Read(p []byte) (int, error) {
 		if err == io.EOF { //nolint:errorlint // wrapped, it is a fault
 			err = r.end()
 		} else {
-			err = r.stretch.Fault(err, r.block.data, "decoding LZMA2")
+			err = r.input.Fault(err, r.block.data, "decoding LZMA2")
 		}
 		if n > 0 || err != nil {
 			return n, err
@@ -59,18 +59,18 @@ func (r *xzReader) begin() error {
 		return io.EOF
 	}
 	r.block, r.left, r.sum = block, block.size, block.check.Hash()
-	r.stretch = r.walk.f.Stretch(block.data, block.packed)
+	r.input = r.walk.f.RangeReader(block.data, block.packed)
 	if r.buf == nil {
-		r.buf = bufio.NewReaderSize(r.stretch, readBuffer)
+		r.buf = bufio.NewReaderSize(r.input, readBuffer)
 	} else {
-		r.buf.Reset(r.stretch)
+		r.buf.Reset(r.input)
 	}
 	// No data before the block can be referred to, so a small block needs no large
 	// dictionary, whatever its header requests.
 	window := max(minWindow, min(block.window, block.size))
 	inner, err := lzma.Reader2Config{DictCap: int(window)}.NewReader2(r.buf)
 	if err != nil {
-		return r.stretch.Fault(err, block.data, "decoding LZMA2")
+		return r.input.Fault(err, block.data, "decoding LZMA2")
 	}
 	r.inner = inner
 	return nil
@@ -78,7 +78,7 @@ func (r *xzReader) begin() error {
 
 func (r *xzReader) end() error {
 	r.inner = nil
-	if r.left != 0 || r.stretch.Count() != r.block.packed || r.buf.Buffered() != 0 {
+	if r.left != 0 || r.input.Count() != r.block.packed || r.buf.Buffered() != 0 {
 		return exact.Errorf(r.block.data, "an xz block holds less than its chunks say")
 	}
 	if r.sum != nil {

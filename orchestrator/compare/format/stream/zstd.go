@@ -205,16 +205,16 @@ func openZstd(s *source) error {
 
 // zstdReader decodes all frames.
 type zstdReader struct {
-	stretch *exact.Stretch
-	inner   *zstd.Decoder
+	input *exact.RangeReader
+	inner *zstd.Decoder
 }
 
 func newZstdReader(f exact.File, end int64) (io.ReadCloser, error) {
-	r := &zstdReader{stretch: f.Stretch(0, end)}
-	inner, err := zstd.NewReader(r.stretch, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+	r := &zstdReader{input: f.RangeReader(0, end)}
+	inner, err := zstd.NewReader(r.input, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
 		zstd.WithDecoderMaxMemory(maxWindow), zstd.WithDecoderMaxWindow(maxWindow))
 	if err != nil {
-		return nil, r.stretch.Fault(err, 0, "decoding zstd")
+		return nil, r.input.Fault(err, 0, "decoding zstd")
 	}
 	r.inner = inner
 	return r, nil
@@ -225,7 +225,7 @@ func (r *zstdReader) Read(p []byte) (int, error) {
 	if err == nil || err == io.EOF { //nolint:errorlint // wrapped, it is a fault
 		return n, err
 	}
-	return n, r.stretch.Fault(err, r.stretch.Count(), "decoding zstd")
+	return n, r.input.Fault(err, r.input.Count(), "decoding zstd")
 }
 
 func (r *zstdReader) Close() error {

@@ -181,7 +181,7 @@ func (m *member) sum(h hash.Hash32) error {
 // inflater inflates one member and checks size and sum.
 type inflater struct {
 	m       *member
-	stretch *exact.Stretch
+	input   *exact.RangeReader
 	buf     *bufio.Reader
 	flate   io.ReadCloser
 	crc     hash.Hash32
@@ -191,8 +191,8 @@ type inflater struct {
 }
 
 func newInflater(f exact.File, at, packed int64, m *member, used io.ReadCloser) *inflater {
-	r := &inflater{m: m, stretch: f.Stretch(at, packed), crc: crc32.NewIEEE(), left: int64(m.size), at: at}
-	r.buf = bufio.NewReaderSize(r.stretch, int(max(16, min(readBuffer, packed))))
+	r := &inflater{m: m, input: f.RangeReader(at, packed), crc: crc32.NewIEEE(), left: int64(m.size), at: at}
+	r.buf = bufio.NewReaderSize(r.input, int(max(16, min(readBuffer, packed))))
 	if again, ok := used.(flate.Resetter); ok && again.Reset(r.buf, nil) == nil {
 		r.flate = used
 	} else {
@@ -212,12 +212,12 @@ func (r *inflater) Read(p []byte) (int, error) {
 	r.left -= int64(n)
 	r.crc.Write(p[:n])
 	if err != io.EOF {
-		return n, r.stretch.Fault(err, r.at, "inflating "+quoted(r.m.name()))
+		return n, r.input.Fault(err, r.at, "inflating "+quoted(r.m.name()))
 	}
 	if r.left > 0 {
 		return n, exact.Errorf(r.at, "%s inflates to %d bytes less than the %d that are said", quoted(r.m.name()), r.left, r.m.size)
 	}
-	r.end, r.done = r.stretch.Count()-int64(r.buf.Buffered()), true
+	r.end, r.done = r.input.Count()-int64(r.buf.Buffered()), true
 	if err := r.m.sum(r.crc); err != nil {
 		return n, err
 	}

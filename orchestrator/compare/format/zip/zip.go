@@ -159,11 +159,11 @@ func (z *archive) readEnd(rec []byte, at int64) error {
 		u32(rec[16:]) != max32 && uint64(u32(rec[16:])) != z.end.offset) {
 		return exact.Errorf(at, "the record of the end and that of zip64 say unlike things of the directory")
 	}
-	z.say("zip.zip64", container.Form, strconv.FormatBool(found))
+	z.addField("zip.zip64", container.Form, strconv.FormatBool(found))
 	return nil
 }
 
-func (z *archive) say(name string, w container.Weight, value string) {
+func (z *archive) addField(name string, w container.Weight, value string) {
 	z.c.Fields = append(z.c.Fields, container.Field{Name: name, Value: value, Weight: w})
 }
 
@@ -206,8 +206,8 @@ func (z *archive) readEnd64(at int64) (bool, error) {
 	if err := z.f.Read(extra, int64(where)+end64Size); err != nil {
 		return false, err
 	}
-	z.say("zip.zip64.version", container.Form, fmt.Sprintf("%x", rec[12:16]))
-	z.say("zip.zip64.extra", container.Meaning, hexText(extra))
+	z.addField("zip.zip64.version", container.Form, fmt.Sprintf("%x", rec[12:16]))
+	z.addField("zip.zip64.extra", container.Meaning, hexText(extra))
 	z.end = end{at: int64(where), members: u64(rec[32:]), size: u64(rec[40:]), offset: u64(rec[48:]),
 		gapFrom: int64(where + 12 + length), gapTo: at}
 	return true, nil
@@ -226,7 +226,7 @@ func (z *archive) place(comment string) error {
 	if err := z.budget.Names(e.at, int64(len(comment))); err != nil {
 		return err
 	}
-	z.say("zip.comment", container.Meaning, quoted(comment))
+	z.addField("zip.comment", container.Meaning, quoted(comment))
 	if e.size > uint64(e.at) || e.offset > uint64(e.at)-e.size {
 		return exact.Errorf(e.at, "a directory of %d bytes at %d does not fit before its end", e.size, e.offset)
 	}
@@ -395,7 +395,7 @@ func (z *archive) locals(members []member) error {
 		}
 		return 0
 	})
-	z.sayOrder(order)
+	z.addOrder(order)
 	z.c.Entries = make([]container.Entry, len(members))
 	near := z.f.Window(nearLocal)
 	at := int64(0)
@@ -417,11 +417,11 @@ func (z *archive) locals(members []member) error {
 		}
 		*m = member{text: m.text, nameEnd: m.nameEnd, local: m.local}
 	}
-	return z.behind(at)
+	return z.hideGaps(at)
 }
 
-// behind hides the bytes between members and directory, and those behind it.
-func (z *archive) behind(at int64) error {
+// hideGaps hides the bytes between members and directory, and those behind it.
+func (z *archive) hideGaps(at int64) error {
 	e := z.end
 	for _, gap := range [][2]int64{{at, e.directory}, {e.directory + int64(e.size), e.at}, {e.gapFrom, e.gapTo}, {e.after, z.f.Size}} {
 		if err := z.hidden.Add(z.f, gap[0], gap[1]-gap[0]); err != nil {
@@ -431,16 +431,16 @@ func (z *archive) behind(at int64) error {
 	return nil
 }
 
-// sayOrder adds a field that says whether members are in the order of the
+// addOrder adds a field that says whether members are in the order of the
 // directory.
-func (z *archive) sayOrder(order []int) {
+func (z *archive) addOrder(order []int) {
 	if slices.IsSorted(order) {
-		z.say("zip.order", container.Form, "as in the directory")
+		z.addField("zip.order", container.Form, "as in the directory")
 		return
 	}
 	h := sha256.New()
 	for _, i := range order {
 		h.Write(binary.BigEndian.AppendUint32(nil, uint32(i)))
 	}
-	z.say("zip.order", container.Form, fmt.Sprintf("another than in the directory, sha256 %x", h.Sum(nil)))
+	z.addField("zip.order", container.Form, fmt.Sprintf("another than in the directory, sha256 %x", h.Sum(nil)))
 }
