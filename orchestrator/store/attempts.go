@@ -90,9 +90,9 @@ func (s *Store) Events(ctx context.Context, after int64, build string, limit int
 		var rows []query.Event
 		var err error
 		if build == "" {
-			rows, err = q.Events(ctx, query.EventsParams{After: after, Most: most(limit)})
+			rows, err = q.Events(ctx, query.EventsParams{After: after, Most: queryLimit(limit)})
 		} else {
-			rows, err = q.EventsOf(ctx, query.EventsOfParams{Build: build, After: after, Most: most(limit)})
+			rows, err = q.EventsOf(ctx, query.EventsOfParams{Build: build, After: after, Most: queryLimit(limit)})
 		}
 		all = convert(rows, eventOf)
 		return err
@@ -120,7 +120,7 @@ func (tx *Tx) Audit(ctx context.Context, a Audit) error {
 // Audits returns the requested changes after the entry numbered after, in order.
 func (s *Store) Audits(ctx context.Context, after int64, limit int) (all []Audit, err error) {
 	err = s.read(ctx, "listing the audit", func(q *query.Queries) error {
-		rows, err := q.Audits(ctx, query.AuditsParams{After: after, Most: most(limit)})
+		rows, err := q.Audits(ctx, query.AuditsParams{After: after, Most: queryLimit(limit)})
 		all = convert(rows, auditOf)
 		return err
 	})

@@ -268,14 +268,14 @@ func (tx *Tx) Dependants(ctx context.Context, build string) ([]string, error) {
 	return ids, nil
 }
 
-// usual is the default length of a page.
-const usual = 50
+// defaultLimit is the default length of a page.
+const defaultLimit = 50
 
 // Builds returns the builds that match the filter, newest first, with their stages and
 // without their needs.
 func (s *Store) Builds(ctx context.Context, f Filter) (builds []Build, err error) {
 	if f.Limit <= 0 {
-		f.Limit = usual
+		f.Limit = defaultLimit
 	}
 	if f.Before <= 0 {
 		f.Before = math.MaxInt64

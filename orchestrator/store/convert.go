@@ -231,10 +231,10 @@ func convert[From, To any](rows []From, one func(From) To) []To {
 	return all
 }
 
-// most converts a limit for the database; without one it is usual.
-func most(limit int) int32 {
+// queryLimit converts a limit for the database; without one it is defaultLimit.
+func queryLimit(limit int) int32 {
 	if limit <= 0 {
-		limit = usual
+		limit = defaultLimit
 	}
 	return int32(min(limit, math.MaxInt32))
 }

@@ -22,8 +22,8 @@ type fixedPart struct {
 	needs       []string
 }
 
-// spare is how many ended builds the cache may keep beside the others.
-const spare = 1000
+// maxSpareParts is how many ended builds the cache may keep beside the others.
+const maxSpareParts = 1000
 
 // fixedParts returns the fixed parts of builds by their ids, perhaps with others. It
 // reads each once: thousands of builds wait through thousands of decisions.
@@ -47,7 +47,7 @@ func (s *Store) fixedParts(ctx context.Context, db query.DBTX, builds iter.Seq2[
 		return nil, err
 	}
 	keep := maps.All(known)
-	if len(known) > 2*asked+spare {
+	if len(known) > 2*asked+maxSpareParts {
 		keep = func(yield func(string, fixedPart) bool) {
 			for _, id := range builds {
 				if l, there := known[id]; there && !yield(id, l) {

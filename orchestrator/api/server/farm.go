@@ -35,8 +35,8 @@ type Store interface {
 	Builds
 	Logs
 	History
-	Shelf
-	Fleet
+	ReleaseReader
+	WorkerReader
 	Tokens
 	Changes
 	TokenChanges
@@ -65,15 +65,15 @@ type History interface {
 	Audits(ctx context.Context, after int64, limit int) ([]store.Audit, error)
 }
 
-// Shelf reads what builds published.
-type Shelf interface {
+// ReleaseReader reads what builds published.
+type ReleaseReader interface {
 	// Releases returns the releases of a port at a version; "" means all.
 	Releases(ctx context.Context, port, version string) ([]store.Release, error)
 	Files(ctx context.Context, build string) ([]store.File, error)
 }
 
-// Fleet reads workers.
-type Fleet interface {
+// WorkerReader reads workers.
+type WorkerReader interface {
 	Workers(ctx context.Context) ([]store.Worker, error)
 }
 
