@@ -227,7 +227,7 @@ func (c *collected) addSeveral() {
 		return
 	}
 	for _, t := range named {
-		t.Name = c.file + between + t.Name
+		t.Name = c.file + nameSeparator + t.Name
 		c.out.add(t)
 	}
 	if AnyBad(named) {

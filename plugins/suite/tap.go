@@ -15,8 +15,8 @@ import (
 // maxDepth is how deep subtests are read; deeper ones are text.
 const maxDepth = 8
 
-// between separates the name of a subtest's parent from the subtest's own.
-const between = " / "
+// nameSeparator separates the name of a subtest's parent from the subtest's own.
+const nameSeparator = " / "
 
 // ReadTAP reads the output of one producer of the Test Anything Protocol (the
 // specification at testanything.org, versions 12 to 14). Subtests are named
@@ -175,7 +175,7 @@ type tests []plugins.Case
 // subtest that is expected to fail counts as expected, too.
 func (ts tests) withParent(parent plugins.Case) []plugins.Case {
 	for i := range ts {
-		ts[i].Name = plugins.Line(parent.Name+between+ts[i].Name, plugins.MaxName)
+		ts[i].Name = plugins.Line(parent.Name+nameSeparator+ts[i].Name, plugins.MaxName)
 		if parent.Outcome == plugins.ExpectedFail && ts[i].Outcome == plugins.Failed {
 			ts[i].Outcome = plugins.ExpectedFail
 		}
@@ -291,7 +291,7 @@ func (t *tap) next() {
 	finished, _ := t.close(0)
 	for _, c := range finished {
 		if dir != "" {
-			c.Name = plugins.Line(dir+between+c.Name, plugins.MaxName)
+			c.Name = plugins.Line(dir+nameSeparator+c.Name, plugins.MaxName)
 		}
 		if len(t.done) <= plugins.MaxCases {
 			t.done = append(t.done, c)

@@ -32,7 +32,7 @@ func (h *Host) Exec(ctx context.Context, command string) (runner.Output, error) 
 		}
 	}
 	unbegun := func(err error) bool { return errors.Is(err, errUnbegun) }
-	return again(ctx, h, unbegun, func(c *conn) (runner.Output, error) { return c.exec(ctx, command) })
+	return withRetry(ctx, h, unbegun, func(c *conn) (runner.Output, error) { return c.exec(ctx, command) })
 }
 
 func (c *conn) exec(ctx context.Context, command string) (runner.Output, error) {

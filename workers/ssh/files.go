@@ -16,7 +16,7 @@ import (
 
 // Stat describes a path without following links.
 func (h *Host) Stat(ctx context.Context, path string) (workers.Entry, error) {
-	return again(ctx, h, isLost, func(c *conn) (workers.Entry, error) {
+	return withRetry(ctx, h, isLost, func(c *conn) (workers.Entry, error) {
 		info, err := await(ctx, func() (fs.FileInfo, error) { return c.sftp.Lstat(path) })
 		if err != nil {
 			return workers.Entry{}, c.sftpErr(ctx, err, "looking at", path)
@@ -28,7 +28,7 @@ func (h *Host) Stat(ctx context.Context, path string) (workers.Entry, error) {
 // List returns the entries of a folder, sorted by name, without following links. It
 // drops the connection to a worker that returns more than [MaxEntries] of them.
 func (h *Host) List(ctx context.Context, path string) ([]workers.Entry, error) {
-	return again(ctx, h, isLost, func(c *conn) ([]workers.Entry, error) {
+	return withRetry(ctx, h, isLost, func(c *conn) ([]workers.Entry, error) {
 		defer c.listing.begin()()
 		infos, err := c.readDir(ctx, path)
 		if err != nil {
@@ -68,7 +68,7 @@ func (h *Host) Open(ctx context.Context, path string, offset int64) (io.ReadClos
 	if offset < 0 {
 		return nil, fmt.Errorf("opening %s at %d: %w", path, offset, fs.ErrInvalid)
 	}
-	return again(ctx, h, isLost, func(c *conn) (io.ReadCloser, error) {
+	return withRetry(ctx, h, isLost, func(c *conn) (io.ReadCloser, error) {
 		r, err := await(ctx, func() (*reader, error) { return c.open(ctx, path, offset) })
 		if err != nil {
 			return nil, c.sftpErr(ctx, err, "opening", path)

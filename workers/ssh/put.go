@@ -27,9 +27,9 @@ import (
 func (h *Host) Put(ctx context.Context, name string, mode fs.FileMode, r io.Reader) (digest.Digest, error) {
 	rewind := rewinder(r)
 	may := func(err error) bool { return isLost(err) && rewind() }
-	return again(ctx, h, may, func(c *conn) (digest.Digest, error) {
+	return withRetry(ctx, h, may, func(c *conn) (digest.Digest, error) {
 		src := newGate(r, h.zos)
-		defer src.shut()
+		defer src.stop()
 		d, err := await(ctx, func() (digest.Digest, error) { return c.put(ctx, name, mode, src) })
 		if err != nil && ctx.Err() != nil {
 			return d, fmt.Errorf("putting %s: %w", name, context.Cause(ctx))
@@ -149,7 +149,7 @@ func (c *conn) rename(part, name string) error {
 }
 
 // gate stands between a reader and a transfer that may have to be abandoned: once it is
-// shut nothing reads through it. It digests what passes.
+// stop nothing reads through it. It digests what passes.
 type gate struct {
 	mu  sync.Mutex
 	r   *digest.Reader
@@ -183,8 +183,8 @@ func (g *gate) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// shut waits for a Read in progress.
-func (g *gate) shut() {
+// stop waits for a Read in progress.
+func (g *gate) stop() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.err == nil {

@@ -129,9 +129,9 @@ func (h *Host) closedOr(err error) error {
 	}
 }
 
-// again calls f with a live connection. If that fails and may accepts the error, it
+// withRetry calls f with a live connection. If that fails and may accepts the error, it
 // calls f once more, with a new connection if the old one was lost.
-func again[T any](ctx context.Context, h *Host, may func(error) bool, f func(*conn) (T, error)) (T, error) {
+func withRetry[T any](ctx context.Context, h *Host, may func(error) bool, f func(*conn) (T, error)) (T, error) {
 	c, err := h.conn(ctx)
 	if err != nil {
 		var zero T

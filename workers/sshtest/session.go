@@ -90,7 +90,7 @@ func (s *session) start(command string, f Faults) error {
 		err := c.Wait()
 		s.end()
 		if !f.NoExitStatus {
-			s.tell(c, err)
+			s.reportExit(c, err)
 		}
 		s.channel.Close()
 	}
@@ -122,8 +122,8 @@ func (s *session) end() {
 	s.group = 0
 }
 
-// tell reports how a command ended (RFC 4254, 6.10).
-func (s *session) tell(c *exec.Cmd, err error) {
+// reportExit reports how a command ended (RFC 4254, 6.10).
+func (s *session) reportExit(c *exec.Cmd, err error) {
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		return
