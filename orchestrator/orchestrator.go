@@ -300,7 +300,7 @@ func (b Build) Begin(id, worker string, now time.Time) (Build, Event, error) {
 func (b Build) Succeed(id string, fence int64, output digest.Digest, now time.Time) (Build, []Event, error) {
 	next, event, err := b.change(id, now, Succeeded, func(s *Stage) error {
 		s.Output = output
-		return held(id, fence)(s)
+		return requireHold(id, fence)(s)
 	})
 	if err != nil {
 		return b, nil, err
@@ -319,7 +319,7 @@ func (b Build) Succeed(id string, fence int64, output digest.Digest, now time.Ti
 // what was recorded up to then.
 func (b Build) Fail(id string, fence int64, f Failure, output digest.Digest, now time.Time) (Build, []Event, error) {
 	next, event, err := b.change(id, now, Failed, func(s *Stage) error {
-		if err := held(id, fence)(s); err != nil {
+		if err := requireHold(id, fence)(s); err != nil {
 			return err
 		}
 		s.Failure, s.Output = &f, output
@@ -342,7 +342,7 @@ func (b Build) Lose(id string, fence int64, reason string, now time.Time) (Build
 			Message: fmt.Sprintf("lost on %d workers, last %s: %s", losses, stage.Worker, reason)}, digest.Digest{}, now)
 	}
 	next, event, err := b.change(id, now, Ready, func(s *Stage) error {
-		if err := held(id, fence)(s); err != nil {
+		if err := requireHold(id, fence)(s); err != nil {
 			return err
 		}
 		s.Lost = append(slices.Clone(s.Lost), s.Worker)
@@ -362,7 +362,7 @@ func (b Build) Lose(id string, fence int64, reason string, now time.Time) (Build
 // stage is tried again for as long as it takes.
 func (b Build) Postpone(id string, fence int64, reason string, now time.Time) (Build, []Event, error) {
 	next, event, err := b.change(id, now, Ready, func(s *Stage) error {
-		if err := held(id, fence)(s); err != nil {
+		if err := requireHold(id, fence)(s); err != nil {
 			return err
 		}
 		s.Worker = ""
@@ -398,8 +398,8 @@ func (b Build) Cancel(now time.Time) (Build, []Event) {
 	return next, events
 }
 
-// held refuses a caller that does not hold the stage under its current fence.
-func held(id string, fence int64) func(*Stage) error {
+// requireHold refuses a caller that does not hold the stage under its current fence.
+func requireHold(id string, fence int64) func(*Stage) error {
 	return func(s *Stage) error {
 		if s.State != Running || s.Fence != fence {
 			return fmt.Errorf("ending stage %s under fence %d: it is %s under fence %d", id, fence, s.State, s.Fence)

@@ -261,7 +261,7 @@ func (a *attempt) build(ctx context.Context) (*orchestrator.Failure, error) {
 	}
 	ws := a.guarded("build-", a.Recipe.Build.Limit, a.env)
 	outputs, err := p.Build(ctx, ws, ws.config(a.Recipe.Build.Block))
-	if failure, err := ws.judge(err); failure != nil || err != nil {
+	if failure, err := ws.asFailure(err); failure != nil || err != nil {
 		return failure, err
 	}
 	if len(outputs) != 1 {
@@ -313,7 +313,7 @@ func (a *attempt) test(ctx context.Context) (*orchestrator.Failure, error) {
 		}
 		ws := a.guarded(fmt.Sprintf("test-%d-", i+1), t.Limit, a.env)
 		report, err := p.Test(ctx, ws, ws.config(t.Block))
-		if failure, err := ws.judge(err); failure != nil || err != nil {
+		if failure, err := ws.asFailure(err); failure != nil || err != nil {
 			return failure, err
 		}
 		tally := orchestrator.TallyUp(report, t)

@@ -62,7 +62,7 @@ func (g *guarded) Run(ctx context.Context, s workers.Step, log io.Writer) (worke
 	if err := g.farm.get(); err != nil {
 		return workers.Status{}, err
 	}
-	last, err := g.admit(own)
+	last, err := g.addStep(own)
 	if err != nil {
 		return workers.Status{}, err
 	}
@@ -76,8 +76,8 @@ func (g *guarded) Run(ctx context.Context, s workers.Step, log io.Writer) (worke
 	return entry.Status, nil
 }
 
-// admit bounds the number of steps and gives the step a buffer for the end of its log.
-func (g *guarded) admit(step string) (*tail, error) {
+// addStep bounds the number of steps and gives the step a buffer for the end of its log.
+func (g *guarded) addStep(step string) (*tail, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(g.tails) >= maxSteps {
@@ -146,9 +146,9 @@ func (g *guarded) recordStep(step string, entry orchestrator.StepRecord) {
 	g.record.Steps = append(g.record.Steps, entry)
 }
 
-// judge turns what a plugin returned into a failure of the port, or returns it as an
+// asFailure turns what a plugin returned into a failure of the port, or returns it as an
 // error.
-func (g *guarded) judge(err error) (*orchestrator.Failure, error) {
+func (g *guarded) asFailure(err error) (*orchestrator.Failure, error) {
 	if step, ok := plugins.AsStepError(err); ok {
 		return g.failure(step), nil
 	}

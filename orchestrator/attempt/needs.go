@@ -111,8 +111,8 @@ func needEnv(prefix string, has map[string]bool, system string) map[string]strin
 // root is where needs are, as written in the value of a variable.
 const root = "${ZFARM_ROOT}/" + needsDir
 
-// between returns the separator of a variable that holds a list; "" for any other.
-func between(name string) string {
+// listSeparator returns the separator of a variable that holds a list; "" for any other.
+func listSeparator(name string) string {
 	switch name {
 	case "PATH", "LD_LIBRARY_PATH", "LIBPATH", "PKG_CONFIG_PATH", "ACLOCAL_PATH":
 		return ":"
@@ -128,7 +128,7 @@ func layered(under, over map[string]string) map[string]string {
 	all := make(map[string]string, len(under)+len(over))
 	maps.Copy(all, under)
 	for name, value := range over {
-		if sep := between(name); sep != "" && value != "" && all[name] != "" {
+		if sep := listSeparator(name); sep != "" && value != "" && all[name] != "" {
 			value += sep + all[name]
 		} else if sep != "" && value == "" {
 			value = all[name]

@@ -29,7 +29,7 @@ type Connector struct {
 func (c Connector) Connect(ctx context.Context, w farmfile.Worker) (workers.Worker, error) {
 	connect := c.overSSH
 	if w.Local {
-		connect = c.here
+		connect = c.local
 	}
 	connected, err := connect(ctx, w)
 	if err != nil { // a nil *runner.Worker in the interface would not be nil
@@ -38,7 +38,7 @@ func (c Connector) Connect(ctx context.Context, w farmfile.Worker) (workers.Work
 	return connected, nil
 }
 
-func (c Connector) here(_ context.Context, w farmfile.Worker) (*runner.Worker, error) {
+func (c Connector) local(_ context.Context, w farmfile.Worker) (*runner.Worker, error) {
 	root := w.Root
 	if root == "" {
 		root = filepath.Join(os.TempDir(), fmt.Sprintf("zfarm-%d-%s", os.Getuid(), w.Name))

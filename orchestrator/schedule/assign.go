@@ -100,19 +100,19 @@ func newDecision(now time.Time, q Queue, p Settings) *decision {
 	d.open, d.accepting = newSet(n), newSet(n)
 	d.owners = make(map[string]*owner)
 	for i := range d.workers {
-		d.admit(i)
+		d.addWorker(i)
 	}
 	d.spread = newSpread(p.Spread, d.workers, d.at)
 	d.computeFits(q.Stages)
 	return d
 }
 
-// admit adds a worker with its slots.
-func (d *decision) admit(i int) {
+// addWorker adds a worker with its slots.
+func (d *decision) addWorker(i int) {
 	w := &d.workers[i]
 	d.at[w.Name] = i
 	for _, h := range w.Held {
-		d.owner(h.Owner).take(i)
+		d.owner(h.Owner).addSlot(i)
 	}
 	if w.Unavailable != "" || w.Quarantine != nil {
 		return
@@ -148,7 +148,7 @@ func (d *decision) computeFits(stages []Stage) {
 }
 
 func (d *decision) group(fit set, same map[string]*group) *group {
-	fit.keep(d.accepting)
+	fit.intersect(d.accepting)
 	key := make([]byte, 0, 8*len(fit))
 	for _, word := range fit {
 		key = binary.LittleEndian.AppendUint64(key, word)
@@ -172,7 +172,7 @@ func (d *decision) may(s *Stage, g *group) (may set, apart bool) {
 	}
 	may, apart = g.fit.clone(), true
 	if len(used) > 0 {
-		apart = d.spread.apart(may, used)
+		apart = d.spread.keepApart(may, used)
 	}
 	if len(s.Lost) > 0 {
 		d.spread.without(may, s.Lost)
@@ -247,7 +247,7 @@ func (d *decision) assign(c *candidate, w int) {
 	for other := range c.group.fit.all() {
 		d.demand[other] -= unit / int64(c.group.choices)
 	}
-	d.owner(c.stage.Owner).take(w)
+	d.owner(c.stage.Owner).addSlot(w)
 	if c.stage.Wants != nil && c.stage.Wants.Apart {
 		d.siblings[c.stage.Build] = append(d.siblings[c.stage.Build], d.workers[w].Name)
 	}

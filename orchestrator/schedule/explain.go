@@ -95,7 +95,7 @@ func (w *watch) reason(i int) Reason {
 func (w *watch) avoided(i int) (Cause, string) {
 	apart := w.group.fit.clone()
 	if len(w.used) > 0 {
-		w.spread.apart(apart, w.used)
+		w.spread.keepApart(apart, w.used)
 	}
 	if apart.has(i) {
 		return Lost, "it was lost during an earlier attempt of this repeat, and other workers fit too"

@@ -184,7 +184,7 @@ func (f *fitting) of(w *Wants) set {
 			}
 			f.answers[r] = met
 		}
-		fit.keep(met)
+		fit.intersect(met)
 	}
 	return fit
 }

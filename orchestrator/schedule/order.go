@@ -186,7 +186,7 @@ func (d *decision) owner(name string) *owner {
 	return o
 }
 
-func (o *owner) take(worker int) {
+func (o *owner) addSlot(worker int) {
 	o.slots++
 	o.holds.add(worker)
 }

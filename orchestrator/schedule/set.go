@@ -38,8 +38,8 @@ func (s set) meets(t set) bool {
 	return false
 }
 
-// keep removes the workers that are not in t.
-func (s set) keep(t set) {
+// intersect removes the workers that are not in t.
+func (s set) intersect(t set) {
 	for k := range s {
 		s[k] &= t[k]
 	}

@@ -112,20 +112,20 @@ func factOf(name string) reader {
 	return nil
 }
 
-// gone is the position of a worker that has left the farm.
-const gone = -1
+// leftFarm is the position of a worker that has left the farm.
+const leftFarm = -1
 
 func (s *spread) position(worker string) int {
 	if i, ok := s.at[worker]; ok {
 		return i
 	}
-	return gone
+	return leftFarm
 }
 
 // differ reports whether worker i is known to differ from worker j in fact f. Only the
 // name is known of a worker that is gone.
 func (s *spread) differ(f, i, j int) bool {
-	if j == gone {
+	if j == leftFarm {
 		return s.facts[f] == "worker"
 	}
 	a, b := s.values[f][i], s.values[f][j]
@@ -165,14 +165,14 @@ workers:
 	return differing
 }
 
-// apart narrows may to the workers that keep a repeat apart from the others, which were
+// keepApart narrows may to the workers that keep a repeat apart from the others, which were
 // given used: those that differ in every fact; if there are none, those with another
-// name; if there are none either, apart leaves may as it is. It reports whether they
+// name; if there are none either, keepApart leaves may as it is. It reports whether they
 // differ in every fact.
-func (s *spread) apart(may set, used []string) bool {
+func (s *spread) keepApart(may set, used []string) bool {
 	s.scratch.copyFrom(may)
 	for _, u := range used {
-		may.keep(s.from(u))
+		may.intersect(s.from(u))
 	}
 	if !may.empty() {
 		return true

@@ -41,7 +41,7 @@ func (tx *Tx) EndAttempt(ctx context.Context, a Attempt) error {
 		Ended: stamp(a.Ended), Outcome: a.Outcome, Detail: clean(a.Detail), Build: a.Build, Stage: a.Stage, Fence: a.Fence,
 	})
 	if err == nil && ended == 0 {
-		err = tx.known(ctx, a)
+		err = tx.checkAttempt(ctx, a)
 	}
 	if err != nil {
 		return fmt.Errorf("ending attempt %d of stage %s of build %s: %w", a.Fence, a.Stage, a.Build, err)
@@ -50,7 +50,7 @@ func (tx *Tx) EndAttempt(ctx context.Context, a Attempt) error {
 	return nil
 }
 
-func (tx *Tx) known(ctx context.Context, a Attempt) error {
+func (tx *Tx) checkAttempt(ctx context.Context, a Attempt) error {
 	there, err := tx.q.HasAttempt(ctx, query.HasAttemptParams{Build: a.Build, Stage: a.Stage, Fence: a.Fence})
 	if err == nil && !there {
 		err = ErrUnknown

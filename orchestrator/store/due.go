@@ -56,9 +56,9 @@ type Due struct {
 	Probe []string
 }
 
-// sweep bounds each list of Due. The oldest come first, so a later sweep finds what one
+// maxDue bounds each list of Due. The oldest come first, so a later sweep finds what one
 // leaves out.
-const sweep = 10_000
+const maxDue = 10_000
 
 // Ready returns the repeats that may begin now, in the order of submission: ready, not
 // postponed, and of no paused build.
@@ -202,11 +202,11 @@ func (s *Store) Due(ctx context.Context, now time.Time) (due Due, err error) {
 	err = s.view(ctx, "reading what is due", func(db query.DBTX) (err error) {
 		q := query.New(db)
 		due = Due{}
-		ready, err := q.DueReady(ctx, query.DueReadyParams{Now: at, Most: sweep})
+		ready, err := q.DueReady(ctx, query.DueReadyParams{Now: at, Most: maxDue})
 		if err != nil {
 			return err
 		}
-		running, err := q.DueRunning(ctx, query.DueRunningParams{Now: at, Most: sweep})
+		running, err := q.DueRunning(ctx, query.DueRunningParams{Now: at, Most: maxDue})
 		if err != nil {
 			return err
 		}
@@ -219,7 +219,7 @@ func (s *Store) Due(ctx context.Context, now time.Time) (due Due, err error) {
 		if due.Match, err = q.DueMatch(ctx, at); err != nil {
 			return err
 		}
-		waiting, err := q.DueNeeds(ctx, sweep)
+		waiting, err := q.DueNeeds(ctx, maxDue)
 		if err != nil {
 			return err
 		}

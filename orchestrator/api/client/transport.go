@@ -13,12 +13,12 @@ import (
 
 // Transport lets a client reach a handler in this process, without a network. Answers
 // arrive as they are written, as over one.
-func Transport(h http.Handler) http.RoundTripper { return &inside{h} }
+func Transport(h http.Handler) http.RoundTripper { return &handlerTransport{h} }
 
-type inside struct{ handler http.Handler }
+type handlerTransport struct{ handler http.Handler }
 
 // RoundTrip calls the handler. It returns once there is a header.
-func (t *inside) RoundTrip(r *http.Request) (*http.Response, error) {
+func (t *handlerTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancel(r.Context())
 	in := r.Clone(ctx)
 	in.RequestURI = in.URL.RequestURI()
@@ -45,7 +45,7 @@ func (t *inside) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 }
 
-func (t *inside) serve(w *pipeWriter, r *http.Request) {
+func (t *handlerTransport) serve(w *pipeWriter, r *http.Request) {
 	defer func() {
 		end := io.EOF
 		if recover() != nil { // as a server does: the answer is cut

@@ -102,7 +102,7 @@ func Read(ctx context.Context, r io.Reader, l Limits) (*Archive, error) {
 			break
 		}
 		if err != nil {
-			return nil, broken(err)
+			return nil, archiveError(err)
 		}
 		if err := in.member(h, tr); err != nil {
 			return nil, err
@@ -131,13 +131,13 @@ func decompress(r io.Reader) (io.Reader, error) {
 	}
 	z, err := gzip.NewReader(buffered)
 	if err != nil {
-		return nil, broken(err)
+		return nil, archiveError(err)
 	}
 	return z, nil
 }
 
-// broken distinguishes errors of the format from errors of the reader.
-func broken(err error) error {
+// archiveError distinguishes errors of the format from errors of the reader.
+func archiveError(err error) error {
 	var refused *RefusedError
 	switch {
 	case errors.As(err, &refused):
@@ -187,7 +187,7 @@ func (in *intake) member(h *tar.Header, r io.Reader) error {
 	}
 	data, err := io.ReadAll(r)
 	if err != nil {
-		return broken(err)
+		return archiveError(err)
 	}
 	in.tree.file(name, data)
 	return nil
@@ -285,7 +285,7 @@ func (in *intake) rest() error {
 			return nil
 		}
 		if err != nil {
-			return broken(err)
+			return archiveError(err)
 		}
 	}
 }

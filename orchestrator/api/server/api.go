@@ -149,7 +149,7 @@ func New(o Options) (*Server, error) {
 		s.heartbeat = 15 * time.Second
 	}
 	s.api = humago.New(s.mux, s.config())
-	s.api.UseMiddleware(s.admit)
+	s.api.UseMiddleware(s.authorise)
 	s.bindAll()
 	if err := s.describe(); err != nil {
 		return nil, err

@@ -20,9 +20,9 @@ import (
 	"github.com/zfarm/zfarm/workers/codepage"
 )
 
-// admit decides whether a caller reaches an operation. It runs before any of the body
+// authorise decides whether a caller reaches an operation. It runs before any of the body
 // is read.
-func (s *Server) admit(ctx huma.Context, next func(huma.Context)) {
+func (s *Server) authorise(ctx huma.Context, next func(huma.Context)) {
 	d, ok := ctx.Operation().Metadata[operationKey].(wire.Operation)
 	r, w := humago.Unwrap(ctx)
 	x := exchangeOf(r.Context())

@@ -226,25 +226,25 @@ func (c *comparison) member(ctx context.Context, path string, p pair) error {
 		c.add(verdict.Finding{Path: path, Field: "content", Tier: verdict.Forbidden})
 		return nil
 	}
-	a, err := c.near(&c.nearA, p.inA.content(p.a))
+	a, err := c.buffered(&c.nearA, p.inA.content(p.a))
 	if err != nil {
 		return err
 	}
-	b, err := c.near(&c.nearB, p.inB.content(p.b))
+	b, err := c.buffered(&c.nearB, p.inB.content(p.b))
 	if err != nil {
 		return err
 	}
 	return c.content(ctx, path, a, b)
 }
 
-// maxNear is the largest file, in bytes, that is read into memory at once. Formats
+// maxBuffered is the largest file, in bytes, that is read into memory at once. Formats
 // read the same small pieces of a file repeatedly.
-const maxNear = 512 << 10
+const maxBuffered = 512 << 10
 
-// near reads a small file into memory: into buf, or into a buffer of its own within
+// buffered reads a small file into memory: into buf, or into a buffer of its own within
 // a nested container.
-func (c *comparison) near(buf *[]byte, f judge.File) (judge.File, error) {
-	if f.Size > maxNear {
+func (c *comparison) buffered(buf *[]byte, f judge.File) (judge.File, error) {
+	if f.Size > maxBuffered {
 		return f, nil
 	}
 	var own []byte

@@ -71,7 +71,7 @@ func (z *Writer) Write(p []byte) (int, error) {
 		z.inLen += int64(n)
 		rest = rest[n:]
 		if z.next == 1<<maxBits && z.inLen >= z.check {
-			z.judge()
+			z.checkRatio()
 		}
 	}
 	if z.err != nil {
@@ -152,8 +152,8 @@ func (z *Writer) pad() {
 	z.group = 0
 }
 
-// judge clears the table if the compression ratio has become worse.
-func (z *Writer) judge() {
+// checkRatio clears the table if the compression ratio has become worse.
+func (z *Writer) checkRatio() {
 	z.check = z.inLen + checkGap
 	ratio := z.inLen << 8 / max(z.outLen, 1)
 	if ratio >= z.best {

@@ -12,7 +12,7 @@ import (
 
 // fieldAt returns the field that contains byte x of a joined record, except for the
 // prefix of the first card.
-func (f *File) fieldAt(m module, rec kept, x int) field {
+func (f *File) fieldAt(m module, rec lastRecord, x int) field {
 	raw := rec.raw
 	from, to := raw.data()
 	if x >= to {
@@ -36,7 +36,7 @@ func (f *File) fieldAt(m module, rec kept, x int) field {
 }
 
 // dataField returns the field of a byte in the variable part of a record.
-func (f *File) dataField(m module, rec kept, x int) field {
+func (f *File) dataField(m module, rec lastRecord, x int) field {
 	raw := rec.raw
 	from, to := raw.data()
 	plain := func(name string) field { return field{from: from, to: to, name: name} }
@@ -98,7 +98,7 @@ func idents(raw record) []int {
 }
 
 // translator returns the field of a byte in identification data (IDRL).
-func translator(rec kept, x int) field {
+func translator(rec lastRecord, x int) field {
 	i := sort.SearchInts(rec.idents, x+1) - 1
 	if from := rec.idents[i]; i+1 < len(rec.idents) {
 		return ident(rec.raw.joined(from, rec.idents[i+1]), x-from).move(from)

@@ -40,7 +40,7 @@ type File struct {
 	fault   error
 
 	mu   sync.Mutex
-	last kept
+	last lastRecord
 	lost int64 // card known to belong to no record, counted from 1
 }
 
@@ -58,8 +58,8 @@ type item struct {
 	name      string
 }
 
-// kept is the record read last, or the offset of a card without one.
-type kept struct {
+// lastRecord is the record read last, or the offset of a card without one.
+type lastRecord struct {
 	at, end int64
 	raw     record
 	// idents are the offsets of identification items, if the record has any.
@@ -265,7 +265,7 @@ func textField(class, part string) string {
 
 // recordAt returns the record of the card at offset at. Its raw is nil if it cannot
 // be read.
-func (f *File) recordAt(at int64) kept {
+func (f *File) recordAt(at int64) lastRecord {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if at >= f.last.at && at < f.last.end {
@@ -273,12 +273,12 @@ func (f *File) recordAt(at int64) kept {
 	}
 	begin, ok := f.beginOf(at / cardSize)
 	if !ok {
-		return kept{}
+		return lastRecord{}
 	}
 	f.last = f.readChain(begin * cardSize)
 	if at >= f.last.end {
 		f.lost = at/cardSize + 1
-		return kept{}
+		return lastRecord{}
 	}
 	return f.last
 }
@@ -311,7 +311,7 @@ func (f *File) beginOf(card int64) (int64, bool) {
 }
 
 // readChain reads the record that begins at offset begin.
-func (f *File) readChain(begin int64) kept {
+func (f *File) readChain(begin int64) lastRecord {
 	for _, cards := range []int64{8, maxCards + 1} {
 		buf := make([]byte, min(cards*cardSize, f.size-begin))
 		read, _ := f.r.ReadAt(buf, begin) // unreadable bytes are not a record
@@ -319,7 +319,7 @@ func (f *File) readChain(begin int64) kept {
 		if short && int64(read) == cards*cardSize {
 			continue
 		}
-		k := kept{at: begin, end: begin + int64(max(n, 1))*cardSize}
+		k := lastRecord{at: begin, end: begin + int64(max(n, 1))*cardSize}
 		if raw := record(buf[:min(n*cardSize, read)]); whole && raw.fits() {
 			k.raw = raw
 			if raw.kind() == KindText && raw[3]&0x0f == structured {
@@ -328,5 +328,5 @@ func (f *File) readChain(begin int64) kept {
 		}
 		return k
 	}
-	return kept{}
+	return lastRecord{}
 }

@@ -55,7 +55,7 @@ func (f *File) Joined(offset, reach int64) []span.Stretch {
 }
 
 // pieces returns the ranges in the file of bytes [from, to) of the joined record.
-func (k kept) pieces(from, to int) []span.Stretch {
+func (k lastRecord) pieces(from, to int) []span.Stretch {
 	var out []span.Stretch
 	for from < to {
 		at := place(from)
@@ -67,7 +67,7 @@ func (k kept) pieces(from, to int) []span.Stretch {
 }
 
 // leadsTo reports whether the text of next continues that of k.
-func (k kept) leadsTo(next kept) bool {
+func (k lastRecord) leadsTo(next lastRecord) bool {
 	if k.raw == nil || next.raw == nil || k.end != next.at || k.raw.kind() != KindText || next.raw.kind() != KindText {
 		return false
 	}

@@ -124,7 +124,7 @@ func (s stretch) reader(read func([]byte) span.Value) func([]byte) span.Value {
 }
 
 // within returns the span of a byte in a record.
-func (f *File) within(m module, rec kept, offset int64) span.Span {
+func (f *File) within(m module, rec lastRecord, offset int64) span.Span {
 	at := int(offset - rec.at)
 	if at%cardSize >= prefixSize {
 		x := joinedAt(at)
@@ -150,7 +150,7 @@ func joinedAt(at int) int {
 
 // span returns the span of a field. Unless the field is read as a whole, it is the
 // part of the field in the card of byte x.
-func (k kept) span(fd field, x int) span.Span {
+func (k lastRecord) span(fd field, x int) span.Span {
 	if !fd.whole {
 		first := 0
 		if x >= cardSize {

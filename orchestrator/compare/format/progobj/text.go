@@ -62,7 +62,7 @@ func (f *File) findStamps() error {
 
 // windows calls findDigits with overlapping windows of a region. Bytes in the overlap are
 // seen twice, and so every stamp is whole in at least one window.
-func (f *File) windows(g region, look func(b []byte, at int64)) error {
+func (f *File) windows(g region, find func(b []byte, at int64)) error {
 	buf := make([]byte, min(window, g.end-g.start))
 	for at := g.start; ; {
 		b := buf[:min(window, g.end-at)]
@@ -72,7 +72,7 @@ func (f *File) windows(g region, look func(b []byte, at int64)) error {
 			}
 			return fmt.Errorf("reading text at byte %d: %w", at, err)
 		}
-		look(b, at)
+		find(b, at)
 		if at += int64(len(b)); at >= g.end {
 			return nil
 		}

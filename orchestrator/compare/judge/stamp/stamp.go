@@ -148,7 +148,7 @@ func (f *Finder) Find(a, b []byte, from, to int) (Stamp, bool) {
 	for _, form := range f.forms {
 		for at := max(to-form.length, 0); at <= from && at+form.length <= len(a); at++ {
 			end := at + form.length
-			if !apart(a, at, end) || !apart(b, at, end) {
+			if !isWholeNumber(a, at, end) || !isWholeNumber(b, at, end) {
 				continue
 			}
 			s := Stamp{Field: form.field, From: at, To: end, A: string(a[at:end]), B: string(b[at:end])}
@@ -163,8 +163,8 @@ func (f *Finder) Find(a, b []byte, from, to int) (Stamp, bool) {
 	return Stamp{}, false
 }
 
-// apart reports whether b[from:to] is not part of a longer number.
-func apart(b []byte, from, to int) bool {
+// isWholeNumber reports whether b[from:to] is not part of a longer number.
+func isWholeNumber(b []byte, from, to int) bool {
 	digit := func(i int) bool { return b[i] >= '0' && b[i] <= '9' }
 	return (from <= 0 || !digit(from-1) || !digit(from)) && (to >= len(b) || !digit(to) || !digit(to-1))
 }
