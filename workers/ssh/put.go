@@ -148,8 +148,8 @@ func (c *conn) rename(part, name string) error {
 	return c.sftp.Rename(part, name)
 }
 
-// gate stands between a reader and a transfer that may have to be abandoned: once it is
-// stop nothing reads through it. It digests what passes.
+// gate stands between a reader and a transfer that may have to be abandoned: once it has
+// stopped, nothing reads through it. It digests what passes.
 type gate struct {
 	mu  sync.Mutex
 	r   *digest.Reader
