@@ -6,8 +6,8 @@
 
 farm "example" {
   database = "sqlite:farm.db"
-  mirrors  = ["sources"] # where sources are looked for before upstream is asked
-  offline  = true        # and upstream is not asked
+  mirrors  = ["upstream"] # where sources are looked for before upstream is asked
+  offline  = true         # and upstream is not asked
 }
 
 signing {

@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -194,6 +195,24 @@ func (f *buildFlags) checkOutputFolders(s engine.Submission, signed bool) error 
 	return nil
 }
 
+// places returns the mirrors, with folders as absolute paths.
+func (f *fetchFlags) places() ([]string, error) {
+	mirrors := slices.Clone(f.mirrors)
+	if env := os.Getenv("ZFARM_MIRROR"); len(mirrors) == 0 && env != "" {
+		mirrors = []string{env}
+	}
+	for i, m := range mirrors {
+		if m == "" || strings.Contains(m, "://") {
+			continue
+		}
+		var err error
+		if mirrors[i], err = filepath.Abs(m); err != nil {
+			return nil, fmt.Errorf("mirror %s: %w", m, err)
+		}
+	}
+	return mirrors, nil
+}
+
 // local opens the farm that builds in this process.
 func (f *buildFlags) local(ctx context.Context, all []workers.Worker, plugins *farm.Plugins, signer farm.Signer, watch orchestrator.Watch) (*farm.Local, error) {
 	state := f.state
@@ -204,9 +223,9 @@ func (f *buildFlags) local(ctx context.Context, all []workers.Worker, plugins *f
 		}
 		state = filepath.Join(dir, "zfarm")
 	}
-	mirrors := f.fetch.mirrors
-	if env := os.Getenv("ZFARM_MIRROR"); len(mirrors) == 0 && env != "" {
-		mirrors = []string{env}
+	mirrors, err := f.fetch.places()
+	if err != nil {
+		return nil, exit{usageError, err}
 	}
 	return farm.OpenLocal(ctx, farm.LocalOptions{Version: version(), State: state, Database: f.db, Mirrors: mirrors, Offline: f.fetch.offline,
 		Workers: all, Patience: f.connect.lease / 4, Plugins: plugins, Signer: signer, KeepWorkspaces: f.keep, Watch: watch})

@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -19,6 +21,11 @@ func dbCommand() *cobra.Command {
 	open := func(ctx context.Context, use func(*store.Store) error) error {
 		if url == "" {
 			return exit{usageError, errors.New("no database named; say --db sqlite:FILE or --db postgres://HOST/DATABASE")}
+		}
+		if file, ok := strings.CutPrefix(url, "sqlite:"); ok { // opening would create it
+			if _, err := os.Stat(file); err != nil {
+				return exit{usageError, fmt.Errorf("looking for the database: %w", err)}
+			}
 		}
 		db, err := store.Open(ctx, url, store.Options{Shared: true})
 		if err != nil {

@@ -149,7 +149,7 @@ func (c *session) writeTaken(taken []wire.Taken, oneLine bool) error {
 		{style{most: 20}, func(t wire.Taken) string { return t.Build.Version }},
 		{style{}, func(t wire.Taken) string {
 			if t.Fresh {
-				return "fresh"
+				return "new"
 			}
 			return fmt.Sprintf("the same as before, %s", t.Build.State)
 		}},

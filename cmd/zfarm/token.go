@@ -37,7 +37,7 @@ that it can be piped into a file. The farm keeps a digest of the secret, not the
 The roles: reader sees everything but tokens and the audit; release may also collect
 artifacts; maintainer may submit and change builds of its --port patterns; admin may do
 everything. Make the first token of a farm on the machine that serves it, with --farm.`,
-		Example: "  zfarm token add --farm farm.hcl --name ann --role admin > ann.token",
+		Example: "  (umask 077; zfarm token add --farm farm.hcl --name ann --role admin > ann.token)",
 		Args:    cobra.NoArgs,
 	}, func(ctx context.Context, c *session, _ []string) error {
 		if name == "" {

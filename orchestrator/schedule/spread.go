@@ -70,44 +70,67 @@ func newSpread(facts []string, registered []Worker, at map[string]int) *spread {
 	return s
 }
 
+// reader returns a fact of a worker, and whether it is known.
+type reader func(*Worker) (value string, known bool)
+
+// fact is a fact that [Settings.Spread] may name: alone, or as "name:NAME".
+type fact struct {
+	name string
+	of   bool // with a NAME
+	read func(of string) reader
+}
+
+// facts returns what repeats can be spread over, in the order of the documentation.
+func facts() []fact {
+	probed := func(read func(f *workers.Facts, of string) string) func(string) reader {
+		return func(of string) reader {
+			return func(w *Worker) (string, bool) {
+				if w.Facts == nil {
+					return "", false
+				}
+				value := read(w.Facts, of)
+				return value, value != ""
+			}
+		}
+	}
+	return []fact{
+		{name: "worker", read: func(string) reader { return func(w *Worker) (string, bool) { return w.Name, true } }},
+		{name: "host", read: probed(func(f *workers.Facts, _ string) string { return f.Host })},
+		{name: "release", read: probed(func(f *workers.Facts, _ string) string { return f.Release })},
+		{name: "machine", read: probed(func(f *workers.Facts, _ string) string { return f.Machine })},
+		{name: "label", of: true, read: func(of string) reader {
+			return func(w *Worker) (string, bool) { value, ok := w.Labels[of]; return value, ok }
+		}},
+		{name: "tool", of: true, read: probed(func(f *workers.Facts, of string) string {
+			return cmp.Or(f.Tools[of].Version, f.Tools[of].Banner)
+		})},
+	}
+}
+
 // Facts returns the names that [Settings.Spread] may contain, for people: NAME is a
 // placeholder.
 func Facts() []string {
-	return []string{"worker", "host", "release", "machine", "label:NAME", "tool:NAME"}
+	var names []string
+	for _, f := range facts() {
+		if f.of {
+			f.name += ":NAME"
+		}
+		names = append(names, f.name)
+	}
+	return names
 }
 
 // KnownFact reports whether [Settings.Spread] may name the fact.
 func KnownFact(name string) bool { return factOf(name) != nil }
 
-// reader returns a fact of a worker, and whether it is known.
-type reader func(*Worker) (value string, known bool)
-
 // factOf returns the reader of a fact that [Settings.Spread] may name, or nil for any
 // other name.
 func factOf(name string) reader {
-	probed := func(read func(*workers.Facts) string) reader {
-		return func(w *Worker) (string, bool) {
-			if w.Facts == nil {
-				return "", false
-			}
-			value := read(w.Facts)
-			return value, value != ""
+	kind, of, colon := strings.Cut(name, ":")
+	for _, f := range facts() {
+		if f.name == kind && f.of == colon && (of != "") == colon {
+			return f.read(of)
 		}
-	}
-	kind, of, _ := strings.Cut(name, ":")
-	switch {
-	case name == "worker":
-		return func(w *Worker) (string, bool) { return w.Name, true }
-	case name == "host":
-		return probed(func(f *workers.Facts) string { return f.Host })
-	case name == "release":
-		return probed(func(f *workers.Facts) string { return f.Release })
-	case name == "machine":
-		return probed(func(f *workers.Facts) string { return f.Machine })
-	case kind == "label" && of != "":
-		return func(w *Worker) (string, bool) { value, ok := w.Labels[of]; return value, ok }
-	case kind == "tool" && of != "":
-		return probed(func(f *workers.Facts) string { return cmp.Or(f.Tools[of].Version, f.Tools[of].Banner) })
 	}
 	return nil
 }

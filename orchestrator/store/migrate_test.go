@@ -4,6 +4,7 @@
 package store_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -214,5 +215,25 @@ func TestBackupOfPostgres(t *testing.T) {
 	s := storetest.Open(t, storetest.Database(t), store.Options{})
 	if err := s.Backup(t.Context(), filepath.Join(t.TempDir(), "backup")); err == nil || !strings.Contains(err.Error(), "pg_dump") {
 		t.Errorf("%v: want an error that names pg_dump", err)
+	}
+}
+
+// TestFilesAreTheOwnersAlone: the database contains hashes of tokens and what every
+// recipe said.
+func TestFilesAreTheOwnersAlone(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "farm.db")
+	db := storetest.Open(t, "sqlite:"+path, store.Options{Node: "one"})
+	if err := db.Update(t.Context(), func(context.Context, *store.Tx) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(path + "*")
+	if err != nil || len(files) < 2 {
+		t.Fatalf("files of the database: %v, %v", files, err)
+	}
+	for _, f := range files {
+		if info, err := os.Stat(f); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s has mode %v, %v; want 0600", f, info.Mode(), err)
+		}
 	}
 }

@@ -34,6 +34,12 @@ func openSQLite(ctx context.Context, t target, o *Options) (*sqliteBackend, erro
 	if o.Poll == 0 {
 		o.Poll = 50 * time.Millisecond
 	}
+	// SQLite gives its other files the mode of this one.
+	if f, err := os.OpenFile(t.path, os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+		return nil, fmt.Errorf("opening database %s: %w", t.path, wrap(err))
+	} else if err := f.Close(); err != nil {
+		return nil, fmt.Errorf("opening database %s: %w", t.path, wrap(err))
+	}
 	db, err := sql.Open("sqlite", t.dsn(!o.NoSync))
 	if err != nil {
 		return nil, fmt.Errorf("opening database %s: %w", t.path, err)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -103,6 +104,12 @@ func TestRoundTrips(t *testing.T) {
 		Facts: workers.Facts{Uname: "OS/390", System: "a", Host: "b", User: "u", Release: "c", Version: "d", Machine: "e", Shell: "f", CodePage: "g",
 			Archiver: workers.ArchiverZOSPax, Tools: map[string]workers.Tool{"cc": {Path: "h", Banner: "i", Version: "j"}},
 			Locales: []string{"C"}, Cores: 4, FreeBytes: 5, Path: "k", ClockOffset: -time.Second, Server: "l"}}
+	notSent := map[string]string{"Absent": "says what the farm asked for, not what the worker has"}
+	for f, v := range reflect.ValueOf(config.Facts).Fields() {
+		if v.IsZero() == (notSent[f.Name] == "") {
+			t.Errorf("workers.Facts.%s: send it to plugins and set it here, or name it here with a reason", f.Name)
+		}
+	}
 	if diff := cmp.Diff(config, ToConfig(FromConfig(config))); diff != "" {
 		t.Error(diff)
 	}

@@ -71,7 +71,7 @@ func probeFailed(err error) *workers.Quarantine {
 	cause := clean(err)
 	switch {
 	case errors.Is(err, workers.ErrHostKey):
-		return quarantine(workers.QuarantineHostKey, "Its host key is not the pinned one. Ask its administrator for the fingerprint, and pin the new key only if it is that: %s", cause)
+		return quarantine(workers.QuarantineHostKey, "Its host key is not pinned, or is not the pinned one. Ask its administrator for the fingerprint, and pin the new key only if it is that: %s", cause)
 	case errors.Is(err, workers.ErrAuth):
 		return quarantine(workers.QuarantineCredentials, "It refused the farm's credentials. Put the farm's public key into the authorized_keys of the account there, or name the right identity: %s", cause)
 	case errors.Is(err, workers.ErrUnfit):

@@ -8,7 +8,9 @@ import (
 	"crypto/hmac"
 	"crypto/sha1"
 	"encoding/base64"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path"
@@ -29,10 +31,14 @@ const maxKnownHosts = 16 << 20
 // one; certificate authorities are not supported.
 func KnownHosts(file, address string) ([]string, error) {
 	b, err := readBounded(file)
-	if err != nil {
+	missing := errors.Is(err, fs.ErrNotExist)
+	if err != nil && !missing {
 		return nil, fmt.Errorf("reading known hosts: %w", err)
 	}
-	keys, err := knownKeys(b, address)
+	keys, err := knownKeys(b, address) // a missing file pins nothing
+	if missing {
+		return nil, fmt.Errorf("there is no file %s of known hosts: %w", file, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("known hosts in %s: %w", file, err)
 	}

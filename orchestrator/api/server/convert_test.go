@@ -12,8 +12,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/zfarm/zfarm/orchestrator"
+	"github.com/zfarm/zfarm/orchestrator/api/wire"
 	"github.com/zfarm/zfarm/orchestrator/engine"
 	"github.com/zfarm/zfarm/orchestrator/store"
+	"github.com/zfarm/zfarm/workers"
 )
 
 // TestConversionsForgetNothing converts values without a zero field: a zero field in
@@ -37,6 +39,18 @@ func TestConversionsForgetNothing(t *testing.T) {
 	check("Token", wireToken(filled[store.Token]()))
 	check("Principal", wirePrincipal(filled[Principal]()))
 	check("Audit", wireAudit(filled[store.Audit]()))
+}
+
+// TestFactsAreShown: what a probe finds is shown to people and programs, or here is why
+// not.
+func TestFactsAreShown(t *testing.T) {
+	notShown := map[string]string{"Absent": "says what the farm asked for, not what the worker has"}
+	shown := reflect.TypeFor[wire.Facts]()
+	for f := range reflect.TypeFor[workers.Facts]().Fields() {
+		if _, ok := shown.FieldByName(f.Name); ok == (notShown[f.Name] != "") {
+			t.Errorf("workers.Facts.%s: shown by the API %v; add it to wire.Facts and wireFacts, or to this test with a reason", f.Name, ok)
+		}
+	}
 }
 
 // filled returns a value all of whose fields are set.
