@@ -57,75 +57,114 @@ var onlyIn = []struct {
 	{"golang.org/x/term", []string{"cmd/zfarm", "attest/keys"}, "libraries neither prompt nor draw, but for the one that asks for passwords"},
 }
 
-// mayImport says which packages of ours a package may import, by prefix, in
-// its code. A package that is not listed here is a new room: give it a row.
-var mayImport = []struct {
+type room struct {
 	pkg    string
 	may    []string
 	reason string
-}{
+}
+
+// mayImport says which packages of ours a package may import in its code: each
+// by its whole path, since what lies below a package is another room. A row
+// whose name ends with "/..." is for all packages below that have none of
+// their own. A package that is not listed here is a new room: give it a row.
+var mayImport = []room{
 	{"attest/digest", nil, "the ground floor"},
 	{"attest", []string{"attest/digest"}, "words and two interfaces"},
 	{"attest/statement", []string{"attest", "attest/digest", "recipes"}, "composes bytes, signs nothing; names variations as recipes do"},
-	{"attest/keys", []string{"attest", "attest/digest"}, "names keys, signs nothing"},
-	{"attest/cosign", []string{"attest", "attest/digest", "attest/keys"}, "an adapter: knows no other"},
-	{"attest/kit", []string{"attest", "attest/digest", "attest/statement", "attest/keys", "workers/codepage"}, "lays out what others made; its report is safe to show"},
+	{"attest/keys", nil, "names keys, signs nothing"},
+	{"attest/cosign", []string{"attest", "attest/digest", "attest/keys", "attest/statement"}, "an adapter: knows no other"},
+	{"attest/kit", []string{"attest", "attest/digest", "attest/keys", "attest/statement", "workers/codepage"}, "lays out what others made; its report is safe to show"},
 	{"recipes", []string{"attest/digest", "recipes/nearest", "workers/codepage"}, "values, and text of them that is safe to show"},
 	{"recipes/nearest", nil, "words; whoever reports an unknown name may use it"},
 	{"recipes/diagnostics", []string{"workers/codepage"}, "shows faults of any HCL, knows no language"},
-	{"recipes/schema", []string{"recipes"}, "knows syntax, no plugin"},
-	{"recipes/parse", []string{"recipes", "recipes/diagnostics", "recipes/nearest", "recipes/schema", "attest/digest"}, "knows syntax, no plugin"},
+	{"recipes/schema", nil, "knows syntax, no plugin"},
+	{"recipes/parse", []string{"attest/digest", "recipes", "recipes/diagnostics", "recipes/nearest", "recipes/schema"}, "knows syntax, no plugin"},
 	{"recipes/source/xzfile", nil, "a format; those who read source archives and those who compare use it"},
-	{"recipes/source", []string{"recipes", "recipes/source/xzfile", "workers/codepage", "attest/digest"}, "fetches, builds nothing"},
+	{"recipes/source", []string{"attest/digest", "recipes", "recipes/source/xzfile", "workers/codepage"}, "fetches, builds nothing"},
 	{"recipes/ports", nil, "recipes are data"},
 	{"workers", []string{"attest/digest"}, "words and the contract"},
 	{"workers/codepage", nil, "bytes to text"},
 	{"workers/humanize", nil, "values to text; below everybody who writes a sentence"},
-	{"workers/runner", []string{"workers", "attest/digest"}, "knows hosts as an interface"},
-	{"workers/local", []string{"workers", "workers/runner", "attest/digest"}, "an adapter: knows no other"},
-	{"workers/ssh", []string{"workers", "workers/runner", "workers/codepage", "attest/digest"}, "an adapter: knows no other"},
-	{"workers/workertest", []string{"workers", "workers/runner", "attest/digest"}, "the contract as a test"},
-	{"workers/sshtest", []string{"workers", "workers/runner", "workers/codepage", "workers/ssh", "attest/digest"}, "servers for tests"},
-	{"plugins", []string{"workers", "attest/digest"}, "authors need no more"},
+	{"workers/runner", []string{"attest/digest", "workers", "workers/codepage"}, "knows hosts as an interface"},
+	{"workers/local", []string{"attest/digest", "workers", "workers/runner"}, "an adapter: knows no other"},
+	{"workers/ssh", []string{"attest/digest", "workers", "workers/codepage", "workers/runner"}, "an adapter: knows no other"},
+	{"workers/workertest", []string{"attest/digest", "workers"}, "the contract as a test"},
+	{"workers/sshtest", []string{"workers/codepage", "workers/ssh"}, "servers for tests"},
+	{"plugins", []string{"attest/digest", "workers"}, "authors need no more"},
 	{"plugins/suite", []string{"plugins"}, "reads reports"},
-	{"plugins/wire", []string{"plugins", "workers", "attest/digest"}, "the protocol"},
-	{"plugins/serve", []string{"plugins", "workers", "attest/digest"}, "the author's side of the protocol"},
-	{"plugins/host", []string{"plugins", "workers", "attest/digest"}, "an adapter: knows no other"},
-	{"plugins/plugintest", []string{"plugins", "plugins/host", "plugins/serve", "workers", "attest/digest"}, "runs an author's plugin as the farm does"},
-	{"plugins/autotools", []string{"plugins", "plugins/suite", "plugins/make", "workers"}, "a plugin sees what any author sees"},
+	{"plugins/wire", []string{"attest/digest", "plugins", "workers"}, "the protocol"},
+	{"plugins/serve", []string{"plugins", "plugins/wire"}, "the author's side of the protocol"},
+	{"plugins/host", []string{"attest/digest", "plugins", "plugins/wire", "workers"}, "an adapter: knows no other"},
+	{"plugins/plugintest", []string{"attest/digest", "plugins", "plugins/host", "plugins/serve", "workers"}, "runs an author's plugin as the farm does"},
+	{"plugins/autotools", []string{"plugins", "plugins/make", "workers"}, "a plugin sees what any author sees"},
 	{"plugins/make", []string{"plugins", "plugins/suite", "workers"}, "a plugin sees what any author sees"},
 	{"plugins/script", []string{"plugins", "plugins/suite", "workers"}, "a plugin sees what any author sees"},
-	{"workers/pool", []string{"workers"}, "shares connections, makes none"},
-	{"orchestrator", []string{"recipes", "plugins", "workers", "attest/digest"}, "values and pure functions"},
+	{"workers/pool", []string{"workers", "workers/codepage", "workers/humanize"}, "shares connections, makes none"},
+	{"orchestrator", []string{"attest/digest", "plugins", "recipes", "workers"}, "values and pure functions"},
 	{"orchestrator/schedule", []string{"recipes", "workers"}, "pure"},
-	{"orchestrator/store", []string{"orchestrator", "orchestrator/store/query", "workers", "attest/digest"}, "remembers, decides nothing"},
+	{"orchestrator/store", []string{"attest/digest", "orchestrator", "orchestrator/store/query", "workers"}, "remembers, decides nothing"},
 	{"orchestrator/store/query", nil, "generated"},
 	{"orchestrator/store/storetest", []string{"orchestrator/store"}, "databases for tests"},
-	{"orchestrator/farmfile", []string{"orchestrator/schedule", "recipes/parse", "recipes/diagnostics", "recipes/nearest", "attest/keys", "attest/digest", "workers"}, "knows syntax, opens nothing"},
+	{"orchestrator/farmfile", []string{"attest/digest", "attest/keys", "orchestrator/schedule", "recipes/diagnostics", "recipes/nearest", "recipes/parse", "workers"}, "knows syntax, opens nothing"},
 	{"orchestrator/api/wire", []string{"attest/digest"}, "what clients see is nobody's database row"},
-	{"orchestrator/api/server", []string{"orchestrator", "recipes", "workers", "attest/digest"}, "the door of the farm"},
-	{"orchestrator/api/client", []string{"orchestrator/api/wire", "workers/codepage", "attest/digest"}, "a program that asks a farm links no farm"},
+	{"orchestrator/api/server", []string{"attest/digest", "orchestrator", "orchestrator/api/intake", "orchestrator/api/wire", "orchestrator/engine", "orchestrator/schedule", "orchestrator/store", "recipes", "workers", "workers/codepage"}, "the door of the farm"},
+	{"orchestrator/api/client", []string{"attest/digest", "orchestrator/api/wire", "workers/codepage"}, "a program that asks a farm links no farm"},
 	{"orchestrator/api/intake", nil, "archives from strangers"},
 	{"orchestrator/plan", []string{"recipes", "workers"}, "pure"},
 	{"orchestrator/compare", []string{"orchestrator/compare/judge", "orchestrator/compare/tree", "orchestrator/compare/verdict"}, "the front: knows neither formats nor builds"},
-	{"orchestrator/compare/tree", []string{"orchestrator/compare/judge", "orchestrator/compare/verdict", "workers/codepage", "workers/humanize", "orchestrator/compare/bytediff", "orchestrator/compare/format", "attest/digest"}, "finds the members that differ; the only one that spools"},
-	{"orchestrator/compare/judge", []string{"orchestrator/compare/judge", "orchestrator/compare/verdict", "workers/codepage", "workers/humanize", "orchestrator/compare/bytediff", "orchestrator/compare/format"}, "explains what differs in what it is handed"},
+	{"orchestrator/compare/tree", []string{
+		"attest/digest", "orchestrator/compare/bytediff", "orchestrator/compare/format",
+		"orchestrator/compare/format/compress", "orchestrator/compare/format/container", "orchestrator/compare/format/pax",
+		"orchestrator/compare/format/registry", "orchestrator/compare/judge", "orchestrator/compare/verdict",
+		"workers/codepage", "workers/humanize",
+	}, "finds the members that differ; the only one that spools"},
+	{"orchestrator/compare/judge", []string{
+		"orchestrator/compare/bytediff", "orchestrator/compare/format", "orchestrator/compare/format/jsontext",
+		"orchestrator/compare/format/registry", "orchestrator/compare/format/span", "orchestrator/compare/judge/stamp",
+		"orchestrator/compare/judge/textdiff", "orchestrator/compare/verdict", "workers/codepage", "workers/humanize",
+	}, "explains what differs in what it is handed"},
 	{"orchestrator/compare/judge/...", nil, "text and times, not files"},
-	{"orchestrator/compare/report", []string{"orchestrator/compare/verdict", "workers/codepage", "workers/humanize", "orchestrator/compare/format", "orchestrator/compare/format/registry"}, "reads verdicts only, and what their fields are called"},
+	{"orchestrator/compare/report", []string{"orchestrator/compare/format", "orchestrator/compare/format/registry", "orchestrator/compare/verdict", "workers/codepage", "workers/humanize"}, "reads verdicts only, and what their fields are called"},
 	{"orchestrator/compare/verdict", []string{"workers/codepage"}, "the values of a comparison"},
 	{"orchestrator/compare/bytediff", nil, "bytes, whatever they mean"},
 	{"orchestrator/compare/format", []string{"orchestrator/compare/format/container", "orchestrator/compare/format/span"}, "what a format tells"},
-	{"orchestrator/compare/format/stream", []string{"orchestrator/compare/format", "recipes/source/xzfile"}, "reads xz by the parts that source archives are read by"},
-	{"orchestrator/compare/format/...", []string{"orchestrator/compare/format"}, "says what bytes are; neither pairs, judges nor reports"},
+	{"orchestrator/compare/format/stream", []string{"orchestrator/compare/format", "orchestrator/compare/format/container", "orchestrator/compare/format/exact", "recipes/source/xzfile"}, "reads xz by the parts that source archives are read by"},
+	{"orchestrator/compare/format/registry", []string{
+		"orchestrator/compare/format", "orchestrator/compare/format/ar", "orchestrator/compare/format/compress",
+		"orchestrator/compare/format/cpio", "orchestrator/compare/format/elf", "orchestrator/compare/format/goff",
+		"orchestrator/compare/format/jsontext", "orchestrator/compare/format/obj", "orchestrator/compare/format/pax",
+		"orchestrator/compare/format/progobj", "orchestrator/compare/format/pyc", "orchestrator/compare/format/rpm",
+		"orchestrator/compare/format/sidedeck", "orchestrator/compare/format/stream", "orchestrator/compare/format/zip",
+	}, "the list of formats; the only one that knows them all"},
+	{"orchestrator/compare/format/rpm", []string{"orchestrator/compare/format", "orchestrator/compare/format/container", "orchestrator/compare/format/cpio", "orchestrator/compare/format/exact", "orchestrator/compare/format/stream"}, "holds a cpio that is a stream"},
+	{"orchestrator/compare/format/formattest", []string{"orchestrator/compare/format", "orchestrator/compare/format/container", "orchestrator/compare/format/jsontext", "orchestrator/compare/format/pax", "orchestrator/compare/format/span"}, "the contract of a format as a test"},
+	{"orchestrator/compare/format/...", []string{"orchestrator/compare/format", "orchestrator/compare/format/container", "orchestrator/compare/format/span", "orchestrator/compare/format/exact", "orchestrator/compare/format/idr"}, "says what bytes are; neither pairs, judges nor reports"},
 	{"orchestrator/compare/corpus", nil, "pairs for tests"},
 	{"orchestrator/artifacts", []string{"attest/digest"}, "bytes by digest"},
 	{"orchestrator/artifacts/artifactstest", []string{"attest/digest"}, "what every store must do, as a test"},
-	{"orchestrator/packaging", []string{"orchestrator/compare", "attest/digest"}, "writes the released form"},
-	{"orchestrator/attempt", []string{"orchestrator", "recipes", "plugins", "workers", "attest/digest"}, "knows workers and plugins as interfaces"},
-	{"orchestrator/stagevalue", []string{"orchestrator", "recipes", "plugins", "attest/digest"}, "pure; what is written down to be read again later"},
-	{"orchestrator/engine", []string{"orchestrator", "recipes", "plugins", "workers", "attest"}, "decides; adapters are handed to it"},
-	{"orchestrator/farm", []string{""}, "puts a farm together; only cmd and tests import it"},
-	{"cmd/zfarm", []string{""}, "flags, printing and exit codes; nothing imports it"},
+	{"orchestrator/packaging", []string{"attest/digest", "orchestrator/compare/format/compress", "orchestrator/compare/format/pax"}, "writes the released form"},
+	{"orchestrator/attempt", []string{"attest/digest", "orchestrator", "orchestrator/compare/format/pax", "orchestrator/plan", "plugins", "recipes", "workers"}, "knows workers and plugins as interfaces"},
+	{"orchestrator/stagevalue", []string{"attest/digest", "orchestrator", "orchestrator/attempt", "orchestrator/compare", "orchestrator/packaging", "orchestrator/schedule", "plugins", "recipes"}, "pure; what is written down to be read again later"},
+	{"orchestrator/engine", []string{
+		"attest", "attest/digest", "attest/kit", "attest/statement", "orchestrator", "orchestrator/attempt",
+		"orchestrator/compare", "orchestrator/compare/report", "orchestrator/packaging", "orchestrator/plan",
+		"orchestrator/schedule", "orchestrator/stagevalue", "orchestrator/store", "plugins", "recipes", "recipes/source",
+		"workers",
+	}, "decides; adapters are handed to it"},
+	{"orchestrator/farm", []string{
+		"attest", "attest/cosign", "attest/digest", "attest/keys", "attest/kit", "attest/statement", "orchestrator",
+		"orchestrator/api/server", "orchestrator/api/wire", "orchestrator/artifacts", "orchestrator/attempt",
+		"orchestrator/engine", "orchestrator/farmfile", "orchestrator/store", "plugins", "plugins/host", "recipes",
+		"recipes/diagnostics", "recipes/parse", "recipes/schema", "recipes/source", "workers", "workers/local",
+		"workers/pool", "workers/runner", "workers/ssh",
+	}, "puts a farm together; only cmd imports it"},
+	{"cmd/zfarm", []string{
+		"attest", "attest/cosign", "attest/digest", "attest/keys", "attest/kit", "attest/statement", "orchestrator",
+		"orchestrator/api/client", "orchestrator/api/intake", "orchestrator/api/server", "orchestrator/api/wire",
+		"orchestrator/compare", "orchestrator/compare/report", "orchestrator/engine", "orchestrator/farm",
+		"orchestrator/farmfile", "orchestrator/store", "plugins", "plugins/autotools", "plugins/host", "plugins/make",
+		"plugins/script", "plugins/serve", "recipes", "recipes/parse", "workers", "workers/codepage", "workers/humanize",
+	}, "flags, printing and exit codes; nothing imports it"},
 }
 
 // linksNone says what a package must not link, however far below it: its
@@ -205,28 +244,42 @@ func TestHeavyModulesStayInTheirRoom(t *testing.T) {
 }
 
 func TestFloors(t *testing.T) {
+	unused := map[string][]string{}
+	for _, r := range mayImport {
+		unused[r.pkg] = append([]string{"itself"}, r.may...)
+	}
 	for _, p := range packages(t) {
 		if p.rel() == strings.TrimSuffix(module, "/") {
 			continue
 		}
-		row := slices.IndexFunc(mayImport, func(r struct {
-			pkg    string
-			may    []string
-			reason string
-		}) bool {
-			return r.pkg == p.rel()
-		})
-		if row < 0 {
-			row = below(p.rel())
-		}
+		row := roomOf(p.rel())
 		if row < 0 {
 			t.Errorf("%s has no row in mayImport: say what it may import, and why", p.rel())
 			continue
 		}
+		r := mayImport[row]
+		used := []string{"itself"}
 		for _, imported := range p.Imports {
 			ours, ok := strings.CutPrefix(imported, module)
-			if ok && !slices.ContainsFunc(mayImport[row].may, func(m string) bool { return m == "" || under(ours, m) && !isAdapter(ours) || m == ours }) {
-				t.Errorf("%s imports %s and may import only %v: %s", p.rel(), ours, mayImport[row].may, mayImport[row].reason)
+			if ok && !slices.Contains(r.may, ours) {
+				t.Errorf("%s imports %s and may import only %v: %s", p.rel(), ours, r.may, r.reason)
+			}
+			used = append(used, ours)
+		}
+		unused[r.pkg] = slices.DeleteFunc(unused[r.pkg], func(m string) bool { return slices.Contains(used, m) })
+	}
+	for _, r := range mayImport {
+		if len(unused[r.pkg]) > 0 {
+			t.Errorf("the row of %s in mayImport allows %v, which nobody uses: a door that is not needed is walled up", r.pkg, unused[r.pkg])
+		}
+	}
+}
+
+func TestAdaptersAreWiredInOnePlace(t *testing.T) {
+	for _, r := range mayImport {
+		for _, may := range r.may {
+			if slices.Contains(adapters, may) && r.pkg != "orchestrator/farm" && r.pkg != "cmd/zfarm" && !forTests(module+r.pkg) {
+				t.Errorf("the row of %s in mayImport allows the adapter %s", r.pkg, may)
 			}
 		}
 	}
@@ -250,19 +303,18 @@ func TestClientsLinkNoFarm(t *testing.T) {
 	}
 }
 
-// below returns the row for all that lies below a package, which ends with
-// "/...", -1 if there is none.
-func below(pkg string) int {
+// roomOf returns the row of a package, or the row for all that lies below a
+// package above it, which ends with "/..."; -1 if there is none.
+func roomOf(pkg string) int {
+	if i := slices.IndexFunc(mayImport, func(r room) bool { return r.pkg == pkg }); i >= 0 {
+		return i
+	}
 	for i, r := range mayImport {
 		if prefix, ok := strings.CutSuffix(r.pkg, "/..."); ok && under(pkg, prefix) && pkg != prefix {
 			return i
 		}
 	}
 	return -1
-}
-
-func isAdapter(pkg string) bool {
-	return slices.ContainsFunc(adapters, func(a string) bool { return under(pkg, a) })
 }
 
 func TestTestPackagesAreForTests(t *testing.T) {
