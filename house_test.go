@@ -434,6 +434,29 @@ func TestLibrariesAreSilent(t *testing.T) {
 	}
 }
 
+// TestOneWriterOfJSON keeps the command from writing JSON that is not safe to show.
+func TestOneWriterOfJSON(t *testing.T) {
+	const writer = "cmd/zfarm/json.go"
+	found := false
+	for _, name := range sources(t) {
+		if path.Dir(name) != path.Dir(writer) || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		imports := slices.ContainsFunc(file.Imports, func(i *ast.ImportSpec) bool { return i.Path.Value == `"encoding/json"` })
+		found = found || imports && name == writer
+		if imports && name != writer {
+			t.Errorf("%s imports encoding/json: write JSON by the functions of %s, which escape what a terminal obeys", name, writer)
+		}
+	}
+	if !found {
+		t.Errorf("%s imports no encoding/json; which file is the writer now?", writer)
+	}
+}
+
 // TestExternalModules keeps a list of every module that is linked into the
 // binary, so that a new one is seen in review.
 func TestExternalModules(t *testing.T) {

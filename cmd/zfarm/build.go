@@ -5,7 +5,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -258,7 +257,7 @@ func (f *buildFlags) conclude(ctx context.Context, local *farm.Local, all []engi
 
 func (f *buildFlags) show(out io.Writer, c engine.Conclusion, dir string, several bool) error {
 	if f.asJSON {
-		return json.NewEncoder(out).Encode(struct {
+		return writeJSONLine(out, struct {
 			Conclusion engine.Conclusion `json:"conclusion"`
 			Out        string            `json:"out,omitempty"`
 		}{c, dir})
@@ -305,11 +304,4 @@ func writeSuite(b *strings.Builder, r orchestrator.Record, s orchestrator.Suite)
 			fmt.Fprintf(b, "  %s: %s\n", list.what, codepage.PrintableString(strings.Join(list.names, ", ")))
 		}
 	}
-}
-
-func writeJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	enc.SetEscapeHTML(false)
-	return enc.Encode(v)
 }

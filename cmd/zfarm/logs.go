@@ -5,7 +5,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -265,7 +264,6 @@ for the whole farm it goes on until Ctrl-C.`,
 }
 
 func (f *eventFlags) events(ctx context.Context, c *session, args []string) error {
-	enc := json.NewEncoder(c.out)
 	after := f.after
 	show := func(e wire.Event) error {
 		if e.Seq <= after {
@@ -273,7 +271,7 @@ func (f *eventFlags) events(ctx context.Context, c *session, args []string) erro
 		}
 		after = e.Seq
 		if c.asJSON {
-			return enc.Encode(e)
+			return writeJSONLine(c.out, e)
 		}
 		return c.writeText(eventLine(e) + "\n")
 	}

@@ -5,7 +5,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -34,7 +33,7 @@ type display interface {
 // plain lines anywhere else.
 func newDisplay(w io.Writer, asJSON bool) display {
 	if asJSON {
-		return &jsonLines{enc: json.NewEncoder(w)}
+		return &jsonLines{w: w}
 	}
 	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" {
 		return newLive(f)
@@ -43,14 +42,14 @@ func newDisplay(w io.Writer, asJSON bool) display {
 }
 
 type jsonLines struct {
-	mu  sync.Mutex
-	enc *json.Encoder
+	mu sync.Mutex
+	w  io.Writer
 }
 
 func (j *jsonLines) Show(p orchestrator.Progress) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.enc.Encode(p) //nolint:errcheck,errchkjson // progress may be dropped
+	writeJSONLine(j.w, p) //nolint:errcheck // progress may be dropped
 }
 
 func (j *jsonLines) Close() {}

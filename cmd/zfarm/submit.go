@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io/fs"
 	"os"
@@ -139,7 +138,7 @@ func (c *session) writeTaken(taken []wire.Taken, oneLine bool) error {
 			Taken []wire.Taken `json:"taken"`
 		}{taken}
 		if oneLine {
-			return json.NewEncoder(c.out).Encode(all)
+			return writeJSONLine(c.out, all)
 		}
 		return writeJSON(c.out, all)
 	}
@@ -185,7 +184,7 @@ func (c *session) follow(ctx context.Context, taken []wire.Taken) error {
 // whole event.
 func (c *session) writeEvent(port string, e wire.Event) error {
 	if c.asJSON {
-		return json.NewEncoder(c.out).Encode(struct {
+		return writeJSONLine(c.out, struct {
 			Event wire.Event `json:"event"`
 		}{e})
 	}
@@ -204,7 +203,7 @@ func (c *session) writeEvent(port string, e wire.Event) error {
 // be released.
 func (c *session) conclude(all []wire.Build) error {
 	if c.asJSON {
-		err := json.NewEncoder(c.out).Encode(struct {
+		err := writeJSONLine(c.out, struct {
 			Ended []wire.Build `json:"ended"`
 		}{all})
 		if err != nil {

@@ -5,7 +5,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -180,7 +179,6 @@ func auditCommand() *cobra.Command {
 // audit prints entries page by page: there may be very many.
 func (c *session) audit(ctx context.Context, after int64) error {
 	const page = 500
-	lines := json.NewEncoder(c.out)
 	for {
 		all, err := c.Audit(ctx, after, page)
 		if err != nil {
@@ -189,7 +187,7 @@ func (c *session) audit(ctx context.Context, after int64) error {
 		for _, e := range all {
 			after = max(after, e.Seq)
 			if c.asJSON {
-				if err := lines.Encode(e); err != nil {
+				if err := writeJSONLine(c.out, e); err != nil {
 					return err
 				}
 			}

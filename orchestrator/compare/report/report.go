@@ -73,14 +73,15 @@ func JSON(w io.Writer, v verdict.Verdict) error {
 	if err := enc.Encode(v); err != nil {
 		return fmt.Errorf("writing the verdict: %w", err)
 	}
-	text := &long
-	if long.Len() <= hunkRoom {
-		text = &bytes.Buffer{}
-		if err := json.Indent(text, long.Bytes(), "", "  "); err != nil {
+	text := codepage.JSON(long.Bytes())
+	if len(text) <= hunkRoom {
+		var indented bytes.Buffer
+		if err := json.Indent(&indented, text, "", "  "); err != nil {
 			return fmt.Errorf("writing the verdict: %w", err)
 		}
+		text = indented.Bytes()
 	}
-	_, err := w.Write(text.Bytes())
+	_, err := w.Write(text)
 	return err
 }
 

@@ -5,6 +5,7 @@ package report
 
 import (
 	"bytes"
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -115,4 +116,20 @@ func FuzzRows(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestJSONIsSafeToShow: JSON may end on a terminal, too.
+func TestJSONIsSafeToShow(t *testing.T) {
+	const foreign = "\u009b31m\x7f\u202e\u2066"
+	var out bytes.Buffer
+	if err := JSON(&out, verdict.Verdict{Outcome: verdict.Incomparable, Reason: foreign}); err != nil {
+		t.Fatal(err)
+	}
+	var back verdict.Verdict
+	if err := json.Unmarshal(out.Bytes(), &back); err != nil || back.Reason != foreign {
+		t.Errorf("read back as %q, %v", back.Reason, err)
+	}
+	if strings.ContainsAny(out.String(), "\u009b\x7f\u202e\u2066") {
+		t.Errorf("holds characters that a terminal obeys: %q", out.String())
+	}
 }
