@@ -117,7 +117,7 @@ var mayImport = []room{
 		"orchestrator/compare/format/compress", "orchestrator/compare/format/container", "orchestrator/compare/format/pax",
 		"orchestrator/compare/format/registry", "orchestrator/compare/judge", "orchestrator/compare/verdict",
 		"workers/codepage", "workers/humanize",
-	}, "finds the members that differ; the only one that spools"},
+	}, "finds the members that differ; spools what it opens"},
 	{"orchestrator/compare/judge", []string{
 		"orchestrator/compare/bytediff", "orchestrator/compare/format", "orchestrator/compare/format/jsontext",
 		"orchestrator/compare/format/registry", "orchestrator/compare/format/span", "orchestrator/compare/judge/stamp",
@@ -186,15 +186,27 @@ var linksNone = []struct {
 // sees interfaces.
 var adapters = []string{"workers/ssh", "workers/local", "plugins/host", "attest/cosign", "orchestrator/farm"}
 
-// pure packages may not reach the world by themselves. The comparator may spool
-// to files, because what it compares is larger than memory.
+// pure packages reach nothing of the world, neither by themselves nor through
+// what they link. What is compared and packaged is larger than memory, and so
+// two packages may spool to temporary files.
 var pure = struct {
-	pkgs, without []string
-	spool         string
+	pkgs, spools []string
+	// never is what they must not link, however far below them.
+	never []string
+	// without is what no package of ours that they link may import: libraries
+	// link some of it, for instance "os" through "fmt", and do not reach out.
+	without []string
 }{
-	[]string{"orchestrator", "orchestrator/plan", "orchestrator/schedule", "orchestrator/stagevalue", "orchestrator/compare", "recipes", "attest/statement", "plugins/suite"},
-	[]string{"os", "os/exec", "net", "net/http", "log", "log/slog", "math/rand", "math/rand/v2"},
-	"orchestrator/compare/tree",
+	pkgs: []string{
+		"orchestrator", "orchestrator/plan", "orchestrator/schedule", "orchestrator/stagevalue", "orchestrator/packaging",
+		"orchestrator/compare", "recipes", "attest/statement", "plugins/suite",
+	},
+	spools: []string{"orchestrator/compare/tree", "orchestrator/packaging"},
+	never: []string{
+		"net", "os/exec", "os/signal", "log/slog", "log/syslog", "database/sql", "plugin",
+		"golang.org/x/net", "golang.org/x/sys", "golang.org/x/crypto/ssh", "github.com/pkg/sftp", "google.golang.org/grpc", "github.com/hashicorp/go-plugin",
+	},
+	without: []string{"os", "os/user", "syscall", "log", "math/rand", "math/rand/v2", "crypto/rand"},
 }
 
 type listed struct {
@@ -209,9 +221,17 @@ func (p listed) rel() string { return strings.TrimPrefix(p.ImportPath, module) }
 
 func packages(t *testing.T) []listed {
 	t.Helper()
-	out, err := exec.Command("go", "list", "-json=ImportPath,Name,Doc,Imports,TestImports,XTestImports", "./...").Output()
+	return list(t, "-json=ImportPath,Name,Doc,Imports,TestImports,XTestImports", "./...")
+}
+
+func list(t *testing.T, args ...string) []listed {
+	t.Helper()
+	cmd := exec.Command("go", append([]string{"list"}, args...)...)
+	var complaint strings.Builder
+	cmd.Stderr = &complaint
+	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("listing packages: %v", err)
+		t.Fatalf("listing packages: %v: %s", err, complaint.String())
 	}
 	var all []listed
 	dec := json.NewDecoder(bytes.NewReader(out))
@@ -333,18 +353,66 @@ func forTests(pkg string) bool {
 }
 
 func TestPurePackagesReachNothing(t *testing.T) {
-	for _, p := range packages(t) {
+	all := linkable(t)
+	for _, p := range all {
 		if !slices.ContainsFunc(pure.pkgs, func(r string) bool {
-			return p.rel() == r || r == "orchestrator/compare" && under(p.rel(), r)
+			return p.rel() == r || r == "orchestrator/compare" && under(p.rel(), r) && !forTests(p.ImportPath)
 		}) {
 			continue
 		}
-		for _, imported := range p.Imports {
-			if slices.Contains(pure.without, imported) && (imported != "os" || p.rel() != pure.spool) {
-				t.Errorf("%s is pure and imports %s", p.rel(), imported)
+		via := map[string]string{}
+		reach(all, p.ImportPath, via)
+		for pkg := range via {
+			switch {
+			case unclean(pkg, pure.never):
+				t.Errorf("%s is pure and links %s, by %s", p.rel(), pkg, way(via, pkg))
+			case under(pkg, module) && !slices.Contains(pure.spools, all[pkg].rel()):
+				for _, imported := range all[pkg].Imports {
+					if unclean(imported, pure.without) {
+						t.Errorf("%s is pure and %s imports %s, by %s", p.rel(), all[pkg].rel(), imported, way(via, pkg))
+					}
+				}
 			}
 		}
 	}
+}
+
+// linkable returns our packages and all that they link, by import path.
+func linkable(t *testing.T) map[string]listed {
+	t.Helper()
+	all := map[string]listed{}
+	for _, p := range list(t, "-deps", "-json=ImportPath,Imports", "./...") {
+		all[p.ImportPath] = p
+	}
+	return all
+}
+
+// reach notes of all that a package links which package imports it.
+func reach(all map[string]listed, pkg string, via map[string]string) {
+	if _, ok := via[pkg]; !ok {
+		via[pkg] = ""
+	}
+	for _, imported := range all[pkg].Imports {
+		if _, seen := via[imported]; !seen {
+			via[imported] = pkg
+			reach(all, imported, via)
+		}
+	}
+}
+
+// way is the chain of imports that leads to a package.
+func way(via map[string]string, pkg string) string {
+	chain := pkg
+	for at := via[pkg]; at != ""; at = via[at] {
+		chain = at + " -> " + chain
+	}
+	return strings.ReplaceAll(chain, module, "")
+}
+
+// unclean reports whether a package is one of the refused: net, but not
+// net/url, and all of a module.
+func unclean(pkg string, refused []string) bool {
+	return slices.ContainsFunc(refused, func(r string) bool { return pkg == r || strings.Contains(r, ".") && under(pkg, r) })
 }
 
 func TestEveryPackageSaysWhatItIs(t *testing.T) {

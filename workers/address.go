@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"net/netip"
 	"net/url"
 	"path"
@@ -183,10 +182,7 @@ func (a Address) String() string {
 		}
 		return "local:" + a.Local + query
 	}
-	host := a.Host
-	if strings.Contains(host, ":") {
-		host = "[" + host + "]"
-	}
+	host := a.urlHost()
 	if a.Port != SSHPort {
 		host += ":" + strconv.Itoa(a.Port)
 	}
@@ -195,7 +191,16 @@ func (a Address) String() string {
 }
 
 // HostPort returns "host:port" as net.Dial takes it.
-func (a Address) HostPort() string { return net.JoinHostPort(a.Host, strconv.Itoa(a.Port)) }
+func (a Address) HostPort() string { return a.urlHost() + ":" + strconv.Itoa(a.Port) }
+
+// urlHost is the host as it stands before a port, an IPv6 address in brackets.
+// net.JoinHostPort would link the network into all that names a worker.
+func (a Address) urlHost() string {
+	if strings.Contains(a.Host, ":") {
+		return "[" + a.Host + "]"
+	}
+	return a.Host
+}
 
 // Unknown returns the first setting, by name, that is not in known; "" if there is
 // none.
