@@ -5,7 +5,9 @@ package store
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"math"
 	"strings"
 	"time"
@@ -58,6 +60,10 @@ func sum(d digest.Digest) string {
 
 // columns reads and writes the columns that hold more than a number or a text, and
 // keeps the first error.
+//
+// Golden files in testdata pin the form of each JSON column. A new field that is omitted
+// when it is zero may be added: what earlier programs wrote still reads as it was. Any
+// other change needs a migration that rewrites the rows (docs/upgrading.md).
 type columns struct{ err error }
 
 func (c *columns) fail(err error) {
@@ -74,13 +80,22 @@ func (c *columns) digest(text string) digest.Digest {
 	return d
 }
 
-// decode reads JSON into v; "" leaves v as it is.
+// decode reads JSON into v; "" leaves v as it is. An unknown field is an error: a later
+// program wrote it, and without it the rest may mean something else.
 func (c *columns) decode(text string, v any) {
 	if text == "" {
 		return
 	}
-	if err := json.Unmarshal([]byte(text), v); err != nil {
-		c.fail(fmt.Errorf("reading a JSON column: %w", err))
+	d := json.NewDecoder(strings.NewReader(text))
+	d.DisallowUnknownFields()
+	err := d.Decode(v)
+	if err == nil {
+		if _, end := d.Token(); !errors.Is(end, io.EOF) {
+			err = errors.New("something follows the value")
+		}
+	}
+	if err != nil {
+		c.fail(fmt.Errorf("reading a JSON column: %w: if a later version of zfarm wrote it, go on with that one, or see docs/upgrading.md", err))
 	}
 }
 
