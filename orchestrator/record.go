@@ -36,7 +36,8 @@ type Input struct {
 	Note string `json:"note,omitempty"`
 }
 
-// Digest identifies the inputs as a whole; the id of a build begins with its digits.
+// Digest identifies the inputs as a whole. Databases keep it to find builds with the
+// same inputs, so the JSON of the same inputs must never change.
 func (in Inputs) Digest() (digest.Digest, error) {
 	in.Sources, in.Files = withoutNotes(in.Sources), withoutNotes(in.Files)
 	in.Plugins, in.Needs = withoutNotes(in.Plugins), withoutNotes(in.Needs)

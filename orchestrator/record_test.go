@@ -100,3 +100,41 @@ func TestInputsDigest(t *testing.T) {
 		t.Errorf("summing changed what was summed: %+v", kept.Needs)
 	}
 }
+
+// TestInputsDigestHolds: the same inputs have the digest that earlier versions gave
+// them, as databases keep it. Nothing may be added to this form either, unless it is
+// omitted from inputs that lack it.
+func TestInputsDigestHolds(t *testing.T) {
+	one := func(name string) []orchestrator.Input {
+		return []orchestrator.Input{{Name: name, URI: "https://" + name, Digest: digest.Of([]byte(name)), Note: "signed by x"}}
+	}
+	recipe := digest.Of([]byte("recipe"))
+	input := func(name string) string {
+		return `[{"name":"` + name + `","uri":"https://` + name + `","digest":"` + digest.Of([]byte(name)).String() + `"}]`
+	}
+	for name, tt := range map[string]struct {
+		in   orchestrator.Inputs
+		form string
+		want string
+	}{
+		"all": {
+			orchestrator.Inputs{Recipe: recipe, Sources: one("source"), Files: one("file"), Plugins: one("plugin"), Needs: one("need"), Epoch: 1_700_000_000},
+			`{"recipe":"` + recipe.String() + `","sources":` + input("source") + `,"files":` + input("file") +
+				`,"plugins":` + input("plugin") + `,"needs":` + input("need") + `,"epoch":1700000000}`,
+			"sha256:7a276bc80ff73f079764f05fb9ff2497bfde55db35f62764929caee655ecc079",
+		},
+		"few": {
+			orchestrator.Inputs{Recipe: recipe},
+			`{"recipe":"` + recipe.String() + `","sources":[],"plugins":[],"epoch":0}`,
+			"sha256:c863efa94fe02356c13fba07cf33a7bef86808d2e71f4206b76bfcee799603e3",
+		},
+	} {
+		got, err := tt.in.Digest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.String() != tt.want || got != digest.Of([]byte(tt.form)) {
+			t.Errorf("%s: the digest is %s, databases have %s; the form was\n%s", name, got, tt.want, tt.form)
+		}
+	}
+}

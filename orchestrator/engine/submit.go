@@ -290,11 +290,12 @@ func (t *submissionTx) findNeed(ctx context.Context, n recipes.Need) (string, er
 	return "", nil
 }
 
-// identify digests what makes a second submission the same build.
+// identify digests what makes a second submission the same build. The databases of
+// farms keep the digest, so the names in the JSON must never change.
 func identify(recipe digest.Digest, needs []store.Need) (digest.Digest, error) {
 	text, err := json.Marshal(struct {
-		Recipe digest.Digest
-		Needs  []store.Need
+		Recipe digest.Digest `json:"Recipe"`
+		Needs  []store.Need  `json:"Needs"`
 	}{recipe, needs})
 	if err != nil {
 		return digest.Digest{}, fmt.Errorf("writing identity: %w", err)

@@ -18,6 +18,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/zfarm/zfarm/orchestrator"
 	"github.com/zfarm/zfarm/orchestrator/artifacts"
 	"github.com/zfarm/zfarm/orchestrator/attempt"
@@ -82,6 +84,7 @@ func TestUpgrade(t *testing.T) {
 			t.Errorf("in the file %s does not stand at %q", port, stands)
 		}
 	}
+	s.keptAsWritten(e, all)
 	for port, b := range all {
 		s.pause(b.ID, false)
 		if _, known := upgradeEnds[port]; !known || len(all) != len(upgradeEnds) {
@@ -104,6 +107,36 @@ func TestUpgrade(t *testing.T) {
 				t.Errorf("%s of %s: %v", f.Name, port, err)
 			}
 		}
+	}
+}
+
+// keptAsWritten checks what today's code reads of the file before it works on it: why a
+// build failed, what is queued, and that submitting the same recipes makes no new build.
+func (s *scene) keptAsWritten(e *engine.Engine, all map[string]store.Build) {
+	s.t.Helper()
+	for worker, id := range map[string]string{"w3": "repeat-0", "w2": "repeat-1"} {
+		b := all["failed"]
+		stage, _ := b.Stage(id)
+		want := &orchestrator.Failure{Kind: "step", Message: "step build-make exited with 3 on " + worker + "\nThe end of its log:\nno such header"}
+		if diff := cmp.Diff(want, stage.Failure); diff != "" {
+			s.t.Errorf("why %s failed (-written +read):\n%s", id, diff)
+		}
+	}
+	status, err := s.parts.Store.Status(s.t.Context())
+	if err != nil || status.Waiting != 1 {
+		s.t.Errorf("the queue has %d entries, %v; in the file it has 1, to probe a worker", status.Waiting, err)
+	}
+	for _, port := range []string{"base", "resolved", "running", "published"} {
+		s.sameBuild(s.submit(e, submission(s.port(port))), all[port])
+	}
+	s.sameBuild(s.submit(e, submission(s.port("top", "base"))), all["top"])
+}
+
+// sameBuild checks that a submission was recognized as a build that exists.
+func (s *scene) sameBuild(taken []engine.Taken, b store.Build) {
+	s.t.Helper()
+	if len(taken) != 1 || taken[0].Fresh || taken[0].Build.ID != b.ID {
+		s.t.Errorf("submitting %s again made another build than %s: %+v", b.Port, b.ID, taken)
 	}
 }
 
