@@ -23,8 +23,11 @@ type Gravity int8
 
 // The gravities, in ascending order.
 const (
+	// Unset is the gravity of fields that are not known. Every field of a format
+	// names one of the others, so that none is mild because it was forgotten.
+	Unset Gravity = iota
 	// Ordinary fields are as grave as their tier.
-	Ordinary Gravity = iota
+	Ordinary
 	// Presence is for files that are added, removed or lead elsewhere, tags, and
 	// hidden bytes.
 	Presence

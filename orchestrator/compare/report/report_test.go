@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/zfarm/zfarm/orchestrator/compare/format"
 	"github.com/zfarm/zfarm/orchestrator/compare/format/registry"
 	"github.com/zfarm/zfarm/orchestrator/compare/verdict"
 )
@@ -33,6 +35,16 @@ func TestGravestIsToldFirst(t *testing.T) {
 	want := []string{"mode", "idrz.zap", "member", "content", "embedded.user", "stamp.time", "mtime"}
 	if d := cmp.Diff(want, order); d != "" {
 		t.Errorf("-want +have:\n%s", d)
+	}
+}
+
+// TestUnknownFieldIsNoMilder ranks a field of a later version as one without a
+// gravity of its own.
+func TestUnknownFieldIsNoMilder(t *testing.T) {
+	for _, f := range []verdict.Finding{{Tier: verdict.Forbidden}, {Tier: verdict.Forbidden, Cause: "known"}, {Tier: verdict.Header}} {
+		if have, want := rank(f, format.Unset), rank(f, format.Ordinary); have != want {
+			t.Errorf("%+v: rank %d, want %d", f, have, want)
+		}
 	}
 }
 

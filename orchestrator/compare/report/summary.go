@@ -143,7 +143,8 @@ const (
 	rankAllowable
 )
 
-// rank returns how early a reader should see a finding.
+// rank returns how early a reader should see a finding. Fields that are not known, as
+// those of a later version, are as grave as their tier.
 func rank(f verdict.Finding, of format.Gravity) int {
 	switch {
 	case f.Tier != verdict.Forbidden:

@@ -15,7 +15,7 @@ import (
 // Format returns the description of the format.
 func Format() format.Format {
 	return format.Format{Name: "ar archive", Is: Is, Open: Open, Index: Index, Fields: []format.Field{
-		{Name: "ar.", Text: "header of an ar archive"},
+		{Name: "ar.", Text: "header of an ar archive", Gravity: format.Ordinary},
 		{Name: "ar.mode", Text: "header of an ar archive", Gravity: format.Authority},
 	}}
 }

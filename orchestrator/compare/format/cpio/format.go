@@ -10,7 +10,7 @@ import (
 // Format returns the description of the format.
 func Format() format.Format {
 	return format.Format{Name: "cpio archive", Is: Is, Open: Open, Fields: []format.Field{
-		{Name: "cpio.", Text: "header of a cpio archive"},
+		{Name: "cpio.", Text: "header of a cpio archive", Gravity: format.Ordinary},
 		{Name: "cpio.mode", Text: "header of a cpio archive", Gravity: format.Authority},
 	}}
 }

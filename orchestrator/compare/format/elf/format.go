@@ -10,9 +10,9 @@ import (
 // Format returns the description of the format.
 func Format() format.Format {
 	return format.Format{Name: "ELF binary", Is: Is, Spans: Spans, Symbols: Symbols, Fields: []format.Field{
-		{Name: "elf.", Text: "part of an ELF binary", Cause: "the structure of the binary differs"},
+		{Name: "elf.", Text: "part of an ELF binary", Cause: "the structure of the binary differs", Gravity: format.Ordinary},
 		{Name: "elf.comment", Text: "part of an ELF binary", Cause: format.MadeBy("the compiler or linker"), Gravity: format.Tools},
-		{Name: "elf.interp", Text: "part of an ELF binary", Cause: "its interpreter, the libraries it needs or its name differ"},
-		{Name: "elf.dynamic.", Text: "part of an ELF binary", Cause: "its interpreter, the libraries it needs or its name differ"},
+		{Name: "elf.interp", Text: "part of an ELF binary", Cause: "its interpreter, the libraries it needs or its name differ", Gravity: format.Ordinary},
+		{Name: "elf.dynamic.", Text: "part of an ELF binary", Cause: "its interpreter, the libraries it needs or its name differ", Gravity: format.Ordinary},
 	}}
 }

@@ -80,8 +80,8 @@ func TestEachSampleIsOfOneFormat(t *testing.T) {
 	}
 }
 
-// TestRows checks that each row is complete, no field has two meanings, and each
-// format has a page.
+// TestRows checks that each row is complete, no field has two meanings or lacks a
+// gravity, and each format has a page.
 func TestRows(t *testing.T) {
 	meanings := map[string]format.Field{}
 	pages := pagesText(t)
@@ -100,6 +100,9 @@ func TestRows(t *testing.T) {
 				t.Errorf("%q: field %s means %+v, and %+v to another format", f.Name, x.Name, x, known)
 			}
 			meanings[x.Name] = x
+			if x.Gravity == format.Unset {
+				t.Errorf("%q: field %s has no gravity: name one, if it is format.Ordinary", f.Name, x.Name)
+			}
 		}
 		if want := "`orchestrator/compare/format/" + packageOf(f) + "`"; !strings.Contains(pages, want) {
 			t.Errorf("%q: no page of docs/formats names %s", f.Name, want)

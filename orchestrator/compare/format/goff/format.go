@@ -16,8 +16,8 @@ func Format() format.Format {
 		Symbol: format.Symbol{Prefix: "goff.esd.", First: "goff.esd.type", Name: "goff.esd.name"},
 		Frames: []string{"goff.prefix", "goff.place.", "goff.esd.id", "goff.esd.owner", "goff.esd.name.length", "goff.rld.length", "goff.len.length", "goff.end"},
 		Fields: append(idr.Fields(),
-			format.Field{Name: "goff.", Text: "part of a GOFF object", Cause: "the layout of the object differs"},
-			format.Field{Name: "goff.esd.", Text: "part of a GOFF object", Cause: "the definition or the place of a symbol differs"}),
+			format.Field{Name: "goff.", Text: "part of a GOFF object", Cause: "the layout of the object differs", Gravity: format.Ordinary},
+			format.Field{Name: "goff.esd.", Text: "part of a GOFF object", Cause: "the definition or the place of a symbol differs", Gravity: format.Ordinary}),
 	}
 }
 

@@ -21,13 +21,13 @@ func Fields() []format.Field {
 	)
 	return []format.Field{
 		{Name: "idrl.", Text: translated, Cause: format.MadeBy("the translator"), Gravity: format.Tools},
-		{Name: "idrl.translated", Text: translated, Cause: format.MadeBy("the translator")},
+		{Name: "idrl.translated", Text: translated, Cause: format.MadeBy("the translator"), Gravity: format.Ordinary},
 		{Name: "idrb.", Text: bound, Cause: format.MadeBy("the binder or its options"), Gravity: format.Tools},
-		{Name: "idrb.bound", Text: bound, Cause: format.MadeBy("the binder or its options")},
-		{Name: "idru", Text: noted, Cause: "a note about it was changed, as whoever fixes it leaves one"},
-		{Name: "idru.", Text: noted},
+		{Name: "idrb.bound", Text: bound, Cause: format.MadeBy("the binder or its options"), Gravity: format.Ordinary},
+		{Name: "idru", Text: noted, Cause: "a note about it was changed, as whoever fixes it leaves one", Gravity: format.Ordinary},
+		{Name: "idru.", Text: noted, Gravity: format.Ordinary},
 		{Name: "idrz.zap", Text: "a patch to a bound program (IDRZ)", Cause: "a change after the fact: it was zapped, and not in the same way", Gravity: format.Tools},
 		{Name: "ppa2.", Text: compiled, Cause: format.MadeBy("the compiler"), Gravity: format.Tools},
-		{Name: "ppa2.compiled", Text: compiled, Cause: format.MadeBy("the compiler")},
+		{Name: "ppa2.compiled", Text: compiled, Cause: format.MadeBy("the compiler"), Gravity: format.Ordinary},
 	}
 }

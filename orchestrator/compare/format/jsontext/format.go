@@ -11,7 +11,7 @@ import (
 
 // Format returns the description of the format.
 func Format() format.Format {
-	return format.Format{Name: "JSON document", Is: Is, Document: true, Fields: []format.Field{{Name: "json:"}}}
+	return format.Format{Name: "JSON document", Is: Is, Document: true, Fields: []format.Field{{Name: "json:", Gravity: format.Ordinary}}}
 }
 
 // Is reports whether head may begin a document: an object or an array.

@@ -13,8 +13,8 @@ func Format() format.Format {
 		Symbol: format.Symbol{Prefix: "obj.esd.", First: "obj.esd.name", Name: "obj.esd.name"},
 		Frames: []string{"obj.card", "obj.sequence", "obj.txt.", "obj.esd.count", "obj.esd.id", "obj.rld.count", "obj.sym.count"},
 		Fields: []format.Field{
-			{Name: "obj.", Text: "part of an object module", Cause: "the layout of the object differs"},
-			{Name: "obj.esd.", Text: "part of an object module", Cause: "the definition or the place of a symbol differs"},
+			{Name: "obj.", Text: "part of an object module", Cause: "the layout of the object differs", Gravity: format.Ordinary},
+			{Name: "obj.esd.", Text: "part of an object module", Cause: "the definition or the place of a symbol differs", Gravity: format.Ordinary},
 			{Name: "obj.end.product", Text: "part of an object module", Cause: format.MadeBy("the assembler or compiler"), Gravity: format.Tools},
 			{Name: "obj.end.version", Text: "part of an object module", Cause: format.MadeBy("the assembler or compiler"), Gravity: format.Tools},
 		},

@@ -17,20 +17,20 @@ func Format() format.Format {
 		layout     = "the layout of the program differs"
 	)
 	return format.Format{Name: "program object", Is: Is, Layout: format.Opened(Open), Fields: append(idr.Fields(),
-		format.Field{Name: "po.", Text: part, Cause: layout},
+		format.Field{Name: "po.", Text: part, Cause: layout, Gravity: format.Ordinary},
 		format.Field{Name: "po.header.version", Text: part, Cause: layout, Gravity: format.Tools},
-		format.Field{Name: "prdt.", Text: part},
-		format.Field{Name: "prdt", Text: part},
-		format.Field{Name: "prat", Text: part},
-		format.Field{Name: "lidx", Text: part},
-		format.Field{Name: "psegm", Text: part},
-		format.Field{Name: "pgstb", Text: part},
-		format.Field{Name: "bxlf.", Text: part},
-		format.Field{Name: "pmar.", Text: attributes, Cause: attribute},
+		format.Field{Name: "prdt.", Text: part, Gravity: format.Ordinary},
+		format.Field{Name: "prdt", Text: part, Gravity: format.Ordinary},
+		format.Field{Name: "prat", Text: part, Gravity: format.Ordinary},
+		format.Field{Name: "lidx", Text: part, Gravity: format.Ordinary},
+		format.Field{Name: "psegm", Text: part, Gravity: format.Ordinary},
+		format.Field{Name: "pgstb", Text: part, Gravity: format.Ordinary},
+		format.Field{Name: "bxlf.", Text: part, Gravity: format.Ordinary},
+		format.Field{Name: "pmar.", Text: attributes, Cause: attribute, Gravity: format.Ordinary},
 		format.Field{Name: "pmar.ac", Text: "authorization code of a program object: what it may do",
 			Cause: "its authority differs: the authorization code for APF", Gravity: format.Authority},
 		format.Field{Name: "pmar.attributes3", Text: attributes,
 			Cause: "its authority differs: this byte says whether it is valid for APF", Gravity: format.Authority},
 		format.Field{Name: "pmar.binder", Text: attributes, Cause: format.MadeBy("the binder"), Gravity: format.Tools},
-		format.Field{Name: "pmarl.", Text: "when and by whom a program object was saved (PMARL)", Cause: attribute})}
+		format.Field{Name: "pmarl.", Text: "when and by whom a program object was saved (PMARL)", Cause: attribute, Gravity: format.Ordinary})}
 }

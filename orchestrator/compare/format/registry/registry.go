@@ -100,15 +100,15 @@ func (r *Registry) Lookup(name string) (format.Field, bool) {
 // common returns the fields that belong to no format.
 func common() []format.Field {
 	return []format.Field{
-		{Name: "content", Text: "bytes of a file"},
+		{Name: "content", Text: "bytes of a file", Gravity: format.Ordinary},
 		{Name: "member", Text: "only one side has it", Gravity: format.Presence},
 		{Name: "duplicate", Text: "members of one name", Gravity: format.Presence},
 		{Name: "hidden", Text: "bytes that readers ignore", Gravity: format.Presence},
-		{Name: "order", Text: "the same parts in another order"},
-		{Name: "format", Text: "the same said in another form"},
-		{Name: "compression", Text: "how it was compressed"},
-		{Name: "stamp.", Text: "a date or time of the build within other bytes"},
-		{Name: "embedded.", Text: "a condition of the build within other bytes"},
-		{Name: "rule.", Text: "declared by the recipe"},
+		{Name: "order", Text: "the same parts in another order", Gravity: format.Ordinary},
+		{Name: "format", Text: "the same said in another form", Gravity: format.Ordinary},
+		{Name: "compression", Text: "how it was compressed", Gravity: format.Ordinary},
+		{Name: "stamp.", Text: "a date or time of the build within other bytes", Gravity: format.Ordinary},
+		{Name: "embedded.", Text: "a condition of the build within other bytes", Gravity: format.Ordinary},
+		{Name: "rule.", Text: "declared by the recipe", Gravity: format.Ordinary},
 	}
 }

@@ -10,7 +10,7 @@ import (
 // Format returns the description of the format.
 func Format() format.Format {
 	return format.Format{Name: "RPM package", Is: Is, Open: Open, Fields: []format.Field{
-		{Name: "rpm.", Text: "header of an RPM package"},
+		{Name: "rpm.", Text: "header of an RPM package", Gravity: format.Ordinary},
 		{Name: "rpm.FILEMODES", Text: "header of an RPM package", Gravity: format.Authority},
 	}}
 }

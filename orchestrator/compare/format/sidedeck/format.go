@@ -14,7 +14,7 @@ import (
 func Format() format.Format {
 	return format.Format{Name: "side deck", Is: Is,
 		Set:    &format.Set{Field: "sidedeck.import", Items: "imports", OnlyIn: "it is imported in", Most: 64 << 20, Read: items},
-		Fields: []format.Field{{Name: "sidedeck.", Text: "what a DLL offers"}},
+		Fields: []format.Field{{Name: "sidedeck.", Text: "what a DLL offers", Gravity: format.Ordinary}},
 	}
 }
 

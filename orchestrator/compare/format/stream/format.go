@@ -10,9 +10,9 @@ import (
 // Format returns the description of the format.
 func Format() format.Format {
 	return format.Format{Name: "compressed stream", Is: Is, Open: Open, Fields: []format.Field{
-		{Name: "gzip.", Text: "header of a gzip stream"},
-		{Name: "bzip2.", Text: "header of a bzip2 stream"},
-		{Name: "xz.", Text: "header of an xz stream"},
-		{Name: "zstd.", Text: "header of a zstd stream"},
+		{Name: "gzip.", Text: "header of a gzip stream", Gravity: format.Ordinary},
+		{Name: "bzip2.", Text: "header of a bzip2 stream", Gravity: format.Ordinary},
+		{Name: "xz.", Text: "header of an xz stream", Gravity: format.Ordinary},
+		{Name: "zstd.", Text: "header of a zstd stream", Gravity: format.Ordinary},
 	}}
 }

@@ -10,7 +10,7 @@ import (
 // Format is what the comparator knows of it.
 func Format() format.Format {
 	return format.Format{Name: "zip archive", Is: Is, Open: Open, Fields: []format.Field{
-		{Name: "zip.", Text: "header of a zip archive"},
+		{Name: "zip.", Text: "header of a zip archive", Gravity: format.Ordinary},
 		{Name: "zip.mode", Text: "header of a zip archive", Gravity: format.Authority},
 	}}
 }
