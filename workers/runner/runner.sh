@@ -26,9 +26,10 @@ parent() {
 arguments() {
 	if command -v ps; then ps -o args= -p "$1" >&3; else tr '\0' ' ' <"/proc/$1/cmdline" >&3; fi
 } 3>&1 >/dev/null 2>&1
+plain() { [ -f "$1" ] && [ ! -h "$1" ]; } # a step may make a link or a pipe, which would block
 take() { # VAR FILE: the first word of the file, "" if there is none
 	_line=
-	{ read -r _line <"$2"; } 2>/dev/null
+	{ plain "$2" && read -r _line <"$2"; } 2>/dev/null
 	eval "$1=\${_line%% *}"
 }
 pid() { # VAR FILE: as take, but only what can be a process id; a step may have written there
@@ -42,7 +43,8 @@ claim() { # REASON: say why the step ends, unless somebody did before
 too_long() { [ -n "$(find log -size "+$logmax" 2>/dev/null)" ]; }
 finish() { # REASON CODE: the log is whole now
 	take seconds beat
-	[ -d status ] && rm -rf status # a step made it
+	rm -rf status.new # and what else a step may have made there
+	[ ! -d status ] || rm -rf status
 	echo "${1:-lost} $2 ${seconds:-0}" >status.new && mv -f status.new status
 }
 end_group() { # SECONDS: TERM, that much time, KILL
@@ -75,8 +77,13 @@ gone() { # SECONDS: wait until the group is empty
 	done
 }
 
+inside() { # the current folder is that of step NAME, and no link leads elsewhere
+	[ "$(pwd -P)" = "$(cd -P "$ZFARM_ROOT" && pwd -P)/.zfarm/steps/$1" ]
+}
+
 start() { # returns as soon as the step has begun, here or elsewhere
 	mkdir -p "$folder" && cd "$folder" || exit 1
+	inside "$name" || { echo "$folder is a link" >&2; exit 1; }
 	set -m # a group for the watcher, so that it outlives this command
 	"$ZFARM_SHELL" "$0" watch "$name" "$digest" </dev/null >/dev/null 2>>runner.err &
 	_left=100
@@ -94,7 +101,8 @@ start() { # returns as soon as the step has begun, here or elsewhere
 
 watch() {
 	trap : HUP INT # caught, not ignored: the step gets the default back
-	cd "$folder" && mkdir begun || exit 0
+	cd "$folder" && inside "$name" && mkdir begun || exit 0
+	rm -rf step env log runner ticker pgid beat contents contents.new ended status status.new # made by an earlier step
 	next="$ZFARM_ROOT/.zfarm/next/$name.$digest"
 	if ! { mv -f "$next.step" step && mv -f "$next.env" env && . ./env && : >log &&
 		echo $$ >runner && echo 0 >beat && echo "$digest" >contents.new; }; then
@@ -104,6 +112,8 @@ watch() {
 	set -m
 	"$ZFARM_SHELL" "$0" body "$name" </dev/null >>log 2>&1 &
 	child=$! pgid=$!
+	guard &
+	guard=$!
 	tick &
 	ticker=$!
 	echo "$ticker" >ticker
@@ -123,7 +133,22 @@ watch() {
 	take reason ended/reason
 	if too_long; then reason=log; fi
 	finish "$reason" "$code" # before the ticker goes: without both the step would look lost
-	kill -s KILL -- "-$ticker" 2>/dev/null || kill -s KILL "$ticker" 2>/dev/null
+	for each in "$guard" "$ticker"; do
+		kill -s KILL -- "-$each" 2>/dev/null || kill -s KILL "$each" 2>/dev/null
+	done
+}
+
+guard() { # ends a step that has blocked the ticker; needs no file of the step's folder
+	set +m
+	trap : HUP INT
+	[ "$limit" -gt 0 ] || exit
+	_left=$((limit / 60 + 3))
+	while [ "$_left" -gt 0 ] && sleep 60; do
+		alive $$ || exit # the watcher: without it the group may be another's
+		_left=$((_left - 1))
+	done
+	claim limit
+	kill -s KILL -- "-$pgid"
 }
 
 body() { # becomes the step; $$ is the group
@@ -151,7 +176,7 @@ tick() {
 		[ "$((now - last))" -gt 1 ] && spent=2
 		[ -d ended ] && spent=0 # by somebody who may be gone: see to it
 		last=$now total=$((total + spent)) quiet=$((quiet + spent))
-		{ echo "$total" >beat; } 2>/dev/null
+		plain beat && { echo "$total" >beat; } 2>/dev/null
 		take text lease
 		if [ "$text" != "$old" ]; then old=$text quiet=0; fi
 		why='' grace=5
@@ -164,13 +189,15 @@ tick() {
 		claim "$why"
 		end_group "$grace"
 		[ "$why" = lost ] || continue # else the watcher writes the status
+		kill -s KILL -- "-$guard" 2>/dev/null || kill -s KILL "$guard" 2>/dev/null
 		finish lost 0
 		exit
 	done
 }
 
 stop_one() {
-	cd "$1" 2>/dev/null && [ -d begun ] || return 0
+	cd "$1" 2>/dev/null && inside "${1##*/}" || return 0
+	[ -d begun ] || [ -e runner ] || return 0
 	if [ -e status ] || [ -h status ]; then # the ticker ends a step that wrote it itself
 		_left=100
 		while kept && [ "$_left" -gt 0 ]; do nap 0.1; _left=$((_left - 1)); done
@@ -179,7 +206,7 @@ stop_one() {
 	fi
 	claim stopped
 	[ "$(state_here)" = running ] || return 0
-	end_group 5
+	if own_group; then end_group 5; fi # or leave it to the ticker
 	_left=200
 	until [ -f status ] || [ "$_left" -le 0 ] || [ "$(state_here)" = lost ]; do nap; _left=$((_left - 1)); done
 }
@@ -202,14 +229,26 @@ kept() { # is the watcher or the ticker here? A process id alone proves nothing,
 		[ -n "$runner" ] && alive "$runner"
 	fi
 }
-end_orphan() { # a step without its keepers
-	pid pgid pgid && alive "$pgid" || return 0
+watched() { # is the runner of this step really one, where ps can tell?
+	pid runner runner || return 1
+	case $(arguments "$runner") in '' | *"$0 watch ${PWD##*/} "*) ;; *) return 1 ;; esac
+}
+own_group() { # is pgid the group of a child of the watcher?
+	pid runner runner && pid pgid pgid || return 1
 	dad=$(parent "$pgid")
-	case $(arguments "$pgid") in *"$PWD/step"*) dad=$runner ;; esac
-	if [ -n "$dad" ] && [ "$dad" = "$runner" ]; then
+	[ "${dad:-$runner}" = "$runner" ]
+}
+end_orphan() { # a step without its keepers
+	for pgid in $(ps -A -o pgid= -o args= 2>/dev/null | while read -r _g _args; do
+		case $_args in *" $PWD/step") echo "$_g" ;; esac
+	done); do
 		claim lost
 		end_group 5
-	fi
+	done
+	pgid=
+	own_group && alive "$pgid" || return 0
+	claim lost
+	end_group 5
 }
 
 main() {
@@ -224,7 +263,7 @@ main() {
 		for each in "$ZFARM_ROOT"/.zfarm/steps/*; do (stop_one "$each") & done
 		wait
 		for each in "$ZFARM_ROOT"/.zfarm/steps/*; do
-			if cd "$each" 2>/dev/null && [ "$(state_here)" = running ]; then exit 4; fi
+			if cd "$each" 2>/dev/null && inside "${each##*/}" && [ "$(state_here)" = running ] && watched; then exit 4; fi
 		done
 		;;
 	*) exit 2 ;;

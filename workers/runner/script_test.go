@@ -510,23 +510,32 @@ func (s shortened) Open(ctx context.Context, name string, offset int64) (io.Read
 }
 
 // TestHostileFiles: a step can write the files that describe it. Whatever they contain,
-// its processes are gone when the workspace is removed.
+// Run ends, and the step's processes are gone when the workspace is removed.
 func TestHostileFiles(t *testing.T) {
 	t.Parallel()
+	const sleep = "\nsleep 1000"
 	for name, c := range map[string]struct {
 		script string
 		ok     bool // Run believes it: a step may say of itself how it ended
 	}{
-		"status":   {script: `echo 'exited 0 0; rm -rf /' >"$d/status"`},
-		"valid":    {script: `echo 'exited 0 0' >"$d/status"`, ok: true},
-		"link":     {script: `ln -s /etc/passwd "$d/status"`},
-		"dangling": {script: `ln -s /nowhere "$d/status"`},
-		"folder":   {script: `ln -s /tmp "$d/status"`},
-		"pipe":     {script: `mkfifo "$d/status"`},
-		"long":     {script: `awk 'BEGIN { for (i = 0; i < 100000; i++) printf "exited" }' >"$d/status"`},
-		"contents": {script: `rm "$d/contents"; mkdir "$d/contents" "$d/status"`},
-		"group":    {script: `rm "$d/pgid"; ln -s /etc/passwd "$d/status"`},
-		"keepers":  {script: `kill -9 "$(cat "$d/ticker")" "$(cat "$d/runner")"; ln -s /etc/passwd "$d/status"`},
+		"status":     {script: `echo 'exited 0 0; rm -rf /' >"$d/status"` + sleep},
+		"valid":      {script: `echo 'exited 0 0' >"$d/status"` + sleep, ok: true},
+		"link":       {script: `ln -s /etc/passwd "$d/status"` + sleep},
+		"dangling":   {script: `ln -s /nowhere "$d/status"` + sleep},
+		"folder":     {script: `ln -s /tmp "$d/status"` + sleep},
+		"pipe":       {script: `mkfifo "$d/status"` + sleep},
+		"long":       {script: `awk 'BEGIN { for (i = 0; i < 100000; i++) printf "exited" }' >"$d/status"` + sleep},
+		"contents":   {script: `rm "$d/contents"; mkdir "$d/contents" "$d/status"` + sleep},
+		"group":      {script: `rm "$d/pgid"; ln -s /etc/passwd "$d/status"` + sleep},
+		"keepers":    {script: `kill -9 "$(cat "$d/ticker")" "$(cat "$d/runner")"; ln -s /etc/passwd "$d/status"` + sleep},
+		"all gone":   {script: `kill -9 "$(cat "$d/ticker")" "$(cat "$d/runner")"; rm "$d/pgid"; echo exited 0 0 >"$d/status"` + sleep, ok: true},
+		"lease":      {script: `rm -f "$d/lease"; mkfifo "$d/lease"; sleep 3; rmdir "$d/begun"` + sleep},
+		"beat":       {script: `rm -f "$d/beat"; mkfifo "$d/beat"; sleep 2; echo exited 0 0 >"$d/status"` + sleep, ok: true},
+		"new status": {script: `mkfifo "$d/status.new"; exit 0`, ok: true},
+		"reason":     {script: `mkdir "$d/ended"; mkfifo "$d/ended/reason"; exit 0`},
+		"pipe pgid":  {script: `rm "$d/pgid"; mkfifo "$d/pgid"; exit 0`, ok: true},
+		"script":     {script: `echo exit 0 >"$ZFARM_ROOT/.zfarm/x"; mv "$ZFARM_ROOT/.zfarm/x" "$ZFARM_ROOT/.zfarm/runner.sh"; trap '' TERM; echo exited 0 0 >"$d/status"` + sleep, ok: true},
+		"pretended":  {script: `mkdir -p "$d/../fake/begun"; echo 1 >"$d/../fake/runner"; exit 0`, ok: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -535,8 +544,9 @@ func TestHostileFiles(t *testing.T) {
 				t.Fatal(err)
 			}
 			pids := filepath.Join(t.TempDir(), "pids")
-			script := "d=$ZFARM_ROOT/.zfarm/steps/" + name + "\nuntil [ -s \"$d/ticker\" ]; do sleep 0.1; done\necho $$ $(cat \"$d/ticker\") >" + pids + "\n" + c.script + "\nsleep 1000"
-			status, err := ws.Run(t.Context(), step(name, script), io.Discard)
+			id := strings.ReplaceAll(name, " ", "-")
+			script := "d=$ZFARM_ROOT/.zfarm/steps/" + id + "\nuntil [ -s \"$d/ticker\" ]; do sleep 0.1; done\necho $$ $(cat \"$d/ticker\") >" + pids + "\n" + c.script
+			status, err := ws.Run(t.Context(), step(id, script), io.Discard)
 			if c.ok != (err == nil) {
 				t.Errorf("%+v, %v", status, err)
 			}
@@ -553,6 +563,65 @@ func TestHostileFiles(t *testing.T) {
 			waitGone(t, -group)
 		})
 	}
+}
+
+// TestStepsReachNothingElse: what a step leaves behind makes the runner neither write
+// nor kill anything outside of its workspace.
+func TestStepsReachNothingElse(t *testing.T) {
+	t.Parallel()
+	stranger := exec.Command("sleep", "1000")
+	stranger.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := stranger.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = stranger.Process.Kill(); _ = stranger.Wait() })
+	outside := t.TempDir()
+	if err := errors.Join(os.WriteFile(filepath.Join(outside, "log"), []byte("kept"), 0o600), os.MkdirAll(filepath.Join(outside, "status", "kept"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	root := t.TempDir()
+	w := runner.New("here", local.Host{}, runner.Options{Root: root, Shell: anyShell(t)})
+	honest, err := w.Workspace(t.Context(), "honest")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := begin(t, honest, step("honest", "echo begun; sleep 1000"), "begun")
+	ws, err := w.Workspace(t.Context(), "w")
+	if err != nil {
+		t.Fatal(err)
+	}
+	plant := fmt.Sprintf(`cd "$ZFARM_ROOT/.zfarm/steps"
+mkdir -p fake/begun; echo %d >fake/runner; echo %d >fake/pgid
+ln -s %s two
+ln -s ../../../honest/.zfarm/steps/honest three`, os.Getpid(), stranger.Process.Pid, outside)
+	if status, err := ws.Run(t.Context(), step("one", plant), io.Discard); err != nil || !status.OK() {
+		t.Fatal(status, err)
+	}
+	if status, err := ws.Run(t.Context(), step("two", "echo two"), io.Discard); err == nil {
+		t.Errorf("a step whose folder is a link: %+v", status)
+	}
+	if err := ws.Remove(t.Context()); err != nil {
+		t.Errorf("removing: %v", err)
+	}
+	if text, err := os.ReadFile(filepath.Join(outside, "log")); string(text) != "kept" || err != nil {
+		t.Errorf("a log outside is %q, %v", text, err)
+	}
+	left, err := filepath.Glob(filepath.Join(outside, "*"))
+	if err != nil || len(left) != 2 {
+		t.Errorf("outside there are %v, %v; want log and status", left, err)
+	}
+	if err := stranger.Process.Signal(syscall.Signal(0)); err != nil {
+		t.Errorf("a process of somebody else: %v", err)
+	}
+	select {
+	case e := <-ended:
+		t.Errorf("the step of another workspace has ended: %+v", e)
+	default:
+	}
+	if err := honest.Remove(t.Context()); err != nil {
+		t.Error(err)
+	}
+	<-ended
 }
 
 // waitGone waits until a process, or the group of a negative number, is gone and reaped.

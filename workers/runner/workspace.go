@@ -188,15 +188,17 @@ func (w *workspace) Stop(ctx context.Context) error {
 	return nil
 }
 
+// stop ends all steps with a runner.sh that it has just put there: a step may have
+// deleted or changed the one it was started by.
 func (w *workspace) stop(ctx context.Context) error {
-	there := "[ -d " + quoteWord(path.Join(w.root, runnerFolder, "steps")) + " ] || exit 0; "
-	out, err := w.host.Exec(ctx, there+w.command("stop"))
-	if err == nil && out.Code == codeNoRunner { // a step deleted it
-		if err = w.putScript(ctx); err == nil {
-			out, err = w.host.Exec(ctx, there+w.command("stop"))
-		}
+	out, err := w.host.Exec(ctx, "[ -d "+quoteWord(path.Join(w.root, runnerFolder, "steps"))+" ] && echo steps")
+	if err != nil || !strings.Contains(string(out.Stdout), "steps") {
+		return err
 	}
-	if err == nil && out.Code != 0 {
+	if err := w.putScript(ctx); err != nil {
+		return err
+	}
+	if out, err = w.host.Exec(ctx, w.command("stop")); err == nil && out.Code != 0 {
 		err = fmt.Errorf("a step is still running, %w; look on the worker for the process that hangs", commandError(out))
 	}
 	return err
