@@ -12,6 +12,11 @@ import (
 // Line returns s as one line that is safe to show and to use as a name: at
 // most limit bytes of valid UTF-8, with runs of white space as one space,
 // without terminal controls and invisible formatting characters.
+//
+// workers/codepage escapes foreign text so that people see what was there. Line and
+// Text leave out what is no part of a message, such as colours, and do not mark a cut:
+// the result is also the name of a test, which must be the same in every run, with
+// colours or without.
 func Line(s string, limit int) string {
 	return cut(strings.Join(strings.Fields(clean(window(s, limit))), " "), limit)
 }

@@ -158,7 +158,8 @@ func parseSpan(s string) (time.Duration, error) {
 	return time.Duration(days)*day + d, nil
 }
 
-// spanText formats a duration as parseSpan reads it.
+// spanText formats a duration as parseSpan reads it, unlike humanize.Duration: a user
+// copies it into the farm file.
 func spanText(d time.Duration) string {
 	if d >= day && d%day == 0 {
 		return fmt.Sprintf("%dd", d/day)
@@ -193,6 +194,8 @@ func parseSize(s string) (int64, bool) {
 	return n << (10 * (1 + strings.Index("KMG", m[2]))), err == nil
 }
 
+// sizeText formats a size as parseSize reads it, unlike humanize.Bytes: a user copies it
+// into the farm file.
 func sizeText(n int64) string {
 	for i, unit := range []string{"GiB", "MiB"} {
 		if shift := 30 - 10*i; n >= 1<<shift {

@@ -119,7 +119,7 @@ func (st *staging) member(below string, e *staged) member {
 			m.Records = append(m.Records, r)
 		case "atime", "ctime": // replaced like the header's time, so not listed as dropped
 		default:
-			st.dropped[clip(r.Key)]++
+			st.dropped[pax.Clip(r.Key)]++
 		}
 	}
 	return m

@@ -139,15 +139,13 @@ func cleanName(name string) (string, error) {
 		return ".", nil
 	}
 	if s == "" || path.IsAbs(s) || path.Clean(s) != s || s == ".." || strings.HasPrefix(s, "../") {
-		return "", refused("the name %q leaves the staged folder or is not clean", clip(name))
+		return "", refused("the name %q leaves the staged folder or is not clean", pax.Clip(name))
 	}
 	if !utf8.ValidString(s) || hasControl(s) {
-		return "", refused("the name %q is not plain UTF-8 text", clip(name))
+		return "", refused("the name %q is not plain UTF-8 text", pax.Clip(name))
 	}
 	return s, nil
 }
-
-func clip(s string) string { return s[:min(len(s), 300)] }
 
 // storeContent copies the content of a file into the spool.
 func (st *staging) storeContent(e *staged, content io.Reader, buf []byte) error {
@@ -188,7 +186,7 @@ func (st *staging) link(e *staged) error {
 	}
 	to := st.all[target]
 	if to == nil || to == e || to.data.Type != pax.Regular {
-		return refused("the hard link %q leads to %q, which is not a file staged before it", e.path, clip(e.Link))
+		return refused("the hard link %q leads to %q, which is not a file staged before it", e.path, pax.Clip(e.Link))
 	}
 	e.data = to.data
 	return nil
@@ -212,7 +210,7 @@ func (st *staging) check() error {
 	if n := len(st.outer); n > 0 {
 		shown := make([]string, 0, 10)
 		for _, name := range st.outer[:min(n, 10)] {
-			shown = append(shown, strconv.Quote("/"+clip(name)))
+			shown = append(shown, strconv.Quote("/"+pax.Clip(name)))
 		}
 		return refused("%d staged outside of the prefix %s: %s; install below the prefix, or remove them in the recipe",
 			n, st.s.Prefix, strings.Join(shown, ", "))

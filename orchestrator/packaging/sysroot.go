@@ -50,7 +50,7 @@ type SysrootInfo struct {
 func Sysroot(ctx context.Context, r io.Reader, w io.Writer, prefix string) (SysrootInfo, error) {
 	info, err := sysroot(ctx, r, w, prefix)
 	if err != nil {
-		return SysrootInfo{}, fmt.Errorf("laying a package out below %s: %w", clip(prefix), err)
+		return SysrootInfo{}, fmt.Errorf("laying a package out below %s: %w", pax.Clip(prefix), err)
 	}
 	return info, nil
 }
@@ -166,21 +166,21 @@ func (l *layout) checkMember(m *pax.Member) (string, error) {
 	switch m.Type {
 	case pax.Regular, pax.HardLink, pax.Symlink, pax.Directory:
 	default:
-		return "", fmt.Errorf("%q is a %s; a package has files, folders and links", clip(name), m.Type)
+		return "", fmt.Errorf("%q is a %s; a package has files, folders and links", pax.Clip(name), m.Type)
 	}
 	if l.names += len(name); l.names > maxSysrootNames {
 		return "", fmt.Errorf("its names are longer than %d MiB together", maxSysrootNames>>20)
 	}
 	if _, ok := l.seen[name]; ok {
-		return "", fmt.Errorf("%q is in it twice", clip(name))
+		return "", fmt.Errorf("%q is in it twice", pax.Clip(name))
 	}
 	if l.top == "" {
 		if m.Type != pax.Directory || !plainName(name) {
-			return "", fmt.Errorf("it begins with %q and not with a folder PORT-VERSION", clip(name))
+			return "", fmt.Errorf("it begins with %q and not with a folder PORT-VERSION", pax.Clip(name))
 		}
 		l.top = name
 	} else if kind, ok := l.seen[path.Dir(name)]; !ok || kind != pax.Directory {
-		return "", fmt.Errorf("%q does not lie in a folder that came before it", clip(name))
+		return "", fmt.Errorf("%q does not lie in a folder that came before it", pax.Clip(name))
 	}
 	l.seen[name] = m.Type
 	return name, nil
@@ -190,7 +190,7 @@ func (l *layout) checkMember(m *pax.Member) (string, error) {
 func packaged(name string) (string, error) {
 	clean, err := cleanName(name)
 	if err != nil || clean == "." {
-		return "", fmt.Errorf("the name %q is not clean", clip(name))
+		return "", fmt.Errorf("the name %q is not clean", pax.Clip(name))
 	}
 	return clean, nil
 }
@@ -206,7 +206,7 @@ func (l *layout) hardLink(name, target string) (string, error) {
 		return "", err
 	}
 	if kind := l.seen[to]; to == name || kind != pax.Regular && kind != pax.HardLink {
-		return "", fmt.Errorf("the hard link %q leads to %q, which is no file before it", clip(name), clip(target))
+		return "", fmt.Errorf("the hard link %q leads to %q, which is no file before it", pax.Clip(name), pax.Clip(target))
 	}
 	return l.newPath(to), nil
 }
@@ -214,7 +214,7 @@ func (l *layout) hardLink(name, target string) (string, error) {
 // symlink returns the target of a symbolic link at its new path.
 func (l *layout) symlink(name, target string) (string, error) {
 	if target == "" || hasControl(target) {
-		return "", fmt.Errorf("the link %q leads to a name that is not plain text", clip(name))
+		return "", fmt.Errorf("the link %q leads to a name that is not plain text", pax.Clip(name))
 	}
 	clean := path.Clean(target)
 	if clean != l.prefix && !strings.HasPrefix(clean, l.prefix+"/") {

@@ -159,6 +159,8 @@ func held(w *Worker, now time.Time) (Cause, string, time.Time) {
 	return Busy, why + " until about " + moment(until), until
 }
 
+// moment formats an estimate: to the minute and in the zone of whoever asks, where
+// humanize.Time is exact and in UTC.
 func moment(t time.Time) string { return t.Format("2006-01-02 15:04 MST") }
 
 // list joins names for people; of many it shows only the first.

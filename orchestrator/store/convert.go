@@ -16,6 +16,7 @@ import (
 	"github.com/zfarm/zfarm/orchestrator"
 	"github.com/zfarm/zfarm/orchestrator/store/query"
 	"github.com/zfarm/zfarm/workers"
+	"github.com/zfarm/zfarm/workers/codepage"
 )
 
 // longest bounds one text from a worker or a person, in bytes.
@@ -24,10 +25,7 @@ const longest = 64 << 10
 // clean makes a foreign text acceptable to both databases: valid UTF-8 without NUL, and
 // of bounded length.
 func clean(text string) string {
-	if len(text) > longest {
-		text = text[:longest] + "..."
-	}
-	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
+	return strings.ReplaceAll(strings.ToValidUTF8(codepage.Cut(text, longest), "\uFFFD"), "\x00", "\uFFFD")
 }
 
 func stamp(t time.Time) int64 {

@@ -120,8 +120,10 @@ func TestClean(t *testing.T) {
 			t.Errorf("%q became %q", text, have)
 		}
 	}
-	long := clean(strings.Repeat("ü", longest))
-	if len(long) > longest+10 || !utf8.ValidString(long) {
-		t.Errorf("a long text became %d bytes, valid: %t", len(long), utf8.ValidString(long))
+	for _, text := range []string{strings.Repeat("ü", longest), strings.Repeat("漢", longest)} {
+		long := clean(text)
+		if len(long) > longest+10 || !utf8.ValidString(long) || strings.Contains(long, "\uFFFD") {
+			t.Errorf("a long text became %d bytes, valid: %t, ending in %q", len(long), utf8.ValidString(long), long[len(long)-10:])
+		}
 	}
 }

@@ -57,6 +57,22 @@ func line(s string, limit int, backslashes bool) string {
 	return out.String()
 }
 
+// Cut cuts text to at most limit bytes, for a message that escapes it by %q; one that
+// was cut ends with "..." and never within a character. Line cuts by itself.
+func Cut(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	end := max(limit-len(cutMark), 0)
+	for i := end; i >= 0 && i > end-utf8.UTFMax; i-- {
+		if utf8.RuneStart(s[i]) {
+			end = i
+			break
+		}
+	}
+	return s[:end] + cutMark
+}
+
 // Clip cuts text to at most n characters, for where there is room for no more;
 // one that was cut ends with an ellipsis.
 func Clip(s string, n int) string {

@@ -61,6 +61,22 @@ func TestTextsOfVerdicts(t *testing.T) {
 	}
 }
 
+func TestCut(t *testing.T) {
+	for _, c := range []struct {
+		in    string
+		limit int
+		want  string
+	}{
+		{"", 5, ""}, {"plain", 5, "plain"}, {"longer", 5, "lo..."}, {"\x1b longer", 5, "\x1b ..."},
+		{"ééé", 6, "ééé"}, {"éééé", 6, "é..."}, {"éééé", 7, "éé..."}, {"漢漢漢", 8, "漢..."}, {"😀😀", 7, "😀..."}, {"a😀😀", 7, "a..."}, {"漢漢", 4, "..."},
+		{"\x80\x80\x80\x80\x80\x80\x80\x80\x80", 8, "\x80\x80\x80\x80\x80..."}, // no character begins
+	} {
+		if have := Cut(c.in, c.limit); have != c.want {
+			t.Errorf("%q within %d: %q, want %q", c.in, c.limit, have, c.want)
+		}
+	}
+}
+
 func TestASCII(t *testing.T) {
 	for in, want := range map[string]string{"plain": "plain", `a\b "c"`: `a\b "c"`, "na\u00efve\n": `na\u00efve\n`, "\xff": `\xff`, `\\`: `\\`} {
 		if have := ASCII(in); have != want {
@@ -86,6 +102,9 @@ func FuzzLine(f *testing.F) {
 			if limit >= len(cutMark) && len(got) > limit {
 				t.Errorf("%q has %d bytes, more than %d", got, len(got), limit)
 			}
+		}
+		if limit >= len(cutMark) && (len(Cut(s, limit)) > limit || utf8.ValidString(s) && !utf8.ValidString(Cut(s, limit))) {
+			t.Errorf("%q within %d: %q", s, limit, Cut(s, limit))
 		}
 		if once := Line(s, 0); Line(once, 0) != once {
 			t.Errorf("Line changes %q again", once)

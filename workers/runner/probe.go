@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/zfarm/zfarm/workers"
+	"github.com/zfarm/zfarm/workers/codepage"
 )
 
 //go:embed probe.sh
@@ -69,7 +70,7 @@ func toolsToFind(more []string) ([]string, error) {
 	}
 	for _, name := range more {
 		if !workers.ValidTool(name) {
-			return nil, fmt.Errorf("tool %q: %w", cut(name, 100), fs.ErrInvalid)
+			return nil, fmt.Errorf("tool %q: %w", codepage.Cut(name, 100), fs.ErrInvalid)
 		}
 	}
 	names := append(toolNames(), more...)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/zfarm/zfarm/attest/digest"
 	"github.com/zfarm/zfarm/workers"
+	"github.com/zfarm/zfarm/workers/codepage"
 )
 
 // encodedStep is a step in the form sent to the machine.
@@ -105,7 +106,7 @@ func readStatus(text string) (workers.Status, error) {
 	var code, took int64
 	if n, err := fmt.Sscanf(text, "%16s %d %d\n", &reason, &code, &took); n != 3 || err != nil ||
 		code < 0 || code > 255 || took < 0 || took > 1<<31 {
-		return workers.Status{}, fmt.Errorf("status %q was not written by the runner: %w", cut(text, 50), workers.ErrVanished)
+		return workers.Status{}, fmt.Errorf("status %q was not written by the runner: %w", codepage.Cut(text, 50), workers.ErrVanished)
 	}
 	s := workers.Status{State: workers.State(reason), Took: time.Duration(took) * time.Second}
 	switch s.State {
@@ -119,7 +120,7 @@ func readStatus(text string) (workers.Status, error) {
 	case "nogroup":
 		return workers.Status{}, fmt.Errorf("%w: the shell gives background commands no process group of their own; set the worker's shell to bash or mksh", workers.ErrUnfit)
 	}
-	return workers.Status{}, fmt.Errorf("status %q was not written by the runner: %w", cut(text, 50), workers.ErrVanished)
+	return workers.Status{}, fmt.Errorf("status %q was not written by the runner: %w", codepage.Cut(text, 50), workers.ErrVanished)
 }
 
 func stepFolder(root, name string) string { return path.Join(root, runnerFolder, "steps", name) }

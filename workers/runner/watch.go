@@ -17,6 +17,7 @@ import (
 
 	"github.com/zfarm/zfarm/attest/digest"
 	"github.com/zfarm/zfarm/workers"
+	"github.com/zfarm/zfarm/workers/codepage"
 )
 
 const (
@@ -94,7 +95,7 @@ func (b encodedStep) checkContents(text string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("contents %q are none of ours: %w", cut(text, 80), workers.ErrVanished)
+	return fmt.Errorf("contents %q are none of ours: %w", codepage.Cut(text, 80), workers.ErrVanished)
 }
 
 // readSmall reads a small file written by the runner.

@@ -227,10 +227,3 @@ func commandError(o Output) error {
 	}
 	return fmt.Errorf("code %d: %w", o.Code, errors.New(codepage.Line(text, 500)))
 }
-
-func cut(s string, n int) string {
-	if len(s) > n {
-		return s[:n] + "..."
-	}
-	return s
-}

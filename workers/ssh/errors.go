@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"path"
 	"strings"
 	"syscall"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/zfarm/zfarm/workers"
 	"github.com/zfarm/zfarm/workers/codepage"
+	"github.com/zfarm/zfarm/workers/humanize"
 )
 
 // failure is an error whose text is for people and whose kinds are for
@@ -87,7 +89,8 @@ func (c *conn) refusal(ctx context.Context, status *sftp.StatusError, doing, nam
 	if vfs, err := await(ctx, func() (*sftp.StatVFS, error) { return c.sftp.StatVFS(path.Dir(name)) }); err == nil {
 		free := vfs.Bavail * vfs.Frsize
 		full = full || free < minFreeSpace || vfs.Files > 0 && vfs.Favail == 0
-		room = fmt.Sprintf("%d bytes and %d files are free", free, vfs.Favail)
+		room = fmt.Sprintf("%s and %s are free",
+			humanize.Bytes(int64(min(free, math.MaxInt64))), humanize.Count(int(min(vfs.Favail, math.MaxInt)), "file"))
 	}
 	if full {
 		cause := &failure{text, []error{syscall.ENOSPC, status}}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/zfarm/zfarm/workers"
+	"github.com/zfarm/zfarm/workers/codepage"
 )
 
 // pinned are the pinned host keys of a worker, by their wire form.
@@ -29,14 +30,14 @@ func parsePinned(address string, lines []string) (pinned, error) {
 	for _, line := range lines {
 		key, _, options, rest, err := ssh.ParseAuthorizedKey([]byte(line))
 		if err != nil || len(options) > 0 || len(rest) > 0 {
-			return p, fmt.Errorf("host key %q of %s: write one key as \"ssh-ed25519 AAAA...\"", clip(line), address)
+			return p, fmt.Errorf("host key %q of %s: write one key as \"ssh-ed25519 AAAA...\"", codepage.Cut(line, 60), address)
 		}
 		algorithms := []string{key.Type()}
 		if key.Type() == ssh.KeyAlgoRSA {
 			algorithms = []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256}
 		}
 		if !slices.Contains(ssh.SupportedAlgorithms().HostKeys, algorithms[0]) || isCertificate(key) {
-			return p, fmt.Errorf("host key %q of %s: keys of type %s cannot be pinned; use ssh-ed25519, ecdsa-sha2-nistp256 or ssh-rsa", clip(line), address, key.Type())
+			return p, fmt.Errorf("host key %q of %s: keys of type %s cannot be pinned; use ssh-ed25519, ecdsa-sha2-nistp256 or ssh-rsa", codepage.Cut(line, 60), address, key.Type())
 		}
 		p.keys[string(key.Marshal())] = key
 		for _, a := range algorithms {
@@ -54,13 +55,6 @@ func parsePinned(address string, lines []string) (pinned, error) {
 func isCertificate(key ssh.PublicKey) bool {
 	_, yes := key.(*ssh.Certificate)
 	return yes
-}
-
-func clip(s string) string {
-	if len(s) > 60 {
-		return s[:60] + "..."
-	}
-	return s
 }
 
 // noKey is the error of a worker without a pinned host key.

@@ -200,7 +200,7 @@ func (a *archive) share() error {
 }
 
 // quoted returns raw text in quotes, "" if it is empty, and the length and digest of
-// long text.
+// long text: it is not cut, because long texts that differ must not read the same.
 func quoted(s string) string {
 	switch {
 	case s == "":

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // maxTime bounds times, in seconds before or after 1970, so that they can be
@@ -149,10 +150,10 @@ func (r *Reader) apply(m *Member, records []Record) error {
 	for _, rec := range records {
 		known, err := m.set(rec)
 		if err != nil {
-			return r.fault("record %q of %q: %v", clip(rec.Key), clip(m.Name), err)
+			return r.fault("record %q of %q: %v", Clip(rec.Key), Clip(m.Name), err)
 		}
 		if strings.HasPrefix(rec.Key, "GNU.sparse.") {
-			return r.fault("%q is sparse; pack it without --sparse", clip(m.Name))
+			return r.fault("%q is sparse; pack it without --sparse", Clip(m.Name))
 		}
 		if !known && rec.Value != "" {
 			m.Records = append(m.Records, rec)
@@ -216,7 +217,7 @@ func (r *Reader) check(m *Member) error {
 		return r.fault("a member without a name")
 	}
 	if strings.IndexByte(m.Name, 0) >= 0 || strings.IndexByte(m.Link, 0) >= 0 {
-		return r.fault("a NUL in the name of %q", clip(m.Name))
+		return r.fault("a NUL in the name of %q", Clip(m.Name))
 	}
 	switch m.Type {
 	case Regular, Contiguous:
@@ -226,15 +227,15 @@ func (r *Reader) check(m *Member) error {
 		}
 	case HardLink, Symlink, CharDevice, BlockDevice, Directory, FIFO:
 	case 'S':
-		return r.fault("%q is sparse; pack it without --sparse", clip(m.Name))
+		return r.fault("%q is sparse; pack it without --sparse", Clip(m.Name))
 	default:
-		return r.fault("%q has the unknown type %q", clip(m.Name), byte(m.Type))
+		return r.fault("%q has the unknown type %q", Clip(m.Name), byte(m.Type))
 	}
 	if m.Type != Regular && m.Size != 0 {
-		return r.fault("%q is a %s with %d bytes of content, which readers take in different ways", clip(m.Name), m.Type, m.Size)
+		return r.fault("%q is a %s with %d bytes of content, which readers take in different ways", Clip(m.Name), m.Type, m.Size)
 	}
 	if (m.Type == HardLink || m.Type == Symlink) && m.Link == "" {
-		return r.fault("%q is a link to nothing", clip(m.Name))
+		return r.fault("%q is a link to nothing", Clip(m.Name))
 	}
 	return nil
 }
@@ -367,7 +368,21 @@ func parseTime(s string) (time.Time, error) {
 	return time.Unix(seconds, nanos).UTC(), nil
 }
 
-func clip(s string) string { return s[:min(len(s), 200)] }
+// Clip cuts a name of an archive for a message that escapes it by %q, never within a
+// character. Formats import nothing that cuts text, and packaging reads names by this
+// package.
+func Clip(s string) string {
+	const most = 200
+	if len(s) <= most {
+		return s
+	}
+	for end := most; end > most-utf8.UTFMax; end-- {
+		if utf8.RuneStart(s[end]) {
+			return s[:end] + "..."
+		}
+	}
+	return s[:most] + "..."
+}
 
 // fitsOctal reports whether n can be written in that many octal digits.
 func fitsOctal(n int64, digits int) bool {

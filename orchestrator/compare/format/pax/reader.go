@@ -121,7 +121,7 @@ func (r *Reader) Read(p []byte) (int, error) {
 	r.left -= int64(n)
 	switch {
 	case err == io.EOF && r.left > 0:
-		r.err = r.fault("the archive ends within the content of %q", clip(r.current.Name))
+		r.err = r.fault("the archive ends within the content of %q", Clip(r.current.Name))
 	case err != nil && err != io.EOF:
 		r.err = err
 	}

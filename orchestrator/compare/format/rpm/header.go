@@ -357,7 +357,9 @@ func binaryText(b []byte) string {
 	return fmt.Sprintf("%x... %d bytes, sha256 %x", b[:maxBinary/4], len(b), sha256.Sum256(b))
 }
 
-// quoted formats text in quotes; if it is long, its beginning and a digest of all.
+// quoted formats text in quotes; if it is long, its beginning and a digest of all,
+// because long texts that differ must not read the same. A character that is cut is
+// shown as the bytes that are left of it.
 func quoted(b []byte) string {
 	if len(b) <= maxText {
 		return strconv.Quote(string(b))

@@ -216,7 +216,8 @@ func hexText(b []byte) string {
 	return fmt.Sprintf("%d bytes, sha256 %x", len(b), sha256.Sum256(b))
 }
 
-// short formats a value; a long one as a digest.
+// short formats a value, which is ASCII here; a long one with a digest, because long
+// values that differ must not read the same.
 func short(s string) string {
 	if len(s) <= 2048 {
 		return s
@@ -224,7 +225,8 @@ func short(s string) string {
 	return fmt.Sprintf("%s... %d bytes, sha256 %x", s[:512], len(s), sha256.Sum256([]byte(s)))
 }
 
-// quoted returns raw text in quotes, "" if it is empty.
+// quoted returns raw text in quotes, "" if it is empty. Long text becomes its length and
+// digest and is not cut: long texts that differ must not read the same.
 func quoted(s string) string {
 	switch {
 	case s == "":
