@@ -25,12 +25,15 @@ func (d Description) Validate() error {
 	if d.Builder == nil && d.Tester == nil {
 		return fmt.Errorf("plugin %s is neither builder nor tester: describe at least one schema", d.Name)
 	}
-	for role, s := range map[string]*Schema{"builder": d.Builder, "tester": d.Tester} {
-		if s == nil {
+	for _, role := range []struct {
+		name   string
+		schema *Schema
+	}{{"builder", d.Builder}, {"tester", d.Tester}} {
+		if role.schema == nil {
 			continue
 		}
-		if err := s.Validate(); err != nil {
-			return fmt.Errorf("plugin %s: schema of its %s: %w", d.Name, role, err)
+		if err := role.schema.Validate(); err != nil {
+			return fmt.Errorf("plugin %s: schema of its %s: %w", d.Name, role.name, err)
 		}
 	}
 	return nil

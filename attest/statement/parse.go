@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -49,7 +51,8 @@ func parse(b []byte) (attest.Statement, json.RawMessage, error) {
 		PredicateType string
 		Subject       []Resource
 	}
-	for name, value := range fields {
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		value := fields[name]
 		var err error
 		switch name {
 		case "_type":

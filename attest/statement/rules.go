@@ -104,9 +104,9 @@ func (x Rule) check() error {
 		return errors.New("pattern is missing")
 	}
 	errs := []error{checkWord("reason", x.Reason)}
-	for what, s := range map[string]string{"path": x.Path, "field": x.Field, "pattern": x.Pattern} {
-		if s != "" {
-			errs = append(errs, checkWord(what, s))
+	for _, part := range []struct{ name, text string }{{"path", x.Path}, {"field", x.Field}, {"pattern", x.Pattern}} {
+		if part.text != "" {
+			errs = append(errs, checkWord(part.name, part.text))
 		}
 	}
 	return errors.Join(errs...)

@@ -97,7 +97,8 @@ func (r *Resource) UnmarshalJSON(b []byte) error {
 		return err
 	}
 	out := Resource{URI: w.URI, Name: w.Name, MediaType: w.MediaType, Annotations: w.Annotations}
-	for name, value := range w.Digest {
+	for _, name := range slices.Sorted(maps.Keys(w.Digest)) {
+		value := w.Digest[name]
 		switch name {
 		case setSHA256:
 			d, err := digest.Parse(value)

@@ -5,6 +5,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -38,7 +39,7 @@ func (f knownFlags) known() (compare.Known, error) {
 		has, lacks map[string]string
 		flag       string
 	}{{a, b, "--known-b"}, {b, a, "--known-a"}} {
-		for key := range x.has {
+		for _, key := range slices.Sorted(maps.Keys(x.has)) {
 			if _, ok := x.lacks[key]; !ok {
 				return compare.Known{}, fmt.Errorf("%s is known of one side only: give %s %s=VALUE as well", key, x.flag, key)
 			}
@@ -59,12 +60,8 @@ func keysOf(flag string, given []string) (map[string]string, error) {
 		key, value, ok := strings.Cut(s, "=")
 		known := knownKeys()
 		if _, there := known[key]; !ok || !there {
-			names := make([]string, 0, len(known))
-			for name := range known {
-				names = append(names, name)
-			}
-			slices.Sort(names)
-			return nil, fmt.Errorf("%s %s: want KEY=VALUE, where KEY is one of %s", flag, s, strings.Join(names, ", "))
+			names := strings.Join(slices.Sorted(maps.Keys(known)), ", ")
+			return nil, fmt.Errorf("%s %s: want KEY=VALUE, where KEY is one of %s", flag, s, names)
 		}
 		if _, twice := out[key]; twice || value == "" {
 			return nil, fmt.Errorf("%s %s: %s is given twice, or empty", flag, s, key)
@@ -82,16 +79,19 @@ func conditions(flag string, keys map[string]string) (compare.Conditions, error)
 			c.Values[name] = value
 		}
 	}
-	for key, at := range map[string]*time.Time{"begun": &c.Begun, "ended": &c.Ended} {
-		text, ok := keys[key]
+	for _, end := range []struct {
+		key string
+		at  *time.Time
+	}{{"begun", &c.Begun}, {"ended", &c.Ended}} {
+		text, ok := keys[end.key]
 		if !ok {
 			continue
 		}
 		t, err := time.Parse(time.RFC3339, text)
 		if err != nil {
-			return c, fmt.Errorf("%s %s=%s: want a time such as 2026-11-22T15:04:05Z or 2026-11-22T15:04:05+01:00", flag, key, text)
+			return c, fmt.Errorf("%s %s=%s: want a time such as 2026-11-22T15:04:05Z or 2026-11-22T15:04:05+01:00", flag, end.key, text)
 		}
-		*at = t
+		*end.at = t
 	}
 	switch {
 	case c.Begun.IsZero() != c.Ended.IsZero():

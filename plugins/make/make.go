@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"sort"
@@ -98,7 +99,7 @@ func (builder) Check(raw json.RawMessage) []plugins.Complaint {
 		complaints = append(complaints, plugins.Complaint{Attribute: "destdir_var",
 			Message: "name the variable for the stage or the one for the prefix: without both make would install into this machine"})
 	}
-	sort.Slice(complaints, func(i, j int) bool { return complaints[i].Attribute < complaints[j].Attribute })
+	sort.SliceStable(complaints, func(i, j int) bool { return complaints[i].Attribute < complaints[j].Attribute })
 	return complaints
 }
 
@@ -113,11 +114,11 @@ func CheckTarget(attribute, target string) []plugins.Complaint {
 
 func checkVars(vars map[string]string) []plugins.Complaint {
 	var complaints []plugins.Complaint
-	for name, value := range vars {
+	for _, name := range slices.Sorted(maps.Keys(vars)) {
 		switch {
 		case !validVar(name):
 			complaints = append(complaints, plugins.Complaint{Attribute: "vars", Message: wantVar(name)})
-		case strings.ContainsAny(value, "\n\x00"):
+		case strings.ContainsAny(vars[name], "\n\x00"):
 			complaints = append(complaints, plugins.Complaint{Attribute: "vars", Message: "value of " + name + ": want one line"})
 		}
 	}

@@ -6,7 +6,9 @@ package wire
 import (
 	"fmt"
 	"io/fs"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -184,7 +186,8 @@ func toStep(m *Step) (workers.Step, error) {
 	if len(m.GetEnv()) > 0 {
 		s.Env = make(map[string]string, len(m.GetEnv()))
 	}
-	for name, value := range m.GetEnv() {
+	for _, name := range slices.Sorted(maps.Keys(m.GetEnv())) {
+		value := m.GetEnv()[name]
 		if !workers.ValidEnvName(name) {
 			return s, invalid("variable %q of step %s", plugins.Line(name, 100), s.Name)
 		}

@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -121,7 +123,7 @@ func damagedTar(err error) error {
 // checkGlobal accepts a pax header for all members if it has only a comment, as
 // git archive writes it. Other records would change members.
 func (p *repack) checkGlobal(h *tar.Header) error {
-	for k := range h.PAXRecords {
+	for _, k := range slices.Sorted(maps.Keys(h.PAXRecords)) {
 		if k != "comment" {
 			return refuse(h.Name, "global pax record %s", codepage.Line(k, maxText))
 		}

@@ -59,8 +59,8 @@ func checkStep(s workers.Step) error {
 	if strings.ContainsRune(s.Script, 0) || strings.ContainsRune(s.Dir, 0) {
 		return fmt.Errorf("script with a NUL: %w", fs.ErrInvalid)
 	}
-	for name, value := range s.Env {
-		if !workers.ValidEnvName(name) || strings.ContainsRune(value, 0) {
+	for _, name := range slices.Sorted(maps.Keys(s.Env)) {
+		if !workers.ValidEnvName(name) || strings.ContainsRune(s.Env[name], 0) {
 			return fmt.Errorf("environment variable %q: %w", name, fs.ErrInvalid)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -105,9 +106,9 @@ func (r ClaimRule) check() error {
 	if len(r.Claims) == 0 {
 		return errors.New("a rule without claims would fit every token")
 	}
-	for claim, pattern := range r.Claims {
-		if _, err := path.Match(pattern, ""); err != nil {
-			return fmt.Errorf("the pattern %q of claim %s is no pattern", pattern, claim)
+	for _, claim := range slices.Sorted(maps.Keys(r.Claims)) {
+		if _, err := path.Match(r.Claims[claim], ""); err != nil {
+			return fmt.Errorf("the pattern %q of claim %s is no pattern", r.Claims[claim], claim)
 		}
 	}
 	return wire.CheckRoles(r.Roles, r.Ports)

@@ -6,6 +6,8 @@ package judge
 import (
 	"fmt"
 	"hash/maphash"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/zfarm/zfarm/orchestrator/compare/verdict"
@@ -43,8 +45,8 @@ func (d *difference) order() error {
 	if errA != nil || errB != nil {
 		return nil //nolint:nilerr // what cannot be read has no order, and was compared as bytes
 	}
-	for field, a := range inA {
-		b := inB[field]
+	for _, field := range slices.Sorted(maps.Keys(inA)) {
+		a, b := inA[field], inB[field]
 		if a.count != b.count || a.set != b.set || a.list == b.list {
 			continue
 		}
