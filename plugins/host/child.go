@@ -5,6 +5,7 @@ package host
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hashicorp/go-plugin"
 	"github.com/hashicorp/go-plugin/runner"
 )
 
@@ -24,12 +26,11 @@ import (
 // go-plugin's own runner passes on the farm's standard input, ignores the
 // folder for sockets and never ends the plugin's child processes.
 type child struct {
-	entry    Entry
-	programs *programs
-	dir      string
-	cmd      *exec.Cmd
-	stdout   *os.File
-	stderr   *os.File
+	entry  Entry
+	dir    string
+	cmd    *exec.Cmd
+	stdout *os.File
+	stderr *os.File
 	// exited is closed when the process has been waited for; drained is closed
 	// when go-plugin has read all its output.
 	exited  chan struct{}
@@ -48,7 +49,7 @@ var _ runner.Runner = (*child)(nil)
 const searchPath = "/usr/local/bin:/usr/bin:/bin"
 
 // newChild prepares the process of e with the folder dir of its own.
-func newChild(e Entry, programs *programs, dir string) (*child, error) {
+func newChild(e Entry, dir string) (*child, error) {
 	tmp := filepath.Join(dir, "t")
 	if err := os.Mkdir(tmp, 0o700); err != nil {
 		return nil, err
@@ -57,18 +58,26 @@ func newChild(e Entry, programs *programs, dir string) (*child, error) {
 	cmd.Dir = dir
 	cmd.Env = []string{"PATH=" + searchPath, "TMPDIR=" + tmp, "LANG=C"}
 	cmd.SysProcAttr = attributes()
-	return &child{entry: e, programs: programs, dir: dir, cmd: cmd, exited: make(chan struct{}), drained: make(chan struct{})}, nil
+	return &child{entry: e, dir: dir, cmd: cmd, exited: make(chan struct{}), drained: make(chan struct{})}, nil
 }
 
 // Start checks the digest of the file and executes it.
 func (c *child) Start(context.Context) error {
-	if err := c.programs.check(c.entry); err != nil {
-		return err
+	// Each start needs a new hash, because Check adds to it. No result is kept: writing
+	// through a mapping can change a file without changing its times.
+	pinned := plugin.SecureConfig{Checksum: c.entry.SHA256[:], Hash: sha256.New()}
+	same, err := pinned.Check(c.entry.Path)
+	if err != nil {
+		return fmt.Errorf("checking %s: %w", c.entry.Path, err)
+	}
+	if !same {
+		return fmt.Errorf("checking %s: %w: its contents do not have the pinned %s; install the right file or pin the new one",
+			c.entry.Path, plugin.ErrChecksumsDoNotMatch, c.entry.SHA256)
 	}
 	if err := c.pipes(); err != nil {
 		return err
 	}
-	err := c.execute()
+	err = c.execute()
 	for _, f := range []any{c.cmd.Stdout, c.cmd.Stderr} {
 		err = errors.Join(err, f.(io.Closer).Close())
 	}

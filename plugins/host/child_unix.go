@@ -8,21 +8,7 @@ package host
 import (
 	"errors"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 )
-
-// identify returns the identity of a file. The second result is false if it cannot tell.
-func identify(path string) (fileIdentity, bool) {
-	var st unix.Stat_t
-	if err := unix.Stat(path, &st); err != nil {
-		return fileIdentity{}, false
-	}
-	return fileIdentity{
-		device: uint64(st.Dev), inode: uint64(st.Ino), size: st.Size,
-		modified: st.Mtim.Nano(), changed: st.Ctim.Nano(),
-	}, true
-}
 
 // killGroup ends every process of the group.
 func killGroup(pgid int) {

@@ -39,7 +39,7 @@ type Entry struct {
 	Name string
 	// Path is absolute; Args follow it on the command line. A user other than
 	// the farm's should own the file, because it is read twice: once to check
-	// it (again when it was replaced or changed), once to execute it.
+	// it, once to execute it.
 	Path string
 	Args []string
 	// SHA256 is the digest that the file must have.
@@ -61,9 +61,8 @@ type Options struct {
 
 // Catalog holds the plugins of a farm.
 type Catalog struct {
-	entries  map[string]*catalogEntry
-	opts     Options
-	programs programs
+	entries map[string]*catalogEntry
+	opts    Options
 }
 
 // catalogEntry is an entry and the description that its plugin gave.
@@ -90,7 +89,7 @@ func New(entries []Entry, opts Options) (*Catalog, error) {
 		return nil, fmt.Errorf("folder for plugins %s: a path of %d bytes is too long for sockets below it; choose one of at most %d",
 			opts.Dir, len(opts.Dir), maxDir)
 	}
-	c := &Catalog{entries: map[string]*catalogEntry{}, opts: opts, programs: programs{settledAge: settledAge}}
+	c := &Catalog{entries: map[string]*catalogEntry{}, opts: opts}
 	for _, e := range entries {
 		switch {
 		case e.Name == "" || c.entries[e.Name] != nil:

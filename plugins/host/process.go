@@ -56,7 +56,7 @@ func (c *Catalog) Start(ctx context.Context, name string) (*Process, error) {
 	limited, cancel := context.WithTimeoutCause(ctx, c.opts.StartTimeout,
 		fmt.Errorf("no answer within %s", c.opts.StartTimeout))
 	defer cancel()
-	if err := p.start(limited, k.Entry, &c.programs, c.opts.StartTimeout); err != nil {
+	if err := p.start(limited, k.Entry, c.opts.StartTimeout); err != nil {
 		closeErr := p.Close()
 		return nil, errors.Join(fmt.Errorf("starting plugin %s: %w%s", name, err, p.stderr.quote()), closeErr)
 	}
@@ -64,8 +64,8 @@ func (c *Catalog) Start(ctx context.Context, name string) (*Process, error) {
 }
 
 // start returns when the plugin has answered, failed or taken too long.
-func (p *Process) start(ctx context.Context, e Entry, programs *programs, timeout time.Duration) error {
-	if err := p.prepare(e, programs, timeout); err != nil {
+func (p *Process) start(ctx context.Context, e Entry, timeout time.Duration) error {
+	if err := p.prepare(e, timeout); err != nil {
 		return err
 	}
 	ready := make(chan error, 1)
@@ -83,7 +83,7 @@ func (p *Process) start(ctx context.Context, e Entry, programs *programs, timeou
 	return err
 }
 
-func (p *Process) prepare(e Entry, programs *programs, timeout time.Duration) error {
+func (p *Process) prepare(e Entry, timeout time.Duration) error {
 	p.client = plugin.NewClient(&plugin.ClientConfig{
 		HandshakeConfig:  plugin.HandshakeConfig{MagicCookieKey: wire.CookieKey, MagicCookieValue: wire.CookieValue},
 		VersionedPlugins: map[int]plugin.PluginSet{wire.Version: {wire.Service: &adapter{}}},
@@ -105,7 +105,7 @@ func (p *Process) prepare(e Entry, programs *programs, timeout time.Duration) er
 		},
 	})
 	var err error
-	p.child, err = newChild(e, programs, p.dir)
+	p.child, err = newChild(e, p.dir)
 	return err
 }
 
