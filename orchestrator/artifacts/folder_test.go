@@ -9,6 +9,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -206,6 +208,110 @@ func TestSyncFails(t *testing.T) {
 		}
 		if at == 1 && len(d.take()) != 3 {
 			t.Error("a folder whose sync failed was taken for durable")
+		}
+	}
+}
+
+// TestSweepWaitsForRename: while an artifact is stored again, the sweep that found it
+// old neither looks at it nor removes it.
+func TestSweepWaitsForRename(t *testing.T) {
+	f, _ := open(t)
+	d, err := f.Put(t.Context(), strings.NewReader("wanted again"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := time.Now().Add(-2 * time.Hour)
+	if err := os.Chtimes(f.path(d), old, old); err != nil {
+		t.Fatal(err)
+	}
+	f.sweeping.RLock() // as rename does
+	swept := make(chan error, 1)
+	go func() {
+		_, err := f.Sweep(t.Context(), time.Now().Add(-time.Hour), func(digest.Digest) (bool, error) { return false, nil })
+		swept <- err
+	}()
+	for f.sweeping.TryRLock() { // fails as soon as the sweep waits
+		f.sweeping.RUnlock()
+		select {
+		case err := <-swept:
+			t.Fatalf("the sweep did not wait for a rename; it returned %v", err)
+		default:
+			runtime.Gosched()
+		}
+	}
+	if err := os.Chtimes(f.path(d), time.Time{}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	f.sweeping.RUnlock()
+	if err := <-swept; err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Verify(t.Context(), d); err != nil {
+		t.Errorf("swept although it was stored again: %v", err)
+	}
+}
+
+// TestStoredFileIsReadOnly: no program of the farm's user changes it by mistake.
+func TestStoredFileIsReadOnly(t *testing.T) {
+	f, _ := open(t)
+	d, err := f.Put(t.Context(), strings.NewReader("stays"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(f.path(d))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode() != 0o400 {
+		t.Errorf("mode %v; want -r--------", info.Mode())
+	}
+}
+
+// TestCloseFails: some file systems say only then that bytes were not written.
+func TestCloseFails(t *testing.T) {
+	dir := t.TempDir()
+	f, err := openFolder(dir, func(file *os.File) error {
+		if strings.HasPrefix(filepath.Base(file.Name()), "put-") {
+			return file.Close() // so that the next one fails
+		}
+		return file.Sync()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d, err := f.Put(t.Context(), strings.NewReader("bytes")); !errors.Is(err, os.ErrClosed) || !d.IsZero() {
+		t.Errorf("Put whose file cannot be closed = %s, %v; want no digest and the error", d, err)
+	}
+	checkNothingIncoming(t, dir)
+	if _, err := f.Open(t.Context(), digest.Of([]byte("bytes"))); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("Open = %v; want fs.ErrNotExist", err)
+	}
+}
+
+// TestVerifyClosesFile: a farm verifies thousands of artifacts.
+func TestVerifyClosesFile(t *testing.T) {
+	const files = "/proc/self/fd"
+	if _, err := os.Stat(files); err != nil {
+		t.Skipf("open files cannot be listed: %v", err)
+	}
+	f, _ := open(t)
+	d, err := f.Put(t.Context(), strings.NewReader("bytes"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A collection closes files that were forgotten.
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	if err := f.Verify(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	all, err := os.ReadDir(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range all {
+		// Those of other tests may be closed by now.
+		if name, err := os.Readlink(filepath.Join(files, file.Name())); err == nil && filepath.Base(name) == d.Hex() {
+			t.Errorf("%s is still open", name)
 		}
 	}
 }
