@@ -6,6 +6,8 @@ package schedule
 import (
 	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/zfarm/zfarm/workers"
@@ -22,7 +24,8 @@ func (p Settings) Check() error {
 	if p.Aging < 0 || p.Reserve < 0 {
 		return fmt.Errorf("checking the policy: aging is %s, reserve %s: neither may be negative", p.Aging, p.Reserve)
 	}
-	for owner, weight := range p.Shares {
+	for _, owner := range slices.Sorted(maps.Keys(p.Shares)) {
+		weight := p.Shares[owner]
 		if !(weight > 0) { // neither is NaN
 			return fmt.Errorf("checking the policy: the share of %q is %v: write a number above 0", owner, weight)
 		}

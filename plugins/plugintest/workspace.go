@@ -326,11 +326,11 @@ func (s *Space) environment(asked map[string]string) ([]string, error) {
 	}
 	maps.Copy(all, s.Conditions)
 	env := []string{"ZFARM_ROOT=" + s.Root}
-	for name, value := range all {
+	for _, name := range slices.Sorted(maps.Keys(all)) {
 		if !workers.ValidEnvName(name) {
 			return nil, fmt.Errorf("variable %q: %w", name, fs.ErrInvalid)
 		}
-		env = append(env, name+"="+strings.ReplaceAll(value, "${ZFARM_ROOT}", s.Root))
+		env = append(env, name+"="+strings.ReplaceAll(all[name], "${ZFARM_ROOT}", s.Root))
 	}
 	sort.Strings(env)
 	return env, nil

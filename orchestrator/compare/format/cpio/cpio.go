@@ -10,9 +10,11 @@
 package cpio
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 
@@ -174,7 +176,8 @@ func (a *archive) link(h *Header) {
 // share gives the members of a group the same content, which the new variants store
 // once.
 func (a *archive) share() error {
-	for _, g := range a.links {
+	byPlace := func(x, y *group) int { return cmp.Compare(x.members[0], y.members[0]) }
+	for _, g := range slices.SortedFunc(maps.Values(a.links), byPlace) {
 		if len(g.members) < 2 {
 			continue
 		}
