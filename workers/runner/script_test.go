@@ -627,8 +627,12 @@ ln -s ../../../honest/.zfarm/steps/honest three`, os.Getpid(), stranger.Process.
 // waitGone waits until a process, or the group of a negative number, is gone and reaped.
 func waitGone(t *testing.T, pid int) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
+	deadline, tick := time.After(time.Minute), time.NewTicker(10*time.Millisecond)
+	defer tick.Stop()
+	for !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+		select {
+		case <-tick.C:
+		case <-deadline:
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 			t.Fatalf("process %d is still there", pid)
 		}

@@ -70,24 +70,6 @@ func (q *Queries) AddToken(ctx context.Context, arg AddTokenParams) (int64, erro
 	return result.RowsAffected()
 }
 
-const setNotReproduced = `-- name: SetNotReproduced :execrows
-UPDATE released SET not_reproduced = $1 WHERE port = $2 AND version = $3
-`
-
-type SetNotReproducedParams struct {
-	NotReproduced string
-	Port          string
-	Version       string
-}
-
-func (q *Queries) SetNotReproduced(ctx context.Context, arg SetNotReproducedParams) (int64, error) {
-	result, err := q.db.ExecContext(ctx, setNotReproduced, arg.NotReproduced, arg.Port, arg.Version)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
-}
-
 const durations = `-- name: Durations :many
 SELECT port, kind, mean, samples FROM duration WHERE kind = $1
 `
@@ -321,6 +303,24 @@ UPDATE token SET revoked = 1 WHERE id = $1
 
 func (q *Queries) RevokeToken(ctx context.Context, id string) (int64, error) {
 	result, err := q.db.ExecContext(ctx, revokeToken, id)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const setNotReproduced = `-- name: SetNotReproduced :execrows
+UPDATE released SET not_reproduced = $1 WHERE port = $2 AND version = $3
+`
+
+type SetNotReproducedParams struct {
+	NotReproduced string
+	Port          string
+	Version       string
+}
+
+func (q *Queries) SetNotReproduced(ctx context.Context, arg SetNotReproducedParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, setNotReproduced, arg.NotReproduced, arg.Port, arg.Version)
 	if err != nil {
 		return 0, err
 	}
