@@ -113,13 +113,13 @@ func mirror(t *testing.T) string {
 	return dir
 }
 
-// TestRealPort builds gzip 1.12 by its recipe on two real SSH servers, with its own
+// TestRealPort builds GNU hello by its recipe on two real SSH servers, with its own
 // test suite, and verifies the bundles with our verifier and with stock cosign.
 func TestRealPort(t *testing.T) {
 	long(t)
 	sources := mirror(t)
 	f := newFarm(t, 2)
-	out := f.signedBuild("../../recipes/ports/gzip", sources, "gzip-1.12.linux.pax.Z")
+	out := f.signedBuild("../../recipes/ports/hello", sources, "hello-2.10.linux.pax.Z")
 	for _, want := range []string{"signed by", "baseline, suite autotools: "} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the output does not say %q", want)

@@ -65,7 +65,7 @@ func points(stride int) []int {
 // another one go on.
 func TestKilledAtEveryPoint(t *testing.T) {
 	eachPoint(t)
-	stride := thorough(t, 14, 4)
+	stride := thorough(t, 20, 4)
 	each(t, func(t *testing.T, fresh func(*testing.T) string) {
 		atOnce(t, points(stride), func(t *testing.T, point int) { killedAt(t, fresh(t), point) })
 	})
@@ -114,7 +114,7 @@ func killedAt(t *testing.T, url string, point int) {
 // progress it reports.
 func TestCancelledAtEveryPoint(t *testing.T) {
 	eachPoint(t)
-	stride := thorough(t, 14, 6)
+	stride := thorough(t, 20, 6)
 	each(t, func(t *testing.T, fresh func(*testing.T) string) {
 		atOnce(t, points(stride), func(t *testing.T, point int) { cancelledAt(t, fresh(t), point) })
 	})

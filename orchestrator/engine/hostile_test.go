@@ -136,12 +136,12 @@ func TestWorkerThatLies(t *testing.T) {
 			return err
 		}
 	}
-	for name, lie := range map[string]func(context.Context, string) error{
+	for name, lie := range some(t, map[string]func(context.Context, string) error{
 		"lists nothing":           at("", errors.New("not a folder")),
 		"steps vanish":            at("build-make", workers.ErrVanished),
 		"nonsense about a step":   at("build-make", errors.New("ÿþ")),
 		"nonsense about the pack": at("pack", errors.New("ÿþ")),
-	} {
+	}, "steps vanish", "nonsense about the pack") {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newScene(t, installing, "w1", "w2", "w3")

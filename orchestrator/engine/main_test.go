@@ -38,6 +38,23 @@ func eachPoint(t *testing.T) {
 	}
 }
 
+// some returns the cases of that name, and all of them when ZFARM_LONG is set.
+func some[C any](t *testing.T, all map[string]C, names ...string) map[string]C {
+	t.Helper()
+	if thorough(t, len(names), len(all)) == len(all) {
+		return all
+	}
+	few := map[string]C{}
+	for _, name := range names {
+		c, ok := all[name]
+		if !ok {
+			t.Fatalf("there is no case %q", name)
+		}
+		few[name] = c
+	}
+	return few
+}
+
 // thorough returns how much of something a test tries: more when ZFARM_LONG is set.
 func thorough(t *testing.T, short, long int) int {
 	t.Helper()

@@ -79,13 +79,13 @@ func roomy(_, now *workers.Facts, err error) *workers.Quarantine {
 // port nor a worker with space counts as faulty.
 func TestFullDiskOfAWorker(t *testing.T) {
 	t.Parallel()
-	for name, c := range map[string]crammed{
+	for name, c := range some(t, map[string]crammed{
 		"the step fails":             {},
 		"the suite fails":            {suite: true},
 		"putting fails, here":        {put: syscall.ENOSPC},
 		"putting fails, over sftp":   {put: fmt.Errorf("%w: no space left on the worker", workers.ErrUnfit)},
 		"putting fails, and no word": {put: syscall.ENOSPC, silent: true},
-	} {
+	}, "the step fails", "putting fails, here") {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newScene(t, installing, "w1", "w2", "w3")

@@ -27,6 +27,11 @@ arguments() {
 	if command -v ps; then ps -o args= -p "$1" >&3; else tr '\0' ' ' <"/proc/$1/cmdline" >&3; fi
 } 3>&1 >/dev/null 2>&1
 plain() { [ -f "$1" ] && [ ! -h "$1" ]; } # a step may make a link or a pipe, which would block
+remove() { # FILE...: without a process where there is nothing
+	for _each in "$@"; do
+		if [ -e "$_each" ] || [ -h "$_each" ]; then rm -rf "$_each"; fi
+	done
+}
 take() { # VAR FILE: the first word of the file, "" if there is none
 	_line=
 	{ plain "$2" && read -r _line <"$2"; } 2>/dev/null
@@ -43,8 +48,8 @@ claim() { # REASON: say why the step ends, unless somebody did before
 too_long() { [ -n "$(find log -size "+$logmax" 2>/dev/null)" ]; }
 finish() { # REASON CODE: the log is whole now
 	take seconds beat
-	rm -rf status.new # and what else a step may have made there
-	[ ! -d status ] || rm -rf status
+	remove status.new # made by the step
+	[ ! -d status ] || remove status
 	echo "${1:-lost} $2 ${seconds:-0}" >status.new && mv -f status.new status
 }
 end_group() { # SECONDS: TERM, that much time, KILL
@@ -93,7 +98,8 @@ start() { # returns as soon as the step has begun, here or elsewhere
 		_left=$((_left - 1))
 		if [ "$_left" -le 0 ]; then break; fi
 	done
-	cat contents 2>/dev/null && exit 0
+	take text contents
+	[ -n "$text" ] && echo "$text" && exit 0
 	[ -d begun ] && exit 3 # a watcher that died as it began
 	cat runner.err >&2 || exit 3
 	exit 1
@@ -102,7 +108,7 @@ start() { # returns as soon as the step has begun, here or elsewhere
 watch() {
 	trap : HUP INT # caught, not ignored: the step gets the default back
 	cd "$folder" && inside "$name" && mkdir begun || exit 0
-	rm -rf step env log runner ticker pgid beat contents contents.new ended status status.new # made by an earlier step
+	remove step env log runner ticker pgid beat contents contents.new ended status status.new # made by an earlier step
 	next="$ZFARM_ROOT/.zfarm/next/$name.$digest"
 	if ! { mv -f "$next.step" step && mv -f "$next.env" env && . ./env && : >log &&
 		echo $$ >runner && echo 0 >beat && echo "$digest" >contents.new; }; then
