@@ -35,7 +35,7 @@ type Server struct {
 	// durable syncs to the disk, as a server in use does.
 	durable   bool
 	port      int
-	fixed     bool // a test knows the port
+	fixed     bool // it was started once, so a test may know the port
 	account   *syscall.SysProcAttr
 	process   *exec.Cmd
 	output    *bytes.Buffer
@@ -130,7 +130,6 @@ func (s *Server) url(name string) string {
 func (s *Server) database(tb testing.TB, options string) string {
 	tb.Helper()
 	name := fmt.Sprintf("farm%d", s.databases.Add(1))
-	s.fixed = true
 	if err := s.exec("CREATE DATABASE " + name + " " + options); err != nil {
 		tb.Fatal(err)
 	}
@@ -224,7 +223,7 @@ func (s *Server) prepare() error {
 
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
-// launch starts the server on a free port, or on the one that a test knows, and waits
+// launch starts the server on a free port, or on that of its first start, and waits
 // until it answers.
 func (s *Server) launch() error {
 	// The remains of a killed server take a moment to go; until then the next one
@@ -233,6 +232,7 @@ func (s *Server) launch() error {
 		err := s.choosePort()
 		if err == nil {
 			err = s.try(deadline)
+			s.fixed = s.fixed || err == nil
 		}
 		if err == nil || time.Now().After(deadline) {
 			return err
