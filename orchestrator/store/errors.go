@@ -9,6 +9,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net"
 	"strings"
@@ -111,18 +112,26 @@ const (
 	longestPause = time.Second
 )
 
-// retry calls fn again while the database is contended or disconnected. fn must have
-// changed nothing when it returns such an error, or be safe to repeat.
-func retry(ctx context.Context, fn func() error) error {
+// retry calls fn again, a bounded number of times, while the database is contended or
+// disconnected. fn must have changed nothing when it returns such an error, or be safe
+// to repeat.
+func retry(ctx context.Context, fn func() error) error { return retryAtMost(ctx, tries, fn) }
+
+// persist is retry until ctx ends: it outlasts a server that is away for long.
+func persist(ctx context.Context, fn func() error) error {
+	return retryAtMost(ctx, math.MaxInt, fn)
+}
+
+func retryAtMost(ctx context.Context, most int, fn func() error) error {
 	if err := outside(ctx); err != nil {
 		return err
 	}
 	for n := 0; ; n++ {
 		err := fn()
-		if err == nil || ctx.Err() != nil || n == tries || errors.Is(err, ErrUncertain) || !contended(err) && !disconnected(err) {
+		if err == nil || ctx.Err() != nil || n == most || errors.Is(err, ErrUncertain) || !contended(err) && !disconnected(err) {
 			return wrap(err)
 		}
-		pause := min(firstPause<<n, longestPause)
+		pause := min(firstPause<<min(n, tries), longestPause)
 		select {
 		case <-ctx.Done():
 			return wrap(err)

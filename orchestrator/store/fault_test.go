@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/zfarm/zfarm/orchestrator/store"
 	"github.com/zfarm/zfarm/orchestrator/store/storetest"
@@ -61,6 +62,31 @@ func TestStoppedInMidTransition(t *testing.T) {
 	if want := sample("b1").Priority + 2; err != nil || b.Priority != want || tries != 2 {
 		t.Errorf("counted to %d in %d tries, not to %d in 2 (%v)", b.Priority, tries, want, err)
 	}
+}
+
+// TestWorkBeginsWithoutItsServer begins to work while the server is away, for longer than
+// a single statement would be tried again.
+func TestWorkBeginsWithoutItsServer(t *testing.T) {
+	if os.Getenv("ZFARM_LONG") == "" {
+		t.Skip("it lasts 20 seconds: set ZFARM_LONG=1 to run it")
+	}
+	t.Parallel()
+	url, server := storetest.Postgres(t)
+	s := storetest.Open(t, url, soon("one", false))
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan store.Wake, 10)
+	working(t, s, store.Work{Handle: func(_ context.Context, w store.Wake) error {
+		got <- w
+		return nil
+	}})
+	<-time.After(20 * time.Second)
+	if err := server.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	wake(t, s, store.Wake{Kind: store.Probe, Worker: "w"})
+	within(t, got, "a wake-up")
 }
 
 // TestKilledServer kills the server again and again while a client counts: every

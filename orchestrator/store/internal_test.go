@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -111,6 +113,41 @@ func TestErrorsThatPostgresTells(t *testing.T) {
 	}
 	if disconnected(errors.New("a fault")) || contended(errors.New("a fault")) || disconnected(ErrRefused) {
 		t.Error("any error is tried again")
+	}
+}
+
+func TestTriesAgain(t *testing.T) {
+	away := &pgconn.PgError{Code: "57P03"}
+	for _, c := range []struct {
+		name     string
+		again    func(context.Context, func() error) error
+		failures int // before it would succeed
+		err      error
+		want     int // calls
+		ok       bool
+	}{
+		{"retry, some times", retry, 14, away, 15, true},
+		{"retry, no longer", retry, 15, away, 15, false},
+		{"persist, as long as it takes", persist, 3000, away, 3001, true},
+		{"persist, until its context ends", persist, 1_000_000, away, 0, false},
+		{"persist, not for another error", persist, 1, errors.New("a fault"), 1, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Hour)
+				defer cancel()
+				calls := 0
+				err := c.again(ctx, func() error {
+					if calls++; calls <= c.failures {
+						return c.err
+					}
+					return nil
+				})
+				if (err == nil) != c.ok || c.want > 0 && calls != c.want || err != nil && !errors.Is(err, c.err) {
+					t.Errorf("%d calls and %v, want %d calls", calls, err, c.want)
+				}
+			})
+		})
 	}
 }
 

@@ -153,8 +153,8 @@ func (s *Store) Work(ctx context.Context, w Work) error {
 // serve works until ctx ends.
 func serve[TTx any](ctx context.Context, client *river.Client[TTx]) error {
 	// Not with ctx itself: then the queue would not wait for its handlers. A database
-	// that is unreachable at this moment must not stop the process.
-	if err := retry(ctx, func() error { return client.Start(context.WithoutCancel(ctx)) }); err != nil {
+	// that is unreachable now must not stop the process, as it would not a moment later.
+	if err := persist(ctx, func() error { return client.Start(context.WithoutCancel(ctx)) }); err != nil {
 		return fmt.Errorf("starting to work on the queue: %w", err)
 	}
 	select {
