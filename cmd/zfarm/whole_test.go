@@ -71,8 +71,8 @@ func TestSmallFarm(t *testing.T) {
 	source, sum := tarOf(t, map[string]string{"source-1.0/file": "x"})
 	f.write("mirror/source-1.0.tar", source)
 	var ports []string
-	for name, needs := range map[string]string{"one": "", "two": "", "three": `need "one" {}`, "four": `need "three" {}`} {
-		ports = append(ports, filepath.Dir(f.write(name+"/recipe.hcl", scriptPort(name, sum, needs+`
+	for _, port := range []struct{ name, needs string }{{"one", ""}, {"two", ""}, {"three", `need "one" {}`}, {"four", `need "three" {}`}} {
+		ports = append(ports, filepath.Dir(f.write(port.name+"/recipe.hcl", scriptPort(port.name, sum, port.needs+`
   build "script" {
     script  = "sleep 4"
     install = "mkdir -p \"$DESTDIR$PREFIX\" && cp file \"$DESTDIR$PREFIX/file\""
