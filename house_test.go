@@ -102,7 +102,7 @@ var mayImport = []room{
 	{"workers/pool", []string{"workers", "workers/codepage", "workers/humanize"}, "shares connections, makes none"},
 	{"orchestrator", []string{"attest/digest", "plugins", "recipes", "workers"}, "values and pure functions"},
 	{"orchestrator/schedule", []string{"recipes", "workers"}, "pure"},
-	{"orchestrator/store", []string{"attest/digest", "orchestrator", "orchestrator/store/query", "workers", "workers/codepage"}, "remembers, decides nothing; cuts foreign text as everybody does"},
+	{"orchestrator/store", []string{"attest/digest", "orchestrator", "orchestrator/store/query", "orchestrator/strictjson", "workers", "workers/codepage"}, "remembers, decides nothing; cuts foreign text as everybody does"},
 	{"orchestrator/store/query", nil, "generated"},
 	{"orchestrator/store/storetest", []string{"orchestrator/store"}, "databases for tests"},
 	{"orchestrator/farmfile", []string{"attest/digest", "attest/keys", "orchestrator/schedule", "recipes/diagnostics", "recipes/nearest", "recipes/parse", "workers"}, "knows syntax, opens nothing"},
@@ -111,6 +111,7 @@ var mayImport = []room{
 	{"orchestrator/api/client", []string{"attest/digest", "orchestrator/api/wire", "workers/codepage"}, "a program that asks a farm links no farm"},
 	{"orchestrator/api/intake", nil, "archives from strangers"},
 	{"orchestrator/plan", []string{"recipes", "workers"}, "pure"},
+	{"orchestrator/strictjson", nil, "pure; knows no format"},
 	{"orchestrator/compare", []string{"orchestrator/compare/judge", "orchestrator/compare/tree", "orchestrator/compare/verdict"}, "the front: knows neither formats nor builds"},
 	{"orchestrator/compare/tree", []string{
 		"attest/digest", "orchestrator/compare/bytediff", "orchestrator/compare/format",
@@ -144,7 +145,7 @@ var mayImport = []room{
 	{"orchestrator/artifacts/artifactstest", []string{"attest/digest"}, "what every store must do, as a test"},
 	{"orchestrator/packaging", []string{"attest/digest", "orchestrator/compare/format/compress", "orchestrator/compare/format/pax"}, "writes the released form"},
 	{"orchestrator/attempt", []string{"attest/digest", "orchestrator", "orchestrator/compare/format/pax", "orchestrator/plan", "plugins", "recipes", "workers"}, "knows workers and plugins as interfaces"},
-	{"orchestrator/stagevalue", []string{"attest/digest", "orchestrator", "orchestrator/attempt", "orchestrator/compare", "orchestrator/packaging", "orchestrator/schedule", "plugins", "recipes"}, "pure; what is written down to be read again later"},
+	{"orchestrator/stagevalue", []string{"attest/digest", "orchestrator", "orchestrator/attempt", "orchestrator/compare", "orchestrator/packaging", "orchestrator/schedule", "orchestrator/strictjson", "plugins", "recipes"}, "pure; what is written down to be read again later"},
 	{"orchestrator/engine", []string{
 		"attest", "attest/digest", "attest/kit", "attest/statement", "orchestrator", "orchestrator/attempt",
 		"orchestrator/compare", "orchestrator/compare/report", "orchestrator/packaging", "orchestrator/plan",
@@ -198,7 +199,7 @@ var pure = struct {
 	without []string
 }{
 	pkgs: []string{
-		"orchestrator", "orchestrator/plan", "orchestrator/schedule", "orchestrator/stagevalue", "orchestrator/packaging",
+		"orchestrator", "orchestrator/plan", "orchestrator/schedule", "orchestrator/stagevalue", "orchestrator/strictjson", "orchestrator/packaging",
 		"orchestrator/compare", "recipes", "attest/statement", "plugins/suite",
 	},
 	spools: []string{"orchestrator/compare/tree", "orchestrator/packaging"},

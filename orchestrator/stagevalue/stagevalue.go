@@ -12,13 +12,13 @@
 package stagevalue
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
+
+	"github.com/zfarm/zfarm/orchestrator/strictjson"
 )
 
 // ErrFormat: the bytes are not a value of the wanted format in a version that this
@@ -58,7 +58,7 @@ func Decode[T Value](text []byte) (T, error) {
 	var v T
 	name, version := v.format()
 	var e envelope
-	if err := strict(text, &e); err != nil {
+	if err := strictjson.Decode(text, &e); err != nil {
 		return v, fmt.Errorf("reading a %s: %w: it was not written by this version of zfarm or a later one: submit the build again (%w)", name, ErrFormat, err)
 	}
 	have, number, _ := strings.Cut(e.Format, "/")
@@ -69,21 +69,8 @@ func Decode[T Value](text []byte) (T, error) {
 	case n != version:
 		return v, fmt.Errorf("reading a %s: %w %q, this zfarm reads version %d: another version of zfarm wrote it; go on with that one, or see docs/upgrading.md", name, ErrFormat, e.Format, version)
 	}
-	if err := strict(e.Value, &v); err != nil {
+	if err := strictjson.Decode(e.Value, &v); err != nil {
 		return v, fmt.Errorf("reading a %s: %w", e.Format, errors.Join(ErrFormat, err))
 	}
 	return v, nil
-}
-
-// strict reads exactly one JSON value without unknown fields.
-func strict(text []byte, v any) error {
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
-		return err
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("something follows the value")
-	}
-	return nil
 }

@@ -5,9 +5,7 @@ package store
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"math"
 	"strings"
 	"time"
@@ -15,6 +13,7 @@ import (
 	"github.com/zfarm/zfarm/attest/digest"
 	"github.com/zfarm/zfarm/orchestrator"
 	"github.com/zfarm/zfarm/orchestrator/store/query"
+	"github.com/zfarm/zfarm/orchestrator/strictjson"
 	"github.com/zfarm/zfarm/workers"
 	"github.com/zfarm/zfarm/workers/codepage"
 )
@@ -84,15 +83,7 @@ func (c *columns) decode(text string, v any) {
 	if text == "" {
 		return
 	}
-	d := json.NewDecoder(strings.NewReader(text))
-	d.DisallowUnknownFields()
-	err := d.Decode(v)
-	if err == nil {
-		if _, end := d.Token(); !errors.Is(end, io.EOF) {
-			err = errors.New("something follows the value")
-		}
-	}
-	if err != nil {
+	if err := strictjson.Decode([]byte(text), v); err != nil {
 		c.fail(fmt.Errorf("reading a JSON column: %w: if a later version of zfarm wrote it, go on with that one, or see docs/upgrading.md", err))
 	}
 }
